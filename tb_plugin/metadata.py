@@ -1,0 +1,132 @@
+"""What a writer and the plugin must agree on: names, schema version, kinds, JSON content.
+
+Standard library only, because TensorBoard imports this module at start-up.
+
+Every time series carries one JSON object in its summary metadata. It is constant for the
+life of a tag, because TensorBoard keeps the first one it sees:
+
+    {"v": 1, "kind": "curve", "n_units": 1024, "split": "train", "fill": "zero",
+     "order": "random", "layers": "all", "score": "accuracy", "facts": {"network": "..."}}
+    {"v": 1, "kind": "units", "facts": {"network": "..."}}
+
+The rows of a unit table differ from step to step, so each step brings its own header
+(`encode_table_header`).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard
+
+PLUGIN_NAME = "single_directions"
+# Unit tables have a name of their own, so that TensorBoard can be told to keep every step
+# of the small series and fewer of the large ones.
+UNITS_PLUGIN_NAME = "single_directions_units"
+SCHEMA_VERSION = 1
+CURVE = "curve"
+UNITS = "units"
+
+# What tells one curve of a run from another; order is the order in which they are shown.
+CURVE_SETTINGS = ("split", "fill", "order", "layers", "score")
+
+
+class UnreadableError(ValueError):
+    """The content of a series was not written by this package, or is damaged."""
+
+
+class NewerSchemaError(UnreadableError):
+    """The content was written by a later version of this package."""
+
+
+def encode_content(kind: str, facts: Mapping[str, str], **settings: str | int) -> bytes:
+    """Summary metadata of one series, as UTF-8 JSON.
+
+    >>> encode_content("units", {"network": "mlp 512-512"})
+    b'{"v": 1, "kind": "units", "facts": {"network": "mlp 512-512"}}'
+    """
+    content = {"v": SCHEMA_VERSION, "kind": kind, **settings, "facts": dict(facts)}
+    return json.dumps(content, ensure_ascii=False).encode()
+
+
+def parse_content(content: bytes) -> dict[str, Any]:
+    """The settings behind a series: kind, facts, and for a curve n_units and CURVE_SETTINGS.
+
+    Unknown keys are ignored. Missing settings become "".
+
+    Raises:
+        NewerSchemaError: schema version above SCHEMA_VERSION.
+        UnreadableError: not JSON of this schema.
+
+    >>> parse_content(b'{"v": 1, "kind": "units", "facts": {"network": "mlp"}, "later": 3}')
+    {'kind': 'units', 'facts': {'network': 'mlp'}}
+    """
+    fields = _json_object(content)
+    kind = fields.get("kind")
+    if kind == UNITS:
+        return {"kind": kind, "facts": _facts(fields)}
+    if kind != CURVE:
+        raise UnreadableError(f"kind must be {CURVE!r} or {UNITS!r}, got {str(kind)[:40]!r}")
+    n_units = fields.get("n_units")
+    if type(n_units) is not int or n_units < 1:
+        raise UnreadableError("n_units must be a positive integer")
+    settings = {name: str(fields.get(name, "")) for name in CURVE_SETTINGS}
+    return {"kind": kind, "facts": _facts(fields), "n_units": n_units, **settings}
+
+
+def encode_table_header(n_units: int, columns: Sequence[str], layers: Sequence[str]) -> bytes:
+    """Header of one step of a unit table, as UTF-8 JSON.
+
+    Args:
+        n_units: number of rows, N.
+        columns: C names in the order of the bytes; the first two are "layer" (an index into
+            `layers`) and "unit" (index of the unit within its layer).
+        layers: layer names, each once.
+    """
+    header = {
+        "v": SCHEMA_VERSION,
+        "dtype": "<f4",
+        "n": n_units,
+        "columns": list(columns),
+        "layers": list(layers),
+    }
+    return json.dumps(header, ensure_ascii=False).encode()
+
+
+def parse_table_header(header: bytes) -> dict[str, Any]:
+    """{"n": N, "columns": [...], "layers": [...]}, checked.
+
+    Raises:
+        NewerSchemaError: schema version above SCHEMA_VERSION.
+        UnreadableError: not such a header.
+    """
+    fields = _json_object(header)
+    n_units, columns, layers = fields.get("n"), fields.get("columns"), fields.get("layers")
+    if type(n_units) is not int or n_units < 0:
+        raise UnreadableError("n must be a number of rows")
+    if not _is_list_of_text(columns) or columns[:2] != ["layer", "unit"]:
+        raise UnreadableError('columns must be names that begin with "layer", "unit"')
+    if not _is_list_of_text(layers) or fields.get("dtype") != "<f4":
+        raise UnreadableError('layers must be names, and dtype "<f4"')
+    return {"n": n_units, "columns": columns, "layers": layers}
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(content)
+    except (ValueError, RecursionError):
+        raise UnreadableError("the content is not JSON") from None
+    if not isinstance(fields, dict) or type(fields.get("v")) is not int:
+        raise UnreadableError("the content is not a JSON object with a version v")
+    if fields["v"] > SCHEMA_VERSION:
+        raise NewerSchemaError(f"schema version {fields['v']} is newer than {SCHEMA_VERSION}")
+    return fields
+
+
+def _facts(fields: dict[str, Any]) -> dict[str, str]:
+    facts = fields.get("facts", {})
+    if not isinstance(facts, dict):
+        raise UnreadableError("facts must be an object of names and texts")
+    return {str(name): str(text) for name, text in facts.items()}
+
+
+def _is_list_of_text(value: Any) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)

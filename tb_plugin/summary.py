@@ -1,0 +1,332 @@
+"""Write ablation curves and unit tables into a TensorBoard log directory.
+
+For the results of any framework: needs NumPy and TensorBoard, no TensorFlow.
+
+    from tb_plugin import summary
+
+    with summary.Writer("runs/tb/my_network") as writer:
+        writer.add(summary.ablation_curve(
+            "curve/all/random",
+            ablated_units=[0, 256, 512, 768, 1024],
+            accuracy=accuracy,               # (10 orderings, 5)
+            n_units=1024,
+            facts={"label corruption": "0.2", "network": "mlp 512-512"}))
+        writer.add(summary.unit_table(
+            "units/all", layers=layer_of_unit, units=index_of_unit,
+            columns={"class_selectivity": selectivity, "importance": importance}))
+
+Then `tensorboard --logdir runs/tb`, tab "Single Directions".
+"""
+
+import itertools
+import os
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from tensorboard.compat.proto import event_pb2
+from tensorboard.compat.proto.summary_pb2 import (
+    DATA_CLASS_BLOB_SEQUENCE,
+    DATA_CLASS_TENSOR,
+    Summary,
+    SummaryMetadata,
+)
+from tensorboard.summary.writer.record_writer import RecordWriter
+from tensorboard.util import tensor_util
+
+from tb_plugin import metadata
+
+# Unit indices travel as float32, which counts exactly up to here.
+LARGEST_UNIT_INDEX = 2**24
+
+_file_number = itertools.count()
+
+
+def ablation_curve(
+    tag: str,
+    ablated_units: ArrayLike,
+    accuracy: ArrayLike,
+    *,
+    n_units: int,
+    split: str = "train",
+    fill: str = "zero",
+    order: str = "random",
+    layers: str = "all",
+    score: str = "accuracy",
+    facts: Mapping[str, str] | None = None,
+    description: str = "",
+) -> Summary:
+    """A cumulative ablation curve (paper section 2.2): accuracy as units are ablated.
+
+    All orderings are kept, not their mean: which band to draw is the viewer's choice.
+
+    Args:
+        tag: name of the series within its run, such as "curve/all/random".
+        ablated_units: int (F,), how many units are ablated at each point; strictly
+            increasing, at least 0 and at most n_units.
+        accuracy: float (R, F), fraction correct in [0, 1]; one row per ordering of the units.
+        n_units: number of units that could be ablated, so that x may be read as a fraction.
+        split: the images: "train" or "test".
+        fill: what an ablated unit was clamped to: "zero" or "mean".
+        order: how the orderings were drawn: "random", or the score they were sorted by.
+        layers: which layers were ablated: "all", or their names.
+        score: what `accuracy` holds: "accuracy", or "top-5 accuracy".
+        facts: short name -> text pairs shown beside the run, such as
+            {"label corruption": "0.2"}. Runs are labelled by the facts in which they differ.
+        description: a sentence for the reader (plain text).
+
+    Returns:
+        A summary for `Writer.add`: float32 [1 + R, F], row 0 is ablated_units.
+
+    Raises:
+        ValueError: a wrong shape, order or range, or values that are not numbers.
+
+    >>> curve = ablation_curve("curve", [0, 2, 4], [[1.0, 0.5, 0.1]], n_units=4)
+    >>> tensor_util.make_ndarray(curve.value[0].tensor).tolist()[0]
+    [0.0, 2.0, 4.0]
+    """
+    x = _checked_ablated_units(ablated_units, n_units)
+    y = _numbers("accuracy", accuracy)
+    if y.ndim != 2 or y.shape[1] != x.size or y.shape[0] < 1:
+        raise ValueError(
+            f"accuracy must have shape (n_orderings, {x.size}), a row per ordering and a "
+            f"column per entry of ablated_units. Received shape {y.shape}"
+        )
+    _check_unit_interval("accuracy", y)
+    settings = dict(split=split, fill=fill, order=order, layers=layers, score=score)
+    _check_texts(settings)
+    content = metadata.encode_content(
+        metadata.CURVE, _checked_facts(facts), n_units=int(n_units), **settings
+    )
+    tensor = np.concatenate([x[None], y]).astype("<f4")
+    return _summary(tag, tensor, metadata.PLUGIN_NAME, content, DATA_CLASS_TENSOR, description)
+
+
+def unit_table(
+    tag: str,
+    layers: Sequence[str],
+    units: ArrayLike,
+    columns: Mapping[str, ArrayLike],
+    *,
+    facts: Mapping[str, str] | None = None,
+    description: str = "",
+) -> Summary:
+    """What was measured on each single unit (paper sections 2.3 and 3.4).
+
+    Args:
+        tag: name of the series within its run, such as "units/all".
+        layers: layer name of each row, N of them.
+        units: int (N,), index of the unit within its layer, from 0.
+        columns: name -> float (N,). Known names get titles and units in the plugin:
+            "class_selectivity" (in [0, 1]), "mutual_information" (bits), "importance"
+            (change of test loss when the unit is ablated, nats), "accuracy_drop"
+            (fraction), "mean_activation", "weight_norm". Any other name is shown as it is.
+            NaN means "not measured".
+        facts: as for `ablation_curve`.
+        description: a sentence for the reader (plain text).
+
+    Returns:
+        A summary for `Writer.add`: a blob sequence [JSON header, float32 little-endian bytes,
+        column after column]; the first two columns are the layer's number and the unit.
+
+    Raises:
+        ValueError: columns of different lengths, an infinite value, a selectivity outside
+            [0, 1], or the same unit of a layer twice.
+    """
+    names = [str(layer) for layer in layers]
+    if not names:
+        raise ValueError("layers must name at least one row. Received an empty list")
+    index = _checked_unit_indices(units, names)
+    layer_names = list(dict.fromkeys(names))
+    number = {name: i for i, name in enumerate(layer_names)}
+    table = {"layer": np.array([number[name] for name in names], float), "unit": index}
+    if not columns:
+        raise ValueError("columns must hold at least one measured quantity. Received none")
+    for name, values in columns.items():
+        if name in table or not isinstance(name, str) or not name:
+            raise ValueError(f'a column cannot be called "layer", "unit" or "". Received {name!r}')
+        table[name] = _checked_column(name, values, len(names))
+    header = metadata.encode_table_header(len(names), list(table), layer_names)
+    raw = np.stack(list(table.values())).astype("<f4").tobytes()
+    content = metadata.encode_content(metadata.UNITS, _checked_facts(facts))
+    # Rank 1, because the fast loader drops a blob sequence that is a scalar.
+    tensor = np.array([header, raw], dtype=object)
+    return _summary(
+        tag,
+        tensor,
+        metadata.UNITS_PLUGIN_NAME,
+        content,
+        DATA_CLASS_BLOB_SEQUENCE,
+        description,
+    )
+
+
+class Writer:
+    """Appends summaries to one new event file in a run's directory; a context manager.
+
+    A second analysis of the same network belongs into another directory: TensorBoard
+    merges all event files of a directory into one run, and the two loaders differ on what
+    wins when a tag has the same step twice.
+
+    Args:
+        logdir: directory of the run, made if missing. Local paths only.
+
+    Raises:
+        OSError: the directory or the file cannot be made or written.
+    """
+
+    def __init__(self, logdir: str | os.PathLike[str]):
+        folder = Path(logdir)
+        folder.mkdir(parents=True, exist_ok=True)
+        # The name TensorBoard looks for. TensorBoard's EventFileWriter would import all of
+        # TensorFlow where that is installed (10 s), only to open a file.
+        name = (
+            f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}"
+            f".{os.getpid()}.{next(_file_number)}.single_directions"
+        )
+        self._file = open(folder / name, "xb")
+        self._records = RecordWriter(self._file)
+        self._last_step: dict[str, int] = {}
+        self._write(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"))
+
+    def add(self, summary: Summary, step: int = 0) -> None:
+        """Writes one summary, on disk when this returns.
+
+        Args:
+            summary: from `ablation_curve` or `unit_table`.
+            step: the training step or epoch of the network that was analysed, never the
+                number of an ordering or of ablated units.
+
+        Raises:
+            ValueError: step is negative, or not above the last step of this tag.
+        """
+        if isinstance(step, bool) or step != int(step) or step < 0:
+            raise ValueError(f"step must be a whole number, at least 0. Received: step={step}")
+        tags = [value.tag for value in summary.value]
+        for tag in tags:
+            last = self._last_step.get(tag)
+            if last is not None and step <= last:
+                raise ValueError(
+                    f"step must be above {last}, the last step written for tag {tag!r}. "
+                    f"Received: step={step}; write a second analysis to a directory of its own"
+                )
+        self._write(event_pb2.Event(wall_time=time.time(), step=int(step), summary=summary))
+        self._last_step.update((tag, int(step)) for tag in tags)
+
+    def close(self) -> None:
+        """Ends the file; a second call does nothing."""
+        self._file.close()
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _write(self, event: Any) -> None:
+        self._records.write(event.SerializeToString())
+        self._records.flush()
+
+
+def _summary(
+    tag: str,
+    tensor: np.ndarray,
+    plugin_name: str,
+    content: bytes,
+    data_class: int,
+    description: str,
+) -> Summary:
+    if not isinstance(tag, str) or not tag:
+        raise ValueError(f"tag must be a text that is not empty. Received: tag={tag!r}")
+    # Without an explicit data class, TensorBoard would not show the series at all.
+    series = SummaryMetadata(
+        plugin_data=SummaryMetadata.PluginData(plugin_name=plugin_name, content=content),
+        summary_description=description,
+        data_class=data_class,
+    )
+    value = Summary.Value(tag=tag, metadata=series, tensor=tensor_util.make_tensor_proto(tensor))
+    return Summary(value=[value])
+
+
+def _numbers(name: str, values: ArrayLike) -> np.ndarray:
+    """Float64 array; bfloat16 and the like become plain floats, which TensorBoard can read."""
+    try:
+        return np.asarray(values).astype(np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name} must be an array of numbers. Received: {type(values).__name__}"
+        ) from None
+
+
+def _checked_ablated_units(ablated_units: ArrayLike, n_units: int) -> np.ndarray:
+    if isinstance(n_units, bool) or n_units != int(n_units) or n_units < 1:
+        raise ValueError(f"n_units must be a whole number, at least 1. Received: n_units={n_units}")
+    x = _numbers("ablated_units", ablated_units)
+    if x.ndim != 1 or x.size < 1:
+        raise ValueError(f"ablated_units must have shape (n_points,). Received shape {x.shape}")
+    if not np.all(np.isfinite(x)) or np.any(x != np.round(x)):
+        raise ValueError("ablated_units must be whole numbers: counts of ablated units")
+    if np.any(np.diff(x) <= 0):
+        raise ValueError(f"ablated_units must be strictly increasing. Received: {x[:8].tolist()}")
+    if x[0] < 0 or x[-1] > n_units:
+        raise ValueError(
+            f"ablated_units must lie between 0 and n_units={n_units}. "
+            f"Received: {x[0]:g} to {x[-1]:g}"
+        )
+    return x
+
+
+def _checked_unit_indices(units: ArrayLike, names: list[str]) -> np.ndarray:
+    index = _numbers("units", units)
+    if index.shape != (len(names),):
+        raise ValueError(
+            f"units must have shape ({len(names)},), one per layer name. "
+            f"Received shape {index.shape}"
+        )
+    whole = np.isfinite(index) & (index == np.round(index))
+    if not np.all(whole & (index >= 0) & (index < LARGEST_UNIT_INDEX)):
+        raise ValueError(f"units must be whole numbers from 0 to {LARGEST_UNIT_INDEX - 1}")
+    if len(set(zip(names, index.tolist(), strict=True))) < len(names):
+        raise ValueError("each unit of a layer may have one row only; units has a repeated pair")
+    return index
+
+
+def _checked_column(name: str, values: ArrayLike, n_rows: int) -> np.ndarray:
+    column = _numbers(name, values)
+    if column.shape != (n_rows,):
+        raise ValueError(
+            f"column {name!r} must have shape ({n_rows},), one value per unit. "
+            f"Received shape {column.shape}"
+        )
+    if np.any(np.isinf(column)):
+        raise ValueError(f"column {name!r} must be finite, or NaN where nothing was measured")
+    if name == "class_selectivity":
+        _check_unit_interval(f"column {name!r}", column[~np.isnan(column)])
+    return column
+
+
+def _check_unit_interval(name: str, values: np.ndarray) -> None:
+    # A mean of float32 values may pass 1 by a rounding error.
+    if not np.all((values >= 0) & (values <= 1 + 1e-6)):
+        raise ValueError(
+            f"{name} must lie between 0 and 1 (a fraction, not per cent) and be finite. "
+            f"Received: {np.min(values):g} to {np.max(values):g}"
+        )
+
+
+def _checked_facts(facts: Mapping[str, str] | None) -> dict[str, str]:
+    checked = dict(facts or {})
+    for name, text in checked.items():
+        if not isinstance(name, str) or not name or not isinstance(text, str):
+            raise ValueError(f"facts must map names to texts. Received: {name!r}: {text!r}")
+    return checked
+
+
+def _check_texts(settings: Mapping[str, str]) -> None:
+    for name, text in settings.items():
+        if not isinstance(text, str) or not text:
+            raise ValueError(f"{name} must be a text that is not empty. Received: {name}={text!r}")

@@ -1,0 +1,189 @@
+"""The routes of the plugin below /data/plugin/single_directions; see http_api.md.
+
+Every reply goes through TensorBoard's Respond, which adds the safe headers. Errors are JSON:
+{"error": {"code": "not_found", "message": "a sentence for the user"}}.
+"""
+
+import functools
+import gzip
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tensorboard import errors, plugin_util
+from tensorboard.backend import http_util
+from tensorboard.plugins import base_plugin
+from werkzeug import wrappers
+
+from tb_plugin import metadata, reading
+
+logger = logging.getLogger(__name__)
+
+STATIC = Path(__file__).resolve().parent / "static"
+# Not from the machine's own table, which may call .js text/plain: with nosniff, a browser
+# would then refuse to run it.
+CONTENT_TYPES = {".js": "text/javascript", ".css": "text/css", ".txt": "text/plain"}
+METHODS = ("GET", "HEAD")
+LARGEST_STEP = 2**63 - 1
+
+Answer = tuple[dict[str, Any] | bytes, str]  # content, content type
+
+
+class SingleDirectionsPlugin(base_plugin.TBPlugin):
+    """Ablation curves and unit tables, read through TensorBoard's data provider."""
+
+    plugin_name = metadata.PLUGIN_NAME
+
+    def __init__(self, context):
+        self._provider = context.data_provider
+        self._sampling = dict(context.sampling_hints or {})
+
+    def get_plugin_apps(self):
+        return {
+            "/static/*": _get_only(_static),
+            "/api/v1/index": _get_only(self._index),
+            "/api/v1/curve": _get_only(self._curve),
+            "/api/v1/units/steps": _get_only(self._unit_steps),
+            "/api/v1/units": _get_only(self._units),
+        }
+
+    def is_active(self):
+        """False; TensorBoard shows the tab by itself once a log directory has our data."""
+        return False
+
+    def data_plugin_names(self):
+        return (metadata.PLUGIN_NAME, metadata.UNITS_PLUGIN_NAME)
+
+    def frontend_metadata(self):
+        # Constant: an exception here would take TensorBoard's whole page down.
+        return base_plugin.FrontendMetadata(
+            es_module_path="/static/index.js", tab_name="Single Directions"
+        )
+
+    def _index(self, request) -> Answer:
+        names = self.data_plugin_names()
+        sampling = {name: self._sampling.get(name) for name in names}
+        return _json({**self._reader(request).index(), "sampling": sampling})
+
+    def _curve(self, request) -> Answer:
+        runs, tags = request.args.getlist("run"), request.args.getlist("tag")
+        if not runs or len(runs) != len(tags) or "" in runs + tags:
+            raise errors.InvalidArgumentError(
+                f"as many tag= as run= are needed, in pairs: got {len(runs)} run, {len(tags)} tag"
+            )
+        step = _step(request) if "step" in request.args else None
+        pairs = list(zip(runs, tags, strict=True))
+        return _json({"curves": self._reader(request).curves(pairs, step)})
+
+    def _unit_steps(self, request) -> Answer:
+        return _json({"steps": self._reader(request).table_steps(*_run_and_tag(request))})
+
+    def _units(self, request) -> Answer:
+        run, tag = _run_and_tag(request)
+        table = self._reader(request).table_bytes(run, tag, _step(request))
+        return table, "application/octet-stream"
+
+    def _reader(self, request) -> reading.Reader:
+        if self._provider is None:
+            raise reading.ProviderError(
+                "this TensorBoard has no data provider; start it without --generic_data=false"
+            )
+        context = plugin_util.context(request.environ)
+        return reading.Reader(self._provider, context, plugin_util.experiment_id(request.environ))
+
+
+def _run_and_tag(request) -> tuple[str, str]:
+    run, tag = request.args.get("run"), request.args.get("tag")
+    if not run or not tag:
+        raise errors.InvalidArgumentError("both run= and tag= are needed")
+    return run, tag
+
+
+def _step(request) -> int:
+    text = request.args.get("step", "")
+    # isdecimal alone would let other alphabets' digits pass, and endless ones.
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= LARGEST_STEP):
+        raise errors.InvalidArgumentError("step= must be a whole number, at least 0")
+    return int(text)
+
+
+def _json(content: Mapping[str, Any]) -> Answer:
+    return dict(content), "application/json"
+
+
+def _get_only(handler: Callable[[Any], Any]):
+    """A WSGI application around a handler: checks the method, turns errors into JSON."""
+
+    @wrappers.Request.application
+    def application(request):
+        if request.method not in METHODS:
+            allowed = ", ".join(METHODS)
+            message = f"only {allowed} are answered here"
+            reply = _error(request, 405, "method_not_allowed", message)
+            reply.headers["Allow"] = allowed
+            return reply
+        try:
+            answer = handler(request)
+        except errors.PublicError as error:
+            code = "invalid_argument" if error.http_code == 400 else "not_found"
+            return _error(request, error.http_code, code, str(error))
+        except reading.SeriesNotFoundError as error:
+            return _error(request, 404, "not_found", str(error))
+        except metadata.UnreadableError as error:
+            return _error(request, 422, "unreadable_data", str(error))
+        except reading.ProviderError as error:
+            return _error(request, 502, "provider_error", str(error))
+        except Exception:
+            logger.exception("a request to the Single Directions plugin failed")
+            message = "The plugin failed on this request; TensorBoard's log says where."
+            return _error(request, 500, "internal", message)
+        if isinstance(answer, wrappers.Response):
+            return answer
+        content, content_type = answer
+        return http_util.Respond(request, content, content_type)
+
+    return application
+
+
+def _error(request, status: int, code: str, message: str) -> wrappers.Response:
+    content = {"error": {"code": code, "message": message}}
+    return http_util.Respond(request, content, "application/json", code=status)
+
+
+def _static(request) -> wrappers.Response:
+    """A file of the front end. Looked up in a listing, so no path trick can leave the folder."""
+    name = request.path.partition(f"/{metadata.PLUGIN_NAME}/static/")[2]
+    path = _static_files().get(name)
+    if path is None:
+        raise errors.NotFoundError("no such file of the front end")
+    content_type = CONTENT_TYPES[path.suffix]
+    zipped, tag = _zipped(path, path.stat().st_mtime_ns)
+    if tag in request.if_none_match:
+        return wrappers.Response(
+            status=304,
+            headers=[("ETag", f'"{tag}"'), ("X-Content-Type-Options", "nosniff")],
+            content_type=content_type,
+        )
+    return http_util.Respond(
+        request,
+        zipped,
+        content_type + "; charset=utf-8",
+        content_encoding="gzip",
+        headers=[("ETag", f'"{tag}"')],
+    )
+
+
+def _static_files() -> dict[str, Path]:
+    # Listed anew each time (a dozen files), so that a chart library built after TensorBoard
+    # was started is found.
+    files = (path for path in STATIC.rglob("*") if path.suffix in CONTENT_TYPES)
+    return {path.relative_to(STATIC).as_posix(): path for path in files if path.is_file()}
+
+
+@functools.lru_cache(maxsize=64)
+def _zipped(path: Path, _changed: int) -> tuple[bytes, str]:
+    """A file's gzip and its entity tag, made once per version of the file."""
+    content = path.read_bytes()
+    return gzip.compress(content, mtime=0), hashlib.sha256(content).hexdigest()[:20]

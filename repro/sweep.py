@@ -13,16 +13,6 @@ from repro.config import CumulativeConfig, SingleUnitConfig, SweepConfig
 from repro.results import AblationCurve, UnitTable
 
 
-def n_evaluations(config: SweepConfig, n_units: int, n_images: int) -> int:
-    """(image, lesion) pairs that a sweep evaluates: the total of its progress bar."""
-    if isinstance(config, CumulativeConfig):
-        # The intact network is evaluated once for all orders.
-        lesions = config.orders * (len(points(config.points, n_units)) - 1) + 1
-    else:
-        lesions = n_units + 1
-    return lesions * (min(config.n_images, n_images) or n_images)
-
-
 def run(
     config: SweepConfig,
     model: keras.Model,
@@ -52,23 +42,10 @@ def run(
     return single_unit(engine, config)
 
 
-def points(n_points: int, n_units: int) -> np.ndarray:
-    """Numbers of ablated units to read accuracy at: evenly spaced, 0 and all included.
-
-    >>> points(3, 1024).tolist()
-    [0, 512, 1024]
-    >>> len(points(0, 1024))
-    1025
-    """
-    if not n_points or n_points > n_units:
-        return np.arange(n_units + 1)
-    return np.unique(np.rint(np.linspace(0, n_units, max(n_points, 2))).astype(np.int64))
-
-
 def cumulative(engine: Engine, config: CumulativeConfig, rng: np.random.Generator) -> AblationCurve:
     """Ablates more and more units in random orders over all layers (paper section 2.2)."""
     n_units = engine.layout.n_units
-    counts = points(config.points, n_units)
+    counts = config.n_ablated(n_units)
     orders = np.stack([rng.permutation(n_units) for _ in range(config.orders)])
     # Point k of order r: the first k units of the order are ablated. Ranks turn that into one
     # comparison. The intact network is the same in every order, so it is evaluated once.

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import keras
-import numpy as np
 
 from repro import models
 from repro.config import TrainConfig
 from repro.data import Splits, training_pipeline
+from repro.results import Checkpoint
 
 # Steps that TensorFlow runs without returning to Python; 16 made an epoch of the 2x512 MLP a
 # fifth faster on two CPU cores.
@@ -29,19 +29,6 @@ _STEPS_PER_EXECUTION = 16
 
 class TrainingError(RuntimeError):
     """A training that cannot go on; the message says why."""
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """The whole state of a training after `epoch` epochs.
-
-    arrays: variables of model and optimizer, in their order.
-    history: one record an epoch.
-    """
-
-    epoch: int
-    arrays: list[np.ndarray]
-    history: list[dict[str, float]]
 
 
 class Checkpoints(Protocol):
@@ -54,23 +41,53 @@ class Checkpoints(Protocol):
         """The newest whole checkpoint, if there is one."""
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A finished training.
+
+    history: one record an epoch: epoch (from 1), loss and accuracy (running averages over the
+        epoch's batches, labels as trained on).
+    seconds: of training, over all the processes that took part.
+    """
+
+    model: keras.Model
+    history: list[dict[str, float]]
+    seconds: float
+
+
+def configure(threads: int) -> None:
+    """Sets up TensorFlow before its first use: deterministic, on so many CPU threads."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    tf.config.experimental.enable_op_determinism()
+
+
+def device() -> str:
+    """What TensorFlow computes on, in words."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return f"CPU, {tf.config.threading.get_intra_op_parallelism_threads() or 'all'} threads"
+    names = [tf.config.experimental.get_device_details(gpu).get("device_name") for gpu in gpus]
+    return ", ".join(name or "GPU" for name in names)
+
+
 def train(
     config: TrainConfig,
     splits: Splits,
     checkpoints: Checkpoints,
     on_epoch: Callable[[int, Mapping[str, float]], None] = lambda epoch, logs: None,
     seconds_between_checkpoints: float = 10.0,
-) -> tuple[keras.Model, list[dict[str, float]]]:
+) -> Trained:
     """Trains the network of a config, from its latest checkpoint if there is one.
 
     Args:
         splits: from `data.load` with the same config.
         on_epoch: called after every epoch with the number of epochs done and its record.
         seconds_between_checkpoints: at most one epoch more than this is lost by a kill.
-
-    Returns:
-        The trained model, and one record an epoch: epoch (from 1), loss and accuracy (running
-        averages over the epoch's batches, labels as trained on).
 
     Raises:
         TrainingError: the loss is not finite.
@@ -86,13 +103,12 @@ def train(
     )
     model.optimizer.build(model.trainable_variables)
 
-    history: list[dict[str, float]] = []
     start = checkpoints.latest()
     if start is not None:
         _restore(model, start)
-        history = list(start.history)
-    first_epoch = len(history)
-    if first_epoch < config.epochs and not _reached(config, history):
+    keeper = _Keeper(config, checkpoints, on_epoch, seconds_between_checkpoints, start)
+    first_epoch = len(keeper.history)
+    if first_epoch < config.epochs and not _reached(config, keeper.history):
         model.fit(
             training_pipeline(
                 splits.train, config.batch_size, config.seed, first_epoch, config.epochs
@@ -101,11 +117,9 @@ def train(
             epochs=config.epochs,
             steps_per_epoch=steps,
             verbose=0,
-            callbacks=[
-                _Keeper(config, history, checkpoints, on_epoch, seconds_between_checkpoints)
-            ],
+            callbacks=[keeper],
         )
-    return model, history
+    return Trained(model, keeper.history, keeper.seconds)
 
 
 def build(config: TrainConfig, splits: Splits) -> keras.Model:
@@ -121,18 +135,23 @@ class _Keeper(keras.callbacks.Callback):
     def __init__(
         self,
         config: TrainConfig,
-        history: list[dict[str, float]],
         checkpoints: Checkpoints,
         on_epoch: Callable[[int, Mapping[str, float]], None],
         seconds_between_checkpoints: float,
+        start: Checkpoint | None,
     ) -> None:
         super().__init__()
         self._config = config
-        self._history = history
         self._checkpoints = checkpoints
         self._on_epoch = on_epoch
         self._interval = seconds_between_checkpoints
-        self._saved_at = time.monotonic()
+        self._saved_at = self._began = time.monotonic()
+        self._seconds_before = start.seconds if start else 0.0
+        self.history = list(start.history) if start else []
+
+    @property
+    def seconds(self) -> float:
+        return self._seconds_before + time.monotonic() - self._began
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         record = {"epoch": epoch + 1} | {
@@ -143,14 +162,14 @@ class _Keeper(keras.callbacks.Callback):
                 f"training diverged: the loss is {record['loss']} in epoch {epoch + 1}; "
                 f"try a smaller learning_rate than {self._config.learning_rate}"
             )
-        self._history.append(record)
-        over = epoch + 1 == self._config.epochs or _reached(self._config, self._history)
+        self.history.append(record)
+        over = epoch + 1 == self._config.epochs or _reached(self._config, self.history)
         if over:
             self.model.stop_training = True
         if over or time.monotonic() - self._saved_at >= self._interval:
             variables = [*self.model.variables, *self.model.optimizer.variables]
             arrays = [keras.ops.convert_to_numpy(variable) for variable in variables]
-            self._checkpoints.save(Checkpoint(epoch + 1, arrays, list(self._history)))
+            self._checkpoints.save(Checkpoint(epoch + 1, arrays, list(self.history), self.seconds))
             self._saved_at = time.monotonic()
         self._on_epoch(epoch + 1, record)
 

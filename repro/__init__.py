@@ -1,0 +1,55 @@
+"""A laboratory for lesioning neural networks in Keras 3.
+
+Reproduces Morcos, Barrett, Rabinowitz and Botvinick, "On the importance of single directions for
+generalization", ICLR 2018 (arXiv:1803.06959). The paper's finding: networks that memorise their
+training data rely more on single directions (units) than networks that generalise, and how
+selective a unit is for a class says little about how much the network needs it.
+
+The map of the package, from the bottom up; imports run one way:
+
+    metrics, config, results        measures, settings, records     (NumPy, SciPy)
+    masking, models, ablation       the lesions                     (Keras)
+    sweep                           which lesions answer what
+    training, data, summaries, figures, claims
+    runs, jobs, report              files, processes, the report
+    __main__                        the command line
+
+`import repro` is light: Keras is imported when it is first needed. Whenever Keras is imported
+after or before it, the masking layer is registered, so that plain `keras.models.load_model` reads
+this project's models.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+
+if TYPE_CHECKING:
+    from repro.ablation import Engine
+    from repro.masking import AblationMask, ablation_masks
+    from repro.models import load_model, mlp
+
+__all__ = ["AblationMask", "Engine", "ablation_masks", "load_model", "mlp"]
+
+_HOMES = {
+    "AblationMask": "repro.masking",
+    "Engine": "repro.ablation",
+    "ablation_masks": "repro.masking",
+    "load_model": "repro.models",
+    "mlp": "repro.models",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'repro' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def _register_masking_layer(keras: Any) -> None:
+    importlib.import_module("repro.masking")
+
+
+wrapt.register_post_import_hook(_register_masking_layer, "keras")

@@ -1,0 +1,65 @@
+// The plugin's routes; http_api.md has an example of each. Addresses are relative to the frame's
+// <base>, so they hold under --path_prefix.
+
+import { decodeTable } from "./transforms.js";
+
+// Long enough for any chart, short enough for any server's limit on an address.
+const SERIES_PER_REQUEST = 40;
+
+/** @returns {Promise<import("./types.js").Index>} */
+export async function fetchIndex() {
+  return (await get("api/v1/index")).json();
+}
+
+/** Curves of several series, in their order; step -1 is the last.
+ * @param {import("./types.js").Series[]} series @param {number} step
+ * @returns {Promise<import("./types.js").Curve[]>} */
+export async function fetchCurves(series, step) {
+  const requests = [];
+  for (let start = 0; start < series.length; start += SERIES_PER_REQUEST) {
+    const query = new URLSearchParams();
+    for (const { run, tag } of series.slice(start, start + SERIES_PER_REQUEST)) {
+      query.append("run", run);
+      query.append("tag", tag);
+    }
+    if (step >= 0) query.append("step", String(step));
+    requests.push(get(`api/v1/curve?${query}`).then((reply) => reply.json()));
+  }
+  return (await Promise.all(requests)).flatMap((reply) => reply.curves);
+}
+
+/** @param {import("./types.js").Series} series
+ * @returns {Promise<import("./types.js").TableHeader[]>} */
+export async function fetchTableSteps({ run, tag }) {
+  const query = new URLSearchParams({ run, tag });
+  return (await (await get(`api/v1/units/steps?${query}`)).json()).steps;
+}
+
+/** @param {import("./types.js").Series} series @param {import("./types.js").TableHeader} header
+ * @returns {Promise<import("./types.js").UnitTable>} */
+export async function fetchTable({ run, tag }, header) {
+  const query = new URLSearchParams({ run, tag, step: String(header.step) });
+  const reply = await get(`api/v1/units?${query}`);
+  return decodeTable(await reply.arrayBuffer(), header);
+}
+
+/** @param {string} address */
+async function get(address) {
+  let reply;
+  try {
+    reply = await fetch(address);
+  } catch {
+    throw new Error("TensorBoard does not answer. Is it still running?");
+  }
+  if (!reply.ok) throw new Error(await errorMessage(reply));
+  return reply;
+}
+
+/** @param {Response} reply */
+async function errorMessage(reply) {
+  try {
+    return (await reply.json()).error.message;
+  } catch {
+    return `TensorBoard answered ${reply.status} ${reply.statusText}`;
+  }
+}

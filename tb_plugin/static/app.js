@@ -1,0 +1,187 @@
+// Puts the page together: one state, two views, TensorBoard's reload and theme.
+
+import { fetchIndex } from "./api.js";
+import { CurvesView } from "./curves_view.js";
+import { el, fill } from "./dom.js";
+import { Host, isDark, onAddressChange, onThemeChange, readAddress, writeAddress } from "./host.js";
+import { RunList } from "./run_list.js";
+import { encodeValue, readState } from "./state.js";
+import { DARK, LIGHT } from "./theme.js";
+import { UnitsView } from "./units_view.js";
+
+const VIEWS = /** @type {[string, string][]} */ ([
+  ["curves", "Accuracy vs ablation"],
+  ["units", "Selectivity vs importance"],
+]);
+// TensorBoard reads a log directory while we already ask: an empty answer is asked again, slower
+// and slower.
+const FIRST_WAIT_MS = 1500;
+const LONGEST_WAIT_MS = 30_000;
+
+export class App {
+  /** @param {HTMLElement} root @param {any} echarts */
+  constructor(root, echarts) {
+    this.root = root;
+    this.host = new Host();
+    this.state = readState(readAddress);
+    this.index = /** @type {import("./types.js").Index | null} */ (null);
+    this.allRuns = /** @type {string[]} */ ([]);
+    this.version = 0;
+    this.dirty = false;
+    this.wait = FIRST_WAIT_MS;
+    this.again = 0;
+    const set = (/** @type {Partial<import("./state.js").State>} */ changes) => this.set(changes);
+    this.runList = new RunList(set);
+    this.views = /** @type {Record<string, CurvesView | UnitsView>} */ ({
+      curves: new CurvesView(echarts, set, this.runList),
+      units: new UnitsView(echarts, set, this.runList),
+    });
+    this.build();
+    this.follow();
+  }
+
+  build() {
+    this.tabs = VIEWS.map(([view, title]) =>
+      el("button", { class: "tab", role: "tab", id: `tab-${view}`, "aria-controls": "view", on: { click: () => this.set({ view }) } }, title),
+    );
+    this.tabBar = el("div", { class: "tabs", role: "tablist", "aria-label": "Views", on: { keydown: (/** @type {KeyboardEvent} */ e) => this.moveTab(e) } }, ...this.tabs);
+    this.main = el("main", { id: "view", role: "tabpanel", tabindex: -1 });
+    this.banner = el("div", { class: "banner", role: "status", hidden: true });
+    this.page = el("div", { class: "page" }, this.runList.element, el("div", { class: "content" }, this.tabBar, this.banner, this.main));
+    this.blank = el("div", { class: "blank", role: "status" });
+    fill(this.root, this.blank, this.page);
+  }
+
+  /** Listens to TensorBoard: reload, theme, address, and whether our tab is the one shown. */
+  follow() {
+    this.host.on("experimental.DataReloaded", () => this.refreshWhenSeen());
+    onThemeChange(() => this.render());
+    onAddressChange(() => {
+      this.state = readState(readAddress);
+      this.render();
+    });
+    new ResizeObserver(() => this.dirty && this.seen() && this.refresh()).observe(document.documentElement);
+  }
+
+  /** A hidden tab's frame has no height. */
+  seen() {
+    return document.documentElement.clientHeight > 0;
+  }
+
+  refreshWhenSeen() {
+    this.dirty = true;
+    if (this.seen()) this.refresh();
+  }
+
+  async refresh() {
+    this.dirty = false;
+    clearTimeout(this.again);
+    const slow = setTimeout(() => this.index || this.showLoading("TensorBoard may still be reading the log directory."), 3000);
+    try {
+      const [index, runs] = await Promise.all([fetchIndex(), this.host.runs()]);
+      this.index = index;
+      this.allRuns = runs ?? index.runs;
+      this.version++;
+      this.banner.hidden = true;
+      this.render();
+    } catch (error) {
+      this.showError(/** @type {Error} */ (error).message);
+    } finally {
+      clearTimeout(slow);
+    }
+  }
+
+  /** @param {Partial<import("./state.js").State>} changes */
+  set(changes) {
+    Object.assign(this.state, changes);
+    for (const [key, value] of Object.entries(changes)) writeAddress(key, encodeValue(key, value));
+    this.render();
+  }
+
+  render() {
+    document.documentElement.dataset.theme = isDark() ? "dark" : "light";
+    if (!this.index) return;
+    if (!this.index.series.length) return this.showEmpty(this.index);
+    this.wait = FIRST_WAIT_MS;
+    this.blank.hidden = true;
+    this.page.hidden = false;
+    const { view } = this.state;
+    for (const [i, [name]] of VIEWS.entries()) {
+      const chosen = name === view;
+      this.tabs?.[i].setAttribute("aria-selected", String(chosen));
+      this.tabs?.[i].setAttribute("tabindex", chosen ? "0" : "-1");
+    }
+    this.main.setAttribute("aria-labelledby", `tab-${view}`);
+    const element = this.views[view].element;
+    if (this.main.firstChild !== element) fill(this.main, element);
+    this.views[view].update({
+      index: this.index,
+      state: this.state,
+      theme: isDark() ? DARK : LIGHT,
+      allRuns: this.allRuns,
+      version: this.version,
+    });
+  }
+
+  /** @param {KeyboardEvent} event */
+  moveTab(event) {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    const at = VIEWS.findIndex(([view]) => view === this.state.view);
+    const next = (at + step + VIEWS.length) % VIEWS.length;
+    this.set({ view: VIEWS[next][0] });
+    this.tabs?.[next].focus();
+  }
+
+  /** @param {string} [hint] */
+  showLoading(hint = "") {
+    this.showBlank(el("div", { class: "spinner", "aria-hidden": "true" }), el("h2", {}, "Loading ablation data"), el("p", {}, hint));
+  }
+
+  /** @param {import("./types.js").Index} index */
+  showEmpty(index) {
+    const newer = index.skipped.filter((s) => s.reason === "newer").length;
+    const skipped = index.skipped.length - newer;
+    const parts = [];
+    if (newer) parts.push(el("p", { class: "note" }, `${newer} series were written by a newer version of this plugin. Upgrade it to see them.`));
+    if (skipped) parts.push(el("p", { class: "note" }, `${skipped} series carry this plugin's name, but cannot be read: ${index.skipped.filter((s) => s.reason !== "newer")[0].reason}.`));
+    this.showBlank(
+      el("h2", {}, "No ablation data in this log directory"),
+      el("p", {}, "This tab shows how the accuracy of a network falls as its units are ablated, and which single units matter. Write data with:"),
+      el("pre", {}, EXAMPLE),
+      el("p", {}, "or run ", el("code", {}, "./run_all.sh"), ", or try ", el("code", {}, "python -m tb_plugin.demo DIR"), "."),
+      ...parts,
+      el("button", { class: "button", on: { click: () => this.refresh() } }, "Look again"),
+    );
+    clearTimeout(this.again);
+    this.again = setTimeout(() => this.refreshWhenSeen(), this.wait);
+    this.wait = Math.min(2 * this.wait, LONGEST_WAIT_MS);
+  }
+
+  /** @param {string} message */
+  showError(message) {
+    const retry = () => el("button", { class: "button", on: { click: () => this.refresh() } }, "Retry");
+    if (this.index?.series.length) {
+      this.banner.hidden = false;
+      fill(this.banner, el("span", {}, `Not up to date: ${message}`), retry());
+      return;
+    }
+    this.showBlank(el("h2", {}, "The ablation data could not be loaded"), el("p", {}, message), retry());
+  }
+
+  /** @param {...Node} content */
+  showBlank(...content) {
+    this.page.hidden = true;
+    this.blank.hidden = false;
+    fill(this.blank, el("div", { class: "blank-box" }, ...content));
+  }
+}
+
+const EXAMPLE = `from tb_plugin import summary
+
+with summary.Writer("runs/tb/my_network") as writer:
+    writer.add(summary.ablation_curve(
+        "curve/all/random", ablated_units, accuracy, n_units=1024))
+    writer.add(summary.unit_table(
+        "units/all", layers, units,
+        {"class_selectivity": selectivity, "importance": importance}))`;

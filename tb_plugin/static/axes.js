@@ -1,0 +1,79 @@
+// How every chart of the plugin looks: axes, grid, tooltip. Pure.
+
+export const FONT = 'Roboto, "Helvetica Neue", Arial, sans-serif';
+
+/**
+ * @param {typeof import("./theme.js").LIGHT} theme
+ * @param {string} title  with its unit
+ * @param {[number, number]} extent
+ * @param {[number, number] | undefined} zoomed
+ * @param {object} [more]
+ */
+export function axis(theme, title, extent, zoomed, more = {}) {
+  const [min, max] = zoomed ?? extent;
+  return {
+    type: "value",
+    name: title,
+    nameLocation: "middle",
+    nameTextStyle: { color: theme.text, fontSize: 13, fontFamily: FONT },
+    min,
+    max,
+    axisLine: { show: true, onZero: false, lineStyle: { color: theme.line } },
+    axisTick: { show: false },
+    axisLabel: {
+      color: theme.muted,
+      fontSize: 12,
+      hideOverlap: true,
+      // The ends of a zoomed axis are where the pointer was, not round numbers.
+      showMinLabel: !zoomed,
+      showMaxLabel: !zoomed,
+      formatter: (/** @type {number} */ value) => String(Number(value.toPrecision(6))).replace("-", "−"),
+    },
+    splitLine: { lineStyle: { color: theme.grid } },
+    ...more,
+  };
+}
+
+/** What all charts share. @param {typeof import("./theme.js").LIGHT} theme
+ * @param {string} spoken  for screen readers */
+export function frame(theme, spoken) {
+  return {
+    animation: false,
+    backgroundColor: "transparent",
+    textStyle: { fontFamily: FONT, color: theme.text },
+    aria: { enabled: true, label: { description: spoken } },
+    grid: { left: 72, right: 24, top: 48, bottom: 60 },
+  };
+}
+
+/** @param {typeof import("./theme.js").LIGHT} theme @param {object} more */
+export function tooltip(theme, more) {
+  return {
+    confine: true,
+    transitionDuration: 0,
+    backgroundColor: theme.surface,
+    borderColor: theme.line,
+    borderWidth: 1,
+    padding: [8, 12],
+    textStyle: { color: theme.text, fontSize: 12, fontFamily: FONT },
+    extraCssText: "box-shadow: 0 2px 8px rgba(0,0,0,.25); border-radius: 4px;",
+    ...more,
+  };
+}
+
+/** @param {typeof import("./theme.js").LIGHT} theme @param {object} more */
+export function legend(theme, more) {
+  return {
+    type: "scroll",
+    top: 4,
+    itemGap: 18,
+    itemWidth: 24,
+    itemHeight: 9,
+    textStyle: { color: theme.text, fontSize: 12.5, fontFamily: FONT },
+    pageTextStyle: { color: theme.muted },
+    pageIconColor: theme.muted,
+    pageIconInactiveColor: theme.line,
+    inactiveColor: theme.line,
+    ...more,
+  };
+}

@@ -1,0 +1,73 @@
+// One chart on the page: draws when there is room, follows its box, and can be saved.
+
+const PIXELS_PER_POINT = 2; // for PNG: sharp on paper and on dense screens
+
+export class Chart {
+  /** @param {any} echarts @param {HTMLElement} host @param {"svg" | "canvas"} renderer */
+  constructor(echarts, host, renderer) {
+    this.echarts = echarts;
+    this.host = host;
+    this.renderer = renderer;
+    this.instance = /** @type {any} */ (null);
+    this.option = /** @type {any} */ (null);
+    this.drawn = false;
+    this.listeners = /** @type {[string, (event: any) => void][]} */ ([]);
+    new ResizeObserver(() => this.follow()).observe(host);
+  }
+
+  /** @param {string} type  an ECharts event @param {(event: any) => void} listener */
+  on(type, listener) {
+    this.listeners.push([type, listener]);
+    this.instance?.on(type, listener);
+  }
+
+  /** @param {object} option */
+  draw(option) {
+    this.option = option;
+    this.drawn = false;
+    this.follow();
+  }
+
+  /** TensorBoard keeps the frame of a hidden tab alive at height 0: then drawing waits. */
+  follow() {
+    if (!this.option || !this.host.clientHeight || !this.host.clientWidth) return;
+    if (!this.instance) {
+      this.instance = this.echarts.init(this.host, null, { renderer: this.renderer });
+      for (const [type, listener] of this.listeners) this.instance.on(type, listener);
+    }
+    const { clientWidth, clientHeight } = this.host;
+    if (this.instance.getWidth() !== clientWidth || this.instance.getHeight() !== clientHeight) {
+      this.instance.resize();
+    }
+    if (this.drawn) return;
+    this.instance.setOption(this.option, { notMerge: true });
+    this.drawn = true;
+  }
+
+  /** @returns {{width: number, height: number}} */
+  size() {
+    return { width: this.host.clientWidth || 900, height: this.host.clientHeight || 480 };
+  }
+
+  /** @param {object} option @returns {string} the chart as an SVG document */
+  svg(option) {
+    const instance = this.echarts.init(null, null, { renderer: "svg", ssr: true, ...this.size() });
+    instance.setOption(option);
+    const text = instance.renderToSVGString();
+    instance.dispose();
+    return text;
+  }
+
+  /** @param {object} option @returns {Promise<Blob>} */
+  async png(option) {
+    const box = document.createElement("div");
+    const settings = { renderer: "canvas", devicePixelRatio: PIXELS_PER_POINT, ...this.size() };
+    const instance = this.echarts.init(box, null, settings);
+    instance.setOption(option);
+    const canvas = instance.renderToCanvas({ pixelRatio: PIXELS_PER_POINT });
+    const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+    instance.dispose();
+    if (!blob) throw new Error("The browser could not make a PNG of this size.");
+    return blob;
+  }
+}

@@ -1,0 +1,140 @@
+// The drawing of ablation curves: ECharts' option from curves that were summarized. Pure.
+
+import { axis, frame, legend, tooltip } from "./axes.js";
+import { shorten } from "./labels.js";
+
+const MARKS_PER_CURVE = 7;
+
+/**
+ * @typedef {object} DrawnCurve
+ * @property {string} label
+ * @property {string} colour
+ * @property {string} mark
+ * @property {number[]} x  as drawn: a fraction or a count
+ * @property {(number | null)[][]} rows  as drawn: raw or relative
+ * @property {{mean: number[], sd: number[], low: number[], high: number[]}} summary
+ */
+
+/**
+ * @param {object} chart
+ * @param {DrawnCurve[]} chart.curves
+ * @param {string} chart.legendTitle
+ * @param {string} chart.xTitle
+ * @param {string} chart.yTitle
+ * @param {[number, number]} chart.xExtent
+ * @param {string} chart.band  "sd", "range", "each" or "none"
+ * @param {import("./types.js").Window} chart.zoom
+ * @param {typeof import("./theme.js").LIGHT} chart.theme
+ * @param {(x: number, rows: {id: string, index: number}[]) => Node} chart.describe
+ * @param {string} chart.spoken
+ */
+export function curvesOption(chart) {
+  const { curves, theme, zoom } = chart;
+  const titleWidth = chart.legendTitle ? chart.legendTitle.length * 7 + 14 : 0;
+  const highest = Math.max(1, ...curves.map((c) => Math.max(...bandEdges(c, chart.band)[1].filter(Number.isFinite))));
+  return {
+    ...frame(theme, chart.spoken),
+    title: {
+      text: chart.legendTitle,
+      left: 64,
+      top: 3,
+      textStyle: { color: theme.muted, fontSize: 12.5, fontWeight: 500 },
+    },
+    legend: legend(theme, {
+      left: 68 + titleWidth,
+      right: 16,
+      // Runs are chosen in the list at the side, which the address remembers.
+      selectedMode: false,
+      data: curves.map((c) => c.label),
+      formatter: (/** @type {string} */ name) => shorten(name, 60),
+    }),
+    tooltip: tooltip(theme, {
+      trigger: "axis",
+      axisPointer: { type: "line", lineStyle: { color: theme.muted, type: "dashed" } },
+      formatter: (/** @type {any[]} */ found) => {
+        const means = found.filter((f) => f.seriesId?.startsWith("mean:"));
+        return chart.describe(
+          found[0].axisValue,
+          means.map((f) => ({ id: f.seriesId.slice("mean:".length), index: f.dataIndex })),
+        );
+      },
+    }),
+    xAxis: axis(theme, chart.xTitle, chart.xExtent, zoom.x, { nameGap: 34, splitLine: { show: false } }),
+    yAxis: axis(theme, chart.yTitle, [0, Math.min(2, Math.ceil(highest * 10) / 10)], zoom.y, { nameGap: 46 }),
+    series: [
+      ...curves.map((curve, i) => bandSeries(curve, i, chart.band)),
+      ...(chart.band === "each" ? curves.flatMap(orderingSeries) : []),
+      ...curves.map(meanSeries),
+    ].filter(Boolean),
+  };
+}
+
+/** @param {DrawnCurve} curve @param {number} i */
+function meanSeries(curve, i) {
+  const every = Math.max(1, Math.round(curve.x.length / MARKS_PER_CURVE));
+  return {
+    id: `mean:${i}`,
+    name: curve.label,
+    type: "line",
+    data: curve.x.map((x, j) => [x, curve.summary.mean[j]]),
+    symbol: curve.mark,
+    showAllSymbol: true,
+    // A mark now and then, shifted from curve to curve, so that they do not sit in a column.
+    symbolSize: (/** @type {any} */ _, /** @type {any} */ point) => ((point.dataIndex + i * 2) % every ? 0 : 7),
+    lineStyle: { width: 2.5, color: curve.colour },
+    itemStyle: { color: curve.colour },
+    emphasis: { focus: "series", lineStyle: { width: 3.5 } },
+    z: 5,
+  };
+}
+
+/** @param {DrawnCurve} curve @param {number} i */
+function orderingSeries(curve, i) {
+  return curve.rows.map((row, r) => ({
+    id: `each:${i}:${r}`,
+    type: "line",
+    data: curve.x.map((x, j) => [x, row[j]]),
+    showSymbol: false,
+    silent: true,
+    lineStyle: { width: 1, color: curve.colour, opacity: 0.35 },
+    emphasis: { disabled: true },
+    z: 3,
+  }));
+}
+
+/** One polygon, which unlike stacked areas is right for any signs and is no row of the tooltip.
+ * @param {DrawnCurve} curve @param {number} i @param {string} band */
+function bandSeries(curve, i, band) {
+  if (band !== "sd" && band !== "range") return null;
+  const [low, high] = bandEdges(curve, band);
+  const kept = curve.x.map((_, j) => j).filter((j) => Number.isFinite(low[j]) && Number.isFinite(high[j]));
+  if (!kept.length) return null;
+  return {
+    id: `band:${i}`,
+    name: curve.label,
+    type: "custom",
+    data: [[curve.x[kept[0]], low[kept[0]]]],
+    silent: true,
+    clip: true,
+    tooltip: { show: false },
+    z: 2,
+    renderItem: (/** @type {any} */ _, /** @type {any} */ api) => ({
+      type: "polygon",
+      shape: {
+        points: [
+          ...kept.map((j) => api.coord([curve.x[j], high[j]])),
+          ...kept.toReversed().map((j) => api.coord([curve.x[j], low[j]])),
+        ],
+      },
+      style: { fill: curve.colour, opacity: 0.16 },
+    }),
+  };
+}
+
+/** Lower and upper edge. @param {DrawnCurve} curve @param {string} band
+ * @returns {[number[], number[]]} */
+function bandEdges({ summary }, band) {
+  if (band === "range" || band === "each") return [summary.low, summary.high];
+  if (band === "none") return [summary.mean, summary.mean];
+  return [summary.mean.map((m, j) => m - summary.sd[j]), summary.mean.map((m, j) => m + summary.sd[j])];
+}

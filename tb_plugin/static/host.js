@@ -1,0 +1,124 @@
+// What TensorBoard's page gives to the frame we live in: messages, the address, the theme.
+// All of it may be missing (a notebook, our page opened alone), so each has a fall-back.
+
+const PLUGIN = "single_directions";
+const ANSWER_WITHIN_MS = 2000;
+
+/** TensorBoard's messages to and from frames (its experimental plugin library).
+ * A message is JSON {type, id, payload, error, isReply} over a MessageChannel. */
+export class Host {
+  constructor() {
+    this.listeners = new Map();
+    this.waiting = new Map();
+    this.nextId = 0;
+    const channel = new MessageChannel();
+    this.port = channel.port1;
+    this.port.onmessage = (event) => this.receive(JSON.parse(event.data));
+    window.parent.postMessage("experimental.bootstrap", window.location.origin, [channel.port2]);
+  }
+
+  /** @param {string} type @param {() => void} listener */
+  on(type, listener) {
+    this.listeners.set(type, listener);
+  }
+
+  /** All runs in the order in which TensorBoard colours them; null if nobody answers.
+   * @returns {Promise<string[] | null>} */
+  async runs() {
+    const answer = await this.ask("experimental.GetRuns");
+    return Array.isArray(answer) ? answer.map(String) : null;
+  }
+
+  /** @param {string} type @returns {Promise<any>} */
+  ask(type) {
+    const id = this.nextId++;
+    this.send({ type, id, payload: null, error: null, isReply: false });
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.settle(id, null), ANSWER_WITHIN_MS);
+      this.waiting.set(id, { resolve, timer });
+    });
+  }
+
+  /** @param {number} id @param {any} payload */
+  settle(id, payload) {
+    const waiting = this.waiting.get(id);
+    if (!waiting) return;
+    clearTimeout(waiting.timer);
+    this.waiting.delete(id);
+    waiting.resolve(payload);
+  }
+
+  /** @param {any} message */
+  receive(message) {
+    if (message.isReply) {
+      this.settle(message.id, message.error ? null : message.payload);
+      return;
+    }
+    // TensorBoard waits for a reply to everything it sends.
+    this.send({ type: message.type, id: message.id, payload: null, error: null, isReply: true });
+    this.listeners.get(message.type)?.();
+  }
+
+  /** @param {object} message */
+  send(message) {
+    this.port.postMessage(JSON.stringify(message));
+  }
+}
+
+/** TensorBoard's store for the part of the address after "#". Its message for this,
+ * GetURLPluginData, answers {} on a page just opened, so the store is asked directly.
+ * @returns {any} */
+function addressStore() {
+  try {
+    return /** @type {any} */ (window.parent).tensorboard?.tf_storage ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/** @param {string} key @returns {string | null} */
+export function readAddress(key) {
+  try {
+    return addressStore()?.getString(`p.${PLUGIN}.${key}`) ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/** @param {string} key @param {string} value */
+export function writeAddress(key, value) {
+  try {
+    addressStore()?.setString(`p.${PLUGIN}.${key}`, value, { defaultValue: "", useLocationReplace: true });
+  } catch {
+    // Without an address, the choice lasts as long as the page.
+  }
+}
+
+/** @param {() => void} listener  called when the user edits the address or goes back */
+export function onAddressChange(listener) {
+  try {
+    window.parent.addEventListener("hashchange", listener);
+  } catch {
+    // Another origin: no address to follow.
+  }
+}
+
+/** @returns {boolean} */
+export function isDark() {
+  try {
+    return window.parent.document.body.classList.contains("dark-mode");
+  } catch {
+    return window.matchMedia("(prefers-color-scheme: dark)").matches;
+  }
+}
+
+/** @param {() => void} listener  called when the theme may have changed */
+export function onThemeChange(listener) {
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", listener);
+  try {
+    const body = window.parent.document.body;
+    new MutationObserver(listener).observe(body, { attributes: true, attributeFilter: ["class"] });
+  } catch {
+    // Another origin: the system's theme it is.
+  }
+}

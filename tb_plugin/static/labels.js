@@ -1,0 +1,123 @@
+// How runs, columns and numbers are called on the page. Pure.
+
+/** @param {string} a @param {string} b  compares "x10" after "x9" */
+export function naturalOrder(a, b) {
+  return a.localeCompare(b, "en", { numeric: true }) || (a < b ? -1 : Number(a > b));
+}
+
+/** The facts in which runs differ, and those that all share.
+ *
+ * @param {Record<string, string>[]} facts  one per run
+ * @returns {{differing: string[], shared: [string, string][]}}
+ */
+export function compareFacts(facts) {
+  const names = [...new Set(facts.flatMap((f) => Object.keys(f)))];
+  const same = (/** @type {string} */ name) => facts.every((f) => f[name] === facts[0][name]);
+  return {
+    differing: names.filter((name) => !same(name)),
+    shared: names.filter(same).map((name) => [name, facts[0][name]]),
+  };
+}
+
+/** Short names for series: by the facts in which they differ, else by run.
+ *
+ * Two series with the same facts get their run's name added, and their tag if the run has
+ * both, so that every label is different.
+ * @param {{run: string, tag: string, meta: {facts: Record<string, string>}}[]} series
+ * @returns {string[]}
+ */
+export function seriesLabels(series) {
+  if (!series.length) return [];
+  const { differing } = compareFacts(series.map((s) => s.meta.facts));
+  const withFacts = series.map((s) =>
+    differing
+      .filter((name) => s.meta.facts[name] !== undefined)
+      .map((name) => `${name} ${s.meta.facts[name]}`)
+      .join(", "),
+  );
+  const withRun = tellApart(withFacts, series.map((s) => s.run));
+  return tellApart(withRun, series.map((s) => s.tag));
+}
+
+/** Labels for a legend: where runs differ in one fact only, that fact becomes the title and its
+ * values the labels.
+ * @param {{run: string, tag: string, meta: {facts: Record<string, string>}}[]} series
+ * @returns {{title: string, labels: string[]}}
+ */
+export function legendLabels(series) {
+  const { differing } = compareFacts(series.map((s) => s.meta.facts));
+  const values = series.map((s) => s.meta.facts[differing[0]]);
+  const distinct = new Set(values).size === series.length && values.every(Boolean);
+  if (differing.length === 1 && distinct) return { title: differing[0], labels: values };
+  return { title: "", labels: seriesLabels(series) };
+}
+
+/** Adds a suffix to the labels that occur more than once, or are empty.
+ * @param {string[]} labels @param {string[]} suffixes */
+function tellApart(labels, suffixes) {
+  const seen = new Map();
+  for (const label of labels) seen.set(label, (seen.get(label) ?? 0) + 1);
+  return labels.map((label, i) => {
+    if (!label) return suffixes[i];
+    return seen.get(label) > 1 ? `${label} (${suffixes[i]})` : label;
+  });
+}
+
+/** @param {string} text @param {number} length */
+export function shorten(text, length) {
+  return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
+}
+
+/** For a table or a tooltip: digits enough to tell values apart, none too many.
+ * @param {number | null | undefined} value @param {number} [digits] */
+export function formatNumber(value, digits = 4) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (Number.isInteger(value) && size < 1e9) return value.toLocaleString("en");
+  const text = size >= 1e-4 && size < 1e6 ? value.toPrecision(digits) : value.toExponential(digits - 1);
+  return text.replace("-", "−");
+}
+
+/** A fraction or a correlation, to three places. @param {number} value */
+export function formatFraction(value) {
+  return Number.isNaN(value) ? "–" : value.toFixed(3).replace("-", "−");
+}
+
+/** @param {number} n @param {string} one @param {string} [many] */
+export function plural(n, one, many = `${one}s`) {
+  return `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
+}
+
+const COLUMNS = new Map([
+  ["class_selectivity", { short: "class selectivity", axis: "Class selectivity index (0: all classes alike, 1: one class only)" }],
+  ["mutual_information", { short: "mutual information", axis: "Mutual information with the class (bits)" }],
+  ["importance", { short: "importance", axis: "Importance: change of test loss when ablated (nats)" }],
+  ["accuracy_drop", { short: "accuracy drop", axis: "Drop of accuracy when ablated (fraction)" }],
+  ["mean_activation", { short: "mean activation", axis: "Mean activation" }],
+  ["weight_norm", { short: "weight norm", axis: "Norm of incoming weights" }],
+]);
+
+/** What a measured quantity is called, in a list and on an axis. @param {string} name */
+export function columnNames(name) {
+  const plain = name.replaceAll("_", " ");
+  return COLUMNS.get(name) ?? { short: plain, axis: plain };
+}
+
+const SPLITS = new Map([["train", "training set"], ["test", "test set"]]);
+
+/** One curve's settings as a phrase. @param {Record<string, any>} meta */
+export function curveSettings(meta) {
+  return [
+    SPLITS.get(meta.split) ?? meta.split,
+    `ablated to ${meta.fill}`,
+    `${meta.order} order`,
+    meta.layers === "all" ? "all layers" : meta.layers,
+    meta.score === "accuracy" ? "" : meta.score,
+  ].filter(Boolean).join(" · ");
+}
+
+/** @param {string} split @returns {string} */
+export function splitAdjective(split) {
+  return split === "train" ? "Training" : split === "test" ? "Test" : split;
+}

@@ -1,0 +1,108 @@
+// The list of runs at the side: filter, tick (or choose one), colour, facts.
+
+import { el, fill, icon } from "./dom.js";
+import { plural } from "./labels.js";
+import { matcher } from "./state.js";
+
+/**
+ * @typedef {object} Entry
+ * @property {string} run
+ * @property {string} label
+ * @property {string} colour  "" for none
+ */
+
+export class RunList {
+  /** @param {(changes: Partial<import("./state.js").State>) => void} set */
+  constructor(set) {
+    this.set = set;
+    this.filter = el("input", {
+      type: "search",
+      placeholder: "Filter runs (regex)",
+      "aria-label": "Filter runs by regular expression",
+      spellcheck: "false",
+      on: { input: () => set({ filter: this.filter.value }) },
+    });
+    this.problem = el("p", { class: "problem", role: "status" });
+    this.tools = el("div", { class: "run-tools" });
+    this.list = el("ul", { class: "runs" });
+    this.others = el("details", { class: "others", hidden: true });
+    this.element = el(
+      "aside",
+      { class: "side", "aria-label": "Runs" },
+      el("div", { class: "search" }, icon("search"), this.filter),
+      this.problem,
+      this.tools,
+      this.list,
+      this.others,
+    );
+  }
+
+  /** Boxes to tick. @param {Entry[]} entries @param {import("./state.js").State} state */
+  showMany(entries, state) {
+    const shown = this.filtered(entries, state);
+    const off = new Set(state.off);
+    const setAll = (/** @type {boolean} */ on) => () => {
+      const names = new Set(shown.map((e) => e.run));
+      const others = state.off.filter((run) => !names.has(run));
+      this.set({ off: on ? others : [...others, ...names] });
+    };
+    const ticked = shown.filter((e) => !off.has(e.run)).length;
+    fill(
+      this.tools,
+      el("span", {}, `${ticked} of ${plural(shown.length, "run")}`),
+      el("button", { class: "text-button", on: { click: setAll(true) } }, "All"),
+      el("button", { class: "text-button", on: { click: setAll(false) } }, "None"),
+    );
+    this.draw(shown, "checkbox", (e) => !off.has(e.run), (run, on) =>
+      this.set({ off: on ? state.off.filter((r) => r !== run) : [...state.off, run] }),
+    );
+  }
+
+  /** One to choose. @param {Entry[]} entries @param {import("./state.js").State} state
+   * @param {string} chosen */
+  showOne(entries, state, chosen) {
+    const shown = this.filtered(entries, state);
+    fill(this.tools, el("span", {}, `${plural(shown.length, "run")} with unit tables`));
+    this.draw(shown, "radio", (e) => e.run === chosen, (run) => this.set({ unitRun: run, unitTag: "" }));
+  }
+
+  /** Runs that have nothing for this view. @param {string[]} runs */
+  showOthers(runs) {
+    this.others.hidden = runs.length === 0;
+    fill(
+      this.others,
+      el("summary", {}, `${plural(runs.length, "run")} without data for this view`),
+      el("ul", {}, ...runs.map((run) => el("li", {}, run))),
+    );
+  }
+
+  /** @param {Entry[]} entries @param {import("./state.js").State} state */
+  filtered(entries, state) {
+    if (document.activeElement !== this.filter) this.filter.value = state.filter;
+    const matches = matcher(state.filter);
+    this.filter.setAttribute("aria-invalid", String(!matches));
+    this.problem.textContent = matches ? "" : "Not a regular expression; all runs are shown.";
+    return matches ? entries.filter((e) => matches(e.run) || matches(e.label)) : entries;
+  }
+
+  /** @param {Entry[]} entries @param {"checkbox" | "radio"} type
+   * @param {(entry: Entry) => boolean} isOn @param {(run: string, on: boolean) => void} onChange */
+  draw(entries, type, isOn, onChange) {
+    const focused = /** @type {HTMLInputElement | null} */ (document.activeElement)?.dataset?.run;
+    const items = entries.map((entry) => {
+      const input = el("input", {
+        type,
+        name: "run",
+        checked: isOn(entry),
+        "data-run": entry.run,
+        on: { change: () => onChange(entry.run, input.checked) },
+      });
+      const swatch = entry.colour && el("span", { class: "swatch", style: `background:${entry.colour}` });
+      const names = el("span", { class: "names" }, el("span", { class: "label" }, entry.label), entry.label !== entry.run && el("span", { class: "path" }, entry.run));
+      return el("li", {}, el("label", { title: entry.run }, input, swatch, names));
+    });
+    fill(this.list, ...items);
+    // A redraw must not throw the keyboard's user out of the list.
+    if (focused) [...this.list.querySelectorAll("input")].find((i) => i.dataset.run === focused)?.focus();
+  }
+}

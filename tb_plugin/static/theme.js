@@ -1,0 +1,44 @@
+// Colours. The page takes them from style.css; charts are drawn, so they need them here.
+
+export const LIGHT = {
+  text: "#212121",
+  muted: "#5f6368",
+  line: "#dadce0",
+  grid: "#eceff1",
+  surface: "#ffffff",
+  all: "#5f6368",
+  runs: ["#425066", "#12b5cb", "#e52592", "#f9ab00", "#9334e6", "#7cb342", "#e8710a"],
+  layers: ["#1a73e8", "#e8710a", "#0b8043", "#9334e6", "#c2185b", "#00838f", "#8d6e00"],
+  ramp: ["#0b4f9e", "#d93f0b"],
+};
+
+/** @type {typeof LIGHT} */
+export const DARK = {
+  text: "#f1f3f4",
+  muted: "#bdc1c6",
+  line: "#5f6368",
+  grid: "#444649",
+  surface: "#303030",
+  all: "#bdc1c6",
+  runs: ["#8e98a3", "#12b5cb", "#e52592", "#f9ab00", "#9334e6", "#7cb342", "#e8710a"],
+  layers: ["#8ab4f8", "#fcad70", "#81c995", "#c58af9", "#ff8bcb", "#78d9ec", "#fdd663"],
+  ramp: ["#6db3ff", "#ff8a50"],
+};
+
+/** TensorBoard's default colour of a run: its place in the list of all runs, modulo 7. The user's
+ * own choice of colours there is not told to plugins.
+ * @param {string} run @param {string[]} allRuns @param {typeof LIGHT} theme */
+export function runColour(run, allRuns, theme) {
+  const place = allRuns.indexOf(run);
+  return theme.runs[(place < 0 ? 0 : place) % theme.runs.length];
+}
+
+/** A colour between the ramp's ends. @param {number} share in [0, 1] @param {typeof LIGHT} theme */
+export function rampColour(share, theme) {
+  const [from, to] = theme.ramp.map((hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)));
+  const mix = from.map((value, i) => Math.round(value + share * (to[i] - value)));
+  return `rgb(${mix.join(", ")})`;
+}
+
+/** Marks beside colour, so that lines can be told apart without it. */
+export const MARKS = ["circle", "rect", "triangle", "diamond", "emptyCircle", "emptyRect", "emptyTriangle"];

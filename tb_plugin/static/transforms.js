@@ -1,0 +1,209 @@
+// From stored numbers to what a chart shows. Pure: no page, no network.
+
+/** Mean, s.d. and extremes over the orderings at each point; gaps (null) are left out.
+ *
+ * The s.d. is that of the orderings drawn (n - 1 in the denominator; 0 for one ordering).
+ * @param {(number | null)[][]} rows  one row per ordering
+ */
+export function summarizeOrderings(rows) {
+  const points = rows[0].map((_, i) => /** @type {number[]} */ (rows.map((r) => r[i]).filter((v) => v !== null)));
+  return {
+    mean: points.map(mean),
+    sd: points.map(standardDeviation),
+    low: points.map((values) => (values.length ? Math.min(...values) : NaN)),
+    high: points.map((values) => (values.length ? Math.max(...values) : NaN)),
+  };
+}
+
+/** @param {number[]} values @returns {number} NaN for none */
+export function mean(values) {
+  return values.length ? values.reduce((sum, v) => sum + v, 0) / values.length : NaN;
+}
+
+/** @param {number[]} values */
+export function standardDeviation(values) {
+  if (values.length < 2) return values.length ? 0 : NaN;
+  const centre = mean(values);
+  return Math.sqrt(values.reduce((sum, v) => sum + (v - centre) ** 2, 0) / (values.length - 1));
+}
+
+/** Accuracy relative to the intact network: 1 before any ablation.
+ *
+ * @param {number[]} x  units ablated; must begin with 0
+ * @param {(number | null)[][]} rows
+ * @returns {(number | null)[][]}
+ */
+export function relativeToIntact(x, rows) {
+  if (x[0] !== 0) throw new Error("invalid curve: no point without ablation");
+  return rows.map((row) => {
+    const intact = row[0];
+    if (intact === null || !(intact > 0)) throw new Error(`invalid curve: accuracy before ablation is ${intact}`);
+    return row.map((value) => (value === null ? null : value / intact));
+  });
+}
+
+/** Trapezoid rule. @param {number[]} x @param {(number | null)[]} y */
+export function areaUnderCurve(x, y) {
+  let area = 0;
+  for (let i = 1; i < x.length; i++) {
+    area += ((x[i] - x[i - 1]) * (Number(y[i] ?? NaN) + Number(y[i - 1] ?? NaN))) / 2;
+  }
+  return area;
+}
+
+/** Area under accuracy against the fraction of units ablated, raw and over the intact accuracy.
+ *
+ * @param {number[]} x  units ablated
+ * @param {(number | null)[][]} rows
+ * @param {number} nUnits
+ * @returns {{auc: number, normalized: number, normalizedSd: number, intact: number}} NaN for a
+ *     curve that does not reach from no unit to all units
+ */
+export function curveAreas(x, rows, nUnits) {
+  const intact = mean(/** @type {number[]} */ (rows.map((row) => row[0]).filter((v) => v !== null)));
+  if (x[0] !== 0) return { auc: NaN, normalized: NaN, normalizedSd: NaN, intact: NaN };
+  if (x[x.length - 1] !== nUnits) return { auc: NaN, normalized: NaN, normalizedSd: NaN, intact };
+  const fraction = x.map((count) => count / nUnits);
+  const areas = rows.map((row) => areaUnderCurve(fraction, row));
+  const normalized = rows.map((row, i) => areas[i] / (row[0] || NaN));
+  return { auc: mean(areas), normalized: mean(normalized), normalizedSd: standardDeviation(normalized), intact };
+}
+
+/** Ranks from 1, ties share their mean rank. @param {ArrayLike<number>} values */
+export function ranks(values) {
+  const order = Array.from(values, (_, i) => i).sort((a, b) => values[a] - values[b]);
+  const rank = new Float64Array(values.length);
+  for (let start = 0; start < order.length; ) {
+    let end = start;
+    while (end + 1 < order.length && values[order[end + 1]] === values[order[start]]) end++;
+    for (let i = start; i <= end; i++) rank[order[i]] = (start + end) / 2 + 1;
+    start = end + 1;
+  }
+  return rank;
+}
+
+/** Pearson's correlation; NaN where one side is constant.
+ * @param {ArrayLike<number>} x @param {ArrayLike<number>} y */
+export function pearson(x, y) {
+  const { sxx, sxy, syy } = moments(x, y);
+  return sxx > 0 && syy > 0 ? sxy / Math.sqrt(sxx * syy) : NaN;
+}
+
+/** Spearman's rank correlation. @param {ArrayLike<number>} x @param {ArrayLike<number>} y */
+export function spearman(x, y) {
+  return pearson(ranks(x), ranks(y));
+}
+
+/** Least squares y = slope x + intercept; null where x is constant.
+ * @param {ArrayLike<number>} x @param {ArrayLike<number>} y */
+export function leastSquares(x, y) {
+  const { sxx, sxy, mx, my } = moments(x, y);
+  return sxx > 0 ? { slope: sxy / sxx, intercept: my - (sxy / sxx) * mx } : null;
+}
+
+/** @param {ArrayLike<number>} x @param {ArrayLike<number>} y */
+function moments(x, y) {
+  const n = x.length;
+  let mx = 0;
+  let my = 0;
+  for (let i = 0; i < n; i++) {
+    mx += x[i] / n;
+    my += y[i] / n;
+  }
+  let sxx = 0;
+  let sxy = 0;
+  let syy = 0;
+  for (let i = 0; i < n; i++) {
+    sxx += (x[i] - mx) ** 2;
+    sxy += (x[i] - mx) * (y[i] - my);
+    syy += (y[i] - my) ** 2;
+  }
+  return { mx, my, sxx, sxy, syy };
+}
+
+/** A unit table from its bytes: columns of n little-endian float32, one after the other.
+ *
+ * @param {ArrayBuffer} bytes
+ * @param {import("./types.js").TableHeader} header
+ * @returns {import("./types.js").UnitTable}
+ */
+export function decodeTable(bytes, header) {
+  const { n, columns, layers } = header;
+  if (bytes.byteLength !== 4 * n * columns.length) {
+    throw new Error(`invalid table: ${bytes.byteLength} bytes for ${n} rows of ${columns.length} columns`);
+  }
+  const column = (/** @type {number} */ i) => new Float32Array(bytes, 4 * n * i, n);
+  const measured = new Map(columns.map((name, i) => [name, column(i)]));
+  measured.delete("layer");
+  measured.delete("unit");
+  return { n, layers, layer: column(0), unit: column(1), columns: measured };
+}
+
+/** Whether each unit is silent: never active on any image.
+ *
+ * Told by mean_activation where the table has it; else a unit is silent if all that was
+ * measured on it is 0.
+ * @param {import("./types.js").UnitTable} table
+ * @returns {boolean[]}
+ */
+export function silentUnits(table) {
+  const activation = table.columns.get("mean_activation");
+  const columns = activation ? [activation] : [...table.columns.values()];
+  return Array.from({ length: table.n }, (_, i) => columns.every((column) => column[i] === 0));
+}
+
+/** The units of a table that can be drawn on two axes, by layer, with their statistics.
+ *
+ * @param {import("./types.js").UnitTable} table
+ * @param {string} xName
+ * @param {string} yName
+ * @param {boolean} leaveOutSilent
+ */
+export function relate(table, xName, yName, leaveOutSilent) {
+  const x = /** @type {Float32Array} */ (table.columns.get(xName));
+  const y = /** @type {Float32Array} */ (table.columns.get(yName));
+  const silent = silentUnits(table);
+  const groups = table.layers.map((layer) => ({ layer, rows: /** @type {number[]} */ ([]), silent: 0 }));
+  for (let i = 0; i < table.n; i++) {
+    const group = groups[table.layer[i]];
+    if (silent[i]) group.silent++;
+    if (Number.isNaN(x[i]) || Number.isNaN(y[i]) || (leaveOutSilent && silent[i])) continue;
+    group.rows.push(i);
+  }
+  const all = { layer: null, rows: groups.flatMap((g) => g.rows), silent: groups.reduce((s, g) => s + g.silent, 0) };
+  const withStatistics = (/** @type {{layer: string | null, rows: number[], silent: number}} */ group) => {
+    const gx = Float64Array.from(group.rows, (i) => x[i]);
+    const gy = Float64Array.from(group.rows, (i) => y[i]);
+    return { ...group, x: gx, y: gy, rho: spearman(gx, gy), line: leastSquares(gx, gy) };
+  };
+  return { layers: groups.map(withStatistics), all: withStatistics(all) };
+}
+
+/** Smallest and largest number, widened by a margin so that no mark touches the frame.
+ * @param {ArrayLike<number>} values @param {number} [margin] share of the extent
+ * @returns {[number, number]} */
+export function paddedExtent(values, margin = 0.05) {
+  let low = Infinity;
+  let high = -Infinity;
+  for (let i = 0; i < values.length; i++) {
+    if (values[i] < low) low = values[i];
+    if (values[i] > high) high = values[i];
+  }
+  if (!(low <= high)) return [0, 1];
+  const pad = (high - low) * margin || Math.abs(low) * margin || 1;
+  return [low - pad, high + pad];
+}
+
+/** Rounds an extent outwards to steps of 1, 2 or 5 times a power of ten.
+ * @param {[number, number]} extent @returns {[number, number]} */
+export function niceExtent([low, high]) {
+  const rough = (high - low) / 5;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * [1, 2, 5, 10].filter((m) => m * power >= rough)[0];
+  return [tidy(Math.floor(low / step) * step), tidy(Math.ceil(high / step) * step)];
+}
+
+/** Takes off the rounding error of a product such as 3 * 0.1. @param {number} value */
+function tidy(value) {
+  return Number(value.toPrecision(12));
+}

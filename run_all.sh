@@ -85,7 +85,8 @@ quietly() {
   local what=$1 from code=0 said
   shift
   from=$(wc -c <"$log" 2>/dev/null || printf 0)
-  "$@" </dev/null >>"$log" 2>&1 || code=$?
+  # In a shell of its own, so that what is said on Ctrl-C does not go to the log too.
+  ("$@") </dev/null >>"$log" 2>&1 || code=$?
   ((code == 0)) && return
   printf 'failed\n' >&2
   ((code > 128)) && interrupted

@@ -65,10 +65,17 @@ _LIGHT = _Theme(ink="#1d1d28", muted="#5c5c6b", grid="#e4e4ea", first=0.0, last=
 _DARK = _Theme(ink="#ececf1", muted="#a9a9b8", grid="#34343f", first=0.94, last=0.44)
 
 
-def draw(figure: FigureResult, *, dark: bool = False, standalone: bool = True) -> dict[str, bytes]:
+def draw(
+    figure: FigureResult,
+    *,
+    kinds: Sequence[str] = ("png", "svg"),
+    dark: bool = False,
+    standalone: bool = True,
+) -> dict[str, bytes]:
     """The figure as {"png": ..., "svg": ...}; the same results give the same bytes.
 
     Args:
+        kinds: which of the two.
         dark: light ink, for a dark page.
         standalone: with title and caption on a background of its own; otherwise without them and
             transparent, for a page that states both in words.
@@ -81,10 +88,11 @@ def draw(figure: FigureResult, *, dark: bool = False, standalone: bool = True) -
         picture = compose(figure, dark=dark, standalone=standalone)
         background = ("#15151c" if dark else "#ffffff") if standalone else "none"
         # Without a date or a version in the file, and with a fixed salt, bytes repeat.
-        for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+        metadata = {"png": {"Software": None}, "svg": {"Date": None}}
+        for kind in kinds:
             buffer = io.BytesIO()
             picture.savefig(
-                buffer, format=kind, dpi=_PNG_DPI, facecolor=background, metadata=metadata
+                buffer, format=kind, dpi=_PNG_DPI, facecolor=background, metadata=metadata[kind]
             )
             files[kind] = buffer.getvalue()
     return files

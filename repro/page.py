@@ -1,0 +1,586 @@
+"""The report as one HTML page that needs nothing but itself: style, pictures and numbers inline.
+
+Every text that is not written here goes through `_text`, so nothing in a title, a path or a
+layer's name can become markup.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from repro import figures as drawing
+from repro.claims import INCONCLUSIVE, NOT_RUN, NOT_SUPPORTED, SUPPORTED, Verdict
+from repro.config import CumulativeConfig, FigureConfig
+from repro.findings import figure_label
+from repro.results import FigureResult
+
+# A sign and a word beside the colour, so that colour is never the only cue.
+_BADGES = {
+    SUPPORTED: ("yes", "✓"),
+    NOT_SUPPORTED: ("no", "✗"),
+    INCONCLUSIVE: ("open", "?"),
+    NOT_RUN: ("none", "–"),
+}
+_PROFILES = {
+    "quick": "Quick settings: fewer images, and training may stop before the paper's 640 epochs. "
+    "They show that everything works and what to expect; they are not the paper's training. A "
+    "network that stops once it has memorised leans less on single units than one trained on.",
+    "desk": "Desk settings: the paper's networks and epochs as far as two processor cores allow; "
+    "each figure says what was cut.",
+    "paper": "Paper settings: sizes, epochs and data as in the paper.",
+}
+
+
+def render(
+    figures: Sequence[FigureResult],
+    verdicts: Sequence[Verdict],
+    numbers: Mapping[str, Any],
+    seconds: Mapping[str, float],
+) -> str:
+    """The whole page.
+
+    Args:
+        figures: in the order to show.
+        verdicts: on all their claims.
+        numbers: `findings.summary(figures)`.
+        seconds: computing time of each figure, by name; a figure may lack.
+    """
+    sections = [
+        _figure(figure, verdicts, numbers[figure.config.name], seconds.get(figure.config.name))
+        for figure in figures
+    ]
+    return _PAGE.format(
+        style=_STYLE,
+        lead=_lead(figures, verdicts),
+        contents=_contents(figures),
+        figures="\n".join(sections),
+        claims=_claims_table(verdicts),
+        choices=_choices(figures),
+    )
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people say them.
+
+    >>> duration(75.0)
+    '1 min 15 s'
+    """
+    if seconds is None:
+        return "not measured"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60} min"
+
+
+def _text(value: Any) -> str:
+    return html.escape(str(value), quote=True)
+
+
+def _lead(figures: Sequence[FigureResult], verdicts: Sequence[Verdict]) -> str:
+    profiles = list(dict.fromkeys(figure.config.profile for figure in figures))
+    notes = "".join(f'<p class="profile">{_text(_PROFILES[name])}</p>' for name in profiles)
+    found = "".join(
+        f'<li>{_badge(verdict.verdict)}<div><a href="#{_text(verdict.claim)}">'
+        f"<b>{_text(verdict.claim)}</b></a> {_text(verdict.statement)} "
+        f'<span class="ours">{_text(verdict.ours)}</span></div></li>'
+        for verdict in verdicts
+    )
+    return notes + (f'<ul class="found">{found}</ul>' if found else "<p>No claim was judged.</p>")
+
+
+def _contents(figures: Sequence[FigureResult]) -> str:
+    return "".join(
+        f'<a href="#{_text(figure.config.name)}">{_text(figure_label(figure.config.name))}</a>'
+        for figure in figures
+    )
+
+
+def _figure(
+    figure: FigureResult,
+    verdicts: Sequence[Verdict],
+    numbers: Mapping[str, Any],
+    seconds: float | None,
+) -> str:
+    name = figure.config.name
+    own = [verdict for verdict in verdicts if verdict.figure == name]
+    cumulative = isinstance(figure.config.sweep, CumulativeConfig)
+    tables = _curves_table(numbers) if cumulative else _units_tables(numbers)
+    csv = f"{name}_{'curves' if cumulative else 'units'}.csv"
+    files = " ".join(
+        f'<a href="{_text(file)}">{_text(file)}</a>' for file in (f"{name}.png", f"{name}.svg", csv)
+    )
+    return f"""<section id="{_text(name)}" aria-labelledby="{_text(name)}-title">
+<h2 id="{_text(name)}-title"><span class="number">{_text(figure_label(name))}</span>
+{_text(figure.config.title)}</h2>
+<div class="beside">
+{_picture(figure)}
+<div class="cards">{"".join(_card(verdict) for verdict in own)}</div>
+</div>
+<h3>Networks</h3>
+{tables}
+<h3>How it was made</h3>
+{_settings(figure, seconds)}
+<p class="files">Files: {files}</p>
+</section>"""
+
+
+def _picture(figure: FigureResult) -> str:
+    if not figure.networks:
+        return "<p>Not run: there is no network to show.</p>"
+    light, dark = (
+        _data_uri(drawing.draw(figure, kinds=["svg"], dark=dark, standalone=False)["svg"])
+        for dark in (False, True)
+    )
+    return (
+        f'<figure><picture><source media="screen and (prefers-color-scheme: dark)" srcset="{dark}">'
+        f'<img src="{light}" alt="{_text(drawing.alternative_text(figure))}"></picture>'
+        f"<figcaption>{_text(drawing.caption(figure))}</figcaption></figure>"
+    )
+
+
+def _data_uri(svg: bytes) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode('ascii')}"
+
+
+def _card(verdict: Verdict) -> str:
+    note = f'<p class="note">{_text(verdict.note)}</p>' if verdict.note else ""
+    return f"""<article class="claim" id="{_text(verdict.claim)}">
+<h3>{_badge(verdict.verdict)}<span>{_text(verdict.claim)}</span></h3>
+<p>{_text(verdict.statement)}</p>
+<dl><dt>Paper</dt><dd>{_text(verdict.paper)}</dd>
+<dt>Ours</dt><dd>{_text(verdict.ours)}</dd>
+<dt>n</dt><dd>{_text(verdict.n or "none")}</dd></dl>
+{note}<p class="rule"><b>Rule.</b> {_text(verdict.rule)}</p>
+</article>"""
+
+
+def _badge(verdict: str) -> str:
+    kind, sign = _BADGES[verdict]
+    return (
+        f'<span class="badge {kind}"><span aria-hidden="true">{sign}</span> {_text(verdict)}</span>'
+    )
+
+
+def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of plain texts; the first column names the row."""
+    top = "".join(f'<th scope="col">{_text(head)}</th>' for head in heads)
+    body = "".join(
+        f'<tr><th scope="row">{_text(first)}</th>'
+        + "".join(f"<td>{_text(cell)}</td>" for cell in rest)
+        + "</tr>"
+        for first, *rest in rows
+    )
+    return (
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{_text(caption)}"><table>'
+        f"<caption>{_text(caption)}</caption>"
+        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _curves_table(numbers: Mapping[str, Any]) -> str:
+    seeds = {network["seed"] for network in numbers["networks"]}
+    return _table(
+        "One row a network. AUC: mean ± s.d. over random orders, on the images of the figure.",
+        (
+            "Labels corrupted",
+            "Epochs",
+            "Train accuracy",
+            "Test accuracy",
+            "AUC",
+            "Normalized AUC",
+            "Orders",
+        ),
+        (
+            (
+                drawing.percent(network["label_corruption"])
+                + (f", seed {network['seed']}" if len(seeds) > 1 else ""),
+                _epochs(network),
+                _decimal(network["train_accuracy"], 4),
+                _decimal(network["test_accuracy"], 4),
+                _spread(network["auc"]),
+                _spread(network["normalized_auc"]),
+                str(network["orders"]),
+            )
+            for network in numbers["networks"]
+        ),
+    )
+
+
+def _units_tables(numbers: Mapping[str, Any]) -> str:
+    networks = numbers["networks"]
+    return _table(
+        "One row a network. rho: Spearman's rank correlation of class selectivity and importance "
+        "over all units, with its 95 % bootstrap interval.",
+        (
+            "Seed",
+            "Epochs",
+            "Train accuracy",
+            "Test accuracy",
+            "rho",
+            "rho without silent units",
+            "Silent units",
+        ),
+        [*(_units_row(network) for network in networks), *_over_networks(numbers)],
+    ) + _table(
+        "One row a layer. Importance: change of loss when the unit is ablated, mean ± s.d. "
+        "over units.",
+        ("Layer", "Seed", "Units", "Silent", "Class selectivity", "Importance (nats)", "rho"),
+        (
+            (
+                layer["layer"],
+                str(network["seed"]),
+                f"{layer['n_units']:,}",
+                f"{layer['dead']:,}",
+                _spread(layer["class_selectivity"]),
+                _spread(layer["importance"], ".2g"),
+                _rho(layer),
+            )
+            for network in networks
+            for layer in network["layers"]
+        ),
+    )
+
+
+def _units_row(network: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        str(network["seed"]),
+        _epochs(network),
+        _decimal(network["train_accuracy"], 4),
+        _decimal(network["test_accuracy"], 4),
+        _rho(network["all_units"]),
+        _rho(network["live_units"]),
+        f"{network['dead']:,} of {network['n_units']:,}",
+    )
+
+
+def _over_networks(numbers: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    together = numbers.get("over_networks")
+    if not together or together["networks"] < 2:
+        return []
+    sd = "" if together["sd"] is None else f", s.d. over networks {together['sd']:.2f}"
+    return [("all, ranks pooled", "", "", "", _rho(together) + sd, "", "")]
+
+
+def _epochs(network: Mapping[str, Any]) -> str:
+    return f"{network['epochs']:,}" + (" (stopped)" if network["stopped_early"] else "")
+
+
+def _decimal(value: float | None, digits: int) -> str:
+    return "undefined" if value is None else f"{value:.{digits}f}"
+
+
+def _spread(found: Mapping[str, float | None], style: str = ".3f") -> str:
+    if found["mean"] is None:
+        return "undefined"
+    return f"{found['mean']:{style}}" + ("" if found["sd"] is None else f" ± {found['sd']:{style}}")
+
+
+def _rho(found: Mapping[str, Any]) -> str:
+    if found["rho"] is None:
+        return f"undefined (n = {found['n']:,})"
+    return f"{found['rho']:.2f} [{found['low']:.2f}, {found['high']:.2f}]"
+
+
+def _settings(figure: FigureResult, seconds: float | None) -> str:
+    config, sweep, train = figure.config, figure.config.sweep, figure.config.train
+    rows = {
+        "Data": figure.data,
+        "Images": _n_images(figure),
+        "Settings": f"{config.profile}, from {config.path}" if config.path else config.profile,
+        "Optimizer": f"{train.optimizer}, learning rate {train.learning_rate:g}"
+        + (f", momentum {train.momentum:g}" if train.optimizer == "sgd" else "")
+        + f", batch size {train.batch_size:,}",
+        "Training": drawing.training_words(figure.networks) if figure.networks else "none",
+        "Ablation": f"{sweep.kind.replace('_', ' ')}, units clamped to {sweep.fill}",
+        "Device": _facts(figure, "device"),
+        "Processor": _facts(figure, "processor"),
+        "Versions": _facts(figure, "versions"),
+        "Commit": _facts(figure, "git_commit"),
+        "Date": _facts(figure, "date"),
+        "Computing time": duration(seconds),
+        "Command": figure.command,
+    }
+    items = "".join(
+        f"<div><dt>{_text(term)}</dt><dd>"
+        + (f"<code>{_text(value)}</code>" if term == "Command" else _text(value))
+        + "</dd></div>"
+        for term, value in rows.items()
+        if value
+    )
+    return f'<dl class="settings">{items}</dl>'
+
+
+def _n_images(figure: FigureResult) -> str:
+    if not figure.networks:
+        return "none"
+    training = figure.networks[0].training
+    return f"{training.n_train:,} to train on, {training.n_test:,} to test on"
+
+
+def _facts(figure: FigureResult, key: str) -> str:
+    """What the networks' records say under this key, each different answer once."""
+    answers = []
+    for network in figure.networks:
+        value = network.training.facts.get(key)
+        if isinstance(value, Mapping):
+            value = ", ".join(f"{name} {version}" for name, version in value.items())
+        if value and str(value) not in answers:
+            answers.append(str(value))
+    return "; ".join(answers)
+
+
+def _claims_table(verdicts: Sequence[Verdict]) -> str:
+    heads = ("Claim", "Paper", "Ours", "n", "Data", "Verdict", "Rule", "Command")
+    top = "".join(f'<th scope="col" role="columnheader">{head}</th>' for head in heads)
+    body = "".join(_claim_row(verdict, heads) for verdict in verdicts)
+    # Roles are named because the narrow layout shows rows as blocks, which hides them from
+    # screen readers otherwise.
+    return (
+        '<table class="claims" role="table"><caption>Every claim that these results decide.'
+        f'</caption><thead role="rowgroup"><tr role="row">{top}</tr></thead>'
+        f'<tbody role="rowgroup">{body}</tbody></table>'
+    )
+
+
+def _claim_row(verdict: Verdict, heads: Sequence[str]) -> str:
+    cells = (
+        _text(verdict.paper),
+        _text(verdict.ours) + (f' <i class="note">{_text(verdict.note)}</i>' * bool(verdict.note)),
+        _text(verdict.n),
+        _text(f"{verdict.data}; {verdict.profile} settings"),
+        _badge(verdict.verdict),
+        _text(verdict.rule),
+        f"<code>{_text(verdict.command)}</code>",
+    )
+    rest = "".join(
+        f'<td role="cell" data-head="{head}"><div>{cell}</div></td>'
+        for head, cell in zip(heads[1:], cells, strict=True)
+    )
+    return (
+        f'<tr role="row"><th scope="row" role="rowheader">{_text(verdict.claim)} '
+        f"<span>{_text(figure_label(verdict.figure))}</span></th>{rest}</tr>"
+    )
+
+
+def _choices(figures: Sequence[FigureResult]) -> str:
+    items = "".join(
+        f"<div><dt>{_text(topic)}</dt><dd>{_text(choice)}</dd></div>"
+        for topic, choice in choices([figure.config for figure in figures])
+    )
+    return f'<dl class="choices">{items}</dl>'
+
+
+def choices(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
+    """What the paper leaves open and we chose: (topic, choice), for the figures given."""
+    optimizers = dict.fromkeys(
+        f"{config.train.optimizer.upper() if config.train.optimizer == 'sgd' else 'Adam'}, "
+        f"learning rate {config.train.learning_rate:g}"
+        + (f", momentum {config.train.momentum:g}" if config.train.optimizer == "sgd" else "")
+        + f", batches of {config.train.batch_size:,}"
+        for config in configs
+    )
+    stops = dict.fromkeys(
+        f"{figure_label(config.name)}: ended at training accuracy "
+        f"{config.train.stop_at_train_accuracy:g}, at most {config.train.epochs:,} epochs"
+        if config.train.stop_at_train_accuracy
+        else f"{figure_label(config.name)}: {config.train.epochs:,} epochs, no stop rule"
+        for config in configs
+    )
+    return [
+        ("Optimizer", f"{'; '.join(optimizers)}. Constant learning rate, no weight decay."),
+        ("Initial weights", "Glorot uniform, biases 0."),
+        ("Input", "Pixels divided by 255; no augmentation."),
+        ("Length of training", f"The paper trains 640 epochs. {'; '.join(stops)}."),
+        (
+            "Label corruption",
+            "A random fraction of the training images is chosen once and their labels are "
+            "permuted among themselves. Class counts stay exact, and about a tenth of the chosen "
+            "images keep their label. Test labels are never corrupted.",
+        ),
+        (
+            "Ablation",
+            "The activation after the ReLU is clamped, all hidden layers together. Random orders "
+            "run over the units of all layers.",
+        ),
+        ("Points of a curve", "Evenly spaced numbers of ablated units, none and all included."),
+        (
+            "AUC",
+            "Trapezoid over the fraction of units ablated, for each order. Normalized AUC is that "
+            "area divided by the intact accuracy.",
+        ),
+        ("Spread", "Sample standard deviation (n - 1), over random orders unless said otherwise."),
+        (
+            "Class selectivity",
+            "Mean over the other classes: mean of their class means. No constant is added to the "
+            "denominator: a unit silent on every image has selectivity 0 and is counted.",
+        ),
+        ("Importance", "Change of the mean cross-entropy on the test images, in nats."),
+        (
+            "Rank correlation",
+            "Spearman's rho with average ranks for ties; 95 % percentile bootstrap over units, "
+            "2,000 resamples. Of several networks, units are ranked within each.",
+        ),
+    ]
+
+
+_STYLE = """
+:root { color-scheme: light dark;
+  --page: #f6f6f9; --card: #fff; --ink: #1d1d28; --muted: #5c5c6b; --line: #dfdfe7;
+  --accent: #3d2fa8; --yes: #0b6b3a; --yes-bg: #dff3e7; --no: #9c1c2b; --no-bg: #fbe3e5;
+  --open: #7a4d00; --open-bg: #fdf0d5; --none: #4d4d5a; --none-bg: #e9e9ef; }
+@media screen and (prefers-color-scheme: dark) { :root {
+  --page: #101015; --card: #18181f; --ink: #ececf1; --muted: #a9a9b8; --line: #2f2f3a;
+  --accent: #b3a8ff; --yes: #7fdda8; --yes-bg: #12331f; --no: #ff9ba5; --no-bg: #3d161b;
+  --open: #f4c76b; --open-bg: #38280a; --none: #c4c4d0; --none-bg: #2a2a34; } }
+* { box-sizing: border-box; }
+html { scroll-behavior: smooth; -webkit-text-size-adjust: 100%; }
+body { margin: 0; background: var(--page); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
+header, main, footer { max-width: 76rem; margin: 0 auto; padding: 0 1.25rem; }
+header { padding-top: 2.5rem; }
+h1 { font-size: clamp(1.6rem, 5vw, 2.4rem); line-height: 1.15; margin: 0 0 .5rem;
+  letter-spacing: -.02em; text-wrap: balance; }
+h2 { font-size: clamp(1.2rem, 3.5vw, 1.5rem); line-height: 1.25; margin: 0 0 1rem;
+  text-wrap: balance; }
+h2 .number { color: var(--accent); margin-right: .35em; white-space: nowrap; }
+h3 { font-size: 1rem; margin: 1.75rem 0 .5rem; }
+p { margin: 0 0 .75rem; }
+a { color: var(--accent); }
+.subtitle { color: var(--muted); max-width: 48rem; }
+.profile { border-left: 3px solid var(--accent); padding: .1rem 0 .1rem .9rem; max-width: 48rem; }
+nav { display: flex; flex-wrap: wrap; gap: .4rem 1.25rem; padding: .75rem 0;
+  border-bottom: 1px solid var(--line); }
+section { background: var(--card); border: 1px solid var(--line); border-radius: 12px;
+  padding: clamp(1rem, 3vw, 2rem); margin: 1.5rem 0; }
+.found { list-style: none; margin: 0; padding: 0; }
+.found li { display: grid; grid-template-columns: 9.5rem 1fr; gap: 1rem; align-items: start;
+  padding: .7rem 0; border-top: 1px solid var(--line); }
+.found .ours { display: block; color: var(--muted); font-size: .9rem; }
+.badge { display: inline-block; border-radius: 99px; padding: .1rem .65rem; font-size: .85rem;
+  font-weight: 600; white-space: nowrap; justify-self: start; }
+.yes { color: var(--yes); background: var(--yes-bg); }
+.no { color: var(--no); background: var(--no-bg); }
+.open { color: var(--open); background: var(--open-bg); }
+.none { color: var(--none); background: var(--none-bg); }
+.beside { display: grid; grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); gap: 2rem;
+  align-items: start; }
+figure { margin: 0; }
+figure img { display: block; width: 100%; height: auto; }
+figcaption { color: var(--muted); font-size: .875rem; margin-top: .75rem; }
+.cards { display: grid; gap: 1rem; }
+.claim { border: 1px solid var(--line); border-radius: 10px; padding: 1rem; scroll-margin: 1rem; }
+.claim h3 { margin: 0 0 .5rem; display: flex; gap: .75rem; align-items: center; }
+.claim dl { display: grid; grid-template-columns: auto 1fr; gap: .25rem .9rem; margin: 0 0 .75rem; }
+dt { color: var(--muted); }
+dd { margin: 0; overflow-wrap: anywhere; }
+.claim dd, .claim dt { font-size: .92rem; }
+.note { color: var(--open); font-size: .9rem; }
+.rule { color: var(--muted); font-size: .82rem; margin: 0; }
+.scroll { overflow-x: auto; margin-bottom: 1rem; }
+.scroll:focus-visible, a:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+table { border-collapse: collapse; width: 100%; font-size: .9rem; }
+caption { text-align: left; color: var(--muted); font-size: .85rem; padding-bottom: .5rem; }
+th, td { text-align: left; vertical-align: top; padding: .45rem 1rem .45rem 0;
+  border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; }
+thead th { color: var(--muted); font-weight: 600; font-size: .82rem; vertical-align: bottom; }
+.scroll td, .scroll th { white-space: nowrap; }
+.settings, .choices { display: grid; gap: .5rem 2rem; margin: 0 0 1rem; font-size: .9rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); }
+.choices { gap: 1rem 2rem; }
+.choices dt { color: var(--ink); font-weight: 600; }
+code { font: .85em/1.4 ui-monospace, "SF Mono", Menlo, Consolas, monospace;
+  overflow-wrap: anywhere; }
+.files { font-size: .9rem; margin: 0; display: flex; flex-wrap: wrap; gap: .25rem 1rem; }
+.claims { font-size: .85rem; }
+.claims th span { display: block; font-weight: 400; color: var(--muted); white-space: nowrap; }
+.claims td:nth-child(7) { min-width: 19rem; color: var(--muted); }
+.claims td:nth-child(3) { min-width: 11rem; }
+footer { color: var(--muted); font-size: .85rem; padding-bottom: 3rem; }
+@media (max-width: 62rem) {
+  .beside { grid-template-columns: 1fr; gap: 1.25rem; }
+  .claims, .claims tbody, .claims tr, .claims th, .claims td { display: block; }
+  .claims thead { position: absolute; width: 1px; height: 1px; overflow: hidden;
+    clip-path: inset(50%); }
+  .claims tr { border-top: 2px solid var(--line); padding: .75rem 0; }
+  .claims th { border: 0; font-size: 1rem; padding: 0 0 .25rem; }
+  .claims th span { display: inline; }
+  .claims td { border: 0; padding: .25rem 0; display: grid; min-width: 0 !important;
+    grid-template-columns: 5.5rem 1fr; }
+  .claims td::before { content: attr(data-head); color: var(--muted); }
+  .claims caption { display: block; }
+}
+@media (max-width: 34rem) {
+  header, main, footer { padding-left: .75rem; padding-right: .75rem; }
+  .found li { grid-template-columns: 1fr; gap: .3rem; }
+}
+@media print {
+  body { background: #fff; font-size: 10pt; }
+  section { border: 0; padding: 0; }
+  nav { display: none; }
+  figure, .claim, tr { break-inside: avoid; }
+  h2, h3 { break-after: avoid; }
+  .scroll { overflow: visible; }
+  .scroll td, .scroll th { white-space: normal; }
+}
+"""
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Single directions: report</title>
+<link rel="icon" href="data:,">
+<style>{style}</style>
+</head>
+<body>
+<header>
+<h1>What networks lose when their units are ablated</h1>
+<p class="subtitle">A reproduction of Morcos, Barrett, Rabinowitz and Botvinick, “On the importance
+of single directions for generalization”, ICLR 2018
+(<a href="https://arxiv.org/abs/1803.06959">arXiv:1803.06959</a>).</p>
+<nav aria-label="Contents">{contents}<a href="#claims">All claims</a>
+<a href="#choices">Our choices</a><a href="#words">Words</a></nav>
+</header>
+<main>
+<section id="found" aria-labelledby="found-title">
+<h2 id="found-title">What was found</h2>
+{lead}
+</section>
+{figures}
+<section id="claims" aria-labelledby="claims-title">
+<h2 id="claims-title">All claims</h2>
+{claims}
+</section>
+<section id="choices" aria-labelledby="choices-title">
+<h2 id="choices-title">Where the paper is silent, what we chose</h2>
+{choices}
+</section>
+<section id="words" aria-labelledby="words-title">
+<h2 id="words-title">Words</h2>
+<dl class="choices">
+<div><dt>Unit</dt><dd>A neuron of a dense layer.</dd></div>
+<div><dt>Ablation</dt><dd>Clamping a unit’s activation to a fixed value, on every image.</dd></div>
+<div><dt>Cumulative ablation curve</dt><dd>Accuracy as more and more units are ablated in a random
+order.</dd></div>
+<div><dt>AUC</dt><dd>Area under that curve. Low: the network relies on single directions.</dd></div>
+<div><dt>Class selectivity</dt><dd>(µ<sub>max</sub> − µ<sub>rest</sub>) / (µ<sub>max</sub> +
+µ<sub>rest</sub>) of a unit’s mean activations by class. 0: alike for all classes. 1: active for
+one class only.</dd></div>
+<div><dt>Importance</dt><dd>Change of test loss when the unit alone is ablated.</dd></div>
+<div><dt>Label corruption</dt><dd>Fraction of training images whose labels were shuffled among
+themselves.</dd></div>
+</dl>
+</section>
+</main>
+<footer>The same numbers for programs: <a href="summary.json">summary.json</a>,
+<a href="claims.json">claims.json</a>, <a href="claims.csv">claims.csv</a>.</footer>
+</body>
+</html>
+"""

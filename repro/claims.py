@@ -186,7 +186,8 @@ def _memorising_networks_rely_more(figure: FigureResult) -> Finding:
         verdict = SUPPORTED
     return Finding(
         verdict,
-        _auc_words(clean, corrupted),
+        f"{_auc_words(clean, corrupted)}; smallest difference of normalized AUC "
+        f"{difference:.3f} [{low:.3f}, {high:.3f}]",
         difference,
         (low, high),
         n,
@@ -326,8 +327,8 @@ def _early_units_matter_more(figure: FigureResult) -> Finding:
     difference, low, high = _mean_difference(first, last)
     verdict = SUPPORTED if low > 0 else NOT_SUPPORTED if high < 0 else INCONCLUSIVE
     ours = (
-        f"{difference:+.2g} nats [{low:+.2g}, {high:+.2g}]: {first.mean():.2g} in {names[0]}, "
-        f"{last.mean():.2g} in {names[-1]}"
+        f"{first.mean():.2g} nats a unit in {names[0]}, {last.mean():.2g} in {names[-1]}; "
+        f"difference {difference:+.2g} [{low:+.2g}, {high:+.2g}]"
     )
     return Finding(verdict, ours, difference, (low, high), n)
 

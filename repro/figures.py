@@ -323,7 +323,7 @@ def _draw_units(table: UnitTable, axes: Axes, theme: _Theme) -> None:
         ends = _regression(selectivity[rows], importance[rows])
         if ends is not None:
             axes.plot(*ends, color=colour, linewidth=2, linestyle=style, gid=f"line-{index}")
-        words = f"{name}: {correlation_words(relation([table], name))}, n = {size:,}"
+        words = f"{_short(name)}: {correlation_words(relation([table], name))}, n = {size:,}"
         handles.append(
             Line2D([], [], color=colour, marker=marker, linestyle=style, markersize=5, label=words)
         )
@@ -397,6 +397,11 @@ def _widths(network: NetworkResult) -> str:
     if len(set(widths)) == 1:
         return f"{network.config.network}, {len(widths)} × {widths[0]:,} hidden units"
     return f"{network.config.network}, {', '.join(f'{w:,}' for w in widths)} hidden units"
+
+
+def _short(name: str) -> str:
+    """A layer's name cut to what a legend has room for; nested models give long ones."""
+    return name if len(name) <= 24 else f"{name[:23]}…"
 
 
 def _split(images: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from repro import figures as drawing
 from repro.claims import INCONCLUSIVE, NOT_RUN, NOT_SUPPORTED, SUPPORTED, Verdict
-from repro.config import CumulativeConfig, FigureConfig
+from repro.config import CumulativeConfig, FigureConfig, TrainConfig
 from repro.findings import figure_label
 from repro.results import FigureResult
 
@@ -293,9 +293,7 @@ def _settings(figure: FigureResult, seconds: float | None) -> str:
         "Data": figure.data,
         "Images": _n_images(figure),
         "Settings": f"{config.profile}, from {config.path}" if config.path else config.profile,
-        "Optimizer": f"{train.optimizer}, learning rate {train.learning_rate:g}"
-        + (f", momentum {train.momentum:g}" if train.optimizer == "sgd" else "")
-        + f", batch size {train.batch_size:,}",
+        "Optimizer": _optimizer(train),
         "Training": drawing.training_words(figure.networks) if figure.networks else "none",
         "Ablation": f"{sweep.kind.replace('_', ' ')}, units clamped to {sweep.fill}",
         "Device": _facts(figure, "device"),
@@ -314,6 +312,17 @@ def _settings(figure: FigureResult, seconds: float | None) -> str:
         if value
     )
     return f'<dl class="settings">{items}</dl>'
+
+
+def _optimizer(train: TrainConfig) -> str:
+    """
+    >>> _optimizer(TrainConfig("mnist", "mlp", (8,), optimizer="adam", learning_rate=0.001))
+    'Adam, learning rate 0.001, batches of 128'
+    """
+    name, momentum = "Adam", ""
+    if train.optimizer == "sgd":
+        name, momentum = "SGD", f", momentum {train.momentum:g}"
+    return f"{name}, learning rate {train.learning_rate:g}{momentum}, batches of {train.batch_size}"
 
 
 def _n_images(figure: FigureResult) -> str:
@@ -351,7 +360,8 @@ def _claims_table(verdicts: Sequence[Verdict]) -> str:
 def _claim_row(verdict: Verdict, heads: Sequence[str]) -> str:
     cells = (
         _text(verdict.paper),
-        _text(verdict.ours) + (f' <i class="note">{_text(verdict.note)}</i>' * bool(verdict.note)),
+        _text(verdict.ours)
+        + (f'<p class="note">{_text(verdict.note)}</p>' if verdict.note else ""),
         _text(verdict.n),
         _text(f"{verdict.data}; {verdict.profile} settings"),
         _badge(verdict.verdict),
@@ -378,13 +388,7 @@ def _choices(figures: Sequence[FigureResult]) -> str:
 
 def choices(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
     """What the paper leaves open and we chose: (topic, choice), for the figures given."""
-    optimizers = dict.fromkeys(
-        f"{config.train.optimizer.upper() if config.train.optimizer == 'sgd' else 'Adam'}, "
-        f"learning rate {config.train.learning_rate:g}"
-        + (f", momentum {config.train.momentum:g}" if config.train.optimizer == "sgd" else "")
-        + f", batches of {config.train.batch_size:,}"
-        for config in configs
-    )
+    optimizers = dict.fromkeys(_optimizer(config.train) for config in configs)
     stops = dict.fromkeys(
         f"{figure_label(config.name)}: ended at training accuracy "
         f"{config.train.stop_at_train_accuracy:g}, at most {config.train.epochs:,} epochs"
@@ -500,7 +504,9 @@ code { font: .85em/1.4 ui-monospace, "SF Mono", Menlo, Consolas, monospace;
 .claims { font-size: .85rem; }
 .claims th span { display: block; font-weight: 400; color: var(--muted); white-space: nowrap; }
 .claims td:nth-child(7) { min-width: 19rem; color: var(--muted); }
-.claims td:nth-child(3) { min-width: 11rem; }
+.claims td:nth-child(3) { min-width: 12rem; }
+.claims td:nth-child(2), .claims td:nth-child(5), .claims td:nth-child(8) { min-width: 7rem; }
+.claims .note { margin: .4rem 0 0; font-size: 1em; }
 footer { color: var(--muted); font-size: .85rem; padding-bottom: 3rem; }
 @media (max-width: 62rem) {
   .beside { grid-template-columns: 1fr; gap: 1.25rem; }

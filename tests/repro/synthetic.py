@@ -19,6 +19,20 @@ FACTS = {
 }
 
 
+# Stated in full, so that another default elsewhere changes nothing here.
+SETTINGS: dict[str, Any] = {
+    "dataset": "mnist",
+    "network": "mlp",
+    "origin": "embedded",
+    "optimizer": "sgd",
+    "learning_rate": 0.1,
+    "momentum": 0.9,
+    "batch_size": 128,
+    "epochs": 640,
+    "stop_at_train_accuracy": 0.0,
+}
+
+
 def training(epochs: int = 640, train_accuracy: float = 1.0, **facts: Any) -> TrainingRecord:
     return TrainingRecord(
         history=tuple(
@@ -75,7 +89,7 @@ def curves_figure(
 ) -> FigureResult:
     """Fig. 1a: {label corruption: fraction of units at which half the accuracy is lost}."""
     reaches = reaches or {0.0: 0.8, 0.2: 0.5, 0.4: 0.42, 0.6: 0.36, 0.8: 0.33, 1.0: 0.38}
-    settings = TrainConfig("mnist", "mlp", (512, 512), origin="embedded", **(train or {}))
+    settings = TrainConfig(**(SETTINGS | {"hidden_units": (512, 512)} | (train or {})))
     grid: tuple[tuple[str, tuple[Any, ...]], ...] = (("label_corruption", tuple(reaches)),)
     if len(seeds) > 1:
         grid += (("seed", tuple(seeds)),)
@@ -144,7 +158,7 @@ def units_figure(
     facts: dict[str, Any] | None = None,
 ) -> FigureResult:
     """Fig. 7a: one network for each table, seeds 0, 1, ..."""
-    settings = TrainConfig("mnist", "mlp", (128, 128), origin="embedded")
+    settings = TrainConfig(**(SETTINGS | {"hidden_units": (128, 128)}))
     grid = (("seed", tuple(range(len(tables)))),)
     config = FigureConfig(
         "fig7a", title, "quick", settings, grid, SingleUnitConfig(), "fig7a_units.toml"

@@ -18,8 +18,8 @@ LAYERS: list[set[str]] = [
     {"metrics", "config", "results"},
     {"masking", "models", "ablation"},
     {"sweep"},
-    {"training", "data", "summaries", "figures", "claims"},
-    {"runs", "jobs", "report"},
+    {"training", "data", "findings", "summaries", "figures", "claims"},
+    {"runs", "jobs", "page", "report"},
     {"__main__"},
 ]
 LAYER = {module: depth for depth, layer in enumerate(LAYERS) for module in layer}

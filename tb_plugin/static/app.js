@@ -21,7 +21,6 @@ const LONGEST_WAIT_MS = 30_000;
 export class App {
   /** @param {HTMLElement} root @param {any} echarts */
   constructor(root, echarts) {
-    this.root = root;
     this.host = new Host();
     this.state = readState(readAddress);
     this.index = /** @type {import("./types.js").Index | null} */ (null);
@@ -36,20 +35,35 @@ export class App {
       curves: new CurvesView(echarts, set, this.runList),
       units: new UnitsView(echarts, set, this.runList),
     });
-    this.build();
+    this.tabs = VIEWS.map(([view, title]) => this.tab(view, title));
+    this.main = el("main", { id: "view", role: "tabpanel", tabindex: -1 });
+    this.banner = el("div", { class: "banner", role: "status", hidden: true });
+    this.blank = el("div", { class: "blank", role: "status" });
+    this.page = this.build();
+    fill(root, this.blank, this.page);
     this.follow();
   }
 
-  build() {
-    this.tabs = VIEWS.map(([view, title]) =>
-      el("button", { class: "tab", role: "tab", id: `tab-${view}`, "aria-controls": "view", on: { click: () => this.set({ view }) } }, title),
+  /** @param {string} view @param {string} title */
+  tab(view, title) {
+    const choose = () => this.set({ view });
+    const id = `tab-${view}`;
+    return el(
+      "button",
+      { class: "tab", role: "tab", id, "aria-controls": "view", on: { click: choose } },
+      title,
     );
-    this.tabBar = el("div", { class: "tabs", role: "tablist", "aria-label": "Views", on: { keydown: (/** @type {KeyboardEvent} */ e) => this.moveTab(e) } }, ...this.tabs);
-    this.main = el("main", { id: "view", role: "tabpanel", tabindex: -1 });
-    this.banner = el("div", { class: "banner", role: "status", hidden: true });
-    this.page = el("div", { class: "page" }, this.runList.element, el("div", { class: "content" }, this.tabBar, this.banner, this.main));
-    this.blank = el("div", { class: "blank", role: "status" });
-    fill(this.root, this.blank, this.page);
+  }
+
+  build() {
+    const keydown = (/** @type {KeyboardEvent} */ event) => this.moveTab(event);
+    const bar = el(
+      "div",
+      { class: "tabs", role: "tablist", "aria-label": "Views", on: { keydown } },
+      ...this.tabs,
+    );
+    const content = el("div", { class: "content" }, bar, this.banner, this.main);
+    return el("div", { class: "page" }, this.runList.element, content);
   }
 
   /** Listens to TensorBoard: reload, theme, address, and whether our tab is the one shown. */
@@ -60,7 +74,9 @@ export class App {
       this.state = readState(readAddress);
       this.render();
     });
-    new ResizeObserver(() => this.dirty && this.seen() && this.refresh()).observe(document.documentElement);
+    new ResizeObserver(() => this.dirty && this.seen() && this.refresh()).observe(
+      document.documentElement,
+    );
   }
 
   /** A hidden tab's frame has no height. */
@@ -76,7 +92,10 @@ export class App {
   async refresh() {
     this.dirty = false;
     clearTimeout(this.again);
-    const slow = setTimeout(() => this.index || this.showLoading("TensorBoard may still be reading the log directory."), 3000);
+    const slow = setTimeout(
+      () => this.index || this.showLoading("TensorBoard may still be reading the log directory."),
+      3000,
+    );
     try {
       const [index, runs] = await Promise.all([fetchIndex(), this.host.runs()]);
       this.index = index;
@@ -108,8 +127,8 @@ export class App {
     const { view } = this.state;
     for (const [i, [name]] of VIEWS.entries()) {
       const chosen = name === view;
-      this.tabs?.[i].setAttribute("aria-selected", String(chosen));
-      this.tabs?.[i].setAttribute("tabindex", chosen ? "0" : "-1");
+      this.tabs[i].setAttribute("aria-selected", String(chosen));
+      this.tabs[i].setAttribute("tabindex", chosen ? "0" : "-1");
     }
     this.main.setAttribute("aria-labelledby", `tab-${view}`);
     const element = this.views[view].element;
@@ -130,12 +149,16 @@ export class App {
     const at = VIEWS.findIndex(([view]) => view === this.state.view);
     const next = (at + step + VIEWS.length) % VIEWS.length;
     this.set({ view: VIEWS[next][0] });
-    this.tabs?.[next].focus();
+    this.tabs[next].focus();
   }
 
   /** @param {string} [hint] */
   showLoading(hint = "") {
-    this.showBlank(el("div", { class: "spinner", "aria-hidden": "true" }), el("h2", {}, "Loading ablation data"), el("p", {}, hint));
+    this.showBlank(
+      el("div", { class: "spinner", "aria-hidden": "true" }),
+      el("h2", {}, "Loading ablation data"),
+      el("p", {}, hint),
+    );
   }
 
   /** @param {import("./types.js").Index} index */
@@ -143,13 +166,39 @@ export class App {
     const newer = index.skipped.filter((s) => s.reason === "newer").length;
     const skipped = index.skipped.length - newer;
     const parts = [];
-    if (newer) parts.push(el("p", { class: "note" }, `${newer} series were written by a newer version of this plugin. Upgrade it to see them.`));
-    if (skipped) parts.push(el("p", { class: "note" }, `${skipped} series carry this plugin's name, but cannot be read: ${index.skipped.filter((s) => s.reason !== "newer")[0].reason}.`));
+    if (newer)
+      parts.push(
+        el(
+          "p",
+          { class: "note" },
+          `${newer} series were written by a newer version of this plugin. Upgrade it to see them.`,
+        ),
+      );
+    if (skipped)
+      parts.push(
+        el(
+          "p",
+          { class: "note" },
+          `${skipped} series carry this plugin's name, but cannot be read: ${index.skipped.filter((s) => s.reason !== "newer")[0].reason}.`,
+        ),
+      );
     this.showBlank(
       el("h2", {}, "No ablation data in this log directory"),
-      el("p", {}, "This tab shows how the accuracy of a network falls as its units are ablated, and which single units matter. Write data with:"),
+      el(
+        "p",
+        {},
+        "This tab shows how the accuracy of a network falls as its units are ablated, and which single units matter. Write data with:",
+      ),
       el("pre", {}, EXAMPLE),
-      el("p", {}, "or run ", el("code", {}, "./run_all.sh"), ", or try ", el("code", {}, "python -m tb_plugin.demo DIR"), "."),
+      el(
+        "p",
+        {},
+        "or run ",
+        el("code", {}, "./run_all.sh"),
+        ", or try ",
+        el("code", {}, "python -m tb_plugin.demo DIR"),
+        ".",
+      ),
       ...parts,
       el("button", { class: "button", on: { click: () => this.refresh() } }, "Look again"),
     );
@@ -160,13 +209,18 @@ export class App {
 
   /** @param {string} message */
   showError(message) {
-    const retry = () => el("button", { class: "button", on: { click: () => this.refresh() } }, "Retry");
+    const retry = () =>
+      el("button", { class: "button", on: { click: () => this.refresh() } }, "Retry");
     if (this.index?.series.length) {
       this.banner.hidden = false;
       fill(this.banner, el("span", {}, `Not up to date: ${message}`), retry());
       return;
     }
-    this.showBlank(el("h2", {}, "The ablation data could not be loaded"), el("p", {}, message), retry());
+    this.showBlank(
+      el("h2", {}, "The ablation data could not be loaded"),
+      el("p", {}, message),
+      retry(),
+    );
   }
 
   /** @param {...Node} content */

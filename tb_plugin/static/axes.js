@@ -27,11 +27,19 @@ export function axis(theme, title, extent, zoomed, more = {}) {
       // The ends of a zoomed axis are where the pointer was, not round numbers.
       showMinLabel: !zoomed,
       showMaxLabel: !zoomed,
-      formatter: (/** @type {number} */ value) => String(Number(value.toPrecision(6))).replace("-", "−"),
+      formatter: (/** @type {number} */ value) => formatTick(value),
     },
     splitLine: { lineStyle: { color: theme.grid } },
     ...more,
   };
+}
+
+/** @param {number} value */
+function formatTick(value) {
+  const short = Number(value.toPrecision(6));
+  const text =
+    Math.abs(short) >= 1000 && Math.abs(short) < 1e7 ? short.toLocaleString("en") : String(short);
+  return text.replace("-", "−");
 }
 
 /** What all charts share. @param {typeof import("./theme.js").LIGHT} theme
@@ -66,8 +74,8 @@ export function legend(theme, more) {
   return {
     type: "scroll",
     top: 4,
-    itemGap: 18,
-    itemWidth: 24,
+    itemGap: 13,
+    itemWidth: 22,
     itemHeight: 9,
     textStyle: { color: theme.text, fontSize: 12.5, fontFamily: FONT },
     pageTextStyle: { color: theme.muted },

@@ -103,7 +103,12 @@ export class Card {
 /** @param {Parameters<typeof icon>[0]} name @param {string} title
  * @param {() => void} onClick @param {string} [text] */
 function tool(name, title, onClick, text) {
-  return el("button", { class: "tool", type: "button", title, "aria-label": title, on: { click: onClick } }, icon(name), text && el("span", {}, text));
+  return el(
+    "button",
+    { class: "tool", type: "button", title, "aria-label": title, on: { click: onClick } },
+    icon(name),
+    text && el("span", {}, text),
+  );
 }
 
 /** @param {Blob} blob @param {string} name */

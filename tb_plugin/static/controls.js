@@ -13,21 +13,31 @@ export function segmented(label, choices, onChange) {
   const inputs = choices.map(([value]) =>
     el("input", { type: "radio", name, value, on: { change: () => onChange(value) } }),
   );
-  const buttons = choices.map(([, text], i) => el("label", { class: "segment" }, inputs[i], el("span", {}, text)));
+  const buttons = choices.map(([, text], i) =>
+    el("label", { class: "segment" }, inputs[i], el("span", {}, text)),
+  );
   const element = el(
     "fieldset",
     { class: "control" },
     el("legend", {}, label),
     el("div", { class: "segments" }, ...buttons),
   );
-  return { element, set: (value) => inputs.forEach((input) => (input.checked = input.value === value)) };
+  return {
+    element,
+    set: (value) => inputs.forEach((input) => (input.checked = input.value === value)),
+  };
 }
 
 /** A drop-down list.
  * @param {string} label @param {(value: string) => void} onChange */
 export function dropDown(label, onChange) {
   const select = el("select", { on: { change: () => onChange(select.value) } });
-  const element = el("label", { class: "control" }, el("span", { class: "control-label" }, label), select);
+  const element = el(
+    "label",
+    { class: "control" },
+    el("span", { class: "control-label" }, label),
+    select,
+  );
   return {
     element,
     /** @param {[string, string][]} choices @param {string} value */

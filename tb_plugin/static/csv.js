@@ -5,7 +5,10 @@
  * @param {import("./types.js").Column[]} columns @param {any[]} rows
  */
 export function toCsv(columns, rows) {
-  const lines = [columns.map((c) => cell(c.label)), ...rows.map((row) => columns.map((c) => cell(c.value(row))))];
+  const lines = [
+    columns.map((c) => cell(c.label)),
+    ...rows.map((row) => columns.map((c) => cell(c.value(row)))),
+  ];
   return lines.map((line) => line.join(",")).join("\r\n") + "\r\n";
 }
 

@@ -30,18 +30,22 @@ const MARKS_PER_CURVE = 7;
  */
 export function curvesOption(chart) {
   const { curves, theme, zoom } = chart;
-  const titleWidth = chart.legendTitle ? chart.legendTitle.length * 7 + 14 : 0;
-  const highest = Math.max(1, ...curves.map((c) => Math.max(...bandEdges(c, chart.band)[1].filter(Number.isFinite))));
+  const titleWidth = chart.legendTitle ? chart.legendTitle.length * 6.5 + 10 : 0;
+  const highest = Math.max(
+    1,
+    ...curves.map((c) => Math.max(...bandEdges(c, chart.band)[1].filter(Number.isFinite))),
+  );
   return {
     ...frame(theme, chart.spoken),
     title: {
       text: chart.legendTitle,
-      left: 64,
-      top: 3,
+      left: 72,
+      top: 13,
+      padding: 0,
       textStyle: { color: theme.muted, fontSize: 12.5, fontWeight: 500 },
     },
     legend: legend(theme, {
-      left: 68 + titleWidth,
+      left: 66 + titleWidth,
       right: 16,
       // Runs are chosen in the list at the side, which the address remembers.
       selectedMode: false,
@@ -59,8 +63,13 @@ export function curvesOption(chart) {
         );
       },
     }),
-    xAxis: axis(theme, chart.xTitle, chart.xExtent, zoom.x, { nameGap: 34, splitLine: { show: false } }),
-    yAxis: axis(theme, chart.yTitle, [0, Math.min(2, Math.ceil(highest * 10) / 10)], zoom.y, { nameGap: 46 }),
+    xAxis: axis(theme, chart.xTitle, chart.xExtent, zoom.x, {
+      nameGap: 34,
+      splitLine: { show: false },
+    }),
+    yAxis: axis(theme, chart.yTitle, [0, Math.min(2, Math.ceil(highest * 10) / 10)], zoom.y, {
+      nameGap: 46,
+    }),
     series: [
       ...curves.map((curve, i) => bandSeries(curve, i, chart.band)),
       ...(chart.band === "each" ? curves.flatMap(orderingSeries) : []),
@@ -80,7 +89,8 @@ function meanSeries(curve, i) {
     symbol: curve.mark,
     showAllSymbol: true,
     // A mark now and then, shifted from curve to curve, so that they do not sit in a column.
-    symbolSize: (/** @type {any} */ _, /** @type {any} */ point) => ((point.dataIndex + i * 2) % every ? 0 : 7),
+    symbolSize: (/** @type {any} */ _, /** @type {any} */ point) =>
+      (point.dataIndex + i * 2) % every ? 0 : 7,
     lineStyle: { width: 2.5, color: curve.colour },
     itemStyle: { color: curve.colour },
     emphasis: { focus: "series", lineStyle: { width: 3.5 } },
@@ -107,11 +117,12 @@ function orderingSeries(curve, i) {
 function bandSeries(curve, i, band) {
   if (band !== "sd" && band !== "range") return null;
   const [low, high] = bandEdges(curve, band);
-  const kept = curve.x.map((_, j) => j).filter((j) => Number.isFinite(low[j]) && Number.isFinite(high[j]));
+  const kept = curve.x
+    .map((_, j) => j)
+    .filter((j) => Number.isFinite(low[j]) && Number.isFinite(high[j]));
   if (!kept.length) return null;
   return {
-    id: `band:${i}`,
-    name: curve.label,
+    id: `band:${i}`, // no name, or the legend would show the band's colour and not the line's
     type: "custom",
     data: [[curve.x[kept[0]], low[kept[0]]]],
     silent: true,
@@ -136,5 +147,8 @@ function bandSeries(curve, i, band) {
 function bandEdges({ summary }, band) {
   if (band === "range" || band === "each") return [summary.low, summary.high];
   if (band === "none") return [summary.mean, summary.mean];
-  return [summary.mean.map((m, j) => m - summary.sd[j]), summary.mean.map((m, j) => m + summary.sd[j])];
+  return [
+    summary.mean.map((m, j) => m - summary.sd[j]),
+    summary.mean.map((m, j) => m + summary.sd[j]),
+  ];
 }

@@ -6,7 +6,18 @@ import { Chart } from "./chart.js";
 import { dropDown, segmented, stepSlider } from "./controls.js";
 import { curvesOption } from "./curves_chart.js";
 import { el } from "./dom.js";
-import { compareFacts, curveSettings, formatFraction, formatNumber, legendLabels, naturalOrder, plural, seriesLabels, splitAdjective } from "./labels.js";
+import {
+  compareFacts,
+  curveSettings,
+  factPhrase,
+  formatFraction,
+  formatNumber,
+  legendLabels,
+  naturalOrder,
+  plural,
+  seriesLabels,
+  splitAdjective,
+} from "./labels.js";
 import { matcher } from "./state.js";
 import { Table } from "./table.js";
 import { MARKS, rampColour, runColour } from "./theme.js";
@@ -40,11 +51,14 @@ export class CurvesView {
   /** @param {any} echarts @param {(changes: Partial<import("./state.js").State>) => void} set
    * @param {import("./run_list.js").RunList} runList */
   constructor(echarts, set, runList) {
+    this.model = /** @type {Model | null} */ (null);
     this.set = set;
     this.runList = runList;
     this.zoom = /** @type {import("./types.js").Window} */ ({});
     this.loader = new Loader();
     this.curves = /** @type {import("./types.js").Curve[]} */ ([]);
+    this.series = /** @type {import("./types.js").Series[]} */ ([]);
+    this.legendTitle = "";
     this.card = new Card({
       title: "Accuracy vs ablation",
       fileName: "accuracy_vs_ablation",
@@ -53,29 +67,56 @@ export class CurvesView {
     });
     this.chart = new Chart(echarts, this.card.chartHost, "svg");
     attachZoom(this.card.chartHost, this.chart, (window) => this.zoomTo(window));
-    this.areas = new Table({ sortBy: "normalized AUC", descending: true, caption: "Area under each curve" });
+    this.areas = new Table({
+      sortBy: "normalized AUC",
+      descending: true,
+      caption: "Area under each curve",
+    });
     this.card.details.append(this.areas.element);
-    this.makeControls();
+    this.controls = this.makeControls();
     this.element = this.card.element;
-    this.model = /** @type {Model | null} */ (null);
   }
 
   makeControls() {
     const { set } = this;
-    this.variant = dropDown("Curve", (variant) => set({ variant }));
-    this.x = segmented("Units ablated", [["fraction", "fraction"], ["count", "count"]], (x) => {
-      delete this.zoom.x;
-      set({ x });
-    });
-    this.y = segmented("Accuracy", [["raw", "raw"], ["relative", "relative to intact"]], (y) => {
-      delete this.zoom.y;
-      set({ y });
-    });
-    this.band = segmented("Band over orderings", [["sd", "± s.d."], ["range", "min–max"], ["each", "each"], ["none", "none"]], (band) => set({ band }));
-    this.colour = dropDown("Colour", (colour) => set({ colour }));
-    this.step = stepSlider((step) => set({ step }));
-    const all = [this.variant, this.x, this.y, this.band, this.colour, this.step];
-    this.card.controls.append(...all.map((c) => c.element));
+    const variant = dropDown("Curve", (variant) => set({ variant }));
+    const x = segmented(
+      "Units ablated",
+      [
+        ["fraction", "fraction"],
+        ["count", "count"],
+      ],
+      (x) => {
+        delete this.zoom.x;
+        set({ x });
+      },
+    );
+    const y = segmented(
+      "Accuracy",
+      [
+        ["raw", "raw"],
+        ["relative", "relative to intact"],
+      ],
+      (y) => {
+        delete this.zoom.y;
+        set({ y });
+      },
+    );
+    const band = segmented(
+      "Band over orderings",
+      [
+        ["sd", "± s.d."],
+        ["range", "min–max"],
+        ["each", "each"],
+        ["none", "none"],
+      ],
+      (band) => set({ band }),
+    );
+    const colour = dropDown("Colour", (colour) => set({ colour }));
+    const step = stepSlider((step) => set({ step }));
+    const all = { variant, x, y, band, colour, step };
+    this.card.controls.append(...Object.values(all).map((c) => c.element));
+    return all;
   }
 
   /** @param {Model} model */
@@ -89,8 +130,12 @@ export class CurvesView {
     this.showRuns(offered, model);
     const chosen = this.chosen(offered, state);
     this.showControls(chosen, variants, variant, model);
-    if (!curves.length) return this.say("No ablation curves in this log directory. Write them with tb_plugin.summary.ablation_curve.");
-    if (!chosen.length) return this.say(`No run is chosen. Tick one in the list, or change the filter.`);
+    if (!curves.length)
+      return this.say(
+        "No ablation curves in this log directory. Write them with tb_plugin.summary.ablation_curve.",
+      );
+    if (!chosen.length)
+      return this.say(`No run is chosen. Tick one in the list, or change the filter.`);
     this.load(chosen, model);
   }
 
@@ -104,7 +149,11 @@ export class CurvesView {
 
   /** @param {import("./types.js").Series[]} chosen @param {Model} model */
   load(chosen, model) {
-    const key = JSON.stringify([model.version, model.state.step, chosen.map((s) => [s.run, s.tag])]);
+    const key = JSON.stringify([
+      model.version,
+      model.state.step,
+      chosen.map((s) => [s.run, s.tag]),
+    ]);
     this.series = chosen;
     const started = this.loader.load(
       key,
@@ -129,11 +178,21 @@ export class CurvesView {
     const readable = this.curves.filter((c) => !c.error);
     const broken = this.curves.filter((c) => c.error);
     const { items, problems } = this.items(readable);
-    this.step?.set([...new Set(readable.flatMap((c) => c.steps))].sort((a, b) => a - b), state.step);
-    const remarks = dataRemarks(index, "single_directions", Math.max(0, ...readable.map((c) => c.steps.length)));
+    this.controls.step.set(
+      [...new Set(readable.flatMap((c) => c.steps))].sort((a, b) => a - b),
+      state.step,
+    );
+    const remarks = dataRemarks(
+      index,
+      "single_directions",
+      Math.max(0, ...readable.map((c) => c.steps.length)),
+    );
     for (const { run, tag, error } of broken) remarks.push(`Not shown: ${run}, ${tag}: ${error}.`);
     remarks.push(...problems);
-    if (items.length > MANY_CURVES) remarks.push(`${items.length} curves at once are hard to tell apart; the filter at the left can narrow them down.`);
+    if (items.length > MANY_CURVES)
+      remarks.push(
+        `${items.length} curves at once are hard to tell apart; the filter at the left can narrow them down.`,
+      );
     this.card.remark(remarks);
     if (!items.length) return this.say("None of the chosen curves can be shown.");
     this.card.say(null);
@@ -153,9 +212,11 @@ export class CurvesView {
    * @returns {{items: Item[], problems: string[]}} */
   items(curves) {
     const { state, theme, allRuns } = /** @type {Model} */ (this.model);
-    const seriesOf = new Map((this.series ?? []).map((s) => [JSON.stringify([s.run, s.tag]), s]));
+    const seriesOf = new Map(this.series.map((s) => [JSON.stringify([s.run, s.tag]), s]));
     const known = curves.filter((c) => seriesOf.has(JSON.stringify([c.run, c.tag])));
-    const series = known.map((c) => /** @type {any} */ (seriesOf.get(JSON.stringify([c.run, c.tag]))));
+    const series = known.map(
+      (c) => /** @type {any} */ (seriesOf.get(JSON.stringify([c.run, c.tag]))),
+    );
     const { labels, title } = legendLabels(series);
     this.legendTitle = title;
     const colours = curveColours(series, state.colour, theme, allRuns);
@@ -166,7 +227,16 @@ export class CurvesView {
         const nUnits = series[i].meta.n_units;
         const rows = state.y === "relative" ? relativeToIntact(curve.x, curve.rows) : curve.rows;
         const x = state.x === "fraction" ? curve.x.map((count) => count / nUnits) : curve.x;
-        items.push({ series: series[i], curve, label: labels[i], colour: colours[i], x, rows, summary: summarizeOrderings(rows), areas: curveAreas(curve.x, curve.rows, nUnits) });
+        items.push({
+          series: series[i],
+          curve,
+          label: labels[i],
+          colour: colours[i],
+          x,
+          rows,
+          summary: summarizeOrderings(rows),
+          areas: curveAreas(curve.x, curve.rows, nUnits),
+        });
       } catch (error) {
         problems.push(`Not shown: ${labels[i]}: ${/** @type {Error} */ (error).message}.`);
       }
@@ -184,9 +254,13 @@ export class CurvesView {
     const best = items.reduce((a, b) => (b.areas.normalized > a.areas.normalized ? b : a));
     return curvesOption({
       curves: items.map((item, i) => ({ ...item, mark: MARKS[i % MARKS.length] })),
-      legendTitle: this.legendTitle ?? "",
-      xTitle: state.x === "fraction" ? `Units ablated (fraction${of})` : `Units ablated (count${of})`,
-      yTitle: state.y === "relative" ? `Accuracy relative to the intact network` : `${splitAdjective(meta.split)} ${what} (fraction correct)`,
+      legendTitle: this.legendTitle,
+      xTitle:
+        state.x === "fraction" ? `Units ablated (fraction${of})` : `Units ablated (count${of})`,
+      yTitle:
+        state.y === "relative"
+          ? `Accuracy relative to the intact network`
+          : `${splitAdjective(meta.split)} ${what} (fraction correct)`,
       xExtent: [0, state.x === "fraction" ? 1 : Math.max(...units)],
       band: state.band,
       zoom: this.zoom,
@@ -202,40 +276,112 @@ export class CurvesView {
     const found = rows
       .map(({ id, index }) => ({ item: items[Number(id)], index }))
       .sort((a, b) => b.item.summary.mean[b.index] - a.item.summary.mean[a.index]);
-    const head = state.x === "fraction" ? `${(100 * x).toFixed(1)} % of units ablated` : `${plural(x, "unit")} ablated`;
-    const lines = found.slice(0, TOOLTIP_ROWS).map(({ item, index }) =>
-      el("tr", {},
-        el("td", {}, swatch(item.colour), item.label),
-        el("td", { class: "number" }, formatFraction(item.summary.mean[index])),
-        el("td", { class: "number faint" }, `± ${formatFraction(item.summary.sd[index])}`),
-        el("td", { class: "number faint" }, `${item.curve.x[index].toLocaleString("en")} of ${item.series.meta.n_units.toLocaleString("en")}`),
+    const counts = new Set(
+      found.map(
+        ({ item, index }) =>
+          `${item.curve.x[index].toLocaleString("en")} of ${item.series.meta.n_units.toLocaleString("en")}`,
       ),
     );
+    const share = state.x === "fraction" ? ` (${(100 * x).toFixed(1)} %)` : "";
+    // Curves may have their points at different places; then each row says where.
+    const head =
+      counts.size === 1
+        ? `${[...counts][0]} units ablated${share}`
+        : `Near ${formatNumber(x)}${share} units ablated`;
+    const lines = found
+      .slice(0, TOOLTIP_ROWS)
+      .map(({ item, index }) =>
+        el(
+          "tr",
+          {},
+          el("td", {}, swatch(item.colour), item.label),
+          el("td", { class: "number" }, formatFraction(item.summary.mean[index])),
+          el("td", { class: "number faint" }, `± ${formatFraction(item.summary.sd[index])}`),
+          counts.size > 1 &&
+            el(
+              "td",
+              { class: "number faint" },
+              `${item.curve.x[index].toLocaleString("en")} of ${item.series.meta.n_units.toLocaleString("en")}`,
+            ),
+        ),
+      );
     const more = found.length - lines.length;
-    const title = el("tr", {}, el("th", {}, this.legendTitle || "run"), el("th", {}, "mean"), el("th", {}, "s.d."), el("th", {}, "ablated"));
-    return el("div", { class: "tooltip" }, el("strong", {}, head), el("table", {}, title, ...lines), more > 0 && el("p", {}, `and ${more} more`));
+    const title = el(
+      "tr",
+      {},
+      el("th", {}, this.legendTitle || "run"),
+      el("th", {}, "mean"),
+      el("th", {}, "s.d."),
+      counts.size > 1 && el("th", {}, "ablated"),
+    );
+    return el(
+      "div",
+      { class: "tooltip" },
+      el("strong", {}, head),
+      el("table", {}, title, ...lines),
+      more > 0 && el("p", {}, `and ${more} more`),
+    );
   }
 
   /** @param {Item[]} items */
   showNumbers(items) {
     const { state } = /** @type {Model} */ (this.model);
-    const longest = Math.max(0.001, ...items.map((i) => i.areas.normalized).filter(Number.isFinite));
+    const longest = Math.max(
+      0.001,
+      ...items.map((i) => i.areas.normalized).filter(Number.isFinite),
+    );
     /** @type {import("./types.js").Column[]} */
     const areaColumns = [
-      { label: this.legendTitle || "run", value: (i) => i.label, show: (i) => el("span", { class: "named" }, swatch(i.colour), i.label) },
-      { label: "normalized AUC", numeric: true, value: (i) => i.areas.normalized, show: (i) => bar(i, longest) },
-      { label: "s.d.", numeric: true, value: (i) => i.areas.normalizedSd, show: (i) => formatFraction(i.areas.normalizedSd) },
-      { label: "AUC", numeric: true, value: (i) => i.areas.auc, show: (i) => formatFraction(i.areas.auc) },
-      { label: "intact accuracy", numeric: true, value: (i) => i.areas.intact, show: (i) => formatFraction(i.areas.intact) },
+      {
+        label: this.legendTitle || "run",
+        value: (i) => i.label,
+        show: (i) => el("span", { class: "named" }, swatch(i.colour), i.label),
+      },
+      {
+        label: "normalized AUC",
+        numeric: true,
+        value: (i) => i.areas.normalized,
+        show: (i) => bar(i, longest),
+      },
+      {
+        label: "s.d.",
+        numeric: true,
+        value: (i) => i.areas.normalizedSd,
+        show: (i) => formatFraction(i.areas.normalizedSd),
+      },
+      {
+        label: "AUC",
+        numeric: true,
+        value: (i) => i.areas.auc,
+        show: (i) => formatFraction(i.areas.auc),
+      },
+      {
+        label: "intact accuracy",
+        numeric: true,
+        value: (i) => i.areas.intact,
+        show: (i) => formatFraction(i.areas.intact),
+      },
       { label: "orderings", numeric: true, value: (i) => i.rows.length },
-      { label: "units", numeric: true, value: (i) => i.series.meta.n_units, show: (i) => formatNumber(i.series.meta.n_units) },
-      { label: "step", numeric: true, value: (i) => i.curve.step, show: (i) => formatNumber(i.curve.step) },
+      {
+        label: "units",
+        numeric: true,
+        value: (i) => i.series.meta.n_units,
+        show: (i) => formatNumber(i.series.meta.n_units),
+      },
+      {
+        label: "step",
+        numeric: true,
+        value: (i) => i.curve.step,
+        show: (i) => formatNumber(i.curve.step),
+      },
     ];
     this.areas.show(areaColumns, items);
     const points = items.flatMap((item) => item.curve.x.map((count, j) => ({ item, j, count })));
     const relative = state.y === "relative" ? " (relative)" : "";
-    const summary = (/** @type {"mean" | "sd" | "low" | "high"} */ key) => (/** @type {any} */ p) => p.item.summary[key][p.j];
-    const shown = (/** @type {"mean" | "sd" | "low" | "high"} */ key) => (/** @type {any} */ p) => formatNumber(p.item.summary[key][p.j]);
+    const summary = (/** @type {"mean" | "sd" | "low" | "high"} */ key) => (/** @type {any} */ p) =>
+      p.item.summary[key][p.j];
+    const shown = (/** @type {"mean" | "sd" | "low" | "high"} */ key) => (/** @type {any} */ p) =>
+      formatFraction(p.item.summary[key][p.j], 4);
     /** @type {import("./types.js").Column[]} */
     const columns = [
       { label: "label", value: (p) => p.item.label },
@@ -243,8 +389,18 @@ export class CurvesView {
       { label: "tag", value: (p) => p.item.series.tag },
       { label: "step", numeric: true, value: (p) => p.item.curve.step },
       { label: "units ablated", numeric: true, value: (p) => p.count },
-      { label: "fraction ablated", numeric: true, value: (p) => p.count / p.item.series.meta.n_units, show: (p) => formatNumber(p.count / p.item.series.meta.n_units) },
-      { label: `mean accuracy${relative}`, numeric: true, value: summary("mean"), show: shown("mean") },
+      {
+        label: "fraction ablated",
+        numeric: true,
+        value: (p) => p.count / p.item.series.meta.n_units,
+        show: (p) => formatFraction(p.count / p.item.series.meta.n_units, 4),
+      },
+      {
+        label: `mean accuracy${relative}`,
+        numeric: true,
+        value: summary("mean"),
+        show: shown("mean"),
+      },
       { label: "s.d.", numeric: true, value: summary("sd"), show: shown("sd") },
       { label: "min", numeric: true, value: summary("low"), show: shown("low") },
       { label: "max", numeric: true, value: summary("high"), show: shown("high") },
@@ -259,7 +415,8 @@ export class CurvesView {
     const colours = curveColours(offered, model.state.colour, model.theme, model.allRuns);
     const entries = new Map();
     offered.forEach((s, i) => {
-      if (!entries.has(s.run)) entries.set(s.run, { run: s.run, label: labels[i], colour: colours[i] });
+      if (!entries.has(s.run))
+        entries.set(s.run, { run: s.run, label: labels[i], colour: colours[i] });
     });
     this.runList.showMany([...entries.values()], model.state);
     this.runList.showOthers(model.index.runs.filter((run) => !entries.has(run)));
@@ -268,15 +425,23 @@ export class CurvesView {
   /** @param {import("./types.js").Series[]} chosen @param {string[]} variants
    * @param {string} variant @param {Model} model */
   showControls(chosen, variants, variant, { state }) {
-    this.variant?.set(variants.map((v) => [v, v]), variant);
-    if (this.variant) this.variant.element.hidden = variants.length < 2;
-    this.x?.set(state.x);
-    this.y?.set(state.y);
-    this.band?.set(state.band);
+    this.controls.variant.set(
+      variants.map((v) => [v, v]),
+      variant,
+    );
+    this.controls.variant.element.hidden = variants.length < 2;
+    this.controls.x.set(state.x);
+    this.controls.y.set(state.y);
+    this.controls.band.set(state.band);
     const { differing } = compareFacts(chosen.map((s) => s.meta.facts));
-    const byFact = /** @type {[string, string][]} */ (differing.map((name) => [name, `by ${name}`]));
-    this.colour?.set([["run", "TensorBoard's run colours"], ...byFact], differing.includes(state.colour) ? state.colour : "run");
-    if (this.colour) this.colour.element.hidden = !differing.length;
+    const byFact = /** @type {[string, string][]} */ (
+      differing.map((name) => [name, `by ${name}`])
+    );
+    this.controls.colour.set(
+      [["run", "TensorBoard's run colours"], ...byFact],
+      differing.includes(state.colour) ? state.colour : "run",
+    );
+    this.controls.colour.element.hidden = !differing.length;
   }
 
   /** @param {Item[]} items  what all curves have in common */
@@ -284,9 +449,11 @@ export class CurvesView {
     const metas = items.map((i) => i.series.meta);
     const { shared } = compareFacts(metas.map((m) => m.facts));
     const orderings = [...new Set(items.map((i) => i.rows.length))];
-    const count = orderings.length === 1 ? plural(orderings[0], "ordering") : `${Math.min(...orderings)} to ${Math.max(...orderings)} orderings`;
-    const facts = shared.map(([name, text]) => (text.includes(name) || name === "data" || name === "network" ? text : `${name} ${text}`));
-    return [curveSettings(metas[0]), count, ...facts].join(" · ");
+    const count =
+      orderings.length === 1
+        ? plural(orderings[0], "ordering")
+        : `${Math.min(...orderings)} to ${Math.max(...orderings)} orderings`;
+    return [curveSettings(metas[0]), count, ...shared.map(factPhrase)].join(" · ");
   }
 
   /** @param {string} text */
@@ -337,5 +504,10 @@ function swatch(colour) {
 function bar(item, longest) {
   const share = Math.max(0, (100 * item.areas.normalized) / longest) || 0;
   const fillStyle = `width:${share.toFixed(1)}%;background:${item.colour}`;
-  return el("span", { class: "bar-cell" }, el("span", { class: "bar" }, el("span", { style: fillStyle })), el("span", {}, formatFraction(item.areas.normalized)));
+  return el(
+    "span",
+    { class: "bar-cell" },
+    el("span", { class: "bar" }, el("span", { style: fillStyle })),
+    el("span", {}, formatFraction(item.areas.normalized)),
+  );
 }

@@ -11,7 +11,8 @@ export function el(tag, props = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
     if (name === "on") {
-      for (const [type, listener] of Object.entries(value)) element.addEventListener(type, listener);
+      for (const [type, listener] of Object.entries(value))
+        element.addEventListener(type, listener);
     } else if (name === "value" || name === "checked" || name === "disabled") {
       /** @type {any} */ (element)[name] = value;
     } else if (value === true) {

@@ -88,7 +88,10 @@ export function readAddress(key) {
 /** @param {string} key @param {string} value */
 export function writeAddress(key, value) {
   try {
-    addressStore()?.setString(`p.${PLUGIN}.${key}`, value, { defaultValue: "", useLocationReplace: true });
+    addressStore()?.setString(`p.${PLUGIN}.${key}`, value, {
+      defaultValue: "",
+      useLocationReplace: true,
+    });
   } catch {
     // Without an address, the choice lasts as long as the page.
   }

@@ -19,7 +19,10 @@ export async function render() {
 
 function addStyle() {
   // A link in the document would be relative to the frame's <base>, not to this module.
-  const link = el("link", { rel: "stylesheet", href: new URL("./style.css", import.meta.url).href });
+  const link = el("link", {
+    rel: "stylesheet",
+    href: new URL("./style.css", import.meta.url).href,
+  });
   const settled = new Promise((resolve) => {
     link.addEventListener("load", resolve);
     link.addEventListener("error", resolve);
@@ -43,7 +46,11 @@ async function chartLibrary(root) {
           "div",
           { class: "blank-box" },
           el("h2", {}, "The chart library of this plugin has not been built"),
-          el("p", {}, "It is made once, at install, from npm packages. In the folder of the project, run:"),
+          el(
+            "p",
+            {},
+            "It is made once, at install, from npm packages. In the folder of the project, run:",
+          ),
           el("pre", {}, "python tb_plugin/frontend/bundle.py"),
           el("p", {}, "Then reload this page."),
         ),

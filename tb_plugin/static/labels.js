@@ -19,7 +19,30 @@ export function compareFacts(facts) {
   };
 }
 
-/** Short names for series: by the facts in which they differ, else by run.
+/** The fewest facts that tell all runs apart, as far as facts can.
+ *
+ * Runs also differ in what came out (their test accuracy, say): the first fact that is different
+ * in every run does alone; failing that, facts are added, in the writer's order, as long as they
+ * separate runs.
+ * @param {Record<string, string>[]} facts  one per run
+ * @returns {string[]}
+ */
+export function tellingFacts(facts) {
+  const { differing } = compareFacts(facts);
+  const groups = (/** @type {string[]} */ names) =>
+    new Set(facts.map((f) => JSON.stringify(names.map((name) => f[name])))).size;
+  const alone = differing.find(
+    (name) => groups([name]) === facts.length && facts.every((f) => f[name]),
+  );
+  if (alone) return [alone];
+  let chosen = /** @type {string[]} */ ([]);
+  for (const name of differing) {
+    if (groups([...chosen, name]) > groups(chosen)) chosen = [...chosen, name];
+  }
+  return chosen;
+}
+
+/** Short names for series: by the facts that tell them apart, else by run.
  *
  * Two series with the same facts get their run's name added, and their tag if the run has
  * both, so that every label is different.
@@ -27,28 +50,29 @@ export function compareFacts(facts) {
  * @returns {string[]}
  */
 export function seriesLabels(series) {
-  if (!series.length) return [];
-  const { differing } = compareFacts(series.map((s) => s.meta.facts));
+  const telling = tellingFacts(series.map((s) => s.meta.facts));
   const withFacts = series.map((s) =>
-    differing
+    telling
       .filter((name) => s.meta.facts[name] !== undefined)
       .map((name) => `${name} ${s.meta.facts[name]}`)
       .join(", "),
   );
-  const withRun = tellApart(withFacts, series.map((s) => s.run));
-  return tellApart(withRun, series.map((s) => s.tag));
+  const runs = series.map((s) => s.run);
+  const withRun = tellApart(withFacts, runs);
+  const tags = series.map((s) => s.tag);
+  return tellApart(withRun, tags);
 }
 
-/** Labels for a legend: where runs differ in one fact only, that fact becomes the title and its
- * values the labels.
+/** Labels for a legend: where one fact tells all runs apart, it becomes the title and its values
+ * the labels.
  * @param {{run: string, tag: string, meta: {facts: Record<string, string>}}[]} series
  * @returns {{title: string, labels: string[]}}
  */
 export function legendLabels(series) {
-  const { differing } = compareFacts(series.map((s) => s.meta.facts));
-  const values = series.map((s) => s.meta.facts[differing[0]]);
+  const telling = tellingFacts(series.map((s) => s.meta.facts));
+  const values = series.map((s) => s.meta.facts[telling[0]]);
   const distinct = new Set(values).size === series.length && values.every(Boolean);
-  if (differing.length === 1 && distinct) return { title: differing[0], labels: values };
+  if (telling.length === 1 && distinct) return { title: telling[0], labels: values };
   return { title: "", labels: seriesLabels(series) };
 }
 
@@ -75,13 +99,14 @@ export function formatNumber(value, digits = 4) {
   if (value === 0) return "0";
   const size = Math.abs(value);
   if (Number.isInteger(value) && size < 1e9) return value.toLocaleString("en");
-  const text = size >= 1e-4 && size < 1e6 ? value.toPrecision(digits) : value.toExponential(digits - 1);
+  const text =
+    size >= 1e-4 && size < 1e6 ? value.toPrecision(digits) : value.toExponential(digits - 1);
   return text.replace("-", "−");
 }
 
-/** A fraction or a correlation, to three places. @param {number} value */
-export function formatFraction(value) {
-  return Number.isNaN(value) ? "–" : value.toFixed(3).replace("-", "−");
+/** A fraction or a correlation, to three places. @param {number} value @param {number} [places] */
+export function formatFraction(value, places = 3) {
+  return Number.isNaN(value) ? "–" : value.toFixed(places).replace("-", "−");
 }
 
 /** @param {number} n @param {string} one @param {string} [many] */
@@ -90,9 +115,21 @@ export function plural(n, one, many = `${one}s`) {
 }
 
 const COLUMNS = new Map([
-  ["class_selectivity", { short: "class selectivity", axis: "Class selectivity index (0: all classes alike, 1: one class only)" }],
-  ["mutual_information", { short: "mutual information", axis: "Mutual information with the class (bits)" }],
-  ["importance", { short: "importance", axis: "Importance: change of test loss when ablated (nats)" }],
+  [
+    "class_selectivity",
+    {
+      short: "class selectivity",
+      axis: "Class selectivity index (0: all classes alike, 1: one class only)",
+    },
+  ],
+  [
+    "mutual_information",
+    { short: "mutual information", axis: "Mutual information with the class (bits)" },
+  ],
+  [
+    "importance",
+    { short: "importance", axis: "Importance: change of test loss when ablated (nats)" },
+  ],
   ["accuracy_drop", { short: "accuracy drop", axis: "Drop of accuracy when ablated (fraction)" }],
   ["mean_activation", { short: "mean activation", axis: "Mean activation" }],
   ["weight_norm", { short: "weight norm", axis: "Norm of incoming weights" }],
@@ -104,7 +141,18 @@ export function columnNames(name) {
   return COLUMNS.get(name) ?? { short: plain, axis: plain };
 }
 
-const SPLITS = new Map([["train", "training set"], ["test", "test set"]]);
+// Facts whose text says by itself what it is.
+const SPEAKING = new Set(["data", "network"]);
+
+/** A fact for a line of text. @param {[string, string]} fact */
+export function factPhrase([name, text]) {
+  return SPEAKING.has(name) ? text : `${name} ${text}`;
+}
+
+const SPLITS = new Map([
+  ["train", "training set"],
+  ["test", "test set"],
+]);
 
 /** One curve's settings as a phrase. @param {Record<string, any>} meta */
 export function curveSettings(meta) {
@@ -114,7 +162,9 @@ export function curveSettings(meta) {
     `${meta.order} order`,
     meta.layers === "all" ? "all layers" : meta.layers,
     meta.score === "accuracy" ? "" : meta.score,
-  ].filter(Boolean).join(" · ");
+  ]
+    .filter(Boolean)
+    .join(" · ");
 }
 
 /** @param {string} split @returns {string} */

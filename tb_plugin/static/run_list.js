@@ -53,8 +53,11 @@ export class RunList {
       el("button", { class: "text-button", on: { click: setAll(true) } }, "All"),
       el("button", { class: "text-button", on: { click: setAll(false) } }, "None"),
     );
-    this.draw(shown, "checkbox", (e) => !off.has(e.run), (run, on) =>
-      this.set({ off: on ? state.off.filter((r) => r !== run) : [...state.off, run] }),
+    this.draw(
+      shown,
+      "checkbox",
+      (e) => !off.has(e.run),
+      (run, on) => this.set({ off: on ? state.off.filter((r) => r !== run) : [...state.off, run] }),
     );
   }
 
@@ -63,7 +66,12 @@ export class RunList {
   showOne(entries, state, chosen) {
     const shown = this.filtered(entries, state);
     fill(this.tools, el("span", {}, `${plural(shown.length, "run")} with unit tables`));
-    this.draw(shown, "radio", (e) => e.run === chosen, (run) => this.set({ unitRun: run, unitTag: "" }));
+    this.draw(
+      shown,
+      "radio",
+      (e) => e.run === chosen,
+      (run) => this.set({ unitRun: run, unitTag: "" }),
+    );
   }
 
   /** Runs that have nothing for this view. @param {string[]} runs */
@@ -97,12 +105,19 @@ export class RunList {
         "data-run": entry.run,
         on: { change: () => onChange(entry.run, input.checked) },
       });
-      const swatch = entry.colour && el("span", { class: "swatch", style: `background:${entry.colour}` });
-      const names = el("span", { class: "names" }, el("span", { class: "label" }, entry.label), entry.label !== entry.run && el("span", { class: "path" }, entry.run));
+      const swatch =
+        entry.colour && el("span", { class: "swatch", style: `background:${entry.colour}` });
+      const names = el(
+        "span",
+        { class: "names" },
+        el("span", { class: "label" }, entry.label),
+        entry.label !== entry.run && el("span", { class: "path" }, entry.run),
+      );
       return el("li", {}, el("label", { title: entry.run }, input, swatch, names));
     });
     fill(this.list, ...items);
     // A redraw must not throw the keyboard's user out of the list.
-    if (focused) [...this.list.querySelectorAll("input")].find((i) => i.dataset.run === focused)?.focus();
+    if (focused)
+      [...this.list.querySelectorAll("input")].find((i) => i.dataset.run === focused)?.focus();
   }
 }

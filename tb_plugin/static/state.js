@@ -1,27 +1,47 @@
 // What the user chose, kept in the address (a deep link) and across reloads.
 
-/** Every choice with its default; a default is left out of the address. */
+/**
+ * @typedef {object} State
+ * @property {string} view
+ * @property {string} filter  of runs, a regular expression
+ * @property {string[]} off  runs not ticked
+ * @property {string} variant  which of a run's curves: its settings as a phrase; "": the first
+ * @property {string} x
+ * @property {string} y
+ * @property {string} band
+ * @property {string} colour  "run", or the name of a fact
+ * @property {number} step  -1: the last
+ * @property {string} unitRun  "": the first
+ * @property {string} unitTag  "": the first
+ * @property {number} unitStep  -1: the last
+ * @property {string} unitX
+ * @property {string} unitY
+ * @property {string} silent
+ * @property {string[]} layersOff  layers hidden by a click in the legend
+ * @property {string} table  "chart" or "table"
+ */
+
+/** Every choice with its default; a default is left out of the address.
+ * @type {Readonly<State>} */
 export const DEFAULTS = Object.freeze({
   view: "curves",
   filter: "",
-  off: /** @type {string[]} */ ([]), // runs not ticked
-  variant: "", // which of a run's curves: its settings as a phrase; "": the first
+  off: [],
+  variant: "",
   x: "fraction",
   y: "raw",
   band: "sd",
   colour: "run",
-  step: -1, // -1: the last
+  step: -1,
   unitRun: "",
   unitTag: "",
   unitStep: -1,
   unitX: "class_selectivity",
   unitY: "importance",
   silent: "keep",
-  layersOff: /** @type {string[]} */ ([]),
+  layersOff: [],
   table: "chart",
 });
-
-/** @typedef {typeof DEFAULTS} State */
 
 const CHOICES = {
   view: ["curves", "units"],

@@ -14,7 +14,12 @@ export class Table {
     this.limit = ROWS_AT_FIRST;
     this.columns = /** @type {import("./types.js").Column[]} */ ([]);
     this.rows = /** @type {any[]} */ ([]);
-    this.element = el("div", { class: "table-box", tabindex: 0, role: "region", "aria-label": caption });
+    this.element = el("div", {
+      class: "table-box",
+      tabindex: 0,
+      role: "region",
+      "aria-label": caption,
+    });
   }
 
   /** @param {import("./types.js").Column[]} columns @param {any[]} rows */
@@ -35,9 +40,18 @@ export class Table {
         {},
         el("caption", {}, this.caption),
         el("thead", {}, el("tr", {}, ...this.columns.map((column) => this.heading(column)))),
-        el("tbody", {}, ...shown.map((row) => el("tr", {}, ...this.columns.map((c) => cell(c, row))))),
+        el(
+          "tbody",
+          {},
+          ...shown.map((row) => el("tr", {}, ...this.columns.map((c) => cell(c, row)))),
+        ),
       ),
-      more > 0 && el("button", { class: "text-button", on: { click: () => this.showMore() } }, `Show all ${rows.length.toLocaleString("en")} rows`),
+      more > 0 &&
+        el(
+          "button",
+          { class: "text-button", on: { click: () => this.showMore() } },
+          `Show all ${rows.length.toLocaleString("en")} rows`,
+        ),
     );
   }
 
@@ -50,8 +64,21 @@ export class Table {
   heading(column) {
     const sorted = column.label === this.sortBy;
     const direction = this.descending ? "descending" : "ascending";
-    const button = el("button", { on: { click: () => this.sort(column) } }, column.label, el("span", { class: "arrow", "aria-hidden": "true" }, sorted ? (this.descending ? "↓" : "↑") : ""));
-    return el("th", { scope: "col", class: column.numeric && "number", "aria-sort": sorted ? direction : "none" }, button);
+    const button = el(
+      "button",
+      { on: { click: () => this.sort(column) } },
+      column.label,
+      el(
+        "span",
+        { class: "arrow", "aria-hidden": "true" },
+        sorted ? (this.descending ? "↓" : "↑") : "",
+      ),
+    );
+    return el(
+      "th",
+      { scope: "col", class: column.numeric && "number", "aria-sort": sorted ? direction : "none" },
+      button,
+    );
   }
 
   /** @param {import("./types.js").Column} column */
@@ -59,7 +86,9 @@ export class Table {
     this.descending = column.label === this.sortBy ? !this.descending : Boolean(column.numeric);
     this.sortBy = column.label;
     this.draw();
-    const sorted = this.element.querySelector('[aria-sort="ascending"] button, [aria-sort="descending"] button');
+    const sorted = this.element.querySelector(
+      '[aria-sort="ascending"] button, [aria-sort="descending"] button',
+    );
     /** @type {HTMLElement | null} */ (sorted)?.focus();
   }
 

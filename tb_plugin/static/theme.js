@@ -9,7 +9,7 @@ export const LIGHT = {
   all: "#5f6368",
   runs: ["#425066", "#12b5cb", "#e52592", "#f9ab00", "#9334e6", "#7cb342", "#e8710a"],
   layers: ["#1a73e8", "#e8710a", "#0b8043", "#9334e6", "#c2185b", "#00838f", "#8d6e00"],
-  ramp: ["#0b4f9e", "#d93f0b"],
+  ramp: ["#0d47a1", "#9c27b0", "#f57c00"],
 };
 
 /** @type {typeof LIGHT} */
@@ -22,7 +22,7 @@ export const DARK = {
   all: "#bdc1c6",
   runs: ["#8e98a3", "#12b5cb", "#e52592", "#f9ab00", "#9334e6", "#7cb342", "#e8710a"],
   layers: ["#8ab4f8", "#fcad70", "#81c995", "#c58af9", "#ff8bcb", "#78d9ec", "#fdd663"],
-  ramp: ["#6db3ff", "#ff8a50"],
+  ramp: ["#6db3ff", "#d58cf0", "#ffb066"],
 };
 
 /** TensorBoard's default colour of a run: its place in the list of all runs, modulo 7. The user's
@@ -33,12 +33,22 @@ export function runColour(run, allRuns, theme) {
   return theme.runs[(place < 0 ? 0 : place) % theme.runs.length];
 }
 
-/** A colour between the ramp's ends. @param {number} share in [0, 1] @param {typeof LIGHT} theme */
+/** A colour along the ramp. @param {number} share in [0, 1] @param {typeof LIGHT} theme */
 export function rampColour(share, theme) {
-  const [from, to] = theme.ramp.map((hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)));
-  const mix = from.map((value, i) => Math.round(value + share * (to[i] - value)));
+  const stops = theme.ramp.map((hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)));
+  const at = Math.min(Math.floor(share * (stops.length - 1)), stops.length - 2);
+  const between = share * (stops.length - 1) - at;
+  const mix = stops[at].map((value, i) => Math.round(value + between * (stops[at + 1][i] - value)));
   return `rgb(${mix.join(", ")})`;
 }
 
 /** Marks beside colour, so that lines can be told apart without it. */
-export const MARKS = ["circle", "rect", "triangle", "diamond", "emptyCircle", "emptyRect", "emptyTriangle"];
+export const MARKS = [
+  "circle",
+  "rect",
+  "triangle",
+  "diamond",
+  "path://M0,1L10,1L5,9Z", // triangle on its point
+  "path://M0,3h3v-3h4v3h3v4h-3v3h-4v-3h-3Z", // plus
+  "path://M2.5,0h5L10,5L7.5,10h-5L0,5Z", // hexagon
+];

@@ -6,7 +6,9 @@
  * @param {(number | null)[][]} rows  one row per ordering
  */
 export function summarizeOrderings(rows) {
-  const points = rows[0].map((_, i) => /** @type {number[]} */ (rows.map((r) => r[i]).filter((v) => v !== null)));
+  const points = rows[0].map(
+    (_, i) => /** @type {number[]} */ (rows.map((r) => r[i]).filter((v) => v !== null)),
+  );
   return {
     mean: points.map(mean),
     sd: points.map(standardDeviation),
@@ -37,7 +39,8 @@ export function relativeToIntact(x, rows) {
   if (x[0] !== 0) throw new Error("invalid curve: no point without ablation");
   return rows.map((row) => {
     const intact = row[0];
-    if (intact === null || !(intact > 0)) throw new Error(`invalid curve: accuracy before ablation is ${intact}`);
+    if (intact === null || !(intact > 0))
+      throw new Error(`invalid curve: accuracy before ablation is ${intact}`);
     return row.map((value) => (value === null ? null : value / intact));
   });
 }
@@ -60,20 +63,27 @@ export function areaUnderCurve(x, y) {
  *     curve that does not reach from no unit to all units
  */
 export function curveAreas(x, rows, nUnits) {
-  const intact = mean(/** @type {number[]} */ (rows.map((row) => row[0]).filter((v) => v !== null)));
+  const intact = mean(
+    /** @type {number[]} */ (rows.map((row) => row[0]).filter((v) => v !== null)),
+  );
   if (x[0] !== 0) return { auc: NaN, normalized: NaN, normalizedSd: NaN, intact: NaN };
   if (x[x.length - 1] !== nUnits) return { auc: NaN, normalized: NaN, normalizedSd: NaN, intact };
   const fraction = x.map((count) => count / nUnits);
   const areas = rows.map((row) => areaUnderCurve(fraction, row));
   const normalized = rows.map((row, i) => areas[i] / (row[0] || NaN));
-  return { auc: mean(areas), normalized: mean(normalized), normalizedSd: standardDeviation(normalized), intact };
+  return {
+    auc: mean(areas),
+    normalized: mean(normalized),
+    normalizedSd: standardDeviation(normalized),
+    intact,
+  };
 }
 
 /** Ranks from 1, ties share their mean rank. @param {ArrayLike<number>} values */
 export function ranks(values) {
   const order = Array.from(values, (_, i) => i).sort((a, b) => values[a] - values[b]);
   const rank = new Float64Array(values.length);
-  for (let start = 0; start < order.length; ) {
+  for (let start = 0; start < order.length;) {
     let end = start;
     while (end + 1 < order.length && values[order[end + 1]] === values[order[start]]) end++;
     for (let i = start; i <= end; i++) rank[order[i]] = (start + end) / 2 + 1;
@@ -130,7 +140,9 @@ function moments(x, y) {
 export function decodeTable(bytes, header) {
   const { n, columns, layers } = header;
   if (bytes.byteLength !== 4 * n * columns.length) {
-    throw new Error(`invalid table: ${bytes.byteLength} bytes for ${n} rows of ${columns.length} columns`);
+    throw new Error(
+      `invalid table: ${bytes.byteLength} bytes for ${n} rows of ${columns.length} columns`,
+    );
   }
   const column = (/** @type {number} */ i) => new Float32Array(bytes, 4 * n * i, n);
   const measured = new Map(columns.map((name, i) => [name, column(i)]));
@@ -163,15 +175,25 @@ export function relate(table, xName, yName, leaveOutSilent) {
   const x = /** @type {Float32Array} */ (table.columns.get(xName));
   const y = /** @type {Float32Array} */ (table.columns.get(yName));
   const silent = silentUnits(table);
-  const groups = table.layers.map((layer) => ({ layer, rows: /** @type {number[]} */ ([]), silent: 0 }));
+  const groups = table.layers.map((layer) => ({
+    layer,
+    rows: /** @type {number[]} */ ([]),
+    silent: 0,
+  }));
   for (let i = 0; i < table.n; i++) {
     const group = groups[table.layer[i]];
     if (silent[i]) group.silent++;
     if (Number.isNaN(x[i]) || Number.isNaN(y[i]) || (leaveOutSilent && silent[i])) continue;
     group.rows.push(i);
   }
-  const all = { layer: null, rows: groups.flatMap((g) => g.rows), silent: groups.reduce((s, g) => s + g.silent, 0) };
-  const withStatistics = (/** @type {{layer: string | null, rows: number[], silent: number}} */ group) => {
+  const all = {
+    layer: null,
+    rows: groups.flatMap((g) => g.rows),
+    silent: groups.reduce((s, g) => s + g.silent, 0),
+  };
+  const withStatistics = (
+    /** @type {{layer: string | null, rows: number[], silent: number}} */ group,
+  ) => {
     const gx = Float64Array.from(group.rows, (i) => x[i]);
     const gy = Float64Array.from(group.rows, (i) => y[i]);
     return { ...group, x: gx, y: gy, rho: spearman(gx, gy), line: leastSquares(gx, gy) };
@@ -197,7 +219,7 @@ export function paddedExtent(values, margin = 0.05) {
 /** Rounds an extent outwards to steps of 1, 2 or 5 times a power of ten.
  * @param {[number, number]} extent @returns {[number, number]} */
 export function niceExtent([low, high]) {
-  const rough = (high - low) / 5;
+  const rough = (high - low) / 8;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 5, 10].filter((m) => m * power >= rough)[0];
   return [tidy(Math.floor(low / step) * step), tidy(Math.ceil(high / step) * step)];

@@ -7,6 +7,8 @@ import { MARKS } from "./theme.js";
 // Above, ECharts draws all points of a series as one path: fast, but all alike.
 export const LARGE = 3000;
 
+const DASH = "path://M0,4h4v2h-4zM6,4h4v2h-4z";
+
 /**
  * @param {object} chart
  * @param {ReturnType<typeof import("./transforms.js").relate>} chart.related
@@ -34,7 +36,9 @@ export function unitsOption(chart) {
     legend: legend(theme, {
       left: 76,
       right: 16,
-      data: legendNames,
+      itemWidth: 10,
+      itemHeight: 10,
+      data: legendNames.map((name) => (name === chart.allName ? { name, icon: DASH } : name)),
       selected: Object.fromEntries(chart.hidden.map((name) => [name, false])),
       formatter: (/** @type {string} */ name) => shorten(name, 60),
     }),
@@ -62,10 +66,28 @@ export function unitsOption(chart) {
         progressive: chart.forExport ? 0 : undefined,
         clip: true,
         z: 3,
+        markLine: i === 0 ? zeroLine(theme, zoom.y ?? chart.yExtent) : undefined,
       })),
-      ...related.layers.map((group, i) => lineSeries(group.line, x, names[i], theme.layers[i % theme.layers.length])),
-      related.layers.length > 1 && lineSeries(related.all.line, x, chart.allName, theme.all, "dashed"),
+      ...related.layers.map((group, i) =>
+        lineSeries(group.line, x, names[i], theme.layers[i % theme.layers.length]),
+      ),
+      related.layers.length > 1 &&
+        lineSeries(related.all.line, x, chart.allName, theme.all, "dashed"),
     ].filter(Boolean),
+  };
+}
+
+/** Where ablation changes nothing. @param {typeof import("./theme.js").LIGHT} theme
+ * @param {[number, number]} extent */
+function zeroLine(theme, [low, high]) {
+  if (!(low < 0 && high > 0)) return undefined;
+  return {
+    silent: true,
+    symbol: "none",
+    animation: false,
+    label: { show: false },
+    lineStyle: { color: theme.muted, width: 1, type: "solid", opacity: 0.7 },
+    data: [{ yAxis: 0 }],
   };
 }
 

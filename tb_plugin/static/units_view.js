@@ -5,9 +5,16 @@ import { Card } from "./card.js";
 import { Chart } from "./chart.js";
 import { dropDown, segmented, stepSlider } from "./controls.js";
 import { el } from "./dom.js";
-import { columnNames, formatFraction, formatNumber, naturalOrder, plural, seriesLabels } from "./labels.js";
+import {
+  columnNames,
+  factPhrase,
+  formatFraction,
+  formatNumber,
+  naturalOrder,
+  plural,
+  seriesLabels,
+} from "./labels.js";
 import { Table } from "./table.js";
-import { runColour } from "./theme.js";
 import { niceExtent, paddedExtent, relate, silentUnits } from "./transforms.js";
 import { unitsOption } from "./units_chart.js";
 import { dataRemarks, Loader } from "./view_support.js";
@@ -19,11 +26,13 @@ export class UnitsView {
   /** @param {any} echarts @param {(changes: Partial<import("./state.js").State>) => void} set
    * @param {import("./run_list.js").RunList} runList */
   constructor(echarts, set, runList) {
+    this.model = /** @type {Model | null} */ (null);
     this.set = set;
     this.runList = runList;
     this.zoom = /** @type {import("./types.js").Window} */ ({});
     this.loader = new Loader();
     this.table = /** @type {import("./types.js").UnitTable | null} */ (null);
+    this.series = /** @type {import("./types.js").Series | undefined} */ (undefined);
     this.headers = /** @type {import("./types.js").TableHeader[]} */ ([]);
     this.card = new Card({
       title: "Selectivity vs importance",
@@ -36,26 +45,33 @@ export class UnitsView {
     attachZoom(this.card.chartHost, this.chart, (window) => this.zoomTo(window));
     this.statistics = new Table({ sortBy: "", caption: "Rank correlation by layer" });
     this.card.details.append(this.statistics.element);
-    this.makeControls();
+    this.controls = this.makeControls();
     this.element = this.card.element;
-    this.model = /** @type {Model | null} */ (null);
   }
 
   makeControls() {
     const { set } = this;
-    this.tag = dropDown("Table", (unitTag) => set({ unitTag }));
-    this.x = dropDown("Across", (unitX) => {
+    const tag = dropDown("Table", (unitTag) => set({ unitTag }));
+    const x = dropDown("Across", (unitX) => {
       this.zoom = {};
       set({ unitX });
     });
-    this.y = dropDown("Up", (unitY) => {
+    const y = dropDown("Up", (unitY) => {
       this.zoom = {};
       set({ unitY });
     });
-    this.silent = segmented("Silent units", [["keep", "keep"], ["omit", "leave out"]], (silent) => set({ silent }));
-    this.step = stepSlider((unitStep) => set({ unitStep }));
-    const all = [this.tag, this.x, this.y, this.silent, this.step];
-    this.card.controls.append(...all.map((c) => c.element));
+    const silent = segmented(
+      "Silent units",
+      [
+        ["keep", "keep"],
+        ["omit", "leave out"],
+      ],
+      (silent) => set({ silent }),
+    );
+    const step = stepSlider((unitStep) => set({ unitStep }));
+    const all = { tag, x, y, silent, step };
+    this.card.controls.append(...Object.values(all).map((c) => c.element));
+    return all;
   }
 
   /** @param {Model} model */
@@ -65,11 +81,20 @@ export class UnitsView {
     const tables = index.series.filter((s) => s.kind === "units");
     const series = this.chosen(tables, state);
     this.showRuns(tables, series, model);
-    this.silent?.set(state.silent);
-    if (!series) return this.say("No unit tables in this log directory. Write them with tb_plugin.summary.unit_table.");
-    const tags = tables.filter((s) => s.run === series.run).map((s) => s.tag).sort(naturalOrder);
-    this.tag?.set(tags.map((t) => [t, t]), series.tag);
-    if (this.tag) this.tag.element.hidden = tags.length < 2;
+    this.controls.silent.set(state.silent);
+    if (!series)
+      return this.say(
+        "No unit tables in this log directory. Write them with tb_plugin.summary.unit_table.",
+      );
+    const tags = tables
+      .filter((s) => s.run === series.run)
+      .map((s) => s.tag)
+      .sort(naturalOrder);
+    this.controls.tag.set(
+      tags.map((t) => [t, t]),
+      series.tag,
+    );
+    this.controls.tag.element.hidden = tags.length < 2;
     this.load(series, model);
   }
 
@@ -77,7 +102,10 @@ export class UnitsView {
    * @returns {import("./types.js").Series | undefined} */
   chosen(tables, state) {
     const labels = seriesLabels(tables);
-    const sorted = tables.map((s, i) => ({ s, label: labels[i] })).sort((a, b) => naturalOrder(a.label, b.label)).map(({ s }) => s);
+    const sorted = tables
+      .map((s, i) => ({ s, label: labels[i] }))
+      .sort((a, b) => naturalOrder(a.label, b.label))
+      .map(({ s }) => s);
     const ofRun = sorted.filter((s) => s.run === state.unitRun);
     return ofRun.find((s) => s.tag === state.unitTag) ?? ofRun[0] ?? sorted[0];
   }
@@ -89,9 +117,8 @@ export class UnitsView {
     const started = this.loader.load(
       key,
       () => loadTable(series, model.state.unitStep),
-      ({ headers, header, table }) => {
+      ({ headers, table }) => {
         this.headers = headers;
-        this.header = header;
         this.table = table;
         this.card.busy.hidden = true;
         this.draw();
@@ -111,14 +138,22 @@ export class UnitsView {
     const table = /** @type {import("./types.js").UnitTable} */ (this.table);
     const columns = [...table.columns.keys()];
     const xName = columns.includes(state.unitX) ? state.unitX : columns[0];
-    const yName = columns.includes(state.unitY) ? state.unitY : columns[Math.min(1, columns.length - 1)];
-    const choices = /** @type {[string, string][]} */ (columns.map((c) => [c, columnNames(c).short]));
-    this.x?.set(choices, xName);
-    this.y?.set(choices, yName);
-    this.step?.set(this.headers.map((h) => h.step), state.unitStep);
+    const yName = columns.includes(state.unitY)
+      ? state.unitY
+      : columns[Math.min(1, columns.length - 1)];
+    const choices = /** @type {[string, string][]} */ (
+      columns.map((c) => [c, columnNames(c).short])
+    );
+    this.controls.x.set(choices, xName);
+    this.controls.y.set(choices, yName);
+    this.controls.step.set(
+      this.headers.map((h) => h.step),
+      state.unitStep,
+    );
     this.card.remark(dataRemarks(index, "single_directions_units", this.headers.length));
     const related = relate(table, xName, yName, state.silent === "omit");
-    if (!related.all.rows.length) return this.say("No unit of this table has both quantities. Choose other axes.");
+    if (!related.all.rows.length)
+      return this.say("No unit of this table has both quantities. Choose other axes.");
     this.card.say(null);
     this.card.subtitle.textContent = this.describeAll(related);
     this.showStatistics(related);
@@ -138,7 +173,9 @@ export class UnitsView {
   option(related, xName, yName, forExport) {
     const { state, theme } = /** @type {Model} */ (this.model);
     const extent = (/** @type {string} */ name, /** @type {Float64Array} */ values) =>
-      name === "class_selectivity" ? /** @type {[number, number]} */ ([0, 1]) : niceExtent(paddedExtent(values));
+      name === "class_selectivity"
+        ? /** @type {[number, number]} */ ([0, 1])
+        : niceExtent(paddedExtent(values));
     return unitsOption({
       related,
       names: related.layers.map((g) => String(g.layer)),
@@ -167,7 +204,12 @@ export class UnitsView {
   tooltip(row) {
     const table = /** @type {import("./types.js").UnitTable} */ (this.table);
     const lines = [...table.columns].map(([name, values]) =>
-      el("tr", {}, el("td", {}, columnNames(name).short), el("td", { class: "number" }, formatNumber(values[row], 6))),
+      el(
+        "tr",
+        {},
+        el("td", {}, columnNames(name).short),
+        el("td", { class: "number" }, formatNumber(values[row], 6)),
+      ),
     );
     const title = `${table.layers[table.layer[row]]}, unit ${table.unit[row]}`;
     return el("div", { class: "tooltip" }, el("strong", {}, title), el("table", {}, ...lines));
@@ -177,15 +219,46 @@ export class UnitsView {
   showStatistics(related) {
     const { theme } = /** @type {Model} */ (this.model);
     const groups = related.layers.length > 1 ? [...related.layers, related.all] : related.layers;
-    const colour = (/** @type {any} */ g) => (g.layer === null ? theme.all : theme.layers[related.layers.indexOf(g) % theme.layers.length]);
+    const colour = (/** @type {any} */ g) =>
+      g.layer === null ? theme.all : theme.layers[related.layers.indexOf(g) % theme.layers.length];
     const name = (/** @type {any} */ g) => g.layer ?? this.allName();
     this.statistics.show(
       [
-        { label: "layer", value: name, show: (g) => el("span", { class: "named" }, el("span", { class: "swatch", style: `background:${colour(g)}` }), name(g)) },
-        { label: "Spearman ρ", numeric: true, value: (g) => g.rho, show: (g) => formatFraction(g.rho) },
-        { label: "units in ρ (n)", numeric: true, value: (g) => g.rows.length, show: (g) => formatNumber(g.rows.length) },
-        { label: "silent units", numeric: true, value: (g) => g.silent, show: (g) => formatNumber(g.silent) },
-        { label: "slope of the line", numeric: true, value: (g) => g.line?.slope ?? null, show: (g) => formatNumber(g.line?.slope) },
+        {
+          label: "layer",
+          value: name,
+          show: (g) =>
+            el(
+              "span",
+              { class: "named" },
+              el("span", { class: "swatch", style: `background:${colour(g)}` }),
+              name(g),
+            ),
+        },
+        {
+          label: "Spearman ρ",
+          numeric: true,
+          value: (g) => g.rho,
+          show: (g) => formatFraction(g.rho),
+        },
+        {
+          label: "units in ρ (n)",
+          numeric: true,
+          value: (g) => g.rows.length,
+          show: (g) => formatNumber(g.rows.length),
+        },
+        {
+          label: "silent units",
+          numeric: true,
+          value: (g) => g.silent,
+          show: (g) => formatNumber(g.silent),
+        },
+        {
+          label: "slope of the line",
+          numeric: true,
+          value: (g) => g.line?.slope ?? null,
+          show: (g) => formatNumber(g.line?.slope),
+        },
       ],
       groups,
     );
@@ -199,7 +272,12 @@ export class UnitsView {
     const others = [...table.columns.keys()].filter((c) => c !== xName && c !== yName);
     const measured = [...new Set([xName, yName]), ...others].map((name) => {
       const values = /** @type {Float32Array} */ (table.columns.get(name));
-      return { label: columnNames(name).short, numeric: true, value: (/** @type {number} */ i) => values[i], show: (/** @type {number} */ i) => formatNumber(values[i], 6) };
+      return {
+        label: columnNames(name).short,
+        numeric: true,
+        value: (/** @type {number} */ i) => values[i],
+        show: (/** @type {number} */ i) => formatNumber(values[i], 6),
+      };
     });
     this.card.setData(
       [
@@ -219,8 +297,8 @@ export class UnitsView {
     const labels = seriesLabels(tables);
     const entries = new Map();
     tables.forEach((s, i) => {
-      const colour = runColour(s.run, model.allRuns, model.theme);
-      if (!entries.has(s.run)) entries.set(s.run, { run: s.run, label: labels[i], colour });
+      // No swatch: colour stands for layers here.
+      if (!entries.has(s.run)) entries.set(s.run, { run: s.run, label: labels[i], colour: "" });
     });
     const sorted = [...entries.values()].sort((a, b) => naturalOrder(a.label, b.label));
     this.runList.showOne(sorted, model.state, series?.run ?? "");
@@ -230,12 +308,12 @@ export class UnitsView {
   /** @param {ReturnType<typeof relate>} related */
   describeAll(related) {
     const { n } = /** @type {import("./types.js").UnitTable} */ (this.table);
-    const facts = Object.entries(this.series?.meta.facts ?? {}).map(([name, text]) =>
-      name === "data" || name === "network" ? text : `${name} ${text}`,
-    );
+    const facts = Object.entries(this.series?.meta.facts ?? {}).map(factPhrase);
+    const drawn = related.all.rows.length;
+    const units = drawn === n ? [] : [`${plural(n, "unit")} in all`];
     const silent = related.all.silent ? [`${related.all.silent} silent`] : [];
-    const rho = `Spearman ρ = ${formatFraction(related.all.rho)} over ${plural(related.all.rows.length, "unit")}`;
-    return [rho, ...facts, plural(n, "unit"), ...silent].join(" · ");
+    const rho = `Spearman ρ = ${formatFraction(related.all.rho)} over ${plural(drawn, "unit")}`;
+    return [rho, ...units, ...silent, ...facts].join(" · ");
   }
 
   /** @param {Record<string, boolean>} selected */
@@ -267,6 +345,7 @@ async function loadTable(series, step) {
   const headers = await fetchTableSteps(series);
   const earlier = headers.filter((h) => step < 0 || h.step <= step);
   const header = earlier[earlier.length - 1] ?? headers[0];
-  if (header.error) throw new Error(`The unit table at step ${header.step} cannot be read: ${header.error}.`);
-  return { headers, header, table: await fetchTable(series, header) };
+  if (header.error)
+    throw new Error(`The unit table at step ${header.step} cannot be read: ${header.error}.`);
+  return { headers, table: await fetchTable(series, header) };
 }

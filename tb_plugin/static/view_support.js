@@ -12,15 +12,21 @@ export function dataRemarks(index, samplingName, mostSteps) {
   const newer = index.skipped.filter((s) => s.reason === "newer").length;
   const unreadable = index.skipped.filter((s) => s.reason !== "newer");
   if (newer) {
-    remarks.push(`${plural(newer, "series", "series")} skipped: written by a newer version. Upgrade the Single Directions plugin to see them.`);
+    remarks.push(
+      `${plural(newer, "series", "series")} skipped: written by a newer version. Upgrade the Single Directions plugin to see them.`,
+    );
   }
   if (unreadable.length) {
     const { run, tag, reason } = unreadable[0];
-    remarks.push(`${plural(unreadable.length, "series", "series")} skipped as unreadable. The first is ${run}, ${tag}: ${reason}.`);
+    remarks.push(
+      `${plural(unreadable.length, "series", "series")} skipped as unreadable. The first is ${run}, ${tag}: ${reason}.`,
+    );
   }
   const limit = index.sampling[samplingName];
   if (limit && mostSteps >= limit) {
-    remarks.push(`TensorBoard keeps ${plural(limit, "step")} of each series, others may have been dropped; start it with --samples_per_plugin=${samplingName}=0 to see all.`);
+    remarks.push(
+      `TensorBoard keeps ${plural(limit, "step")} of each series, others may have been dropped; start it with --samples_per_plugin=${samplingName}=0 to see all.`,
+    );
   }
   return remarks;
 }

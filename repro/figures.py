@@ -39,7 +39,8 @@ N_CLASSES = {"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "imagenet2012": 10
 
 _MARKERS = "os^Dv*Pp"
 _LINES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
-_SIZE = (6.0, 4.0)  # inches; type of 10 points stays readable when a phone shows it at 360 pixels
+_SIZE = (6.0, 4.0)  # inches, with type of 10 points
+_PAGE_SIZE = (5.3, 3.8)  # in a page: smaller, so that type stays readable on a phone
 _PNG_DPI = 200
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -107,7 +108,8 @@ def compose(figure: FigureResult, *, dark: bool = False, standalone: bool = True
     if not figure.networks:
         raise ValueError(f"{figure.config.name} has no network to draw")
     theme = _DARK if dark else _LIGHT
-    picture = Figure(figsize=_SIZE, layout="constrained")
+    width, height = _SIZE if standalone else _PAGE_SIZE
+    picture = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(picture)
     axes = picture.add_subplot()
     for side in ("top", "right"):
@@ -116,7 +118,8 @@ def compose(figure: FigureResult, *, dark: bool = False, standalone: bool = True
         _draw_curves(figure, axes, theme)
     else:
         table = unit_tables(figure.networks)[0]
-        picture.set_size_inches(_SIZE[0], _SIZE[1] + 0.19 * (len(table.layers) + 1))
+        # A line of the legend above the plot is 0.19 inches high.
+        picture.set_size_inches(width, height + 0.19 * (len(table.layers) + 1))
         _draw_units(table, axes, theme)
     if standalone:
         _add_words(figure, picture, theme)

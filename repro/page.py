@@ -503,13 +503,13 @@ code { font: .85em/1.4 ui-monospace, "SF Mono", Menlo, Consolas, monospace;
 .files { font-size: .9rem; margin: 0; display: flex; flex-wrap: wrap; gap: .25rem 1rem; }
 .claims { font-size: .85rem; }
 .claims th span { display: block; font-weight: 400; color: var(--muted); white-space: nowrap; }
-.claims td:nth-child(7) { min-width: 19rem; color: var(--muted); }
+.claims td:nth-child(7) { min-width: 14rem; color: var(--muted); }
 .claims td:nth-child(3) { min-width: 12rem; }
 .claims td:nth-child(2), .claims td:nth-child(5), .claims td:nth-child(8) { min-width: 7rem; }
 .claims .note { margin: .4rem 0 0; font-size: 1em; }
 footer { color: var(--muted); font-size: .85rem; padding-bottom: 3rem; }
-@media (max-width: 62rem) {
-  .beside { grid-template-columns: 1fr; gap: 1.25rem; }
+@media (max-width: 62rem) { .beside { grid-template-columns: 1fr; gap: 1.25rem; } }
+@media (max-width: 72rem) {
   .claims, .claims tbody, .claims tr, .claims th, .claims td { display: block; }
   .claims thead { position: absolute; width: 1px; height: 1px; overflow: hidden;
     clip-path: inset(50%); }
@@ -524,6 +524,7 @@ footer { color: var(--muted); font-size: .85rem; padding-bottom: 3rem; }
 @media (max-width: 34rem) {
   header, main, footer { padding-left: .75rem; padding-right: .75rem; }
   .found li { grid-template-columns: 1fr; gap: .3rem; }
+  figure img { margin: 0 -.6rem; width: calc(100% + 1.2rem); max-width: none; }
 }
 @media print {
   body { background: #fff; font-size: 10pt; }

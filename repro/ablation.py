@@ -126,13 +126,16 @@ class Engine:
         self.n_classes = int(model.output_shape[-1])
         self._images, self._labels = _checked(model, self.n_classes, images, labels)
         self._batch_size = max(1, min(batch_size, len(self._images)))
-        self._lesions_per_call = max(1, _ELEMENTS_PER_CALL // (self._batch_size * _width(model)))
+        fitting = max(1, _ELEMENTS_PER_CALL // (self._batch_size * _width(model)))
+        self._lesions_per_call = 1 << (fitting.bit_length() - 1)
         self._on_progress = on_progress
         self._probabilities = _gives_probabilities(model)
         # On CPU, XLA makes dense networks faster and convolutions slower by half.
         self._xla = not any(len(mask.output.shape) > 2 for mask in self._masks) or _has_gpu()
+        prefix = keras.Model(self._model.inputs, [mask.input for mask in self._masks])
+        # Keras gives a bare tensor for a list of one; flatten makes it a list again.
         self._activations = _compiled(
-            keras.Model(self._model.inputs, [mask.input for mask in self._masks]), self._xla
+            lambda images: keras.tree.flatten(prefix(images, training=False)), self._xla
         )
         self._suffixes: dict[int, Callable[..., Any]] = {}
 
@@ -173,8 +176,8 @@ class Engine:
         for images, labels, weights in self._batches():
             activations = self._activations(images)
             for cut, chunk in groups:
-                # The last chunk repeats a lesion to the full size, so that one graph serves all.
-                padded = np.resize(chunk, self._lesions_per_call)
+                # Chunks are padded to a power of two, so that few graphs serve all sizes.
+                padded = np.resize(chunk, 1 << (len(chunk) - 1).bit_length())
                 keeps = self.layout.split(keep[padded])[cut:]
                 correct, loss = self._suffix(cut)(
                     activations[cut], labels, weights, *keeps, *fills[cut:]
@@ -392,10 +395,11 @@ def _checked(
     images = np.asarray(images, np.float32)
     labels = np.asarray(labels)
     expected = tuple(model.input_shape[1:])
+    wanted = ", ".join(["n", *(str(size) for size in expected)])
     if images.ndim != len(expected) + 1 or any(
         size not in (None, found) for size, found in zip(expected, images.shape[1:], strict=True)
     ):
-        raise ValueError(f"images must have shape (n, *{expected}), got {images.shape}")
+        raise ValueError(f"images must have shape ({wanted}), got {images.shape}")
     if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
             f"labels must be {len(images)} integers, one an image; "

@@ -31,9 +31,7 @@ def write(figure: FigureResult, network: NetworkResult, logdir: Path) -> None:
     with plugin_summary.Writer(str(logdir)) as writer:
         for record in network.training.history:
             for name in ("loss", "accuracy"):
-                writer.add(
-                    scalar_summary.pb(f"training/{name}", record[name]), step=int(record["epoch"])
-                )
+                writer.add(_scalar(f"training/{name}", record[name]), step=int(record["epoch"]))
         step = network.training.epochs
         found = network.sweep
         description = f"{figure.config.title}. Data: {figure.data}."
@@ -53,6 +51,12 @@ def write(figure: FigureResult, network: NetworkResult, logdir: Path) -> None:
             )
         else:
             writer.add(_unit_table(figure, found, facts, description), step=step)
+
+
+def _scalar(tag: str, value: float) -> plugin_summary.Summary:
+    # Where TensorFlow is imported, TensorBoard builds the message with TensorFlow's class.
+    message = scalar_summary.pb(tag, value)
+    return plugin_summary.Summary.FromString(message.SerializeToString())
 
 
 def _unit_table(

@@ -1,0 +1,214 @@
+"""Where images come from, and what label corruption does to them."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repro import data
+from repro.config import TrainConfig
+from repro.data import DataError, DataSource, Images, corrupt_labels
+
+
+@given(
+    fraction=st.floats(0, 1),
+    n_images=st.integers(0, 300),
+    seed=st.integers(0, 1000),
+)
+def test_corruption_keeps_class_counts_and_the_labels_of_the_others(
+    fraction: float, n_images: int, seed: int
+) -> None:
+    labels = np.random.default_rng(seed).integers(0, 10, n_images)
+    before = labels.copy()
+    corrupted = corrupt_labels(labels, fraction, np.random.default_rng(seed + 1))
+    np.testing.assert_array_equal(labels, before)
+    np.testing.assert_array_equal(np.sort(corrupted), np.sort(labels))
+    assert np.sum(corrupted != labels) <= round(fraction * n_images)
+
+
+@pytest.mark.parametrize("fraction", [0.2, 0.4, 0.6, 0.8, 1.0])
+def test_corruption_changes_about_nine_tenths_of_the_chosen_labels(fraction: float) -> None:
+    labels = np.repeat(np.arange(10), 2000)
+    changed = np.mean(corrupt_labels(labels, fraction, np.random.default_rng(5)) != labels)
+    # Standard error of the share that keeps its label: sqrt(0.09 * f / 20,000) < 0.0022.
+    assert changed == pytest.approx(0.9 * fraction, abs=0.008)
+
+
+def test_no_corruption_changes_nothing_and_the_draw_is_the_seeds() -> None:
+    labels = np.arange(100) % 10
+    np.testing.assert_array_equal(corrupt_labels(labels, 0.0, np.random.default_rng(0)), labels)
+    first, again, other = (
+        corrupt_labels(labels, 1.0, data.generator(seed, "label corruption")) for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
+def test_a_fraction_out_of_range_is_refused(fraction: float) -> None:
+    with pytest.raises(DataError, match="Expected 0 <= label_corruption <= 1. Received"):
+        corrupt_labels(np.arange(5), fraction, np.random.default_rng(0))
+
+
+def test_random_numbers_differ_by_purpose() -> None:
+    first, other = (data.generator(0, purpose).random(4) for purpose in ("one", "other"))
+    assert not np.array_equal(first, other)
+
+
+@pytest.fixture(scope="module")
+def embedded() -> data.Splits:
+    config = TrainConfig(
+        "mnist", "mlp", (8,), origin="embedded", n_train=3000, label_corruption=0.4
+    )
+    return data.load(DataSource("mnist", "embedded"), config)
+
+
+def test_embedded_mnist_is_split_by_class(embedded: data.Splits) -> None:
+    np.testing.assert_array_equal(np.bincount(embedded.test.labels), np.full(10, 100))
+    assert len(embedded.train) == 3000
+    assert embedded.train.images.shape == (3000, 28, 28, 1)
+    assert embedded.train.images.dtype == np.float32
+    assert embedded.train.images.min() == 0 and embedded.train.images.max() == 1
+
+
+def test_embedded_training_and_test_images_are_disjoint(embedded: data.Splits) -> None:
+    train = {image.tobytes() for image in embedded.train.images}
+    assert not train & {image.tobytes() for image in embedded.test.images}
+
+
+def test_a_config_draws_the_same_images_and_labels_every_time(embedded: data.Splits) -> None:
+    config = TrainConfig(
+        "mnist", "mlp", (8,), origin="embedded", n_train=3000, label_corruption=0.4
+    )
+    again = data.load(DataSource("mnist", "embedded"), config)
+    assert again.train.images.tobytes() == embedded.train.images.tobytes()
+    np.testing.assert_array_equal(again.train.labels, embedded.train.labels)
+    assert 0.3 < np.mean(embedded.train.labels != embedded.true_labels) < 0.42
+
+
+def test_more_training_images_than_there_are_is_refused() -> None:
+    config = TrainConfig("mnist", "mlp", (8,), origin="embedded", n_train=4001)
+    with pytest.raises(DataError, match="n_train = 4,001 but .* has 4,000 training images"):
+        data.load(DataSource("mnist", "embedded"), config)
+
+
+def test_a_prepared_directory_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for version in ("3.0.1", "3.0.10"):
+        (tmp_path / "mnist" / version).mkdir(parents=True)
+        (tmp_path / "mnist" / version / "dataset_info.json").write_text("{}")
+    expected = DataSource("mnist", "tfds", str(tmp_path))
+    assert data.locate("mnist", str(tmp_path), offline=True) == expected
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    assert data.locate("mnist") == expected
+    assert data._prepared(tmp_path, "mnist").name == "3.0.10"
+
+
+def test_offline_makes_no_network_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a network call was made")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    assert data.locate("mnist", str(tmp_path), offline=True).origin == "embedded"
+    with pytest.raises(DataError, match="cifar10 is not prepared.*offline was asked for"):
+        data.locate("cifar10", str(tmp_path), offline=True)
+
+
+def test_without_an_answer_mnist_falls_through_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that swallows packets: the connection is never answered, so the probe must give up."""
+    silent = socket.socket()
+    silent.bind(("127.0.0.1", 0))
+    silent.listen(0)
+    # Fill the backlog, so that further connections hang as behind a firewall.
+    fillers = [socket.socket() for _ in range(3)]
+    for filler in fillers:
+        filler.setblocking(False)
+        filler.connect_ex(silent.getsockname())
+    connect = socket.create_connection
+    monkeypatch.setattr(
+        socket, "create_connection", lambda _, timeout: connect(silent.getsockname(), timeout)
+    )
+    began = time.monotonic()
+    source = data.locate("mnist", str(tmp_path))
+    assert source.origin == "embedded"
+    assert "no TFDS data was found" in source.describe()
+    assert time.monotonic() - began < 2 * data._PROBE_SECONDS
+    for opened in (silent, *fillers):
+        opened.close()
+
+
+def test_a_host_that_answers_means_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "_reachable", lambda host: host == "storage.googleapis.com")
+    source = data.locate("mnist", str(tmp_path))
+    assert source == DataSource("mnist", "tfds", str(tmp_path), prepared=False)
+
+
+def test_an_unknown_data_set_and_a_missing_directory_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="unknown data set 'mnits'; expected one of mnist"):
+        data.locate("mnits")
+    with pytest.raises(DataError, match="--data_dir names .* which is not a directory"):
+        data.locate("mnist", str(tmp_path / "missing"))
+
+
+def test_imagenet_says_how_to_prepare_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="tfds build imagenet2012"):
+        data.locate("imagenet2012", str(tmp_path), offline=True)
+
+
+def test_damaged_files_end_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "mnist/3.0.1").mkdir(parents=True)
+    (tmp_path / "mnist/3.0.1/dataset_info.json").write_text("{ not json")
+    source = data.locate("mnist", str(tmp_path))
+    with pytest.raises(DataError, match="mnist in .* cannot be read"):
+        data.load(source, TrainConfig("mnist", "mlp", (8,)))
+
+
+def test_images_with_nan_and_labels_out_of_range_are_refused() -> None:
+    images = np.zeros((2, 4, 4, 1), np.float32)
+    with pytest.raises(DataError, match="labels must be 0 to 2. Received: 0 to 3"):
+        Images(images, np.array([0, 3]), 3)
+    with pytest.raises(DataError, match="2 images but 1 labels"):
+        Images(images, np.array([0]), 3)
+    images[1, 2, 3] = np.nan
+    with pytest.raises(DataError, match="not finite"):
+        Images(images, np.array([0, 1]), 3)
+
+
+def epochs_of(pipeline: Any, n_images: int) -> list[np.ndarray]:
+    seen = np.concatenate([images.numpy().reshape(-1) for images, _ in pipeline])
+    return np.split(seen, len(seen) // n_images)
+
+
+def numbered(n_images: int) -> Images:
+    """Images that can be told apart: one pixel that holds the image's number."""
+    numbers = np.arange(n_images, dtype=np.float32)
+    return Images(numbers.reshape(-1, 1, 1, 1), numbers.astype(np.int32) % 3, 3)
+
+
+def test_the_pipeline_shows_every_image_once_an_epoch_in_a_new_order() -> None:
+    epochs = epochs_of(data.training_pipeline(numbered(50), 8, 0, 0, 3), 50)
+    assert len(epochs) == 3
+    for epoch in epochs:
+        np.testing.assert_array_equal(np.sort(epoch), np.arange(50))
+    assert not np.array_equal(epochs[0], epochs[1])
+
+
+def test_a_pipeline_that_starts_late_shows_what_the_whole_one_would() -> None:
+    whole = epochs_of(data.training_pipeline(numbered(50), 8, 0, 0, 4), 50)
+    late = epochs_of(data.training_pipeline(numbered(50), 8, 0, 2, 4), 50)
+    np.testing.assert_array_equal(whole[2:], late)
+
+
+def test_images_keep_their_labels_in_the_pipeline() -> None:
+    for images, labels in data.training_pipeline(numbered(50), 8, 1, 0, 1):
+        np.testing.assert_array_equal(images.numpy().reshape(-1) % 3, labels.numpy())

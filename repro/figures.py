@@ -371,7 +371,7 @@ def _exponent(values: np.ndarray) -> int:
 def _add_words(figure: FigureResult, picture: Figure, theme: _Theme) -> None:
     """Title above and caption below, for a picture that travels alone."""
     width, height = picture.get_size_inches()
-    title = textwrap.wrap(f"{figure_label(figure.config.name)}  {figure.config.title}", 66)
+    title = textwrap.wrap(f"{figure_label(figure.config.name)}  {figure.config.title}", 54)
     below = textwrap.wrap(caption(figure), 104)
     # Lines of 12 and 8 points, so that the plot itself keeps its size.
     picture.set_size_inches(width, height + 0.2 * len(title) + 0.15 * len(below))

@@ -82,6 +82,13 @@ def _text(value: Any) -> str:
     return html.escape(str(value), quote=True)
 
 
+def _code(command: str) -> str:
+    """A command that breaks between words only: a line may not begin inside "--profile"."""
+    return (
+        "<code>" + " ".join(f"<span>{_text(word)}</span>" for word in command.split()) + "</code>"
+    )
+
+
 def _lead(figures: Sequence[FigureResult], verdicts: Sequence[Verdict]) -> str:
     profiles = list(dict.fromkeys(figure.config.profile for figure in figures))
     notes = "".join(f'<p class="profile">{_text(_PROFILES[name])}</p>' for name in profiles)
@@ -306,7 +313,7 @@ def _settings(figure: FigureResult, seconds: float | None) -> str:
     }
     items = "".join(
         f"<div><dt>{_text(term)}</dt><dd>"
-        + (f"<code>{_text(value)}</code>" if term == "Command" else _text(value))
+        + (_code(value) if term == "Command" else _text(value))
         + "</dd></div>"
         for term, value in rows.items()
         if value
@@ -366,7 +373,7 @@ def _claim_row(verdict: Verdict, heads: Sequence[str]) -> str:
         _text(f"{verdict.data}; {verdict.profile} settings"),
         _badge(verdict.verdict),
         _text(verdict.rule),
-        f"<code>{_text(verdict.command)}</code>",
+        _code(verdict.command),
     )
     rest = "".join(
         f'<td role="cell" data-head="{head}"><div>{cell}</div></td>'
@@ -500,6 +507,7 @@ thead th { color: var(--muted); font-weight: 600; font-size: .82rem; vertical-al
 .choices dt { color: var(--ink); font-weight: 600; }
 code { font: .85em/1.4 ui-monospace, "SF Mono", Menlo, Consolas, monospace;
   overflow-wrap: anywhere; }
+code span { display: inline-block; }
 .files { font-size: .9rem; margin: 0; display: flex; flex-wrap: wrap; gap: .25rem 1rem; }
 .claims { font-size: .85rem; }
 .claims th span { display: block; font-weight: 400; color: var(--muted); white-space: nowrap; }

@@ -142,8 +142,14 @@ def test_bytes_repeat_whatever_the_users_settings(figure, dark):
     assert b"dc:date" not in first["svg"]
 
 
-def test_nothing_is_cut_off_at_the_edges():
-    title = "A title of a figure that is much too long for one line of a picture, so it is wrapped"
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Networks that memorise are more sensitive to cumulative ablation",
+        "Small, medium, maximum: many commanding memories become common " * 3,
+    ],
+)
+def test_nothing_is_cut_off_at_the_edges(title):
     for figure in (
         synthetic.curves_figure(points=9, title=title),
         synthetic.units_figure(synthetic.unit_table(n_units=30, dead=2), title=title),

@@ -512,8 +512,9 @@ code span { display: inline-block; }
 .claims { font-size: .85rem; }
 .claims th span { display: block; font-weight: 400; color: var(--muted); white-space: nowrap; }
 .claims td:nth-child(7) { min-width: 14rem; color: var(--muted); }
-.claims td:nth-child(3) { min-width: 12rem; }
-.claims td:nth-child(2), .claims td:nth-child(5), .claims td:nth-child(8) { min-width: 7rem; }
+.claims td:nth-child(3) { min-width: 11rem; }
+.claims td:nth-child(2), .claims td:nth-child(5) { min-width: 6rem; }
+.claims td:nth-child(8) { min-width: 10rem; padding-right: 0; }
 .claims .note { margin: .4rem 0 0; font-size: 1em; }
 footer { color: var(--muted); font-size: .85rem; padding-bottom: 3rem; }
 @media (max-width: 62rem) { .beside { grid-template-columns: 1fr; gap: 1.25rem; } }

@@ -138,8 +138,8 @@ _C1_RULE = (
     "two standard deviations added up, so that no two error bars touch. Not supported: one "
     "difference is not, in networks that memorised (training accuracy of 0.99 or more). A network "
     "that did not memorise or is missing decides nothing, so the rest is inconclusive. Interval: "
-    "the difference to the closest corrupted network, plus and minus both standard deviations. With "
-    "one network for each label corruption, the spread between trainings is not covered."
+    "the difference to the closest corrupted network, plus and minus both standard deviations. "
+    "With one network for each label corruption, the spread between trainings is not covered."
 )
 
 

@@ -23,6 +23,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,7 @@ class Writer:
         Raises:
             ValueError: step is negative, or not above the last step of this tag.
         """
-        if isinstance(step, bool) or step != int(step) or step < 0:
+        if not _is_whole_number(step) or step < 0:
             raise ValueError(f"step must be a whole number, at least 0. Received: step={step}")
         tags = [value.tag for value in summary.value]
         for tag in tags:
@@ -252,6 +253,10 @@ def _summary(
     return Summary(value=[value])
 
 
+def _is_whole_number(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 def _numbers(name: str, values: ArrayLike) -> np.ndarray:
     """Float64 array; bfloat16 and the like become plain floats, which TensorBoard can read."""
     try:
@@ -263,7 +268,7 @@ def _numbers(name: str, values: ArrayLike) -> np.ndarray:
 
 
 def _checked_ablated_units(ablated_units: ArrayLike, n_units: int) -> np.ndarray:
-    if isinstance(n_units, bool) or n_units != int(n_units) or n_units < 1:
+    if not _is_whole_number(n_units) or n_units < 1:
         raise ValueError(f"n_units must be a whole number, at least 1. Received: n_units={n_units}")
     x = _numbers("ablated_units", ablated_units)
     if x.ndim != 1 or x.size < 1:

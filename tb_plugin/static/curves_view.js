@@ -124,7 +124,7 @@ export class CurvesView {
     this.model = model;
     const { index, state } = model;
     const curves = index.series.filter((s) => s.kind === "curve");
-    const variants = [...new Set(curves.map((s) => curveSettings(s.meta)))].sort(naturalOrder);
+    const variants = settingsByFrequency(curves);
     const variant = variants.includes(state.variant) ? state.variant : variants[0];
     const offered = sortByLabel(curves.filter((s) => curveSettings(s.meta) === variant));
     this.showRuns(offered, model);
@@ -472,6 +472,16 @@ export class CurvesView {
     this.zoom = window ? { ...this.zoom, ...window } : {};
     if (this.card.rows.length) this.draw();
   }
+}
+
+/** What curves there are, as phrases, the one that most runs have first.
+ * @param {import("./types.js").Series[]} curves @returns {string[]} */
+function settingsByFrequency(curves) {
+  const count = new Map();
+  for (const { meta } of curves) {
+    count.set(curveSettings(meta), (count.get(curveSettings(meta)) ?? 0) + 1);
+  }
+  return [...count.keys()].sort((a, b) => count.get(b) - count.get(a) || naturalOrder(a, b));
 }
 
 /** @param {import("./types.js").Series[]} series */

@@ -1,0 +1,379 @@
+"""The routes over a data provider made of dictionaries: no process, no TensorFlow."""
+
+import json
+import logging
+import struct
+
+import numpy as np
+import pytest
+from tensorboard.backend import application
+from tensorboard.plugins import base_plugin
+from werkzeug import wrappers
+from werkzeug.test import Client
+
+from tb_plugin import metadata
+from tb_plugin.plugin import SingleDirectionsPlugin
+from tests.plugin.conftest import ROUTES, FakeProvider, tiny_content, tiny_curve, tiny_table
+
+GET_ROUTES = [
+    "/static/index.js",
+    "/api/v1/index",
+    "/api/v1/curve?run=tiny&tag=curve",
+    "/api/v1/units/steps?run=tiny&tag=units",
+    "/api/v1/units?run=tiny&tag=units&step=5",
+]
+UNITS = metadata.encode_content("units", {})
+
+
+def serve(provider, **hints) -> Client:
+    context = base_plugin.TBContext(data_provider=provider, sampling_hints=hints)
+    plugin = SingleDirectionsPlugin(context)
+    return Client(application.TensorBoardWSGI([plugin], data_provider=provider))
+
+
+@pytest.fixture
+def client(fake_provider):
+    return serve(fake_provider)
+
+
+UNSAFE = "this warning will become an error"  # what TensorBoard's validator of replies logs
+
+
+@pytest.fixture(autouse=True)
+def heard(caplog):
+    """No reply in these tests may lack the safe headers that TensorBoard asks for."""
+    with caplog.at_level(logging.WARNING, logger="tensorboard"):
+        yield caplog
+    assert UNSAFE not in caplog.text
+
+
+def test_an_unsafe_reply_would_be_heard(client, heard, monkeypatch):
+    unsafe = wrappers.Response(b"{}", content_type="application/json")
+    monkeypatch.setattr("tb_plugin.plugin.http_util.Respond", lambda *_, **__: unsafe)
+    client.get(f"{ROUTES}/api/v1/index")
+    assert UNSAFE in heard.text
+    heard.clear()
+
+
+def curve_with(tensor, content=None):
+    provider = FakeProvider(tensors={("r", "t"): (content or tiny_content(), [(1, tensor)])})
+    reply = serve(provider).get(f"{ROUTES}/api/v1/curve?run=r&tag=t")
+    assert reply.status_code == 200
+    return reply.json["curves"][0]
+
+
+@pytest.mark.parametrize("route", GET_ROUTES)
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_only_get_and_head_are_answered(client, route, method):
+    reply = client.open(ROUTES + route, method=method)
+    assert reply.status_code == 405
+    assert reply.headers["Allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize("route", GET_ROUTES)
+def test_every_reply_forbids_sniffing_and_none_is_html(client, route):
+    for path in (route, route.partition("?")[0] + "?nonsense"):
+        reply = client.get(ROUTES + path)
+        assert reply.headers["X-Content-Type-Options"] == "nosniff"
+        assert "html" not in reply.content_type
+
+
+def test_head_has_the_headers_without_the_content(client):
+    reply = client.head(f"{ROUTES}/api/v1/index")
+    assert reply.status_code == 200
+    assert reply.data == b""
+
+
+def test_index_lists_series_and_all_runs(client):
+    index = client.get(f"{ROUTES}/api/v1/index").json
+    assert index["runs"] == ["someone_elses_run", "tiny"]
+    assert [(s["run"], s["tag"], s["kind"], s["max_step"]) for s in index["series"]] == [
+        ("tiny", "curve", "curve", 100),
+        ("tiny", "units", "units", 5),
+    ]
+    assert index["series"][0]["meta"]["facts"] == {"label corruption": "0.2"}
+    assert index["series"][0]["meta"]["n_units"] == 4
+    assert index["skipped"] == []
+
+
+def test_index_tells_how_many_steps_are_kept(fake_provider):
+    index = serve(fake_provider, single_directions=7).get(f"{ROUTES}/api/v1/index").json
+    assert index["sampling"] == {"single_directions": 7, "single_directions_units": None}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b'{"v": 2, "kind": "curve"}', "newer"),
+        (b"\xff\x00garbage", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[1]", "not a JSON object"),
+        (b'{"v": 1, "kind": "curve", "n_units": "many"}', "n_units"),
+        (b'{"v": 1, "kind": "film"}', "kind"),
+        (b'{"v": 1, "kind": "units", "facts": {}}', "not stored as"),
+        (b"", "not JSON"),
+    ],
+)
+def test_a_series_that_cannot_be_read_is_skipped_with_a_reason(fake_provider, content, reason):
+    fake_provider.tensors["odd", "curve"] = (content, [(1, tiny_curve())])
+    index = serve(fake_provider).get(f"{ROUTES}/api/v1/index").json
+    assert [s["run"] for s in index["series"]] == ["tiny", "tiny"]
+    assert index["skipped"][0]["run"] == "odd"
+    assert reason in index["skipped"][0]["reason"]
+
+
+def test_keys_of_a_later_writer_are_ignored(fake_provider):
+    content = json.dumps(json.loads(tiny_content()) | {"later": [1, 2]}).encode()
+    fake_provider.tensors["tiny", "curve"] = (content, [(1, tiny_curve())])
+    index = serve(fake_provider).get(f"{ROUTES}/api/v1/index").json
+    assert index["skipped"] == []
+    assert "later" not in index["series"][0]["meta"]
+
+
+def test_a_curve_is_the_one_of_the_documented_example(client):
+    reply = client.get(f"{ROUTES}/api/v1/curve?run=tiny&tag=curve&step=100")
+    assert reply.json["curves"] == [
+        {
+            "run": "tiny",
+            "tag": "curve",
+            "steps": [10, 100],
+            "step": 100,
+            "walltime": 1.5,
+            "x": [0.0, 2.0, 4.0],
+            "rows": [[1.0, 0.9, 0.1], [1.0, 0.8, 0.1]],
+        }
+    ]
+
+
+@pytest.mark.parametrize(("asked", "given"), [("", 100), ("&step=99", 10), ("&step=3", 10)])
+def test_the_latest_step_not_after_the_one_asked_for_is_given(client, asked, given):
+    reply = client.get(f"{ROUTES}/api/v1/curve?run=tiny&tag=curve{asked}")
+    assert reply.json["curves"][0]["step"] == given
+
+
+def test_curves_come_in_the_order_of_the_pairs(fake_provider):
+    fake_provider.tensors["another", "one"] = (tiny_content(), [(1, tiny_curve())])
+    query = "run=tiny&tag=curve&run=another&tag=one&run=another&tag=none"
+    curves = serve(fake_provider).get(f"{ROUTES}/api/v1/curve?{query}").json["curves"]
+    assert [(c["run"], c["tag"], "error" in c) for c in curves] == [
+        ("tiny", "curve", False),
+        ("another", "one", False),
+        ("another", "none", True),
+    ]
+
+
+def test_steps_are_sorted_and_the_last_written_of_a_step_wins(fake_provider):
+    newer = tiny_curve()
+    newer[1:] = 0.5
+    points = [(5, tiny_curve()), (9, tiny_curve()), (6, tiny_curve()), (9, newer)]
+    fake_provider.tensors["tiny", "curve"] = (tiny_content(), points)
+    reply = serve(fake_provider).get(f"{ROUTES}/api/v1/curve?run=tiny&tag=curve")
+    curve = reply.json["curves"][0]
+    assert curve["steps"] == [5, 6, 9]
+    assert curve["rows"] == [[0.5] * 3] * 2
+
+
+def test_json_numbers_are_the_same_float32_again():
+    rng = np.random.default_rng(0)
+    tensor = np.concatenate([np.arange(5, dtype="f4")[None], rng.random((4, 5), dtype="f4")])
+    curve = curve_with(tensor)
+    np.testing.assert_array_equal(np.array(curve["rows"], "f4"), tensor[1:])
+
+
+def test_what_is_not_a_number_becomes_null():
+    tensor = tiny_curve()
+    tensor[1] = [np.nan, np.inf, 0.5]
+    assert curve_with(tensor)["rows"][0] == [None, None, 0.5]
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        np.float32(1.0),
+        np.zeros((3,), "f4"),
+        np.zeros((1, 3), "f4"),
+        np.zeros((2, 0), "f4"),
+        np.array([["a", "b"]] * 2, dtype=object),
+        np.array([[0, 2, 1], [1, 1, 1]], "f4"),
+        np.array([[0, 2, 99], [1, 1, 1]], "f4"),
+        np.array([[0, np.nan, 4], [1, 1, 1]], "f4"),
+    ],
+    ids=["scalar", "vector", "no row", "no point", "text", "x falls", "x too large", "x nan"],
+)
+def test_a_tensor_of_another_shape_or_content_is_an_error_in_words(tensor):
+    curve = curve_with(tensor)
+    assert "rows" not in curve
+    assert "must" in curve["error"]
+
+
+def test_one_series_that_cannot_be_decoded_does_not_take_the_others_along(fake_provider):
+    fault = TypeError("bfloat16")
+    fake_provider.tensors["bad", "curve"] = (tiny_content(), [(1, fault)])
+    query = "run=tiny&tag=curve&run=bad&tag=curve"
+    good, bad = serve(fake_provider).get(f"{ROUTES}/api/v1/curve?{query}").json["curves"]
+    assert good["step"] == 100
+    assert "could not read" in bad["error"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/curve",
+        "/api/v1/curve?run=tiny",
+        "/api/v1/curve?run=tiny&tag=",
+        "/api/v1/curve?run=tiny&tag=curve&run=tiny",
+        "/api/v1/curve?run=tiny&tag=curve&step=-1",
+        "/api/v1/curve?run=tiny&tag=curve&step=last",
+        "/api/v1/curve?run=tiny&tag=curve&step=",
+        "/api/v1/units/steps?run=tiny",
+        "/api/v1/units?run=tiny&tag=units",
+        "/api/v1/units?run=tiny&tag=units&step=1e3",
+        "/api/v1/units?run=tiny&tag=units&step=99999999999999999999",
+        "/api/v1/units?run=tiny&tag=units&step=%D9%A3",
+    ],
+)
+def test_missing_or_wrong_arguments_are_refused(client, path):
+    reply = client.get(ROUTES + path)
+    assert reply.status_code == 400
+    assert reply.json["error"]["code"] == "invalid_argument"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/curve?run=nobody&tag=curve",
+        "/api/v1/curve?run=tiny&tag=units",
+        "/api/v1/units/steps?run=nobody&tag=units",
+        "/api/v1/units?run=tiny&tag=units&step=6",
+    ],
+)
+def test_what_does_not_exist_is_not_found(client, path):
+    reply = client.get(ROUTES + path)
+    assert reply.status_code == 404
+    assert reply.json["error"]["code"] == "not_found"
+
+
+def test_unit_steps_and_bytes_are_those_of_the_documented_example(client):
+    steps = client.get(f"{ROUTES}/api/v1/units/steps?run=tiny&tag=units").json["steps"]
+    assert steps == [
+        {
+            "step": 5,
+            "walltime": 1.5,
+            "n": 3,
+            "columns": ["layer", "unit", "class_selectivity", "importance"],
+            "layers": ["hidden_1", "hidden_2"],
+        }
+    ]
+    reply = client.get(f"{ROUTES}/api/v1/units?run=tiny&tag=units&step=5")
+    assert reply.content_type == "application/octet-stream"
+    assert struct.unpack("<12f", reply.data) == (0, 0, 1, 0, 1, 0, 0, 0.5, 1, 0, 0.25, -0.5)
+
+
+@pytest.mark.parametrize(
+    "blobs",
+    [
+        [tiny_table()[0]],
+        [tiny_table()[0], tiny_table()[1][:-1]],
+        [b"{}", tiny_table()[1]],
+        [tiny_table()[0].replace(b'"hidden_1", ', b""), tiny_table()[1]],
+        [tiny_table()[0].replace(b'"n": 3', b'"n": -3'), tiny_table()[1]],
+        [tiny_table()[0].replace(b'"unit"', b'"other"'), tiny_table()[1]],
+    ],
+    ids=["one blob", "cut off", "no header", "unnamed layer", "negative n", "no unit column"],
+)
+def test_a_damaged_unit_table_is_an_error_in_words(fake_provider, blobs):
+    fake_provider.tables["tiny", "units"] = (UNITS, [(5, blobs)])
+    client = serve(fake_provider)
+    reply = client.get(f"{ROUTES}/api/v1/units?run=tiny&tag=units&step=5")
+    assert reply.status_code == 422
+    assert reply.json["error"]["code"] == "unreadable_data"
+    assert client.get(f"{ROUTES}/api/v1/units/steps?run=tiny&tag=units").status_code == 200
+
+
+@pytest.mark.parametrize("route", GET_ROUTES[1:])
+def test_a_failing_provider_is_a_502_without_its_details(fake_provider, route):
+    fake_provider.fault = RuntimeError("secret /path/of/server")
+    reply = serve(fake_provider).get(ROUTES + route)
+    assert reply.status_code == 502
+    assert reply.json["error"]["code"] == "provider_error"
+    assert b"secret" not in reply.data
+
+
+def test_without_a_provider_the_answer_says_so():
+    context = base_plugin.TBContext(data_provider=None)
+    client = Client(application.TensorBoardWSGI([SingleDirectionsPlugin(context)]))
+    reply = client.get(f"{ROUTES}/api/v1/index")
+    assert reply.status_code == 502
+    assert "data provider" in reply.json["error"]["message"]
+
+
+def test_a_fault_of_ours_is_a_500_without_a_trace(fake_provider, monkeypatch):
+    monkeypatch.setattr("tb_plugin.reading._sorted_series", None)
+    reply = serve(fake_provider).get(f"{ROUTES}/api/v1/index")
+    assert reply.status_code == 500
+    assert b"Traceback" not in reply.data and b"NoneType" not in reply.data
+
+
+def test_the_experiment_is_passed_on(fake_provider):
+    client = serve(fake_provider)
+    reply = client.get(f"/experiment/abc{ROUTES}/api/v1/index")
+    assert reply.status_code == 200
+    assert set(fake_provider.experiments) == {"abc"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "nothing.js",
+        "../plugin.py",
+        "%2e%2e/plugin.py",
+        "..%2fplugin.py",
+        "vendor/../../plugin.py",
+        "/etc/passwd",
+        "%2fetc%2fpasswd",
+        "./index.js",
+        "index.js/",
+        "INDEX.JS",
+        "..\\plugin.py",
+        "index.js%00.css",
+    ],
+)
+def test_no_trick_with_a_path_leaves_the_folder(client, name):
+    reply = client.get(f"{ROUTES}/static/{name}")
+    assert reply.status_code == 404
+    assert b"import" not in reply.data
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type"),
+    [("index.js", "text/javascript"), ("style.css", "text/css"), ("app.js", "text/javascript")],
+)
+def test_static_files_have_their_type_whatever_the_machine_thinks(client, name, content_type):
+    reply = client.get(f"{ROUTES}/static/{name}")
+    assert reply.status_code == 200
+    assert reply.mimetype == content_type
+
+
+def test_an_unchanged_file_is_not_sent_again(client):
+    first = client.get(f"{ROUTES}/static/app.js")
+    tag = first.headers["ETag"]
+    again = client.get(f"{ROUTES}/static/app.js", headers={"If-None-Match": tag})
+    assert (again.status_code, again.data) == (304, b"")
+    other = client.get(f"{ROUTES}/static/app.js", headers={"If-None-Match": '"other"'})
+    assert other.data == first.data
+
+
+def test_the_tab_is_listed_with_its_name_and_entry(client):
+    listed = client.get("/data/plugins_listing").json["single_directions"]
+    assert listed["tab_name"] == "Single Directions"
+    assert listed["loading_mechanism"]["module_path"].endswith("/static/index.js")
+
+
+def test_unit_tables_alone_make_the_tab_active():
+    class OnlyTables(FakeProvider):
+        def list_plugins(self, ctx=None, *, experiment_id):
+            return [metadata.UNITS_PLUGIN_NAME]
+
+    listed = serve(OnlyTables()).get("/data/plugins_listing").json["single_directions"]
+    assert listed["enabled"] is True

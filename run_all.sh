@@ -30,7 +30,6 @@ for generalization" (Morcos et al., ICLR 2018), shown in TensorBoard.
   ./run_all.sh [flags]             trains, ablates, draws and reports; run it again to go on
   ./run_all.sh status [flags]      what is done and what is missing
   ./run_all.sh report [flags]      writes the figures and the report again from what is done
-  ./run_all.sh lesion MODEL ...    lesions a saved Keras model of your own
   ./run_all.sh test [pytest flags] runs every test, in a real browser too
   ./run_all.sh --help              this text
   ./run_all.sh COMMAND --help      every flag of a command (sets up first)
@@ -371,7 +370,7 @@ run_laboratory() {
   shift
   set_up
   # Called from elsewhere, the results still go beside this script: a later flag overrides.
-  if [[ $PWD != "$root" && $command != lesion ]]; then
+  if [[ $PWD != "$root" ]]; then
     set -- "--runs_dir=$root/runs" "$@"
   fi
   # -P: a file called random.py in the current folder is not the module of that name.
@@ -389,14 +388,14 @@ test)
   shift
   run_tests "$@"
   ;;
-run | status | report | lesion)
+run | status | report)
   run_laboratory "$@"
   ;;
 "" | -*)
   run_laboratory run "$@"
   ;;
 *)
-  printf '%s\n' "Unknown command '$1': expected run, status, report, lesion or test; ./run_all.sh --help tells it all." >&2
+  printf '%s\n' "Unknown command '$1': expected run, status, report or test; ./run_all.sh --help tells it all." >&2
   exit 2
   ;;
 esac

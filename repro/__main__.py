@@ -15,6 +15,7 @@ import shlex
 import signal
 import sys
 import time
+import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,9 @@ _DATA_DIR = flags.DEFINE_string(
 _OFFLINE = flags.DEFINE_bool("offline", False, "Make no network call.")
 _WORKERS = flags.DEFINE_integer(
     "workers", 0, "Networks at a time; 0: one per CPU core, or one where there is a GPU.", 0
+)
+_CHECKPOINT_SECONDS = flags.DEFINE_float(
+    "checkpoint_seconds", 10.0, "Seconds of training between checkpoints.", 0.0
 )
 _SET = flags.DEFINE_multi_string(
     "set", [], "Replace a setting, e.g. --set=train.epochs=100. May be repeated."
@@ -181,7 +185,15 @@ def _work(todo: Sequence[Job], runs_folder: Runs, sources: dict[str, DataSource]
                 f"  {job.train.run_id} (label corruption {job.train.label_corruption:g}): {state}"
             )
 
-        return jobs.run_local(todo, runs_folder, sources, _WORKERS.value, on_progress, on_finished)
+        return jobs.run_local(
+            todo,
+            runs_folder,
+            sources,
+            _WORKERS.value,
+            _CHECKPOINT_SECONDS.value,
+            on_progress,
+            on_finished,
+        )
 
 
 @contextmanager
@@ -210,6 +222,7 @@ def _finish(
     Returns:
         Whether a figure could not be made because results are missing.
     """
+    _write_events_without_tensorflow()
     # Drawing needs matplotlib, which takes a second to import: only where something is drawn.
     from repro import report
 
@@ -240,6 +253,15 @@ def _finish(
     )
     print(f"({time.monotonic() - began:.0f} s)")
     return len(complete) < len(figures)
+
+
+def _write_events_without_tensorflow() -> None:
+    """Keeps TensorBoard's writer from importing TensorFlow, which it does not need.
+
+    TensorBoard looks for a module `notf` to decide; TensorFlow's import would cost this process
+    several seconds and a dozen lines on the console.
+    """
+    sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("notf"))
 
 
 def _collect(

@@ -62,6 +62,7 @@ class Task:
     runs_dir: str
     source: DataSource
     threads: int
+    checkpoint_seconds: float
 
     def to_json(self) -> str:
         """One line."""
@@ -72,6 +73,7 @@ class Task:
                 "runs_dir": self.runs_dir,
                 "source": dataclasses.asdict(self.source),
                 "threads": self.threads,
+                "checkpoint_seconds": self.checkpoint_seconds,
             }
         )
 
@@ -83,7 +85,13 @@ class Task:
             configs.from_dict(configs.SWEEPS[kind], settings) for kind, settings in values["sweeps"]
         ]
         job = Job(configs.from_dict(TrainConfig, values["train"]), tuple(sweeps))
-        return cls(job, values["runs_dir"], DataSource(**values["source"]), values["threads"])
+        return cls(
+            job,
+            values["runs_dir"],
+            DataSource(**values["source"]),
+            values["threads"],
+            values["checkpoint_seconds"],
+        )
 
 
 def plan(figures: Sequence[FigureConfig]) -> list[Job]:
@@ -144,7 +152,9 @@ def work(task: Task, report: Callable[[float], None]) -> None:
                 report((epoch - done) * passes)
                 done = epoch
 
-            trained = training.train(train, splits, folder.checkpoints, on_epoch)
+            trained = training.train(
+                train, splits, folder.checkpoints, on_epoch, task.checkpoint_seconds
+            )
             report((train.epochs - done) * passes)
             on_train = Engine(trained.model, splits.train.images, splits.train.labels).intact()
             on_test = Engine(trained.model, splits.test.images, splits.test.labels).intact()
@@ -237,6 +247,7 @@ def run_local(
     runs: Runs,
     sources: dict[str, DataSource],
     workers: int,
+    checkpoint_seconds: float,
     on_progress: Callable[[Job, float], None],
     on_finished: Callable[[Job, Failure | None], None],
 ) -> list[Failure]:
@@ -245,6 +256,7 @@ def run_local(
     Args:
         sources: where each data set was found.
         workers: processes at a time; 0 for one per CPU core, or one where there is a GPU.
+        checkpoint_seconds: at most so much training, and one epoch more, is lost by a kill.
         on_progress, on_finished: called from several threads, one call at a time.
     """
     cores = len(os.sched_getaffinity(0))
@@ -255,7 +267,7 @@ def run_local(
 
     def one(job: Job) -> Failure | None:
         source = sources[job.train.dataset]
-        task = Task(job, str(runs.root), source, max(1, cores // workers))
+        task = Task(job, str(runs.root), source, max(1, cores // workers), checkpoint_seconds)
 
         def progress(done: float) -> None:
             with lock:

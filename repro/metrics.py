@@ -45,8 +45,8 @@ def class_selectivity(class_means: np.ndarray) -> np.ndarray:
         )
     largest = means.max(axis=0)
     rest = (means.sum(axis=0) - largest) / (means.shape[0] - 1)
-    # Subtracting can leave a rounding residue below 0 where one class holds everything.
-    rest = np.maximum(rest, 0.0)
+    # Rounding can leave the rest just below 0, or just above the largest where all are alike.
+    rest = np.clip(rest, 0.0, largest)
     total = largest + rest
     return np.divide(largest - rest, total, out=np.zeros_like(total), where=total > 0)
 

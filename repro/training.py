@@ -70,7 +70,8 @@ def device() -> str:
 
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        return f"CPU, {tf.config.threading.get_intra_op_parallelism_threads() or 'all'} threads"
+        threads = tf.config.threading.get_intra_op_parallelism_threads()
+        return f"CPU, {threads or 'all'} thread{'' if threads == 1 else 's'}"
     names = [tf.config.experimental.get_device_details(gpu).get("device_name") for gpu in gpus]
     return ", ".join(name or "GPU" for name in names)
 
@@ -116,6 +117,7 @@ def train(
             initial_epoch=first_epoch,
             epochs=config.epochs,
             steps_per_epoch=steps,
+            shuffle=False,  # the pipeline has shuffled
             verbose=0,
             callbacks=[keeper],
         )

@@ -144,7 +144,7 @@ def test_help_needs_nothing_on_the_machine(lab, flag):
     assert (code, err) == (0, "")
     for word in ("--profile=", "--only=", "--runs_dir=", "--data_dir=", "--offline", "--workers="):
         assert word in out
-    for word in ("--set=", "PYTHON=", "REQUIRE_BROWSER=1", "run_all.sh test", "lesion"):
+    for word in ("--set=", "PYTHON=", "REQUIRE_BROWSER=1", "run_all.sh test", "status"):
         assert word in out
     assert not (lab.root / ".venv").exists()
 
@@ -375,15 +375,13 @@ def test_a_full_disk_is_noticed_before_anything_is_downloaded(lab):
 def test_commands_and_exit_codes_are_passed_on(lab):
     lab.run()
     assert lab.run("status", "--only=fig1a")[1] == "-P|-m|repro|status|--only=fig1a|\n"
-    assert lab.run("lesion", "my model.keras")[1] == "-P|-m|repro|lesion|my model.keras|\n"
+    assert lab.run("report", "--only=a b")[1] == "-P|-m|repro|report|--only=a b|\n"
     assert lab.run("report", FAKE_EXIT="3")[0] == 3
 
 
 def test_from_another_folder_the_results_still_go_beside_the_script(lab, tmp_path):
     code, out, err = lab.run("run", "--offline", cwd=tmp_path)
     assert out == f"-P|-m|repro|run|--runs_dir={lab.root}/runs|--offline|\n", err
-    # The model's path is the caller's.
-    assert lab.run("lesion", "m.keras", cwd=tmp_path)[1] == "-P|-m|repro|lesion|m.keras|\n"
 
 
 # --- The tests --------------------------------------------------------------------------------

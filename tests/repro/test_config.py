@@ -1,0 +1,146 @@
+"""Settings: what is accepted, what is refused and how, and the names of networks."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from repro import config
+from repro.config import ConfigError, CumulativeConfig, SingleUnitConfig, TrainConfig, load_figure
+
+ROOT = Path(__file__).parents[2]
+GOOD = """
+title = "A figure"
+[common.train]
+dataset = "mnist"
+network = "mlp"
+hidden_units = [8, 8]
+[quick.grid]
+label_corruption = [0.0, 0.5]
+seed = [1, 2]
+[quick.cumulative]
+orders = 3
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "fig9_test.toml"
+    path.write_text(text)
+    return path
+
+
+def test_run_ids_never_change() -> None:
+    """Else networks on people's disks are orphaned."""
+    assert TrainConfig("mnist", "mlp", (512, 512)).run_id == "mnist-mlp-2c524fa549"
+    assert (
+        TrainConfig("mnist", "mlp", (128, 128), label_corruption=0.4, epochs=5).run_id
+        == "mnist-mlp-a5daac1616"
+    )
+    assert CumulativeConfig().sweep_id == "cumulative-44136fa355"
+    assert SingleUnitConfig(fill="mean").sweep_id == "single_unit-f7b5578fc6"
+
+
+def test_a_default_spelt_out_names_the_same_network_and_a_change_another() -> None:
+    plain = TrainConfig("mnist", "mlp", (8,))
+    assert dataclasses.replace(plain, momentum=0.9).run_id == plain.run_id
+    for change in ({"seed": 1}, {"label_corruption": 0.2}, {"origin": "embedded"}):
+        assert dataclasses.replace(plain, **change).run_id != plain.run_id
+
+
+def test_the_grid_is_the_product_of_its_values(tmp_path: Path) -> None:
+    figure = load_figure(written(tmp_path, GOOD), "quick")
+    assert figure.name == "fig9"
+    assert [(n.label_corruption, n.seed) for n in figure.networks()] == [
+        (0.0, 1),
+        (0.0, 2),
+        (0.5, 1),
+        (0.5, 2),
+    ]
+    assert figure.sweep == CumulativeConfig(orders=3)
+
+
+def test_settings_survive_json() -> None:
+    settings = TrainConfig("mnist", "mlp", (8, 4), label_corruption=0.2)
+    assert config.from_dict(TrainConfig, config.to_dict(settings)) == settings
+
+
+@pytest.mark.parametrize("profile", config.PROFILES)
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda p: p.stem)
+def test_every_shipped_config_is_valid(path: Path, profile: str) -> None:
+    figure = load_figure(path, profile)
+    assert figure.networks()
+    if profile in ("desk", "paper"):
+        assert {network.epochs for network in figure.networks()} == {640}
+        assert not any(network.stop_at_train_accuracy for network in figure.networks())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        (
+            "hidden_units",
+            "hiden_units",
+            r"fig9_test.toml: \[quick.train\] has no setting "
+            r"'hiden_units'; did you mean 'hidden_units'\?",
+        ),
+        (
+            "orders = 3",
+            "orders = 0",
+            r"\[quick.cumulative\] orders: expected 0?1 <= orders. "
+            "Received: 0",
+        ),
+        ("orders = 3", "orders = 2.5", "orders: expected a whole number. Received: 2.5"),
+        ("orders = 3", "orders = true", "orders: expected a whole number. Received: True"),
+        (
+            "0.5]",
+            "1.5]",
+            "expected 0.0 <= label_corruption <= 1.0. Received: 1.5",
+        ),
+        ("0.5]", "nan]", "label_corruption: expected 0.0 <= label_corruption <= 1.0"),
+        ('"mnist"', '"mnits"', "dataset: expected one of .*did you mean 'mnist'"),
+        ("[8, 8]", "[8, 0]", "hidden_units: expected whole numbers of 1 or more"),
+        ("[8, 8]", "8", "hidden_units: expected a list of whole numbers"),
+        ("[1, 2]", "[1, 1]", "seed names a value twice"),
+        ("[1, 2]", "[]", "seed must be a list of values"),
+        ("cumulative", "cumulativ", "has no setting 'cumulativ'; did you mean 'cumulative'"),
+        ("[quick.cumulative]\norders = 3", "", "needs exactly one of cumulative, single_unit"),
+        ('dataset = "mnist"', "", "lacks dataset"),
+        ("[quick.grid]", "[quick.grid", "not valid TOML"),
+    ],
+)
+def test_a_wrong_setting_names_file_key_and_remedy(
+    tmp_path: Path, old: str, new: str, sentence: str
+) -> None:
+    assert old in GOOD
+    with pytest.raises(ConfigError, match=sentence):
+        load_figure(written(tmp_path, GOOD.replace(old, new)), "quick")
+
+
+def test_overrides_replace_settings_and_are_checked_alike(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD)
+    figure = load_figure(path, "quick", ["train.epochs=7", "grid.seed=[5]", "single_unit.seed=3"])
+    assert {(n.epochs, n.seed) for n in figure.networks()} == {(7, 5)}
+    assert isinstance(figure.sweep, CumulativeConfig)
+    for override, sentence in [
+        ("train.epoch=7", "did you mean 'epochs'"),
+        ("train.epochs=many", "expected a whole number"),
+        ("epochs=7", "expected section.key=value"),
+        ("trian.epochs=7", "did you mean 'train'"),
+    ]:
+        with pytest.raises(ConfigError, match=sentence):
+            load_figure(path, "quick", [override])
+
+
+def test_missing_files_profiles_and_figures_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_figure(tmp_path / "none.toml", "quick")
+    path = written(tmp_path, GOOD)
+    with pytest.raises(ConfigError, match=r"has no \[desk\] table"):
+        load_figure(path, "desk")
+    with pytest.raises(ConfigError, match="no figure 'fig8'; did you mean 'fig9'"):
+        config.find_figures(tmp_path, ["fig8"])
+    with pytest.raises(ConfigError, match="no folder of configs"):
+        config.find_figures(tmp_path / "none")
+    assert config.find_figures(tmp_path, ["fig9"]) == [path]

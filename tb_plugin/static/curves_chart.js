@@ -22,6 +22,7 @@ const MARKS_PER_CURVE = 7;
  * @param {string} chart.xTitle
  * @param {string} chart.yTitle
  * @param {[number, number]} chart.xExtent
+ * @param {boolean} chart.relative  whether rows are relative to the intact network
  * @param {string} chart.band  "sd", "range", "each" or "none"
  * @param {import("./types.js").Window} chart.zoom
  * @param {typeof import("./theme.js").LIGHT} chart.theme
@@ -31,10 +32,6 @@ const MARKS_PER_CURVE = 7;
 export function curvesOption(chart) {
   const { curves, theme, zoom } = chart;
   const titleWidth = chart.legendTitle ? chart.legendTitle.length * 6.5 + 10 : 0;
-  const highest = Math.max(
-    1,
-    ...curves.map((c) => Math.max(...bandEdges(c, chart.band)[1].filter(Number.isFinite))),
-  );
   return {
     ...frame(theme, chart.spoken),
     title: {
@@ -67,15 +64,22 @@ export function curvesOption(chart) {
       nameGap: 34,
       splitLine: { show: false },
     }),
-    yAxis: axis(theme, chart.yTitle, [0, Math.min(2, Math.ceil(highest * 10) / 10)], zoom.y, {
-      nameGap: 46,
-    }),
+    yAxis: axis(theme, chart.yTitle, [0, highestAccuracy(chart)], zoom.y, { nameGap: 46 }),
     series: [
       ...curves.map((curve, i) => bandSeries(curve, i, chart.band)),
       ...(chart.band === "each" ? curves.flatMap(orderingSeries) : []),
       ...curves.map(meanSeries),
     ].filter(Boolean),
   };
+}
+
+/** Upper end of the axis: 1, or more where ablation made a network better than intact.
+ * @param {{curves: DrawnCurve[], band: string, relative: boolean}} chart */
+function highestAccuracy({ curves, band, relative }) {
+  const edges = curves.flatMap((curve) => bandEdges(curve, band)[1].filter(Number.isFinite));
+  const highest = edges.reduce((a, b) => Math.max(a, b), 0);
+  // An accuracy cannot pass 1, though mean + s.d. may; a hair above 1 is not worth a tick.
+  return relative && highest > 1.02 ? Math.min(2, Math.ceil(highest * 10) / 10) : 1;
 }
 
 /** @param {DrawnCurve} curve @param {number} i */

@@ -263,6 +263,7 @@ export class CurvesView {
           : `${splitAdjective(meta.split)} ${what} (fraction correct)`,
       xExtent: [0, state.x === "fraction" ? 1 : Math.max(...units)],
       band: state.band,
+      relative: state.y === "relative",
       zoom: this.zoom,
       theme,
       describe: (x, rows) => this.tooltip(items, x, rows),

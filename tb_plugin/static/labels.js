@@ -142,7 +142,7 @@ export function columnNames(name) {
 }
 
 // Facts whose text says by itself what it is.
-const SPEAKING = new Set(["data", "network"]);
+const SPEAKING = new Set(["data", "network", "images"]);
 
 /** A fact for a line of text. @param {[string, string]} fact */
 export function factPhrase([name, text]) {

@@ -5,7 +5,13 @@ import { test } from "node:test";
 
 import { toCsv } from "../../tb_plugin/static/csv.js";
 import * as labels from "../../tb_plugin/static/labels.js";
-import { decodeValue, DEFAULTS, encodeValue, matcher, readState } from "../../tb_plugin/static/state.js";
+import {
+  decodeValue,
+  DEFAULTS,
+  encodeValue,
+  matcher,
+  readState,
+} from "../../tb_plugin/static/state.js";
 import { LIGHT, rampColour, runColour } from "../../tb_plugin/static/theme.js";
 import * as t from "../../tb_plugin/static/transforms.js";
 
@@ -13,14 +19,27 @@ const series = (run, facts, tag = "curve") => ({ run, tag, meta: { facts } });
 const close = (a, b) => assert.ok(Math.abs(a - b) < 1e-12, `${a} is not ${b}`);
 
 test("the mean and s.d. over orderings, by hand", () => {
-  const summary = t.summarizeOrderings([[1, 0.2], [1, 0.4], [1, 0.6]]);
+  const summary = t.summarizeOrderings([
+    [1, 0.2],
+    [1, 0.4],
+    [1, 0.6],
+  ]);
   close(summary.mean[1], 0.4);
   close(summary.sd[1], 0.2); // n - 1: (0.04 + 0 + 0.04) / 2 = 0.04
-  assert.deepEqual([summary.low, summary.high], [[1, 0.2], [1, 0.6]]);
+  assert.deepEqual(
+    [summary.low, summary.high],
+    [
+      [1, 0.2],
+      [1, 0.6],
+    ],
+  );
 });
 
 test("gaps are left out of the mean, and nothing but gaps is no number", () => {
-  const summary = t.summarizeOrderings([[null, 0.5, null], [null, 0.7, 0.3]]);
+  const summary = t.summarizeOrderings([
+    [null, 0.5, null],
+    [null, 0.7, 0.3],
+  ]);
   assert.ok(Number.isNaN(summary.mean[0]) && Number.isNaN(summary.sd[0]));
   close(summary.mean[1], 0.6);
   assert.deepEqual([summary.mean[2], summary.sd[2]], [0.3, 0]);
@@ -39,7 +58,14 @@ test("a constant curve has normalized area 1 whatever its height", () => {
 });
 
 test("the normalized area is the mean over orderings of area by intact accuracy", () => {
-  const areas = t.curveAreas([0, 4], [[1, 0], [0.5, 0.5]], 4);
+  const areas = t.curveAreas(
+    [0, 4],
+    [
+      [1, 0],
+      [0.5, 0.5],
+    ],
+    4,
+  );
   close(areas.normalized, 0.75); // 0.5 and 1
   close(areas.auc, 0.5);
   close(areas.intact, 0.75);
@@ -74,8 +100,20 @@ test("Spearman's correlation of a textbook example", () => {
 test("Spearman's correlation does not feel a monotone change of scale", () => {
   const x = [0.1, 0.7, 0.3, 0.9, 0.2];
   const y = [3, 1, 2, 5, 4];
-  close(t.spearman(x, y), t.spearman(x.map(Math.exp), y.map((v) => v ** 3)));
-  close(t.spearman(x, x.map((v) => -v)), -1);
+  close(
+    t.spearman(x, y),
+    t.spearman(
+      x.map(Math.exp),
+      y.map((v) => v ** 3),
+    ),
+  );
+  close(
+    t.spearman(
+      x,
+      x.map((v) => -v),
+    ),
+    -1,
+  );
 });
 
 test("a constant has no correlation and no line", () => {
@@ -91,8 +129,15 @@ test("least squares finds the line through points on a line", () => {
 });
 
 // The unit table of http_api.md.
-const header = { step: 5, walltime: 0, n: 3, columns: ["layer", "unit", "class_selectivity", "importance"], layers: ["hidden_1", "hidden_2"] };
-const table = () => t.decodeTable(new Float32Array([0, 0, 1, 0, 1, 0, 0, 0.5, 1, 0, 0.25, -0.5]).buffer, header);
+const header = {
+  step: 5,
+  walltime: 0,
+  n: 3,
+  columns: ["layer", "unit", "class_selectivity", "importance"],
+  layers: ["hidden_1", "hidden_2"],
+};
+const table = () =>
+  t.decodeTable(new Float32Array([0, 0, 1, 0, 1, 0, 0, 0.5, 1, 0, 0.25, -0.5]).buffer, header);
 
 test("a unit table is decoded column after column", () => {
   const { layer, unit, columns } = table();
@@ -115,7 +160,13 @@ test("a unit is silent if its mean activation is 0, else if all is 0", () => {
 
 test("units are grouped by layer; silent ones are counted and may be left out", () => {
   const kept = t.relate(table(), "class_selectivity", "importance", false);
-  assert.deepEqual(kept.layers.map((g) => [g.layer, g.rows, g.silent]), [["hidden_1", [0, 1], 1], ["hidden_2", [2], 0]]);
+  assert.deepEqual(
+    kept.layers.map((g) => [g.layer, g.rows, g.silent]),
+    [
+      ["hidden_1", [0, 1], 1],
+      ["hidden_2", [2], 0],
+    ],
+  );
   close(kept.layers[0].rho, 1);
   const omitted = t.relate(table(), "class_selectivity", "importance", true);
   assert.deepEqual(omitted.all.rows, [1, 2]);
@@ -136,8 +187,14 @@ test("axes end at round numbers outside the data", () => {
 });
 
 test("runs that differ in one fact are labelled by its values", () => {
-  const runs = [series("a", { "label corruption": "0.0", data: "mnist" }), series("b", { "label corruption": "1.0", data: "mnist" })];
-  assert.deepEqual(labels.legendLabels(runs), { title: "label corruption", labels: ["0.0", "1.0"] });
+  const runs = [
+    series("a", { "label corruption": "0.0", data: "mnist" }),
+    series("b", { "label corruption": "1.0", data: "mnist" }),
+  ];
+  assert.deepEqual(labels.legendLabels(runs), {
+    title: "label corruption",
+    labels: ["0.0", "1.0"],
+  });
   assert.deepEqual(labels.seriesLabels(runs), ["label corruption 0.0", "label corruption 1.0"]);
 });
 
@@ -150,8 +207,13 @@ test("what came out does not crowd the label when what went in tells runs apart"
 });
 
 test("facts are added until runs are told apart", () => {
-  const runs = ["0", "1"].flatMap((c) => ["0", "1"].map((s) => series(`r${c}${s}`, { corruption: c, seed: s })));
-  assert.deepEqual(labels.seriesLabels(runs).slice(0, 2), ["corruption 0, seed 0", "corruption 0, seed 1"]);
+  const runs = ["0", "1"].flatMap((c) =>
+    ["0", "1"].map((s) => series(`r${c}${s}`, { corruption: c, seed: s })),
+  );
+  assert.deepEqual(labels.seriesLabels(runs).slice(0, 2), [
+    "corruption 0, seed 0",
+    "corruption 0, seed 1",
+  ]);
 });
 
 test("every label is different, with facts or without", () => {
@@ -184,21 +246,42 @@ test("CSV quotes what needs it and disarms formulas", () => {
     { label: "run", value: (r) => r.run },
     { label: 'a "b"', value: (r) => r.n },
   ];
-  const rows = [{ run: "=1+1", n: 0.1 }, { run: "x,y\nz", n: NaN }, { run: "-1", n: null }];
+  const rows = [
+    { run: "=1+1", n: 0.1 },
+    { run: "x,y\nz", n: NaN },
+    { run: "-1", n: null },
+  ];
   assert.equal(toCsv(columns, rows), 'run,"a ""b"""\r\n\'=1+1,0.1\r\n"x,y\nz",\r\n\'-1,\r\n');
 });
 
 test("a state survives the address, and defaults leave no trace", () => {
-  const state = { ...DEFAULTS, view: "units", filter: "a=b&c", off: ["r=1", "é"], step: 0, x: "count" };
+  const state = {
+    ...DEFAULTS,
+    view: "units",
+    filter: "a=b&c",
+    off: ["r=1", "é"],
+    step: 0,
+    x: "count",
+  };
   const address = Object.fromEntries(Object.entries(state).map(([k, v]) => [k, encodeValue(k, v)]));
-  assert.deepEqual(readState((key) => address[key]), state);
+  assert.deepEqual(
+    readState((key) => address[key]),
+    state,
+  );
   assert.equal(address.band, "");
   // TensorBoard drops a value with "=" in it.
   assert.ok(Object.values(address).every((text) => !text.includes("=")));
 });
 
 test("nonsense in the address is a default", () => {
-  for (const [key, text] of [["view", "lab"], ["step", "last"], ["step", "-5"], ["off", "{}"], ["off", "%5B1%5D"], ["filter", "%E0%A4%A"]]) {
+  for (const [key, text] of [
+    ["view", "lab"],
+    ["step", "last"],
+    ["step", "-5"],
+    ["off", "{}"],
+    ["off", "%5B1%5D"],
+    ["filter", "%E0%A4%A"],
+  ]) {
     assert.deepEqual(decodeValue(key, text), DEFAULTS[key], `${key}=${text}`);
   }
 });

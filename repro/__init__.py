@@ -10,8 +10,8 @@ The map of the package, from the bottom up; imports run one way:
     metrics, config, results        measures, settings, records     (NumPy, SciPy)
     masking, models, ablation       the lesions                     (Keras)
     sweep                           which lesions answer what
-    training, data, summaries, figures, claims
-    runs, jobs, report              files, processes, the report
+    training, data, summaries, findings, figures, claims
+    runs, jobs, page, report        files, processes, the report
     __main__                        the command line
 
 `import repro` is light: Keras is imported when it is first needed. Whenever Keras is imported

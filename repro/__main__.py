@@ -106,6 +106,12 @@ def _run() -> int:
             f"Plan: {len(figures)} figures, {len(plan)} networks "
             f"({len(plan) - len(todo)} done, {len(todo)} to do), profile {_PROFILE.value}"
         )
+        stops = {n.stop_at_train_accuracy for f in figures for n in f.networks()} - {0.0}
+        if stops:
+            print(
+                f"Trainings stop at a training accuracy of {max(stops):g}, which the paper's do "
+                "not; --profile=desk or paper trains in full"
+            )
         failures = _work(todo, runs_folder, sources) if todo else []
         failed = _finish(figures, sources, runs_folder, began)
     for failure in failures:

@@ -15,7 +15,6 @@ import shlex
 import signal
 import sys
 import time
-import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -228,7 +227,6 @@ def _finish(
     Returns:
         Whether a figure could not be made because results are missing.
     """
-    _write_events_without_tensorflow()
     # Drawing needs matplotlib, which takes a second to import: only where something is drawn.
     from repro import report
 
@@ -259,15 +257,6 @@ def _finish(
     )
     print(f"({time.monotonic() - began:.0f} s)")
     return len(complete) < len(figures)
-
-
-def _write_events_without_tensorflow() -> None:
-    """Keeps TensorBoard's writer from importing TensorFlow, which it does not need.
-
-    TensorBoard looks for a module `notf` to decide; TensorFlow's import would cost this process
-    several seconds and a dozen lines on the console.
-    """
-    sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("notf"))
 
 
 def _collect(

@@ -91,6 +91,8 @@ class Lab:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # A test run in the background may ignore Ctrl-C; bash cannot trap what it inherits so.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def run(

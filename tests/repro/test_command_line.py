@@ -232,6 +232,8 @@ def test_interrupting_ends_workers_and_says_how_to_go_on(workplace: Path) -> Non
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A test run in the background may ignore Ctrl-C; its children would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while not list((workplace / "interrupted").glob("networks/*/checkpoints/epoch-*.npz")):

@@ -27,9 +27,9 @@ from typing import IO, Any
 
 from repro import config as configs
 from repro.config import FigureConfig, SweepConfig, TrainConfig
-from repro.data import DataError, DataSource
+from repro.data import DataSource
 from repro.results import TrainingRecord
-from repro.runs import Runs, RunsError, circumstances
+from repro.runs import Runs, circumstances
 
 # Work is counted in images passed through the network once. A training step passes forward and
 # twice as much backward; a lesion of the first hidden layer leaves out the layer before it.
@@ -232,7 +232,7 @@ def sentence(error: BaseException) -> str:
         return "out of memory; use fewer --workers"
     lines = str(error).strip().splitlines()
     text = lines[0] if lines else type(error).__name__
-    known = (DataError, RunsError, ValueError, OSError)
+    known = (RuntimeError, ValueError, OSError)
     return text if isinstance(error, known) else f"{type(error).__name__}: {text}"
 
 

@@ -51,6 +51,325 @@ def class_selectivity(class_means: np.ndarray) -> np.ndarray:
     return np.divide(largest - rest, total, out=np.zeros_like(total), where=total > 0)
 
 
+def equal_mass_edges(values: np.ndarray, n_bins: int) -> np.ndarray:
+    """Where to cut each unit's activations for `mutual_information` (paper appendix A.5).
+
+    The paper does not say how it estimates mutual information; the bins are our choice. Bin 0
+    holds exact zeros, the silent images of a ReLU. The unit's other values are cut into
+    n_bins - 1 bins of equal mass: a value v other than 0 lies in bin 1 + (number of edges <= v).
+    Equal values always share a bin, so a cut that would fall among them moves to their nearer
+    end. A unit with no more distinct values than bins has a bin for each of them.
+
+    Args:
+        values: float (n_images, n_units), finite, of either sign; feature maps are averaged over
+            space first.
+        n_bins: bins in all, 2 or more; 20 unless a figure says otherwise.
+
+    Returns:
+        float64 (n_bins - 2, n_units), never decreasing along a unit. Edges lie halfway between
+        two values, so rounding noise in a later pass moves no image to another bin. Cuts that a
+        unit does not need are +inf: all of them for a dead unit.
+
+    Raises:
+        ValueError: values of another shape or not finite, or fewer than two bins.
+
+    >>> equal_mass_edges(np.array([[0.0], [1.0], [2.0], [5.0], [7.0]]), n_bins=3)
+    array([[3.5]])
+    """
+    values = _activations(values)
+    if n_bins < 2:
+        raise ValueError(
+            f"n_bins must be 2 or more, one of them for exact zeros. Received: n_bins={n_bins}"
+        )
+    edges = np.full((n_bins - 2, values.shape[1]), np.inf)
+    # Zeros go to the end, behind the values to cut.
+    by_unit = np.where(values.T == 0, values.dtype.type(np.inf), values.T)
+    by_unit.sort(axis=1)
+    n_active = np.isfinite(by_unit).sum(axis=1)
+    for unit, (ordered, n) in enumerate(zip(by_unit, n_active, strict=True)):
+        active = ordered[:n].astype(np.float64)
+        cuts = _equal_mass_cuts(active, n_bins - 2)
+        below, above = active[cuts - 1], active[cuts]
+        middle = below / 2 + above / 2
+        # Between neighbouring floats there is no middle.
+        between = (below < middle) & (middle <= above)
+        edges[: len(cuts), unit] = np.where(between, middle, above)
+    return edges
+
+
+def _equal_mass_cuts(ordered: np.ndarray, n_cuts: int) -> np.ndarray:
+    """Ranks at which to cut sorted values into n_cuts + 1 parts of about equal size."""
+    allowed = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    if len(allowed) <= n_cuts:
+        return allowed
+    wanted = len(ordered) * np.arange(1, n_cuts + 1) // (n_cuts + 1)
+    after = np.minimum(np.searchsorted(allowed, wanted), len(allowed) - 1)
+    before = np.maximum(after - 1, 0)
+    nearer_before = wanted - allowed[before] < allowed[after] - wanted
+    return np.unique(allowed[np.where(nearer_before, before, after)])
+
+
+def bin_counts(
+    values: np.ndarray, labels: np.ndarray, edges: np.ndarray, n_classes: int
+) -> np.ndarray:
+    """How many images of each class fall into each bin of each unit (paper appendix A.5).
+
+    Counts of batches add up to the counts of all their images, so a large data set can be
+    streamed once its edges are known.
+
+    Args:
+        values: float (n_images, n_units), finite.
+        labels: int (n_images,), in 0 .. n_classes - 1.
+        edges: float (n_bins - 2, n_units), as `equal_mass_edges` gives them.
+        n_classes: how many classes there are, whether or not this batch shows them all.
+
+    Returns:
+        int64 (n_units, n_bins, n_classes), summing to n_images in every unit.
+
+    Raises:
+        ValueError: shapes that do not fit, values that are not finite, labels out of range,
+            edges that decrease or are NaN.
+
+    >>> bin_counts(np.array([[0.0], [2.0], [5.0]]), np.array([0, 0, 1]), np.array([[3.5]]), 2)
+    array([[[1, 0],
+            [1, 0],
+            [0, 1]]])
+    """
+    values, labels, edges = _activations(values), np.asarray(labels), np.asarray(edges, np.float64)
+    n_images, n_units = values.shape
+    if labels.shape != (n_images,) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"labels must be {n_images} integers, one an image. "
+            f"Received: {labels.dtype} of shape {labels.shape}"
+        )
+    if n_images and not 0 <= labels.min() <= labels.max() < n_classes:
+        raise ValueError(
+            f"labels must lie in 0 .. {n_classes - 1}. "
+            f"Received: smallest {labels.min()}, largest {labels.max()}"
+        )
+    if edges.ndim != 2 or edges.shape[1] != n_units:
+        raise ValueError(
+            f"edges must have shape (n_bins - 2, {n_units}), a column for each unit of values. "
+            f"Received: shape {edges.shape}"
+        )
+    if np.isnan(edges).any() or not np.all(edges[1:] >= edges[:-1]):
+        raise ValueError("edges must not decrease along a unit, nor be NaN")
+    n_bins = edges.shape[0] + 2
+    counts = np.empty((n_units, n_bins * n_classes), np.int64)
+    labels = labels.astype(np.int64)
+    columns = np.ascontiguousarray(values.T, np.float64)
+    for unit, column in enumerate(columns):
+        bins = 1 + np.searchsorted(edges[:, unit], column, side="right")
+        bins[column == 0] = 0
+        counts[unit] = np.bincount(bins * n_classes + labels, minlength=counts.shape[1])
+    return counts.reshape(n_units, n_bins, n_classes)
+
+
+def _activations(values: np.ndarray) -> np.ndarray:
+    """Checked (n_images, n_units); float32 stays as it is, the rest becomes float64."""
+    values = np.asarray(values)
+    if values.dtype != np.float32:
+        values = values.astype(np.float64)
+    if values.ndim != 2:
+        raise ValueError(
+            f"values must have shape (n_images, n_units). Received: shape {values.shape}; "
+            "average feature maps over space first"
+        )
+    if not np.all(np.isfinite(values)):
+        raise ValueError("values must be finite: an activation is NaN or infinite")
+    return values
+
+
+def mutual_information(counts: np.ndarray) -> np.ndarray:
+    """Mutual information of each unit's binned activation and the class (Fig. 6b, A.5).
+
+    sum over bins b and classes c of p(b, c) log2(p(b, c) / (p(b) p(c))), with the observed
+    frequencies as p (the plug-in estimate) and 0 log 0 = 0. It is biased upwards, by about
+    `mutual_information_bias`, which is not subtracted here.
+
+    Args:
+        counts: int (n_units, n_bins, n_classes), never negative, as `bin_counts` gives them.
+
+    Returns:
+        float64 (n_units,), in bits, from 0 to log2 of the classes (or the bins) that occur. 0 for
+        a dead unit, whose images share one bin, and for a unit without any images.
+
+    Raises:
+        ValueError: counts of another shape, or a negative one.
+
+    >>> mutual_information(np.array([[[5, 0], [0, 5]], [[5, 5], [0, 0]]]))
+    array([1., 0.])
+    """
+    table = _count_table(counts)
+    by_bin, by_class = table.sum(axis=2, keepdims=True), table.sum(axis=1, keepdims=True)
+    n_images = table.sum(axis=(1, 2), keepdims=True)
+    # p(b, c) / (p(b) p(c)): products of counts are exact, so independence gives exactly 1.
+    ratio = np.divide(table * n_images, by_bin * by_class, out=np.ones_like(table), where=table > 0)
+    bits = (table * np.log2(ratio)).sum(axis=(1, 2)) / np.maximum(n_images[:, 0, 0], 1)
+    most = np.log2(np.maximum(np.minimum(*_occupied(table)), 1))
+    return np.clip(bits, 0.0, most)
+
+
+def mutual_information_bias(counts: np.ndarray) -> np.ndarray:
+    """What `mutual_information` shows of a unit that knows nothing (Miller 1955).
+
+    (bins - 1) (classes - 1) / (2 N ln 2): the expected plug-in estimate, to first order in 1 / N,
+    if activation and class were independent; bins and classes are those that occur among the
+    unit's N images. A shuffle of the labels estimates the same thing.
+
+    Args and errors as `mutual_information`.
+
+    Returns:
+        float64 (n_units,), in bits, never negative; 0 for a dead unit and without images.
+
+    >>> counts = np.full((1, 20, 10), 50)  # 19 * 9 / (2 * 10,000 ln 2)
+    >>> mutual_information_bias(counts).round(4)
+    array([0.0123])
+    """
+    table = _count_table(counts)
+    bins, classes = _occupied(table)
+    freedom = np.maximum(bins - 1, 0) * np.maximum(classes - 1, 0)
+    return freedom / (2 * np.maximum(table.sum(axis=(1, 2)), 1) * np.log(2))
+
+
+def _count_table(counts: np.ndarray) -> np.ndarray:
+    table = np.asarray(counts, np.float64)
+    if table.ndim != 3 or not np.all(table >= 0):
+        raise ValueError(
+            "counts must have shape (n_units, n_bins, n_classes) and never be negative. "
+            f"Received: shape {table.shape}, smallest {table.min(initial=np.inf)}"
+        )
+    return table
+
+
+def _occupied(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many bins, and how many classes, have any image: two (n_units,)."""
+    return (table.sum(axis=2) > 0).sum(axis=1), (table.sum(axis=1) > 0).sum(axis=1)
+
+
+def class_drops(
+    intact_correct: np.ndarray, n_correct: np.ndarray, class_counts: np.ndarray
+) -> np.ndarray:
+    """What the loss of one unit costs each class (Zhou et al. 2018, arXiv:1806.02891).
+
+    d_uc = accuracy on class c of the intact network - of the network without unit u. Its mean
+    over balanced classes is the drop of overall accuracy.
+
+    Args:
+        intact_correct: int (n_classes,), correct images of each class, no unit ablated.
+        n_correct: int (n_units, n_classes), the same with each unit ablated alone.
+        class_counts: int (n_classes,), images of each class.
+
+    Returns:
+        float64 (n_units, n_classes), in [-1, 1], above 0 where the unit helped the class; 0 for a
+        class without images.
+
+    Raises:
+        ValueError: shapes that do not fit, or more correct images than there are.
+
+    >>> class_drops(np.array([8, 9]), np.array([[4, 9], [8, 10]]), np.array([10, 10]))
+    array([[ 0.4,  0. ],
+           [ 0. , -0.1]])
+    """
+    intact, without_unit = np.asarray(intact_correct), np.asarray(n_correct)
+    images = np.asarray(class_counts)
+    shapes_fit = without_unit.ndim == 2 and intact.shape == images.shape == without_unit.shape[1:]
+    if not shapes_fit:
+        raise ValueError(
+            "intact_correct and class_counts must have shape (n_classes,), n_correct "
+            f"(n_units, n_classes). Received: {intact.shape}, {images.shape}, {without_unit.shape}"
+        )
+    for name, correct in (("intact_correct", intact), ("n_correct", without_unit)):
+        if np.any((correct < 0) | (correct > images)):
+            raise ValueError(f"{name} must lie between 0 and the class's count of images")
+    lost = intact.astype(np.float64) - without_unit
+    return np.divide(lost, images, out=np.zeros_like(lost), where=images > 0)
+
+
+def largest_class_drop(drops: np.ndarray) -> np.ndarray:
+    """How much each unit's loss costs the class that it hurts most (Zhou et al. 2018).
+
+    M_u = max over classes of d_uc. A maximum of noisy numbers: it lies above 0 for a unit that
+    does nothing but flip a few images. Compare it with other units, or choose the class on
+    images that are not used to measure it.
+
+    Args:
+        drops: float (n_units, n_classes), as `class_drops` gives them.
+
+    Returns:
+        float64 (n_units,), in [-1, 1].
+
+    Raises:
+        ValueError: drops of another shape, or without a class.
+
+    >>> largest_class_drop(np.array([[0.5, 0.0], [-0.2, -0.1]]))
+    array([ 0.5, -0.1])
+    """
+    drops = np.asarray(drops, np.float64)
+    if drops.ndim != 2 or drops.shape[1] == 0:
+        raise ValueError(
+            f"drops must have shape (n_units, n_classes >= 1). Received: shape {drops.shape}"
+        )
+    return drops.max(axis=1)
+
+
+def filter_l1_norm(kernel: np.ndarray) -> np.ndarray:
+    """L1 norm of the weights that come into each unit (paper appendix A.4, after Li et al. 2017).
+
+    Sum of |w| over all inputs and, for a convolution, all positions of the filter. Biases do not
+    count.
+
+    Args:
+        kernel: float, finite: (n_in, n_units) of a dense layer, (..., n_in, n_units) of a
+            convolution, as Keras stores them. Not of a depthwise convolution, whose units are
+            spread over two axes.
+
+    Returns:
+        float64 (n_units,), never negative. Layers of other fan-in have other scales: compare
+        units within a layer.
+
+    Raises:
+        ValueError: fewer than two axes, or weights that are not finite.
+
+    >>> filter_l1_norm(np.array([[1.0, 0.0], [-2.0, 0.5]]))
+    array([3. , 0.5])
+    """
+    kernel = np.asarray(kernel, np.float64)
+    if kernel.ndim < 2:
+        raise ValueError(
+            f"kernel must have shape (..., n_in, n_units). Received: shape {kernel.shape}"
+        )
+    if not np.all(np.isfinite(kernel)):
+        raise ValueError("kernel must be finite: a weight is NaN or infinite")
+    return np.abs(kernel).sum(axis=tuple(range(kernel.ndim - 1)))
+
+
+def random_basis(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Orthonormal directions without preference for any: a Haar rotation (Zhou et al. 2018).
+
+    The Q of a Gaussian matrix's QR factors, each column with the sign that makes R's diagonal
+    positive. Without that, the factorisation's own choice of signs would show.
+
+    Args:
+        n: units of the layer, 1 or more.
+        rng: where the randomness comes from.
+
+    Returns:
+        float64 (n, n), orthogonal; column i is direction i. Determinants of both signs occur.
+
+    Raises:
+        ValueError: n below 1.
+
+    >>> basis = random_basis(3, np.random.default_rng(0))
+    >>> bool(np.allclose(basis.T @ basis, np.eye(3)))
+    True
+    """
+    if n < 1:
+        raise ValueError(f"n must be 1 or more. Received: n={n}")
+    q, r = np.linalg.qr(rng.standard_normal((n, n)))
+    return q * np.where(np.diagonal(r) < 0, -1.0, 1.0)
+
+
 def area_under_curve(n_ablated: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
     """Area under cumulative ablation curves: raw AUC (paper section 3.2; normaliser our choice).
 

@@ -29,16 +29,26 @@ import wrapt
 if TYPE_CHECKING:
     from repro.ablation import Engine
     from repro.masking import AblationMask, ablation_masks
-    from repro.models import load_model, mlp
+    from repro.models import convnet, load_model, mlp, resnet50
 
-__all__ = ["AblationMask", "Engine", "ablation_masks", "load_model", "mlp"]
+__all__ = [
+    "AblationMask",
+    "Engine",
+    "ablation_masks",
+    "convnet",
+    "load_model",
+    "mlp",
+    "resnet50",
+]
 
 _HOMES = {
     "AblationMask": "repro.masking",
     "Engine": "repro.ablation",
     "ablation_masks": "repro.masking",
+    "convnet": "repro.models",
     "load_model": "repro.models",
     "mlp": "repro.models",
+    "resnet50": "repro.models",
 }
 
 

@@ -1,20 +1,25 @@
 """The ablation engine: what does the network answer with these units clamped?
 
-The engine never mutates the model. It copies it once, turns its masks into arguments, and
-evaluates many lesions per call:
+The engine never mutates the model. It reads it once as a list of operations (`network`), computes
+each batch of images once without a lesion, and then evaluates only what lesions change (`passes`,
+`walk`); docs/engine.md explains the three ideas with the arithmetic:
 
-- prefix reuse: up to the first lesioned layer a lesion changes nothing, so those activations are
-  computed once per batch of images and shared by all lesions that begin there;
-- many lesions per call: the lesions of a group ride along the batch axis;
-- reductions (correct images of each class, summed loss) stay on the device.
+- prefix reuse: what no lesion of a call reaches is shared by all of them;
+- linear update: the map after a mask is linear, so one unit changes its output by one term;
+- dead rows: where a unit reads its fill anyhow, clamping it changes nothing, and the intact
+  network's answer is the answer.
 
-Every answer equals that of plain `model.predict` with the mask assigned.
+Every answer equals that of plain `model.predict` with the mask assigned: the counts image for
+image, but for images whose two best logits tie within rounding (`Outcome.n_tied` counts them); the
+summed loss to float32 rounding of each image's loss, a relative error of about 1e-6.
 """
 
 from __future__ import annotations
 
+import functools
+import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +27,29 @@ import keras
 import numpy as np
 from keras import ops
 
-from repro.masking import AblationMask, ablation_masks, clamp, layer_of
+from repro import metrics, passes, walk
+from repro.batches import Batch, Batches
+from repro.masking import AblationMask, ablation_masks, layer_of
+from repro.network import Linear, Network, trace
+from repro.statistics import Accumulator, UnitStatistics
 
-# Rows (images times lesions) of one call, times units of the widest layer: about 16 MB of float32
-# activations, which stays near the processor's cache and far below any memory limit.
-_ELEMENTS_PER_CALL = 4_000_000
-_CHECK_IMAGES = 32
+Fill = np.ndarray | Sequence[np.ndarray] | None
+"""What ablated units read: None for zero; float (n_units,); or for each layer an array that
+broadcasts against its activation, (*positions, n_units), for a mean per position."""
+
+# The bound on memory, in float32 elements. A call's rows times the widest activation that it
+# computes: few enough to stay near a processor's cache, more where a GPU wants to be filled. A
+# batch's images times all activations of the network, which may all be shared by lesions.
+_ELEMENTS_XLA, _ELEMENTS_GRAPH, _ELEMENTS_GPU = 1 << 20, 1 << 22, 1 << 26
+_ELEMENTS_SHARED = 1 << 26
+_IMAGES_PER_BATCH = 10_000
+_ROWS_PER_CALL = 1 << 19
+_LESIONS_PER_CALL = 256
+# Narrow networks have a multiple of so many units: full vector registers, and few shapes.
+_UNITS_STEP = 16
+_CHECK_IMAGES = 16
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,105 +73,136 @@ class Layout:
         """Cuts (..., n_units) into one (..., size) per layer."""
         return np.split(per_unit, self.starts[1:], axis=-1)
 
+    def units(self, layer: str) -> np.ndarray:
+        """int (size,), the numbers of a layer's units.
+
+        Raises:
+            ValueError: no layer of that name has a mask.
+        """
+        for (name, size), start in zip(self.layers, self.starts, strict=True):
+            if name == layer:
+                return np.arange(start, start + size)
+        raise ValueError(
+            f"no mask stands after a layer {layer!r}; masked layers are "
+            + ", ".join(name for name, _ in self.layers)
+        )
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the network answered under each lesion.
+    """What the network answered under each lesion. Lesions may have several axes.
 
-    n_correct: int64 (n_lesions, n_classes), correctly classified images of each class.
-    loss_sum: float64 (n_lesions,), cross-entropy in nats, summed over the images.
+    n_correct: int64 (*lesions, n_classes), correctly classified images of each class.
+    loss_sum: float64 (*lesions,), cross-entropy in nats, summed over the images.
+    n_top5: int64 (*lesions,), images whose class is among the five best.
+    n_tied: int64 (*lesions,), images whose two best logits differ by less than rounding explains
+        (`passes.TIE`); for these, and only these, another order of summation may give another
+        class.
     n_images: how many images.
     """
 
     n_correct: np.ndarray
     loss_sum: np.ndarray
+    n_top5: np.ndarray
+    n_tied: np.ndarray
     n_images: int
 
     @property
     def accuracy(self) -> np.ndarray:
-        """float64 (n_lesions,), in [0, 1]."""
-        return self.n_correct.sum(axis=1) / self.n_images
+        """float64 (*lesions,), in [0, 1]."""
+        return self.n_correct.sum(axis=-1) / self.n_images
+
+    @property
+    def top5_accuracy(self) -> np.ndarray:
+        """float64 (*lesions,), in [0, 1]; 1 where there are five classes or fewer."""
+        return self.n_top5 / self.n_images
 
     @property
     def loss(self) -> np.ndarray:
-        """float64 (n_lesions,), mean cross-entropy in nats."""
+        """float64 (*lesions,), mean cross-entropy in nats."""
         return self.loss_sum / self.n_images
 
-
-@dataclass(frozen=True)
-class UnitStatistics:
-    """Activations of the intact network's units; feature maps are averaged over positions.
-
-    class_means: float64 (n_classes, n_units), mean over the images of each class.
-    class_counts: int64 (n_classes,), images of each class.
-    """
-
-    class_means: np.ndarray
-    class_counts: np.ndarray
-
-    @property
-    def means(self) -> np.ndarray:
-        """float64 (n_units,), mean over all images: the fill of mean ablation."""
-        return self.class_counts @ self.class_means / self.class_counts.sum()
+    def reshape(self, *lesions: int) -> Outcome:
+        """The same answers with other lesion axes."""
+        return Outcome(
+            self.n_correct.reshape(*lesions, self.n_correct.shape[-1]),
+            self.loss_sum.reshape(lesions),
+            self.n_top5.reshape(lesions),
+            self.n_tied.reshape(lesions),
+            self.n_images,
+        )
 
 
 class Engine:
     """Answers questions about lesions of one model on one set of images.
 
     Args:
-        model: functional Keras model with `AblationMask` layers, one input, one output of
-            (n_images, n_classes) logits, or probabilities where its last layer is a softmax.
-            The engine takes a copy: later changes of the model do not reach it.
-        images: float (n_images, ...), finite.
-        labels: int (n_images,), in 0 .. n_classes - 1.
-        batch_size: images per step.
+        model: functional or Sequential Keras model with `AblationMask` layers, one input, one
+            output of (n_images, n_classes) logits, or probabilities where its last layer is a
+            softmax. The engine takes a copy: later changes of the model do not reach it.
+        images: float (n_images, ...), finite; or a stream, see `batches.Batches`: then every
+            question reads it once.
+        labels: int (n_images,), in 0 .. n_classes - 1; None for a stream.
+        bases: for some layers by name an orthogonal (n_units, n_units): the layer's units are
+            then the directions of its columns, and ablating one takes the activation's part along
+            it away (paper.md 6.2). See `metrics.random_basis`.
+        batch_size: images held at a time with their activations; None for as many as fit in
+            `_ELEMENTS_SHARED`, 10,000 at most.
+        threads: used for curves of dense networks; None for one a processor.
         on_progress: called with the number of (image, lesion) pairs just evaluated.
 
     Raises:
-        ValueError: no masks, masks that already ablate, images or labels that do not fit.
+        ValueError: no masks, masks that already ablate, images or labels that do not fit, a basis
+            that is not orthogonal.
     """
 
     def __init__(
         self,
         model: keras.Model,
-        images: np.ndarray,
-        labels: np.ndarray,
+        images: Any,
+        labels: Any = None,
         *,
-        batch_size: int = 1000,
+        bases: Mapping[str, np.ndarray] | None = None,
+        batch_size: int | None = None,
+        threads: int | None = None,
         on_progress: Callable[[int], None] = lambda pairs: None,
     ) -> None:
         _check_intact(ablation_masks(model))
         self._model = keras.models.clone_model(model)
         self._model.set_weights(model.get_weights())
-        self._masks = ablation_masks(self._model)
+        self._network = trace(self._model)
+        masks = {mask.name: mask for mask in ablation_masks(self._model)}
+        self._masks = [masks[node.name] for node in self._network.masks]
         self.layout = Layout(tuple((layer_of(mask), mask.n_units) for mask in self._masks))
         self.n_classes = int(model.output_shape[-1])
-        self._images, self._labels = _checked(model, self.n_classes, images, labels)
-        self._batch_size = max(1, min(batch_size, len(self._images)))
-        fitting = max(1, _ELEMENTS_PER_CALL // (self._batch_size * _width(model)))
-        self._lesions_per_call = 1 << (fitting.bit_length() - 1)
-        self._on_progress = on_progress
-        self._probabilities = _gives_probabilities(model)
-        # On CPU, XLA makes dense networks faster and convolutions slower by half.
-        self._xla = not any(len(mask.output.shape) > 2 for mask in self._masks) or _has_gpu()
-        prefix = keras.Model(self._model.inputs, [mask.input for mask in self._masks])
-        # Keras gives a bare tensor for a list of one; flatten makes it a list again.
-        self._activations = _compiled(
-            lambda images: keras.tree.flatten(prefix(images, training=False)), self._xla
+        self._bases = self._checked_bases(bases or {})
+        if batch_size is None:
+            batch_size = min(_IMAGES_PER_BATCH, _ELEMENTS_SHARED // self._network.width)
+        self._batches = Batches(
+            images,
+            labels,
+            image_shape=tuple(model.input_shape[1:]),
+            n_classes=self.n_classes,
+            batch_size=batch_size,
         )
-        self._suffixes: dict[int, Callable[..., Any]] = {}
+        self._threads, self._on_progress = threads, on_progress
+        # On CPU, XLA makes dense networks faster and convolutions slower by half.
+        dense = all(len(mask.output.shape) == 2 for mask in self._masks)
+        gpu = bool(keras.distribution.list_devices("gpu"))
+        self._xla = dense or gpu or keras.backend.backend() == "jax"
+        self._on_host = not gpu
+        self._elements = _ELEMENTS_GPU if gpu else _ELEMENTS_XLA if self._xla else _ELEMENTS_GRAPH
+        self._tally = passes.Tally(self.n_classes)
+        self._compiled: dict[Any, Any] = {}
 
-    @property
-    def n_images(self) -> int:
-        return len(self._images)
+    # --- Questions ----------------------------------------------------------------------------
 
-    def evaluate(self, keep: np.ndarray, fill: np.ndarray | None = None) -> Outcome:
-        """Correct images of each class and summed loss under each lesion.
+    def evaluate(self, keep: np.ndarray, fill: Fill = None) -> Outcome:
+        """Any lesions.
 
         Args:
             keep: (n_lesions, n_units), 1 or True where a unit is intact, 0 where it is ablated,
                 over all layers in the order of `layout`.
-            fill: float (n_units,), what ablated units read; None for zero.
 
         Raises:
             ValueError: wrong shape, or a keep that is neither 0 nor 1.
@@ -162,221 +215,721 @@ class Engine:
             )
         if not np.all((keep == 0) | (keep == 1)):
             raise ValueError("keep must be 1 (intact) or 0 (ablated) everywhere")
-        fill = np.zeros(self.layout.n_units) if fill is None else np.asarray(fill)
-        if fill.shape != (self.layout.n_units,) or not np.all(np.isfinite(fill)):
-            raise ValueError(
-                f"fill must be {self.layout.n_units} finite numbers, one a unit; "
-                f"got shape {fill.shape}"
-            )
-        keep = keep.astype(np.float32)
-        fills = [part[None] for part in self.layout.split(fill.astype(np.float32))]
-        n_correct = np.zeros((len(keep), self.n_classes), np.int64)
-        loss_sum = np.zeros(len(keep), np.float64)
-        groups = list(self._groups(keep))
-        for images, labels, weights in self._batches():
-            activations = self._activations(images)
-            for cut, chunk in groups:
-                # Chunks are padded to a power of two, so that few graphs serve all sizes.
-                padded = np.resize(chunk, 1 << (len(chunk) - 1).bit_length())
-                keeps = self.layout.split(keep[padded])[cut:]
-                correct, loss = self._suffix(cut)(
-                    activations[cut], labels, weights, *keeps, *fills[cut:]
-                )
-                n_correct[chunk] += np.rint(_numpy(correct)[: len(chunk)]).astype(np.int64)
-                loss_sum[chunk] += _numpy(loss)[: len(chunk)]
-                self._on_progress(len(chunk) * int(weights.sum()))
-        return Outcome(n_correct, loss_sum, self.n_images)
+        kept = keep.astype(bool)
+        return self._answer(len(kept), lambda lesions: kept[lesions], self._fills(fill))
 
     def intact(self) -> Outcome:
-        """The network without a lesion, as an outcome of one row."""
-        return self.evaluate(np.ones((1, self.layout.n_units)))
+        """The network without a lesion; its arrays have no lesion axis."""
+        return self.evaluate(np.ones((1, self.layout.n_units), bool)).reshape()
 
-    def statistics(self) -> UnitStatistics:
-        """Class-conditional mean activations of every unit, in one pass over the images.
+    def single_units(self, fill: Fill = None, units: np.ndarray | None = None) -> Outcome:
+        """Every unit ablated alone (importance, paper section 3.4): an outcome (n_units,).
 
-        A class without images has means of 0 and a count of 0.
+        Args:
+            units: int (n,), only these; the outcome is then (n,).
+
+        Raises:
+            ValueError: a unit that does not exist.
         """
-        sums = np.zeros((self.n_classes, self.layout.n_units), np.float64)
-        counts = np.bincount(self._labels, minlength=self.n_classes)
-        for images, labels, weights in self._batches():
-            n_real = int(weights.sum())
-            per_unit = np.concatenate(
-                [
-                    _numpy(activation).reshape(len(images), -1, size).mean(axis=1)
-                    for activation, (_, size) in zip(
-                        self._activations(images), self.layout.layers, strict=True
+        n_units = self.layout.n_units
+        chosen = np.arange(n_units) if units is None else self._checked_units(units)
+
+        def keep(lesions: np.ndarray) -> np.ndarray:
+            return np.arange(n_units) != chosen[lesions, None]
+
+        return self._answer(len(chosen), keep, self._fills(fill))
+
+    def cumulative(
+        self, orders: np.ndarray, n_ablated: np.ndarray | None = None, fill: Fill = None
+    ) -> Outcome:
+        """More and more units ablated (paper section 2.2): an outcome (n_orders, n_points).
+
+        Args:
+            orders: int (n_orders, n), in each row distinct units: the one ablated first, second,
+                ... Units that no order names stay intact.
+            n_ablated: int (n_points,), in 0 .. n: how many are ablated at each point; None for
+                every number, 0 to n.
+
+        Raises:
+            ValueError: a unit that does not exist or comes twice, or a number out of range.
+        """
+        orders = np.atleast_2d(self._checked_units(orders))
+        n_orders, length = orders.shape
+        if any(len(set(order)) < length for order in orders.tolist()):
+            raise ValueError("an order names a unit twice; a unit can be ablated once")
+        counts = np.arange(length + 1) if n_ablated is None else np.asarray(n_ablated)
+        if counts.ndim != 1 or np.any((counts < 0) | (counts > length)):
+            raise ValueError(
+                f"n_ablated must be numbers from 0 to {length}, the units of an order; got {counts}"
+            )
+        fills = self._fills(fill)
+        layers = self._dense_layers(orders)
+        if layers is not None:
+            return self._walked(layers, orders, counts, fills)
+        # Point k of an order: its first k units are ablated. Ranks turn that into one comparison.
+        ranks = np.full((n_orders, self.layout.n_units), length)
+        np.put_along_axis(ranks, orders, np.arange(length)[None], axis=1)
+
+        def keep(lesions: np.ndarray) -> np.ndarray:
+            order, point = np.divmod(lesions, len(counts))
+            return ranks[order] >= counts[point, None]
+
+        answer = self._answer(n_orders * len(counts), keep, fills)
+        return answer.reshape(n_orders, len(counts))
+
+    def noise(
+        self, scales: np.ndarray, *, draws: int = 10, seed: int = 0, sigma: np.ndarray | None = None
+    ) -> Outcome:
+        """Gaussian noise on all units of all masked layers at once: an outcome (draws, n_scales).
+
+        activation + scale * sigma * epsilon (paper section 2.2), epsilon ~ N(0, 1) drawn anew for
+        each image, unit and position; the scales of a draw share it. The draws depend on the seed,
+        the batch size and the backend.
+
+        Args:
+            scales: float (n_scales,), of the standard deviation, not of the variance.
+            sigma: float (n_units,), each unit's standard deviation; None for that on the engine's
+                images (one more pass).
+
+        Raises:
+            ValueError: a scale or sigma that is negative or not finite; bases were given.
+        """
+        scales = np.atleast_1d(np.asarray(scales, np.float32))
+        if scales.ndim != 1 or not np.all(np.isfinite(scales)) or scales.min(initial=0) < 0:
+            raise ValueError(f"scales must be finite and not negative, got {scales}")
+        if self._bases:
+            raise ValueError("noise is added to units; build the engine without bases")
+        sigma = np.sqrt(self.statistics().variance) if sigma is None else np.asarray(sigma)
+        if sigma.shape != (self.layout.n_units,) or not (np.isfinite(sigma) & (sigma >= 0)).all():
+            raise ValueError(
+                f"sigma must be {self.layout.n_units} standard deviations, one a unit; "
+                f"got shape {sigma.shape}"
+            )
+        sigmas = self.layout.split(sigma.astype(np.float32))
+        totals = _Totals(draws * len(scales), self.n_classes)
+        noise = passes.Noise(self._network, self._tally)
+        run = self._once("noise", lambda: passes.compiled(noise, self._xla))
+        n_images = block = 0
+        for batch in self._batches:
+            start = 0
+            while start < batch.n_real:
+                most = max(1, self._elements // (noise.width * len(scales)))
+                part = slice(start, start + min(most, len(batch.images)))
+                images, labels = batch.images[part], batch.labels[part]
+                n = min(len(images), batch.n_real - start)
+                for draw in range(draws):
+                    state = np.array([seed, (block * draws + draw) * len(self._masks)], np.uint32)
+                    rows = self._within_memory(
+                        functools.partial(run, images, labels, scales, sigmas, state)
                     )
-                ],
-                axis=1,
-            )[:n_real]
-            members = np.eye(self.n_classes)[labels[:n_real]]
-            sums += members.T @ per_unit.astype(np.float64)
-        return UnitStatistics(sums / np.maximum(counts, 1)[:, None], counts)
+                    rank, loss, tied = (
+                        _numpy(row).reshape(len(scales), -1)[:, :n].ravel() for row in rows
+                    )
+                    lesion = np.repeat(draw * len(scales) + np.arange(len(scales)), n)
+                    totals.add(lesion, np.tile(labels[:n], len(scales)), rank, loss, tied)
+                start += n
+                block += 1
+            n_images += batch.n_real
+            self._on_progress(batch.n_real * draws * len(scales))
+        return totals.outcome(n_images).reshape(draws, len(scales))
+
+    def statistics(self, n_bins: int = 20, n_top: int = 10) -> UnitStatistics:
+        """Activations of every unit, gathered in one pass over the images.
+
+        Args:
+            n_bins: bins of mutual information, 2 or more. n_top: images kept for each unit.
+        """
+        every = range(len(self._masks))
+        intact = self._intact((), tuple(every))
+        summary = self._once("summary", lambda: passes.compiled(_summary, self._xla))
+        gathered = Accumulator(
+            [size for _, size in self.layout.layers], self.n_classes, n_bins, n_top
+        )
+        for batch in self._batches:
+            _, _, coordinates = intact(batch.images, batch.labels)
+            real = (np.arange(len(batch.images)) < batch.n_real).astype(np.float32)
+            n = batch.n_real
+            parts = [[_numpy(part) for part in summary(one, real)] for one in coordinates]
+            means, within, zeros = (
+                np.concatenate([part[which] for part in parts], axis=1)[:n] for which in range(3)
+            )
+            sums = [np.moveaxis(part[3], 0, -1) for part in parts]
+            gathered.add(batch.labels[:n], means, within, zeros, sums)
+        return gathered.result()
+
+    def weight_norms(self) -> np.ndarray:
+        """float64 (n_units,), L1 norm of each unit's incoming weights (paper appendix A.4).
+
+        BatchNorm between the weights and the unit is folded in: its scale counts.
+
+        Raises:
+            ValueError: a mask does not follow a dense or convolutional layer, as after an addition.
+        """
+        norms = []
+        for number, (name, _) in enumerate(self.layout.layers):
+            linear = self._network.feeding(number)
+            if linear is None:
+                raise ValueError(f"the units of {name} are not the outputs of one layer's weights")
+            norms.append(metrics.filter_l1_norm(linear.kernel))
+        return np.concatenate(norms)
 
     def check(self) -> None:
-        """Verifies on a few images what every sweep relies on.
+        """Verifies on a few images what every sweep relies on, against plain Keras.
 
-        With all units kept the network answers as the model does; a clamped unit reads its fill
-        after the activation, and its neighbours keep their values.
+        The intact network answers as the model does; and for each mask, the engine's answer with
+        one unit clamped is that of the model with the mask assigned, where the unit reads its fill
+        and its neighbours keep their values.
 
         Raises:
             RuntimeError: it does not; results would be wrong.
         """
-        images = self._images[:_CHECK_IMAGES]
-        ones = [np.ones((1, size), np.float32) for _, size in self.layout.layers]
-        fills = [np.full((1, size), 0.5, np.float32) for _, size in self.layout.layers]
-        graph = self._masked_graph(0, every_activation=True)
-        prefix = self._activations(images)[0]
-
-        def masked(keeps: list[np.ndarray]) -> list[Any]:
-            lesion = [ops.convert_to_tensor(array) for array in [*keeps, *fills]]
-            return graph([prefix, *lesion], training=False)
-
-        *intact, outputs = masked(ones)
-        expected = _numpy(self._model(images, training=False))
-        if not np.allclose(_numpy(outputs), expected, rtol=1e-4, atol=1e-4):
+        images, labels = self._batches.first(_CHECK_IMAGES)
+        few = Engine(self._model, images, labels, bases=self._named_bases(), threads=self._threads)
+        n_units = self.layout.n_units
+        probe = keras.Model(self._model.inputs, [mask.output for mask in self._masks])
+        plain = keras.tree.flatten(probe([images], training=False))
+        if not _close(few.intact().loss_sum, self._plain_loss(images, labels)):
             raise RuntimeError("the engine's intact network does not answer as the model does")
-        for index, (name, size) in enumerate(self.layout.layers):
-            unit = size // 2
-            keeps = [keep.copy() for keep in ones]
-            keeps[index][0, unit] = 0
-            lesioned = _numpy(masked(keeps)[index])
-            expected_activation = _numpy(intact[index]).copy()
-            expected_activation[..., unit] = 0.5
-            if not np.array_equal(lesioned, expected_activation):
+        for number, mask in enumerate(self._masks):
+            if number in self._bases:
+                continue
+            unit, name = mask.n_units // 2, self.layout.layers[number][0]
+            value = float(np.max(np.abs(_numpy(plain[number])))) + 0.5
+            keep, fill = np.ones(mask.n_units, np.float32), np.zeros(mask.n_units, np.float32)
+            keep[unit], fill[unit] = 0, value
+            restored = [_numpy(weight) for weight in (mask.keep, mask.fill)]
+            mask.keep.assign(keep)
+            mask.fill.assign(np.broadcast_to(fill, mask.fill.shape))
+            try:
+                clamped = _numpy(keras.tree.flatten(probe([images], training=False))[number])
+                loss = self._plain_loss(images, labels)
+            finally:
+                mask.keep.assign(restored[0])
+                mask.fill.assign(restored[1])
+            expected = _numpy(plain[number]).copy()
+            expected[..., unit] = value
+            if not np.array_equal(clamped, expected.astype(clamped.dtype)):
                 raise RuntimeError(f"unit {unit} of {name} was lesioned but does not read its fill")
+            number_of_unit = self.layout.starts[number] + unit
+            everywhere = np.zeros(n_units)
+            everywhere[number_of_unit] = value
+            answer = few.single_units(everywhere, np.array([number_of_unit]))
+            if not _close(answer.loss_sum[0], loss):
+                raise RuntimeError(
+                    f"with unit {unit} of {name} clamped the engine does not answer as the model"
+                )
 
-    def _groups(self, keep: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """Lesions by the first layer they touch, in chunks of one call: (layer, lesion numbers)."""
-        touched = np.stack([part.min(axis=1) < 1 for part in self.layout.split(keep)], axis=1)
-        # A lesion of nothing may start anywhere; the last layer is the cheapest place.
-        cuts = np.where(touched.any(axis=1), touched.argmax(axis=1), touched.shape[1] - 1)
-        for cut in range(touched.shape[1]):
-            members = np.flatnonzero(cuts == cut)
-            for start in range(0, len(members), self._lesions_per_call):
-                yield cut, members[start : start + self._lesions_per_call]
+    # --- How they are answered ----------------------------------------------------------------
 
-    def _batches(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """(images, labels, weights) of one size; weights are 0 for the last batch's padding."""
-        for start in range(0, self.n_images, self._batch_size):
-            n_real = min(self._batch_size, self.n_images - start)
-            index = start + np.arange(self._batch_size) % n_real
-            weights = (np.arange(self._batch_size) < n_real).astype(np.float32)
-            yield self._images[index], self._labels[index], weights
+    def _answer(
+        self, n_lesions: int, keep: Callable[[np.ndarray], np.ndarray], fills: list[np.ndarray]
+    ) -> Outcome:
+        """Any lesions, each batch of images computed intact once.
 
-    def _suffix(self, cut: int) -> Callable[..., Any]:
-        """Compiled: (activation at the cut, labels, weights, keeps, fills) -> (correct, loss)."""
-        if cut not in self._suffixes:
-            graph = self._masked_graph(cut)
-            n_classes, probabilities = self.n_classes, self._probabilities
-
-            def reduced(activation: Any, labels: Any, weights: Any, *lesion: Any) -> Any:
-                outputs = graph([activation, *lesion], training=False)
-                outputs = ops.reshape(ops.cast(outputs, "float32"), (-1, len(labels), n_classes))
-                members = ops.one_hot(labels, n_classes, dtype="float32") * weights[:, None]
-                hits = ops.cast(ops.argmax(outputs, axis=-1) == labels[None], "float32")
-                log_p = ops.log(outputs + 1e-38) if probabilities else ops.log_softmax(outputs)
-                loss = -ops.sum(log_p * members[None], axis=(1, 2))
-                return ops.matmul(hits, members), loss
-
-            self._suffixes[cut] = _compiled(reduced, self._xla)
-        return self._suffixes[cut]
-
-    def _masked_graph(self, cut: int, every_activation: bool = False) -> keras.Model:
-        """The network from the cut on, its masks fed by arguments.
-
-        Inputs: activation (n_images, ...) before the mask at the cut; then keep (n_lesions, size)
-        and then fill (1, size) for each mask from the cut on. Output: (n_lesions * n_images, ...),
-        the images of the first lesion first; preceded by every masked activation if asked.
+        Args:
+            keep: from lesion numbers (n,) to bool (n, n_units). Asked for a part at a time, so
+                that memory does not grow with the number of lesions.
         """
-        masks = self._masks[cut:]
-        activation = keras.Input(masks[0].input.shape[1:], name="activation")
-        keeps = [keras.Input((mask.n_units,), name=f"keep_{i}") for i, mask in enumerate(masks)]
-        fills = [keras.Input((mask.n_units,), name=f"fill_{i}") for i, mask in enumerate(masks)]
-        inputs = [activation, *keeps, *fills]
-        try:
-            suffix = keras.Model([masks[0].input, *keeps, *fills], self._model.outputs[0])
-        except ValueError as error:
-            raise ValueError(
-                f"the network branches before {masks[0].name}: what follows it also reads an "
-                "earlier tensor, so its activation alone does not determine the output"
-            ) from error
-
-        def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
-            if not isinstance(layer, AblationMask):
-                return layer(*args, **kwargs)
-            index = masks.index(layer)
-            lesioned = _Lesions(shared=index == 0, name=f"lesions_{index}")(
-                args[0], keeps[index], fills[index]
+        totals = _Totals(n_lesions, self.n_classes)
+        single, many = self._sorted(n_lesions, keep)
+        single_passes = {mask: self._pass(passes.SingleUnit, mask) for mask in single}
+        kind = passes.ManyUnits if self._xla else passes.Narrow
+        many_passes = {mask: self._pass(kind, mask) for mask in many}
+        tensors = tuple(
+            dict.fromkeys(
+                tensor
+                for each in (*single_passes.values(), *many_passes.values())
+                for tensor in each.shared
             )
-            activations.append(lesioned)
-            return lesioned
-
-        activations: list[Any] = []
-        graph = keras.models.clone_model(
-            suffix, input_tensors=inputs, clone_function=lambda layer: layer, call_function=call
         )
-        return keras.Model(inputs, [*activations, graph.outputs[0]]) if every_activation else graph
+        masks = tuple(sorted({*single, *many}))
+        intact = self._intact(tensors, masks)
+        n_images = 0
+        for batch in self._batches:
+            tally, values, coordinates = intact(batch.images, batch.labels)
+            shared = _Shared(
+                batch,
+                dict(zip(tensors, values, strict=True)),
+                dict(zip(masks, coordinates, strict=True)),
+                tuple(_numpy(part)[: batch.n_real] for part in tally),
+                {
+                    mask: self._active(one, fills[mask])[: batch.n_real]
+                    for mask, one in zip(masks, coordinates, strict=True)
+                },
+            )
+            totals.add_to_all(batch.labels[: batch.n_real], *shared.tally)
+            done = n_lesions
+            for mask, (lesions, units) in single.items():
+                self._single(single_passes[mask], mask, lesions, units, shared, fills, totals)
+                self._on_progress(len(lesions) * batch.n_real)
+                done -= len(lesions)
+            for mask, lesions in many.items():
+                for start in range(0, len(lesions), _LESIONS_PER_CALL):
+                    chunk = lesions[start : start + _LESIONS_PER_CALL]
+                    self._many(many_passes[mask], mask, chunk, keep(chunk), shared, fills, totals)
+                    self._on_progress(len(chunk) * batch.n_real)
+                done -= len(lesions)
+            self._on_progress(done * batch.n_real)
+            n_images += batch.n_real
+        return totals.outcome(n_images)
 
+    def _sorted(
+        self, n_lesions: int, keep: Callable[[np.ndarray], np.ndarray]
+    ) -> tuple[dict[int, tuple[np.ndarray, np.ndarray]], dict[int, np.ndarray]]:
+        """Which lesions clamp a single unit, and where the others begin.
 
-class _Lesions(keras.layers.Layer):
-    """Clamps as AblationMask does, for many lesions at once that share the batch axis.
-
-    Args:
-        shared: the activation belongs to the intact network and is the same for every lesion;
-            after the first mask each lesion has its own.
-    """
-
-    def __init__(self, shared: bool, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.shared = shared
-
-    def call(self, activation: Any, keep: Any, fill: Any) -> Any:
-        shape = ops.shape(activation)[1:]
-        n_lesions = 1 if self.shared else ops.shape(keep)[0]
-        per_lesion = ops.reshape(activation, (n_lesions, -1, *shape))
-        keep = ops.reshape(keep, (-1, 1, *[1] * (len(shape) - 1), shape[-1]))
-        clamped = clamp(
-            per_lesion, ops.cast(keep, activation.dtype), ops.cast(fill, activation.dtype)
+        Returns:
+            {mask: (lesions, their units within the mask)} and {first mask touched: lesions}.
+            Lesions of nothing are in neither.
+        """
+        singles: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+        others: dict[int, list[np.ndarray]] = {}
+        for start in range(0, n_lesions, _LESIONS_PER_CALL):
+            lesions = np.arange(start, min(start + _LESIONS_PER_CALL, n_lesions))
+            ablated = self.layout.split(~keep(lesions))
+            counts = np.stack([part.sum(axis=1) for part in ablated], axis=1)
+            alone = counts.sum(axis=1) == 1
+            first = (counts > 0).argmax(axis=1)
+            for mask in range(len(ablated)):
+                here = (first == mask) & (counts[:, mask] > 0)
+                if np.any(here & alone):
+                    units = ablated[mask][here & alone].argmax(axis=1)
+                    singles.setdefault(mask, []).append((lesions[here & alone], units))
+                if np.any(here & ~alone):
+                    others.setdefault(mask, []).append(lesions[here & ~alone])
+        return (
+            {
+                mask: (np.concatenate([a for a, _ in parts]), np.concatenate([b for _, b in parts]))
+                for mask, parts in sorted(singles.items())
+            },
+            {mask: np.concatenate(parts) for mask, parts in sorted(others.items())},
         )
-        return ops.reshape(clamped, (-1, *shape))
 
-    def compute_output_shape(self, activation_shape: Any, *others: Any) -> Any:
-        return activation_shape
+    def _single(
+        self,
+        run: passes.SingleUnit,
+        mask: int,
+        lesions: np.ndarray,
+        units: np.ndarray,
+        shared: _Shared,
+        fills: list[np.ndarray],
+        totals: _Totals,
+    ) -> None:
+        """Lesions of one unit each, on the images where that unit is active."""
+        fill = np.moveaxis(fills[mask], -1, 0)
+        # Images are the rows: pairs of one image come together and share what is in the cache.
+        per_chunk = max(1, int(_ROWS_PER_CALL // max(1, shared.batch.n_real)))
+        for start in range(0, len(lesions), per_chunk):
+            chunk = slice(start, start + per_chunk)
+            image, index = np.nonzero(shared.active[mask][:, units[chunk]])
+            rows = self._rows(
+                run,
+                [*(shared.tensors[tensor] for tensor in run.shared), shared.coordinates[mask]],
+                shared.batch.labels,
+                image,
+                units[chunk][index],
+                (fill,),
+            )
+            totals.replace(lesions[chunk][index], image, shared, rows)
+
+    def _many(
+        self,
+        run: passes.ManyUnits | passes.Narrow,
+        first: int,
+        lesions: np.ndarray,
+        keep: np.ndarray,
+        shared: _Shared,
+        fills: list[np.ndarray],
+        totals: _Totals,
+    ) -> None:
+        """Lesions of any units from the first mask on."""
+        tensors = [shared.tensors[tensor] for tensor in run.shared]
+        keeps = self.layout.split(keep)[first:]
+        # A lesion within one layer leaves alone the images on which none of its units is active.
+        elsewhere = np.zeros(len(lesions), bool)
+        for part in keeps[1:]:
+            elsewhere |= ~part.all(axis=1)
+        reached = shared.active[first].astype(np.float32) @ (~keeps[0]).T.astype(np.float32) > 0
+        active = reached | elsewhere
+        if isinstance(run, passes.ManyUnits):
+            padded = np.ones((_LESIONS_PER_CALL, keep.shape[1]), np.float32)
+            padded[: len(keep)] = keep
+            arguments = (self.layout.split(padded)[first:], fills[first:])
+            per_chunk = max(1, _ROWS_PER_CALL // max(1, shared.batch.n_real))
+            for start in range(0, len(lesions), per_chunk):
+                image, index = np.nonzero(active[:, start : start + per_chunk])
+                index = index + start
+                rows = self._rows(run, tensors, shared.batch.labels, image, index, arguments)
+                totals.replace(lesions[index], image, shared, rows)
+            return
+        filled = any(np.any(fill) for fill in fills[first:])
+        for row, lesion in enumerate(lesions):
+            image = np.flatnonzero(active[:, row])
+            kept = [part[row] for part in keeps]
+            lesion_arguments = (
+                [_computed(part) for part in kept],
+                [part.astype(np.float32) for part in kept],
+                fills[first:],
+                filled,
+            )
+            rows = self._rows(run, tensors, shared.batch.labels, image, None, lesion_arguments)
+            totals.replace(np.full(len(image), lesion), image, shared, rows)
+
+    def _rows(
+        self,
+        run: Any,
+        tensors: list[Any],
+        labels: np.ndarray,
+        image: np.ndarray,
+        index: np.ndarray | None,
+        arguments: tuple[Any, ...],
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The tally of rows (image, index), in calls that fit in memory."""
+        n, start = len(image), 0
+        image = image.astype(np.int32)
+        index = None if index is None else index.astype(np.int32)
+        found: list[tuple[np.ndarray, ...]] = []
+        while start < n:
+            block = self._rows_per_block(run.width)
+            if self._xla:
+                # XLA compiles for each size: so there are few, and the rest is padding.
+                size = block
+                while size < min(n - start, _ROWS_PER_CALL):
+                    size *= 4
+                call = self._once((run, block), functools.partial(_in_blocks, run, block))
+            else:
+                size = min(block, n - start)
+                call = self._once(run, lambda: passes.compiled(run, xla=False))
+            part = slice(start, min(start + size, n))
+            n_part = part.stop - part.start
+            given: list[Any] = [image[part]] if index is None else [image[part], index[part]]
+            if self._xla:
+                given = [np.int32(n_part), *(np.resize(one, size) for one in given)]
+            try:
+                rows = call(tensors, labels, *given, *arguments)
+            except Exception as error:
+                self._make_smaller(error)
+                continue
+            found.append(tuple(_numpy(row)[:n_part] for row in rows))
+            start = part.stop
+        if not found:
+            return np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, bool)
+        rank, loss, tied = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return rank, loss, tied
+
+    def _rows_per_block(self, width: int) -> int:
+        """How many rows of so many elements one step computes; a power of two."""
+        return 1 << max(0, (self._elements // max(1, width)).bit_length() - 1)
+
+    def _within_memory(self, call: Callable[[], Any]) -> Any:
+        while True:
+            try:
+                return call()
+            except Exception as error:
+                self._make_smaller(error)
+
+    def _make_smaller(self, error: Exception) -> None:
+        """Halves the rows of a call if the error says that memory ran out; raises it if not."""
+        if not _memory_ran_out(error) or self._elements <= 1:
+            raise error
+        self._elements //= 2
+        _log.warning("memory ran out; going on with %d elements a call", self._elements)
+
+    def _active(self, coordinates: Any, fill: np.ndarray) -> np.ndarray:
+        """bool (n_images, n_units): whether clamping the unit changes anything on the image."""
+        run = self._once("active", lambda: passes.compiled(_differs, self._xla))
+        return _numpy(run(coordinates, np.moveaxis(fill, -1, 0)))
+
+    def _intact(self, tensors: tuple[int, ...], masks: tuple[int, ...]) -> Any:
+        def build() -> Any:
+            return passes.compiled(
+                passes.Intact(self._network, self._bases, self._tally, tensors, masks), self._xla
+            )
+
+        return self._once(("intact", tensors, masks), build)
+
+    def _pass(self, kind: Any, mask: int) -> Any:
+        return self._once((kind, mask), lambda: kind(self._network, self._bases, self._tally, mask))
+
+    def _once(self, key: Any, build: Callable[[], Any]) -> Any:
+        if key not in self._compiled:
+            self._compiled[key] = build()
+        return self._compiled[key]
+
+    # --- Curves of dense networks, on the processor -------------------------------------------
+
+    def _dense_layers(self, orders: np.ndarray) -> list[walk.Layer] | None:
+        """The layers that `walk` needs, if it can answer for these orders."""
+        if not self._on_host or orders.shape[1] != self.layout.n_units:
+            return None
+        return dense_layers(self._network, self._bases)
+
+    def _walked(
+        self,
+        layers: list[walk.Layer],
+        orders: np.ndarray,
+        counts: np.ndarray,
+        fills: list[np.ndarray],
+    ) -> Outcome:
+        intact = self._intact((), (0,))
+        total = walk.Points.zeros(len(orders), len(counts), self.n_classes)
+        n_images = 0
+        for batch in self._batches:
+            _, _, (coordinates,) = intact(batch.images, batch.labels)
+            part = walk.walk(
+                layers,
+                _numpy(coordinates)[: batch.n_real],
+                batch.labels[: batch.n_real],
+                orders,
+                counts,
+                fills,
+                tie=passes.TIE,
+                top=passes.TOP,
+                threads=self._threads,
+                on_progress=self._on_progress,
+            )
+            total = total + part
+            n_images += batch.n_real
+        return Outcome(total.n_correct, total.loss_sum, total.n_top, total.n_tied, n_images)
+
+    # --- Arguments ----------------------------------------------------------------------------
+
+    def _fills(self, fill: Fill) -> list[np.ndarray]:
+        """For each mask (*positions or ones, n_units) float32."""
+        ranks = [len(node.shapes[0]) for node in self._network.masks]
+        n_units = self.layout.n_units
+        if fill is None:
+            fill = np.zeros(n_units)
+        if isinstance(fill, np.ndarray):
+            if fill.shape != (n_units,) or not np.all(np.isfinite(fill)):
+                raise ValueError(
+                    f"fill must be {n_units} finite numbers, one a unit; got shape {fill.shape}"
+                )
+            parts = self.layout.split(fill)
+        else:
+            parts = [np.asarray(part) for part in fill]
+        if len(parts) != len(ranks):
+            raise ValueError(f"fill must have {len(ranks)} arrays, one a layer; got {len(parts)}")
+        fills = []
+        for part, node, (name, size) in zip(
+            parts, self._network.masks, self.layout.layers, strict=True
+        ):
+            shape = node.shapes[0]
+            if part.shape not in ((size,), shape) or not np.all(np.isfinite(part)):
+                raise ValueError(
+                    f"fill of {name} must be finite and of shape ({size},) or {shape}, "
+                    f"got {part.shape}"
+                )
+            ones = [1] * (len(shape) - part.ndim)
+            fills.append(part.reshape(*ones, *part.shape).astype(np.float32))
+        return fills
+
+    def _checked_units(self, units: np.ndarray) -> np.ndarray:
+        units = np.asarray(units)
+        n_units = self.layout.n_units
+        if not np.issubdtype(units.dtype, np.integer):
+            raise ValueError(f"units are numbered by integers, got {units.dtype}")
+        if units.size and not 0 <= units.min() <= units.max() < n_units:
+            raise ValueError(
+                f"units are numbered 0 to {n_units - 1}, got {units.min()} to {units.max()}"
+            )
+        return units
+
+    def _checked_bases(self, bases: Mapping[str, np.ndarray]) -> dict[int, np.ndarray]:
+        checked = {}
+        names = [name for name, _ in self.layout.layers]
+        for name, basis in bases.items():
+            size = len(self.layout.units(name))
+            basis = np.asarray(basis, np.float64)
+            if basis.shape != (size, size) or not np.allclose(
+                basis.T @ basis, np.eye(size), atol=1e-5
+            ):
+                raise ValueError(
+                    f"the basis of {name} must be an orthogonal ({size}, {size}) matrix, "
+                    f"got shape {basis.shape}"
+                )
+            checked[names.index(name)] = basis.astype(np.float32)
+        return checked
+
+    def _named_bases(self) -> dict[str, np.ndarray]:
+        return {self.layout.layers[mask][0]: basis for mask, basis in self._bases.items()}
+
+    def _plain_loss(self, images: np.ndarray, labels: np.ndarray) -> float:
+        """Summed cross-entropy of the engine's copy of the model, by Keras alone."""
+        outputs = _numpy(self._model(images, training=False)).astype(np.float64)
+        if self._network.probabilities:
+            outputs = np.log(np.maximum(outputs, 1e-38))
+        top = outputs.max(axis=1, keepdims=True)
+        log_p = outputs - top - np.log(np.exp(outputs - top).sum(axis=1, keepdims=True))
+        return float(-log_p[np.arange(len(labels)), labels].sum())
 
 
-def _compiled(fn: Callable[..., Any], xla: bool) -> Callable[..., Any]:
-    """The function as one compiled graph of the Keras backend in use."""
-    if keras.backend.backend() == "jax":
-        import jax
+@dataclass(frozen=True)
+class _Shared:
+    """What lesions of one batch share: tensors on the device, and for each image the tally of the
+    intact network and, for each mask, which of its units are active."""
 
-        return jax.jit(fn)
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+    batch: Batch
+    tensors: Mapping[int, Any]
+    coordinates: Mapping[int, Any]
+    tally: tuple[np.ndarray, ...]
+    active: Mapping[int, np.ndarray]
 
-        return tf.function(fn, jit_compile=xla)
-    return fn
+
+class _Totals:
+    """Counts of every lesion over the images seen so far."""
+
+    def __init__(self, n_lesions: int, n_classes: int) -> None:
+        self.n_correct = np.zeros((n_lesions, n_classes), np.int64)
+        self.n_top5 = np.zeros(n_lesions, np.int64)
+        self.n_tied = np.zeros(n_lesions, np.int64)
+        self.loss_sum = np.zeros(n_lesions)
+
+    def add_to_all(
+        self, labels: np.ndarray, rank: np.ndarray, loss: np.ndarray, tied: np.ndarray
+    ) -> None:
+        """Images (n_images,) that every lesion answers like this."""
+        self.n_correct += np.bincount(labels[rank == 0], minlength=self.n_correct.shape[1])
+        self.n_top5 += np.count_nonzero(rank < passes.TOP)
+        self.n_tied += np.count_nonzero(tied)
+        self.loss_sum += loss.sum(dtype=np.float64)
+
+    def add(
+        self,
+        lesion: np.ndarray,
+        labels: np.ndarray,
+        rank: np.ndarray,
+        loss: np.ndarray,
+        tied: np.ndarray,
+    ) -> None:
+        """Rows (n_rows,), each of one lesion and one image."""
+        n_lesions = len(self.loss_sum)
+        np.add.at(self.n_correct, (lesion[rank == 0], labels[rank == 0]), 1)
+        self.n_top5 += np.bincount(lesion[rank < passes.TOP], minlength=n_lesions)
+        self.n_tied += np.bincount(lesion[tied], minlength=n_lesions)
+        self.loss_sum += np.bincount(lesion, loss, minlength=n_lesions)
+
+    def replace(
+        self,
+        lesion: np.ndarray,
+        image: np.ndarray,
+        shared: _Shared,
+        rows: tuple[np.ndarray, np.ndarray, np.ndarray],
+    ) -> None:
+        """Rows that answer otherwise than the intact network did in `add_to_all`."""
+        if not len(lesion):
+            return
+        rank, loss, tied = rows
+        intact_rank, intact_loss, intact_tied = (part[image] for part in shared.tally)
+        first, last = lesion.min(), lesion.max() + 1
+        change = loss.astype(np.float64) - intact_loss
+        self.loss_sum[first:last] += np.bincount(lesion - first, change, minlength=last - first)
+        for total, now, before in (
+            (self.n_top5, rank < passes.TOP, intact_rank < passes.TOP),
+            (self.n_tied, tied, intact_tied),
+        ):
+            differs = np.flatnonzero(now != before)
+            np.add.at(total, lesion[differs], np.where(now[differs], 1, -1))
+        hit = rank == 0
+        differs = np.flatnonzero(hit != (intact_rank == 0))
+        labels = shared.batch.labels[image[differs]]
+        np.add.at(self.n_correct, (lesion[differs], labels), np.where(hit[differs], 1, -1))
+
+    def outcome(self, n_images: int) -> Outcome:
+        return Outcome(self.n_correct, self.loss_sum, self.n_top5, self.n_tied, n_images)
+
+
+def dense_layers(network: Network, bases: Mapping[int, np.ndarray]) -> list[walk.Layer] | None:
+    """The network after its first mask as dense layers with ReLU and a mask between, or None."""
+    layers: list[walk.Layer] = []
+    node = network.masks[0]
+    for number, mask in enumerate(network.masks):
+        if node is not mask or len(mask.shapes[0]) != 1:
+            return None
+        reader = network.reader(mask.outputs[0])
+        if reader is None or type(reader.linear) is not Linear:
+            return None
+        kernel = reader.linear.kernel[0]
+        if number in bases:
+            kernel = bases[number].T @ kernel
+        layers.append(walk.Layer(kernel, reader.linear.bias, bases.get(number + 1)))
+        if reader.outputs[0] == network.logits:
+            return layers if number == len(network.masks) - 1 else None
+        relu = network.reader(reader.outputs[0])
+        following = network.reader(relu.outputs[0]) if relu is not None and relu.relu else None
+        if following is None:
+            return None
+        node = following
+    return None
+
+
+def _in_blocks(run: Any, block: int) -> Any:
+    """A pass as one compiled loop over blocks of rows, so that what a block needs is allocated
+    once and stays in the cache. The rows beyond the given number are padding."""
+
+    def looped(
+        tensors: Any, labels: Any, n_rows: Any, image: Any, index: Any, *arguments: Any
+    ) -> Any:
+        def step(start: Any, *found: Any) -> Any:
+            rows = run(
+                tensors,
+                labels,
+                ops.slice(image, (start,), (block,)),
+                ops.slice(index, (start,), (block,)),
+                *arguments,
+            )
+            return start + block, *(
+                ops.slice_update(whole, (start,), part)
+                for whole, part in zip(found, rows, strict=True)
+            )
+
+        shape = ops.shape(image)
+        nothing = [ops.zeros(shape, dtype) for dtype in ("int32", "float32", "bool")]
+        start = ops.zeros((), "int32")
+        return ops.while_loop(lambda start, *_: start < n_rows, step, (start, *nothing))[1:]
+
+    return passes.compiled(looped, xla=True)
+
+
+def _summary(coordinates: Any, real: Any) -> tuple[Any, Any, Any, Any]:
+    """Of a layer's coordinates (n_images, n_units, *positions): for each image and unit the mean,
+    the variance and the fraction of zeros over positions; and the sum over real images."""
+    coordinates = ops.cast(coordinates, "float32")
+    flat = ops.reshape(coordinates, (*ops.shape(coordinates)[:2], -1))
+    zeros = ops.mean(ops.cast(flat == 0, "float32"), axis=2)
+    weights = ops.reshape(real, (-1, *[1] * (len(coordinates.shape) - 1)))
+    total = ops.sum(coordinates * weights, axis=0)
+    return ops.mean(flat, axis=2), ops.var(flat, axis=2), zeros, total
+
+
+def _differs(coordinates: Any, fill: Any) -> Any:
+    return ops.any(ops.reshape(coordinates != fill, (*ops.shape(coordinates)[:2], -1)), axis=2)
+
+
+def _computed(keep: np.ndarray) -> np.ndarray:
+    """int32, the units to compute: those that are kept, and ablated ones up to a round number."""
+    n_kept = int(np.count_nonzero(keep))
+    n = min(len(keep), math.ceil(max(1, n_kept) / _UNITS_STEP) * _UNITS_STEP)
+    return np.sort(np.argsort(~keep.astype(bool), kind="stable")[:n]).astype(np.int32)
+
+
+def _memory_ran_out(error: Exception) -> bool:
+    text = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or any(
+            sign in text for sign in ("RESOURCE_EXHAUSTED", "OOM when allocating", "Out of memory")
+        )
+        or type(error).__name__ == "ResourceExhaustedError"
+    )
+
+
+def _close(found: Any, expected: float) -> bool:
+    return bool(np.isclose(found, expected, rtol=1e-4, atol=1e-4))
 
 
 def _numpy(tensor: Any) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(tensor))
-
-
-def _has_gpu() -> bool:
-    return bool(keras.distribution.list_devices("gpu"))
-
-
-def _width(model: keras.Model) -> int:
-    """Elements of the widest activation of one image after the input."""
-    shapes = [layer.output.shape[1:] for layer in model.layers[1:]]
-    return max(math.prod(size or 1 for size in shape) for shape in shapes)
-
-
-def _gives_probabilities(model: keras.Model) -> bool:
-    activation = getattr(model.layers[-1], "activation", None)
-    return activation is keras.activations.softmax or isinstance(
-        model.layers[-1], keras.layers.Softmax
-    )
+    return np.asarray(ops.convert_to_numpy(tensor))
 
 
 def _check_intact(masks: Sequence[AblationMask]) -> None:
@@ -387,31 +940,3 @@ def _check_intact(masks: Sequence[AblationMask]) -> None:
                 f"{mask.name} already ablates {ablated} units; set its keep to ones: the engine "
                 "compares with the intact network"
             )
-
-
-def _checked(
-    model: keras.Model, n_classes: int, images: np.ndarray, labels: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    images = np.asarray(images, np.float32)
-    labels = np.asarray(labels)
-    expected = tuple(model.input_shape[1:])
-    wanted = ", ".join(["n", *(str(size) for size in expected)])
-    if images.ndim != len(expected) + 1 or any(
-        size not in (None, found) for size, found in zip(expected, images.shape[1:], strict=True)
-    ):
-        raise ValueError(f"images must have shape ({wanted}), got {images.shape}")
-    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"labels must be {len(images)} integers, one an image; "
-            f"got {labels.dtype} of shape {labels.shape}"
-        )
-    if not len(images):
-        raise ValueError("there are no images to evaluate on")
-    if not 0 <= labels.min() <= labels.max() < n_classes:
-        raise ValueError(
-            f"labels must be 0 to {n_classes - 1}, the model's classes; "
-            f"got {labels.min()} to {labels.max()}"
-        )
-    if not np.all(np.isfinite(images)):
-        raise ValueError("images hold values that are not finite (NaN or infinity)")
-    return images, labels.astype(np.int32)

@@ -162,10 +162,10 @@ def work(task: Task, report: Callable[[float], None]) -> None:
                 history=tuple(trained.history),
                 n_train=len(splits.train),
                 n_test=len(splits.test),
-                train_accuracy=float(on_train.accuracy[0]),
-                train_loss=float(on_train.loss[0]),
-                test_accuracy=float(on_test.accuracy[0]),
-                test_loss=float(on_test.loss[0]),
+                train_accuracy=float(on_train.accuracy),
+                train_loss=float(on_train.loss),
+                test_accuracy=float(on_test.accuracy),
+                test_loss=float(on_test.loss),
                 facts=circumstances(training.device())
                 | {"seconds": round(trained.seconds, 1), "data": task.source.describe()},
             )

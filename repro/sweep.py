@@ -47,26 +47,14 @@ def cumulative(engine: Engine, config: CumulativeConfig, rng: np.random.Generato
     n_units = engine.layout.n_units
     counts = config.n_ablated(n_units)
     orders = np.stack([rng.permutation(n_units) for _ in range(config.orders)])
-    # Point k of order r: the first k units of the order are ablated. Ranks turn that into one
-    # comparison. The intact network is the same in every order, so it is evaluated once.
-    ranks = np.argsort(orders, axis=1)
-    keep = ranks[:, None, :] >= counts[None, 1:, None]
-    outcome = engine.evaluate(
-        np.concatenate([np.ones((1, n_units), bool), keep.reshape(-1, n_units)]),
-        _fill(engine, config),
-    )
-
-    def by_order(values: np.ndarray) -> np.ndarray:
-        lesioned = values[1:].reshape(config.orders, len(counts) - 1)
-        return np.concatenate([np.repeat(values[:1], config.orders)[:, None], lesioned], axis=1)
-
+    outcome = engine.cumulative(orders, counts, _fill(engine, config))
     return AblationCurve(
         layers=engine.layout.layers,
         n_ablated=counts,
-        n_correct=by_order(outcome.n_correct.sum(axis=1)),
-        loss=by_order(outcome.loss),
+        n_correct=outcome.n_correct.sum(axis=2),
+        loss=outcome.loss,
         orders=orders.astype(np.int32),
-        n_images=engine.n_images,
+        n_images=outcome.n_images,
         images=config.images,
         fill=config.fill,
     )
@@ -74,17 +62,16 @@ def cumulative(engine: Engine, config: CumulativeConfig, rng: np.random.Generato
 
 def single_unit(engine: Engine, config: SingleUnitConfig) -> UnitTable:
     """Ablates every unit alone, and measures its class means (paper sections 2.3 and 3.4)."""
-    n_units = engine.layout.n_units
     statistics = engine.statistics()
-    keep = np.concatenate([np.ones((1, n_units), bool), ~np.eye(n_units, dtype=bool)])
-    outcome = engine.evaluate(keep, _fill(engine, config))
+    intact = engine.intact()
+    outcome = engine.single_units(_fill(engine, config))
     return UnitTable(
         layers=engine.layout.layers,
         class_means=statistics.class_means,
-        n_correct=outcome.n_correct[1:],
-        loss=outcome.loss[1:],
-        intact_correct=outcome.n_correct[0],
-        intact_loss=float(outcome.loss[0]),
+        n_correct=outcome.n_correct,
+        loss=outcome.loss,
+        intact_correct=intact.n_correct,
+        intact_loss=float(intact.loss),
         class_counts=statistics.class_counts,
         images=config.images,
         fill=config.fill,

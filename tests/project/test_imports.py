@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 # From the bottom up: a module imports from its own layer and from those before it. A new module
 # must be given its place here.
 LAYERS: list[set[str]] = [
-    {"metrics", "config", "results"},
-    {"masking", "models", "ablation"},
+    {"metrics", "config", "results", "statistics", "batches", "walk"},
+    {"masking", "models", "network", "passes", "ablation"},
     {"sweep"},
     {"training", "data", "findings", "summaries", "figures", "claims"},
     {"runs", "jobs", "page", "report"},

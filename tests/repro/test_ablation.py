@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from repro import ablation, sweep
+from repro import ablation, masking, network, passes, sweep
 from repro.ablation import Engine
 from repro.config import CumulativeConfig, SingleUnitConfig
 from repro.masking import AblationMask
@@ -115,7 +115,9 @@ def test_the_answer_does_not_depend_on_batches_or_chunks(
 ) -> None:
     keep = lesions(rng, 23, 40)
     whole = Engine(tiny_mlp, *tiny_images).evaluate(keep)
-    monkeypatch.setattr(ablation, "_ELEMENTS_PER_CALL", 64 * 24 * 4)
+    monkeypatch.setattr(ablation, "_ELEMENTS_XLA", 64 * 24)
+    monkeypatch.setattr(ablation, "_ROWS_PER_CALL", 500)
+    monkeypatch.setattr(ablation, "_LESIONS_PER_CALL", 4)
     pieces = Engine(tiny_mlp, *tiny_images, batch_size=64).evaluate(keep)
     np.testing.assert_array_equal(pieces.n_correct, whole.n_correct)
     np.testing.assert_allclose(pieces.loss_sum, whole.loss_sum, rtol=1e-6)
@@ -132,9 +134,9 @@ def test_one_graph_serves_all_lesions(
     tiny_mlp: Any, tiny_images: Any, rng: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graphs = []
-    compiled = ablation._compiled
+    compiled = passes.compiled
     monkeypatch.setattr(
-        ablation, "_compiled", lambda fn, xla: graphs.append(compiled(fn, xla)) or graphs[-1]
+        passes, "compiled", lambda fn, xla: graphs.append(compiled(fn, xla)) or graphs[-1]
     )
     engine = Engine(tiny_mlp, *tiny_images, batch_size=100)
     for _ in range(3):
@@ -223,8 +225,17 @@ def test_the_check_finds_a_mask_that_does_not_clamp(
     tiny_mlp: Any, tiny_images: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Engine(tiny_mlp, *tiny_images).check()
-    monkeypatch.setattr(ablation, "clamp", lambda activation, keep, fill: activation)
+    monkeypatch.setattr(masking, "clamp", lambda activation, keep, fill: activation)
     with pytest.raises(RuntimeError, match="does not read its fill"):
+        Engine(tiny_mlp, *tiny_images).check()
+
+
+def test_the_check_finds_an_engine_that_lesions_nothing(
+    tiny_mlp: Any, tiny_images: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taps = network.Linear.taps
+    monkeypatch.setattr(network.Linear, "taps", lambda self, change: 0 * taps(self, change))
+    with pytest.raises(RuntimeError, match="does not answer as the model"):
         Engine(tiny_mlp, *tiny_images).check()
 
 

@@ -1,0 +1,130 @@
+"""Labelled images in equal batches, from arrays in memory or from a stream, checked on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Batch(NamedTuple):
+    """images: float32 (batch_size, ...). labels: int32 (batch_size,). Only the first n_real are
+    real; the others repeat them, so that all batches have one shape."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    n_real: int
+
+
+class Batches:
+    """Images and labels, as often as they are asked for.
+
+    Args:
+        images: (n_images, ...) array; or, if labels is None, any object that gives (images,
+            labels) batches of any size each time it is iterated: a list, a `tf.data.Dataset`.
+        labels: int (n_images,), or None.
+        image_shape: of one image; None where any size will do.
+        n_classes: labels must be 0 to n_classes - 1.
+        batch_size: images of each batch.
+
+    Raises:
+        ValueError: what the arrays hold does not fit; for a stream, when it is read.
+    """
+
+    def __init__(
+        self,
+        images: Any,
+        labels: Any,
+        *,
+        image_shape: tuple[int | None, ...],
+        n_classes: int,
+        batch_size: int,
+    ) -> None:
+        self.image_shape, self.n_classes = image_shape, n_classes
+        self._stream: Iterable[Any] | None = None
+        if labels is None:
+            if not isinstance(images, Iterable) or iter(images) is images:
+                raise ValueError(
+                    "without labels, images must be an object that gives (images, labels) batches "
+                    "each time it is iterated, such as a list or a tf.data.Dataset; "
+                    f"got {type(images).__name__}"
+                )
+            self._stream = images
+            self.batch_size = max(1, batch_size)
+        else:
+            self._images, self._labels = self._checked(images, labels)
+            if not len(self._images):
+                raise ValueError("there are no images to evaluate on")
+            self.batch_size = max(1, min(batch_size, len(self._images)))
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self._stream is None:
+            for start in range(0, len(self._images), self.batch_size):
+                part = slice(start, start + self.batch_size)
+                yield self._padded(self._images[part], self._labels[part])
+            return
+        held: list[tuple[np.ndarray, np.ndarray]] = []
+        n_held = n_seen = 0
+        for item in self._stream:
+            images, labels = self._pair(item)
+            n_seen += len(images)
+            held.append((images, labels))
+            n_held += len(images)
+            if n_held >= self.batch_size:
+                images, labels = (np.concatenate(parts) for parts in zip(*held, strict=True))
+                whole = n_held - n_held % self.batch_size
+                for start in range(0, whole, self.batch_size):
+                    part = slice(start, start + self.batch_size)
+                    yield Batch(images[part], labels[part], self.batch_size)
+                held, n_held = [(images[whole:], labels[whole:])], n_held - whole
+        if not n_seen:
+            raise ValueError("there are no images to evaluate on: the stream gave none")
+        if n_held:
+            images, labels = (np.concatenate(parts) for parts in zip(*held, strict=True))
+            yield self._padded(images, labels)
+
+    def first(self, n_images: int) -> tuple[np.ndarray, np.ndarray]:
+        """Up to so many images and labels from the beginning."""
+        batch = next(iter(self))
+        n = min(n_images, batch.n_real)
+        return batch.images[:n], batch.labels[:n]
+
+    def _pair(self, item: Any) -> tuple[np.ndarray, np.ndarray]:
+        try:
+            images, labels = item
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"a stream must give (images, labels) pairs, got {type(item).__name__}"
+            ) from error
+        return self._checked(np.asarray(images), np.asarray(labels))
+
+    def _padded(self, images: np.ndarray, labels: np.ndarray) -> Batch:
+        n_real = len(images)
+        if n_real < self.batch_size:
+            index = np.arange(self.batch_size) % n_real
+            images, labels = images[index], labels[index]
+        return Batch(images, labels, n_real)
+
+    def _checked(self, images: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
+        images, labels = np.asarray(images, np.float32), np.asarray(labels)
+        expected = self.image_shape
+        if images.ndim != len(expected) + 1 or any(
+            size not in (None, found)
+            for size, found in zip(expected, images.shape[1:], strict=True)
+        ):
+            wanted = ", ".join(["n", *(str(size) for size in expected)])
+            raise ValueError(f"images must have shape ({wanted}), got {images.shape}")
+        if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(
+                f"labels must be {len(images)} integers, one an image; "
+                f"got {labels.dtype} of shape {labels.shape}"
+            )
+        if len(labels) and not 0 <= labels.min() <= labels.max() < self.n_classes:
+            raise ValueError(
+                f"labels must be 0 to {self.n_classes - 1}, the model's classes; "
+                f"got {labels.min()} to {labels.max()}"
+            )
+        if not np.all(np.isfinite(images)):
+            raise ValueError("images hold values that are not finite (NaN or infinity)")
+        return images, labels.astype(np.int32)

@@ -341,7 +341,6 @@ class Engine:
         """
         every = range(len(self._masks))
         intact = self._intact((), tuple(every))
-        summary = self._once("summary", lambda: passes.compiled(_summary, self._xla))
         gathered = Accumulator(
             [size for _, size in self.layout.layers], self.n_classes, n_bins, n_top
         )
@@ -349,7 +348,7 @@ class Engine:
             _, _, coordinates = intact(batch.images, batch.labels)
             real = (np.arange(len(batch.images)) < batch.n_real).astype(np.float32)
             n = batch.n_real
-            parts = [[_numpy(part) for part in summary(one, real)] for one in coordinates]
+            parts = [[_numpy(part) for part in self._summary(one, real)] for one in coordinates]
             means, within, zeros = (
                 np.concatenate([part[which] for part in parts], axis=1)[:n] for which in range(3)
             )
@@ -637,8 +636,13 @@ class Engine:
 
     def _active(self, coordinates: Any, fill: np.ndarray) -> np.ndarray:
         """bool (n_images, n_units): whether clamping the unit changes anything on the image."""
-        run = self._once("active", lambda: passes.compiled(_differs, self._xla))
+        # A graph for each rank: TensorFlow would merge maps and vectors into one of unknown rank.
+        run = self._once(("active", fill.ndim), lambda: passes.compiled(_differs, self._xla))
         return _numpy(run(coordinates, np.moveaxis(fill, -1, 0)))
+
+    def _summary(self, coordinates: Any, real: np.ndarray) -> Any:
+        key = ("summary", len(coordinates.shape))
+        return self._once(key, lambda: passes.compiled(_summary, self._xla))(coordinates, real)
 
     def _intact(self, tensors: tuple[int, ...], masks: tuple[int, ...]) -> Any:
         def build() -> Any:

@@ -57,6 +57,11 @@ class Linear:
     kernel: np.ndarray
     bias: np.ndarray
 
+    @property
+    def narrows(self) -> bool:
+        """Whether a compiled pass may call it with numbers of units that vary."""
+        return True
+
     def __call__(self, x: Any, kernel: Any, bias: Any) -> Any:
         """The map with another kernel and bias, for example of fewer units."""
         return ops.matmul(x, kernel[0]) + bias
@@ -104,6 +109,10 @@ class Convolution(Linear):
     padding: str
     dilation: tuple[int, int]
 
+    @property
+    def narrows(self) -> bool:
+        return max(self.dilation) == 1  # TensorFlow dilates kernels of known shape only
+
     def __call__(self, x: Any, kernel: Any, bias: Any) -> Any:
         _, n_in, n_out = ops.shape(kernel)
         kernel = ops.reshape(kernel, (*self.size, n_in, n_out))
@@ -139,6 +148,7 @@ class Node:
     mask: number of the mask, if it is one.
     linear: the map, if it is one.
     unitwise: it treats each unit (last axis) by itself and alike.
+    relu, softmax: it is that function, over the last axis.
     """
 
     name: str
@@ -150,6 +160,7 @@ class Node:
     linear: Linear | None = None
     unitwise: bool = False
     relu: bool = False
+    softmax: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,7 +242,7 @@ def trace(model: keras.Model) -> Network:
     nodes = tracer.nodes
     image, logits = tracer.number(copy.inputs[0]), tracer.number(copy.outputs[0])
     last = nodes[-1]
-    probabilities = last.name == "softmax" and last.outputs == (logits,)
+    probabilities = last.softmax and last.outputs == (logits,)
     if probabilities:
         logits, nodes = last.inputs[0], nodes[:-1]
     nodes = _fold(nodes, logits)
@@ -309,7 +320,9 @@ class _Tracer:
             ]
         if isinstance(operation, keras.layers.Activation):
             return [_activation(node, operation.activation, node.inputs)]
-        if isinstance(operation, keras.layers.Softmax) and operation.axis == -1:
+        # The layer and `keras.ops.softmax`, whose class is not public.
+        rank = len(tensors[0].shape) if tensors else 0
+        if type(operation).__name__ == "Softmax" and operation.axis in (-1, rank - 1):
             return [_activation(node, keras.activations.softmax, node.inputs)]
         plain_relu = type(operation) is keras.layers.ReLU and (
             operation.max_value is None and not operation.negative_slope and not operation.threshold
@@ -320,9 +333,10 @@ class _Tracer:
             return [replace(node, call=_Normalization(operation, node.call, node.shapes[0]))]
         if type(operation) in (keras.layers.Flatten, keras.layers.GlobalAveragePooling2D):
             name = type(operation).__name__
-            positions = math.prod(tensors[0].shape[1:-1])
+            positions = math.prod(size or 1 for size in tensors[0].shape[1:-1])
             channels_last = operation.data_format == "channels_last"
-            if channels_last and len(tensors[0].shape) > 2:
+            keepdims = getattr(operation, "keepdims", False)
+            if channels_last and not keepdims and rank > 2:
                 return [replace(node, call=_Gathering(name, positions, node.call))]
         unitwise = type(operation) in _UNITWISE and (
             getattr(operation, "data_format", "channels_last") == "channels_last"
@@ -411,13 +425,14 @@ def _fold(nodes: Sequence[Node], logits: int) -> list[Node]:
 def _activation(node: Node, function: Any, inputs: tuple[int, ...]) -> Node:
     softmax = function is keras.activations.softmax
     return Node(
-        name="softmax" if softmax else f"{node.name}_activation",
+        name=f"{node.name}_activation",
         inputs=inputs,
         outputs=node.outputs,
         shapes=node.shapes,
         call=lambda values: [function(values[0])],
         unitwise=not softmax and function in _ELEMENTWISE,
         relu=function is keras.activations.relu,
+        softmax=softmax,
     )
 
 

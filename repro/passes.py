@@ -195,9 +195,10 @@ class ManyUnits:
 class Narrow:
     """One lesion a call, in the network without the units that it ablates.
 
-    Between a mask and the next linear map, and between a linear map and the mask after it, only
-    the units given by number are computed. They must include all that are kept; the others read
-    their fill, which is constant and so joins the next map's bias.
+    Between a mask and the linear map that reads it, and between a linear map and the mask after
+    it, only the units given by number are computed. They must include all that are kept; the others
+    read their fill, which is constant and so joins the next map's bias. Whatever else reads a mask
+    reads all units.
     """
 
     def __init__(
@@ -218,7 +219,8 @@ class Narrow:
                 while written in self.nodes and written.unitwise and network.reader(tensor):
                     chain.append(tensor)
                     tensor, written = written.inputs[0], network.writer(written.inputs[0])
-                if written in self.nodes and written.linear and network.reader(tensor):
+                linear = written.linear if written in self.nodes else None
+                if linear and linear.narrows and network.reader(tensor):
                     self._feeds.update(dict.fromkeys([*chain, tensor], node.mask))
 
     def __call__(
@@ -255,6 +257,12 @@ class Narrow:
 
         for node in self.nodes:
             tensor, output = (*node.inputs[:1], *node.outputs[:1])
+            reads_narrow = tensor in self._feeds or (
+                node.linear is not None and node.linear.narrows
+            )
+            for wide in set() if reads_narrow else set(node.inputs) & set(narrow):
+                rows[wide] = widened(wide)
+                del narrow[wide]
             if node.mask is not None:
                 x = _row(tensor, rows, per_image, image)
                 chosen, keep = units[node.mask - first], keeps[node.mask - first]
@@ -264,7 +272,7 @@ class Narrow:
                     narrow[output] = node.mask
                     keep, fill = ops.take(keep, chosen, axis=0), ops.take(fill, chosen, axis=-1)
                 rows[output] = lesioned(x, keep, fill, basis)
-            elif node.linear is not None:
+            elif node.linear is not None and node.linear.narrows:
                 kernel, bias = node.linear.kernel, node.linear.bias
                 if output in self._feeds:
                     chosen = units[self._feeds[output] - first]
@@ -277,20 +285,18 @@ class Narrow:
                         left_out = 1 - ops.sum(
                             ops.one_hot(units[mask], ops.shape(kernel)[1], dtype="float32"), axis=0
                         )
-                        shape = self.network.masks[narrow[tensor]].shapes[0]
-                        constant = ops.broadcast_to(left_out * fills[mask], (1, *shape))
+                        shape = (1, *ops.shape(x)[1:-1], ops.shape(kernel)[1])
+                        constant = ops.broadcast_to(left_out * fills[mask], shape)
                         bias = node.linear(constant, kernel, bias)
                     kernel = ops.take(kernel, units[mask], axis=1)
                 rows[output] = node.linear(x, kernel, bias)
             else:
-                if node.unitwise and tensor in narrow:
+                if tensor in self._feeds:
                     narrow[output] = narrow[tensor]
-                else:
-                    for wide in set(node.inputs) & set(narrow):
-                        rows[wide] = widened(wide)
-                        del narrow[wide]
                 _advance(node, rows, per_image, image)
-        return self.tally(rows[self.network.logits], ops.take(labels, image, axis=0))
+        logits = self.network.logits
+        result = widened(logits) if logits in narrow else rows[logits]
+        return self.tally(result, ops.take(labels, image, axis=0))
 
 
 class Noise:

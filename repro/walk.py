@@ -22,11 +22,12 @@ it computes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import blas
 from threadpoolctl import threadpool_limits
 
 # Images of one block: large enough that Python's share is small, small enough that the block's
@@ -55,11 +56,20 @@ class Layer:
             return Layer(kernel, self.bias, np.ascontiguousarray(self.basis[:, outputs]))
         return Layer(np.ascontiguousarray(kernel[:, outputs]), self.bias[outputs])
 
-    def units(self, outputs: np.ndarray, which: slice) -> np.ndarray:
-        """The next mask's units, as a new array: ReLU, and its projections if there is a basis."""
+    def units(
+        self, outputs: np.ndarray, which: slice, memory: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The next mask's units: ReLU, and its projections if there is a basis.
+
+        Args:
+            memory: float32, where to put them; None for a new array.
+        """
         if self.basis is not None:
             return np.maximum(outputs, 0) @ self.basis[:, which]
-        return np.maximum(outputs[:, which], 0)
+        chosen = outputs[:, which]
+        if memory is None:
+            return np.maximum(chosen, 0)
+        return np.maximum(chosen, 0, out=memory[: chosen.size].reshape(chosen.shape))
 
 
 @dataclass(frozen=True)
@@ -179,7 +189,7 @@ class _Block:
 
     def curve(self, order: np.ndarray, n_ablated: np.ndarray) -> Points:
         """The counts of one order at each point."""
-        n_images, n_classes = len(self.labels), self.layers[-1].kernel.shape[1]
+        n_images = len(self.labels)
         sizes = [len(fill) for fill in self.fills]
         starts = np.cumsum([0, *sizes])
         # Units of each mask are renumbered in the order in which they come back: those that are
@@ -201,20 +211,13 @@ class _Block:
         ]
         # outputs[j]: what layer j gives on every image from the units that are back.
         outputs = [np.repeat(constant[None], n_images, axis=0) for constant in constants]
-        tallies = _Tallies(self.labels, n_classes, self.tie, self.top)
-        tallies.update(np.arange(n_images), outputs[-1])
-        points = Points.zeros(1, len(n_ablated), n_classes)
-        wanted: dict[int, list[int]] = {}
-        for point, n in enumerate(n_ablated):
-            wanted.setdefault(int(n), []).append(point)
+        scratch = [_Scratch(n_images, layer.kernel.shape[1]) for layer in layers]
+        changes = _Changes()
+        changes.add(len(order), np.arange(n_images), outputs[-1].copy())
         masks = np.searchsorted(starts[1:], order, side="right")
         n_back = [0] * len(sizes)
-        for n in range(len(order), -1, -1):
-            for point in wanted.get(n, ()):
-                tallies.write(points, point)
-            if n == 0:
-                break
-            mask = int(masks[n - 1])
+        for n in range(len(order) - 1, -1, -1):
+            mask = int(masks[n])
             place = n_back[mask]
             n_back[mask] += 1
             if mask == 0:
@@ -226,58 +229,122 @@ class _Block:
                 images = np.flatnonzero(change)
             if len(images) == 0:
                 continue
-            rows = outputs[mask][images]
-            rows += change[images, None] * layers[mask].kernel[place]
+            rows = scratch[mask].rows(outputs[mask], images)
+            _add_outer(rows, change[images], layers[mask].kernel[place])
             outputs[mask][images] = rows
             for later in range(mask + 1, len(layers)):
                 back = slice(0, n_back[later])
-                units = layers[later - 1].units(rows, back)
-                units -= fills[later][back]
+                units = layers[later - 1].units(rows, back, scratch[later - 1].units)
+                if fills[later].any():
+                    units -= fills[later][back]
                 rows = units @ layers[later].kernel[back]
                 rows += constants[later]
                 outputs[later][images] = rows
-            tallies.update(images, rows)
-        return points
+            changes.add(n, images, rows)
+        return changes.points(self.labels, n_ablated, self.tie, self.top)
 
 
-class _Tallies:
-    """The running counts of one curve over the images of a block."""
+class _Scratch:
+    """Memory for what a step computes: taken once, so that it stays in the cache."""
 
-    def __init__(self, labels: np.ndarray, n_classes: int, tie: float, top: int) -> None:
-        self.labels, self.classes = labels, np.arange(n_classes)[:, None]
-        self.tie, self.top = np.float32(tie), top
-        self.hit, self.in_top, self.tied = (np.zeros(len(labels), np.int8) for _ in range(3))
-        self.loss = np.zeros(len(labels), np.float64)
-        self.n_correct = np.zeros(n_classes, np.int64)
-        self.n_top = self.n_tied = 0
-        self.loss_sum = 0.0
+    def __init__(self, n_images: int, n_outputs: int) -> None:
+        self._rows = np.empty((n_images, n_outputs), np.float32)
+        self.units = np.empty(n_images * n_outputs, np.float32)
 
-    def update(self, images: np.ndarray, logits: np.ndarray) -> None:
-        """Takes the new logits (n_changed, n_classes) of these images into account."""
-        labels = self.labels[images]
-        of_label = logits[np.arange(len(images)), labels]
-        by_class = np.ascontiguousarray(logits.T)  # long rows are what NumPy reduces fast
-        best = by_class.max(axis=0)
-        loss = np.log(np.exp(by_class - best).sum(axis=0)) + (best - of_label)
-        rounding = self.tie * np.maximum(best, -by_class.min(axis=0))
-        tied = (by_class >= best - rounding).sum(axis=0) > 1
-        rank = (by_class > of_label).sum(axis=0)
-        if tied.any():  # as in argmax, the lower class comes first
-            rank += ((by_class == of_label) & (self.classes < labels)).sum(axis=0)
-        hit, in_top = rank == 0, rank < self.top
-        gained = hit - self.hit[images]
-        if gained.any():
-            self.n_correct += np.bincount(labels, gained, len(self.n_correct)).astype(np.int64)
-            self.hit[images] = hit
-        self.n_top += int((in_top - self.in_top[images]).sum())
-        self.in_top[images] = in_top
-        self.n_tied += int((tied - self.tied[images]).sum())
-        self.tied[images] = tied
-        self.loss_sum += float((loss - self.loss[images]).sum())
-        self.loss[images] = loss
+    def rows(self, outputs: np.ndarray, images: np.ndarray) -> np.ndarray:
+        """A copy of these rows."""
+        # With another mode NumPy would go through a buffer of its own.
+        return np.take(outputs, images, axis=0, out=self._rows[: len(images)], mode="clip")
 
-    def write(self, points: Points, point: int) -> None:
-        points.n_correct[0, point] = self.n_correct
-        points.n_top[0, point] = self.n_top
-        points.n_tied[0, point] = self.n_tied
-        points.loss_sum[0, point] = self.loss_sum
+
+def _add_outer(rows: np.ndarray, change: np.ndarray, weights: np.ndarray) -> None:
+    """rows += change[:, None] * weights, in place and without a temporary array."""
+    blas.sger(1.0, weights, change, a=rows.T, overwrite_a=True)
+
+
+class _Changes:
+    """The new logits of the images that each step of a curve changed."""
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[int, np.ndarray, np.ndarray]] = []
+
+    def add(self, n_ablated: int, images: np.ndarray, logits: np.ndarray) -> None:
+        """With n_ablated units ablated, these images get these logits (n_changed, n_classes)."""
+        self._steps.append((n_ablated, images, logits if logits.base is None else logits.copy()))
+
+    def points(self, labels: np.ndarray, n_ablated: np.ndarray, tie: float, top: int) -> Points:
+        """The counts at each point: those of the first step, plus every later step's change."""
+        sizes = [len(images) for _, images, _ in self._steps]
+        n_steps, n_classes = len(sizes), self._steps[0][2].shape[1]
+        # 16 bits if they suffice: NumPy then sorts in linear time.
+        image = np.concatenate([images for _, images, _ in self._steps]).astype(
+            np.min_scalar_type(len(labels))
+        )
+        step = np.repeat(np.arange(n_steps), sizes)
+        parts = [
+            tally(part, labels[images], tie)
+            for part, images in _in_parts([(logits, images) for _, images, logits in self._steps])
+        ]
+        rank, loss, tied = (np.concatenate(each) for each in zip(*parts, strict=True))
+        by_image = np.argsort(image, kind="stable")
+        first = np.flatnonzero(np.diff(image[by_image], prepend=-1))
+
+        def per_step(values: np.ndarray, per: np.ndarray, n: int) -> np.ndarray:
+            """(n_steps, n), running sums of what each step changed."""
+            ordered = values[by_image].astype(np.float64)
+            change = np.diff(ordered, prepend=0.0)
+            change[first] = ordered[first]
+            unordered = np.empty_like(change)
+            unordered[by_image] = change
+            sums = np.bincount(step * n + per, unordered, minlength=n_steps * n)
+            return sums.reshape(n_steps, n).cumsum(axis=0)
+
+        # The step in force at a point: the last one that left so many units ablated, or more.
+        ablated = np.array([n for n, _, _ in self._steps])
+        at = np.searchsorted(-ablated, -np.asarray(n_ablated), side="right") - 1
+        whole = np.zeros(len(image), np.intp)
+        counts = [per_step(rank == 0, labels[image], n_classes)]
+        counts += [per_step(value, whole, 1)[:, 0] for value in (rank < top, tied, loss)]
+        correct, in_top, n_tied, loss_sum = (count[at] for count in counts)
+        rounded = [np.rint(count).astype(np.int64) for count in (correct, in_top, n_tied)]
+        return Points(*(count[None] for count in rounded), loss_sum[None])
+
+
+def _in_parts(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], size: int = 20_000
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The pairs of arrays joined into fewer, each about so long."""
+    held: list[tuple[np.ndarray, np.ndarray]] = []
+    for pair in pairs:
+        held.append(pair)
+        if sum(len(one) for one, _ in held) >= size or pair is pairs[-1]:
+            first, second = (np.concatenate(each) for each in zip(*held, strict=True))
+            yield first, second
+            held = []
+
+
+def tally(
+    logits: np.ndarray, labels: np.ndarray, tie: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rank of the true class (as in argmax, of equal logits the lower class comes first), loss in
+    nats, and whether the two largest logits differ by less than the part `tie` of the largest.
+
+    Args:
+        logits: float32 (n, n_classes). labels: int (n,).
+
+    Returns:
+        int (n,), float32 (n,), bool (n,).
+    """
+    of_label = logits[np.arange(len(labels)), labels]
+    by_class = np.ascontiguousarray(logits.T)  # long rows are what NumPy reduces fast
+    best = by_class.max(axis=0)
+    loss = np.log(np.exp(by_class - best).sum(axis=0)) + (best - of_label)
+    rounding = np.float32(tie) * np.maximum(best, -by_class.min(axis=0))
+    tied = np.count_nonzero(by_class >= best - rounding, axis=0) > 1
+    rank = np.count_nonzero(by_class > of_label, axis=0)
+    equal = np.flatnonzero(tied)
+    if len(equal):
+        lower = np.arange(len(by_class))[:, None] < labels[equal]
+        same = by_class[:, equal] == of_label[equal]
+        rank[equal] += np.count_nonzero(same & lower, axis=0)
+    return rank, loss, tied

@@ -188,7 +188,7 @@ class Engine:
         self._threads, self._on_progress = threads, on_progress
         # On CPU, XLA makes dense networks faster and convolutions slower by half.
         dense = all(len(mask.output.shape) == 2 for mask in self._masks)
-        gpu = bool(keras.distribution.list_devices("gpu"))
+        gpu = _has_gpu()
         self._xla = dense or gpu or keras.backend.backend() == "jax"
         self._on_host = not gpu
         self._elements = _ELEMENTS_GPU if gpu else _ELEMENTS_XLA if self._xla else _ELEMENTS_GRAPH
@@ -930,6 +930,13 @@ def _memory_ran_out(error: Exception) -> bool:
 
 def _close(found: Any, expected: float) -> bool:
     return bool(np.isclose(found, expected, rtol=1e-4, atol=1e-4))
+
+
+def _has_gpu() -> bool:
+    try:
+        return bool(keras.distribution.list_devices("gpu"))
+    except RuntimeError:  # how JAX says that there is none
+        return False
 
 
 def _numpy(tensor: Any) -> np.ndarray:

@@ -17,9 +17,10 @@ summed loss to float32 rounding of each image's loss, a relative error of about 
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,13 +44,18 @@ broadcasts against its activation, (*positions, n_units), for a mean per positio
 _ELEMENTS_XLA, _ELEMENTS_GRAPH, _ELEMENTS_GPU = 1 << 20, 1 << 22, 1 << 26
 _ELEMENTS_SHARED = 1 << 26
 _IMAGES_PER_BATCH = 10_000
-_ROWS_PER_CALL = 1 << 19
-_LESIONS_PER_CALL = 256
+# Pairs of an image and a lesion that are sorted out, evaluated and counted as one piece, and the
+# lesions of many units among them.
+_PAIRS_PER_PIECE = 1 << 22
+_ROWS_PER_CALL = 1 << 17
+_LESIONS_PER_PIECE = 256
 # Narrow networks have a multiple of so many units: full vector registers, and few shapes.
 _UNITS_STEP = 16
 _CHECK_IMAGES = 16
 
 _log = logging.getLogger(__name__)
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray]  # rank, loss, tied: see passes.Tally
+_Piece = tuple[int, np.ndarray, np.ndarray, Rows]  # pairs; and of each row lesion, image, tally
 
 
 @dataclass(frozen=True)
@@ -148,7 +154,7 @@ class Engine:
             it away (paper.md 6.2). See `metrics.random_basis`.
         batch_size: images held at a time with their activations; None for as many as fit in
             `_ELEMENTS_SHARED`, 10,000 at most.
-        threads: used for curves of dense networks; None for one a processor.
+        threads: of this process's processors to use; None for all.
         on_progress: called with the number of (image, lesion) pairs just evaluated.
 
     Raises:
@@ -307,8 +313,12 @@ class Engine:
             )
         sigmas = self.layout.split(sigma.astype(np.float32))
         totals = _Totals(draws * len(scales), self.n_classes)
-        noise = passes.Noise(self._network, self._tally)
-        run = self._once("noise", lambda: passes.compiled(noise, self._xla))
+        noise = self._once("noise", lambda: passes.Noise(self._network))
+
+        def tallied(images: Any, labels: Any, *arguments: Any) -> Any:
+            return self._tally(noise(images, *arguments), ops.tile(labels, (len(scales),)))
+
+        run = self._once(("noise", len(scales)), lambda: passes.compiled(tallied, self._xla))
         n_images = block = 0
         for batch in self._batches:
             start = 0
@@ -345,7 +355,7 @@ class Engine:
             [size for _, size in self.layout.layers], self.n_classes, n_bins, n_top
         )
         for batch in self._batches:
-            _, _, coordinates = intact(batch.images, batch.labels)
+            _, _, coordinates = intact(*self._on_device(batch))
             real = (np.arange(len(batch.images)) < batch.n_real).astype(np.float32)
             n = batch.n_real
             parts = [[_numpy(part) for part in self._summary(one, real)] for one in coordinates]
@@ -445,7 +455,7 @@ class Engine:
         intact = self._intact(tensors, masks)
         n_images = 0
         for batch in self._batches:
-            tally, values, coordinates = intact(batch.images, batch.labels)
+            tally, values, coordinates = intact(*self._on_device(batch))
             shared = _Shared(
                 batch,
                 dict(zip(tensors, values, strict=True)),
@@ -457,18 +467,22 @@ class Engine:
                 },
             )
             totals.add_to_all(batch.labels[: batch.n_real], *shared.tally)
-            done = n_lesions
-            for mask, (lesions, units) in single.items():
-                self._single(single_passes[mask], mask, lesions, units, shared, fills, totals)
-                self._on_progress(len(lesions) * batch.n_real)
-                done -= len(lesions)
-            for mask, lesions in many.items():
-                for start in range(0, len(lesions), _LESIONS_PER_CALL):
-                    chunk = lesions[start : start + _LESIONS_PER_CALL]
-                    self._many(many_passes[mask], mask, chunk, keep(chunk), shared, fills, totals)
-                    self._on_progress(len(chunk) * batch.n_real)
-                done -= len(lesions)
-            self._on_progress(done * batch.n_real)
+            pieces = itertools.chain(
+                *(
+                    self._single_pieces(single_passes[mask], mask, *lesions, shared, fills)
+                    for mask, lesions in single.items()
+                ),
+                *(
+                    self._many_pieces(many_passes[mask], mask, lesions, keep, shared, fills)
+                    for mask, lesions in many.items()
+                ),
+            )
+            untouched = n_lesions * batch.n_real
+            for n_pairs, lesion, image, rows in pieces:
+                totals.replace(lesion, image, shared, rows)
+                self._on_progress(n_pairs)
+                untouched -= n_pairs
+            self._on_progress(untouched)
             n_images += batch.n_real
         return totals.outcome(n_images)
 
@@ -483,8 +497,8 @@ class Engine:
         """
         singles: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
         others: dict[int, list[np.ndarray]] = {}
-        for start in range(0, n_lesions, _LESIONS_PER_CALL):
-            lesions = np.arange(start, min(start + _LESIONS_PER_CALL, n_lesions))
+        for start in range(0, n_lesions, _LESIONS_PER_PIECE):
+            lesions = np.arange(start, min(start + _LESIONS_PER_PIECE, n_lesions))
             ablated = self.layout.split(~keep(lesions))
             counts = np.stack([part.sum(axis=1) for part in ablated], axis=1)
             alone = counts.sum(axis=1) == 1
@@ -504,7 +518,7 @@ class Engine:
             {mask: np.concatenate(parts) for mask, parts in sorted(others.items())},
         )
 
-    def _single(
+    def _single_pieces(
         self,
         run: passes.SingleUnit,
         mask: int,
@@ -512,109 +526,144 @@ class Engine:
         units: np.ndarray,
         shared: _Shared,
         fills: list[np.ndarray],
-        totals: _Totals,
-    ) -> None:
+    ) -> Iterator[_Piece]:
         """Lesions of one unit each, on the images where that unit is active."""
         fill = np.moveaxis(fills[mask], -1, 0)
-        # Images are the rows: pairs of one image come together and share what is in the cache.
-        per_chunk = max(1, int(_ROWS_PER_CALL // max(1, shared.batch.n_real)))
-        for start in range(0, len(lesions), per_chunk):
-            chunk = slice(start, start + per_chunk)
-            image, index = np.nonzero(shared.active[mask][:, units[chunk]])
-            rows = self._rows(
-                run,
-                [*(shared.tensors[tensor] for tensor in run.shared), shared.coordinates[mask]],
-                shared.batch.labels,
-                image,
-                units[chunk][index],
-                (fill,),
-            )
-            totals.replace(lesions[chunk][index], image, shared, rows)
+        tensors = [*(shared.tensors[tensor] for tensor in run.shared), shared.coordinates[mask]]
 
-    def _many(
+        def piece(chunk: slice, images: slice) -> _Piece:
+            active = shared.active[mask][images]
+            active = active if len(units) == active.shape[1] else active[:, units[chunk]]
+            # Image by image: the rows of one image share what they have brought into the cache.
+            image, index = np.divmod(np.flatnonzero(active), active.shape[1])
+            image += images.start
+            rows = self._rows(run, tensors, shared, image, units[chunk][index], (fill,))
+            return active.size, lesions[chunk][index], image, rows
+
+        for chunk, images in self._cut(len(lesions), shared.batch.n_real):
+            yield piece(chunk, images)
+
+    def _many_pieces(
         self,
         run: passes.ManyUnits | passes.Narrow,
         first: int,
         lesions: np.ndarray,
-        keep: np.ndarray,
+        keep: Callable[[np.ndarray], np.ndarray],
         shared: _Shared,
         fills: list[np.ndarray],
-        totals: _Totals,
-    ) -> None:
+    ) -> Iterator[_Piece]:
         """Lesions of any units from the first mask on."""
         tensors = [shared.tensors[tensor] for tensor in run.shared]
-        keeps = self.layout.split(keep)[first:]
-        # A lesion within one layer leaves alone the images on which none of its units is active.
-        elsewhere = np.zeros(len(lesions), bool)
-        for part in keeps[1:]:
-            elsewhere |= ~part.all(axis=1)
-        reached = shared.active[first].astype(np.float32) @ (~keeps[0]).T.astype(np.float32) > 0
-        active = reached | elsewhere
-        if isinstance(run, passes.ManyUnits):
-            padded = np.ones((_LESIONS_PER_CALL, keep.shape[1]), np.float32)
-            padded[: len(keep)] = keep
-            arguments = (self.layout.split(padded)[first:], fills[first:])
-            per_chunk = max(1, _ROWS_PER_CALL // max(1, shared.batch.n_real))
-            for start in range(0, len(lesions), per_chunk):
-                image, index = np.nonzero(active[:, start : start + per_chunk])
-                index = index + start
-                rows = self._rows(run, tensors, shared.batch.labels, image, index, arguments)
-                totals.replace(lesions[index], image, shared, rows)
-            return
         filled = any(np.any(fill) for fill in fills[first:])
-        for row, lesion in enumerate(lesions):
-            image = np.flatnonzero(active[:, row])
-            kept = [part[row] for part in keeps]
-            lesion_arguments = (
-                [_computed(part) for part in kept],
-                [part.astype(np.float32) for part in kept],
-                fills[first:],
-                filled,
+
+        def piece(chunk: slice, images: slice) -> _Piece:
+            kept = keep(lesions[chunk])
+            keeps = self.layout.split(kept)[first:]
+            # A lesion within one layer leaves the images alone on which its units are silent.
+            elsewhere = ~np.all([part.all(axis=1) for part in keeps[1:]], axis=0)
+            silenced = (~keeps[0]).T.astype(np.float32)
+            active = (shared.active[first][images].astype(np.float32) @ silenced > 0) | elsewhere
+            if isinstance(run, passes.ManyUnits):
+                image, index = np.divmod(np.flatnonzero(active), active.shape[1])
+                image += images.start
+                padded = np.ones((_LESIONS_PER_PIECE, kept.shape[1]), np.float32)
+                padded[: len(kept)] = kept
+                arguments = (self.layout.split(padded)[first:], fills[first:])
+                rows = self._rows(run, tensors, shared, image, index, arguments)
+                return active.size, lesions[chunk][index], image, rows
+            image = images.start + np.flatnonzero(active[:, 0])
+            one = [part[0] for part in keeps]
+            computed = [_computed(part) for part in one]
+            one_kept = [part.astype(np.float32) for part in one]
+            rows = self._rows(
+                run, tensors, shared, image, None, (computed, one_kept, fills[first:], filled)
             )
-            rows = self._rows(run, tensors, shared.batch.labels, image, None, lesion_arguments)
-            totals.replace(np.full(len(image), lesion), image, shared, rows)
+            return active.size, np.full(len(image), lesions[chunk][0]), image, rows
+
+        most = 1 if isinstance(run, passes.Narrow) else _LESIONS_PER_PIECE
+        for chunk, images in self._cut(len(lesions), shared.batch.n_real, most):
+            yield piece(chunk, images)
+
+    def _cut(
+        self, n_lesions: int, n_images: int, most: int | None = None
+    ) -> Iterator[tuple[slice, slice]]:
+        """Pairs of lesions and images in pieces of about `_PAIRS_PER_PIECE`."""
+        most = min(most or n_lesions, max(1, _PAIRS_PER_PIECE))
+        for start in range(0, n_lesions, most):
+            chunk = slice(start, min(start + most, n_lesions))
+            n = max(1, _PAIRS_PER_PIECE // (chunk.stop - chunk.start))
+            for image in range(0, n_images, n):
+                yield chunk, slice(image, min(image + n, n_images))
 
     def _rows(
         self,
         run: Any,
         tensors: list[Any],
-        labels: np.ndarray,
+        shared: _Shared,
         image: np.ndarray,
         index: np.ndarray | None,
         arguments: tuple[Any, ...],
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> Rows:
         """The tally of rows (image, index), in calls that fit in memory."""
         n, start = len(image), 0
         image = image.astype(np.int32)
         index = None if index is None else index.astype(np.int32)
-        found: list[tuple[np.ndarray, ...]] = []
+        found: list[Rows] = []
         while start < n:
             block = self._rows_per_block(run.width)
             if self._xla:
                 # XLA compiles for each size: so there are few, and the rest is padding.
-                size = block
+                size = min(block, _ROWS_PER_CALL)
                 while size < min(n - start, _ROWS_PER_CALL):
-                    size *= 4
-                call = self._once((run, block), functools.partial(_in_blocks, run, block))
+                    size *= 2
+                block = min(block, size)
             else:
                 size = min(block, n - start)
-                call = self._once(run, lambda: passes.compiled(run, xla=False))
             part = slice(start, min(start + size, n))
             n_part = part.stop - part.start
             given: list[Any] = [image[part]] if index is None else [image[part], index[part]]
             if self._xla:
                 given = [np.int32(n_part), *(np.resize(one, size) for one in given)]
+            call = self._once((run, block), functools.partial(self._tallied, run, block))
             try:
-                rows = call(tensors, labels, *given, *arguments)
+                rows = call(tensors, shared.batch.labels, *given, *arguments)
             except Exception as error:
                 self._make_smaller(error)
                 continue
-            found.append(tuple(_numpy(row)[:n_part] for row in rows))
+            rank, loss, tied = (_numpy(row)[:n_part] for row in rows)
+            found.append((rank, loss, tied))
             start = part.stop
         if not found:
             return np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, bool)
         rank, loss, tied = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return rank, loss, tied
+
+    def _tallied(self, run: Any, block: int) -> Any:
+        """A pass compiled together with the tally of its rows."""
+        tally = self._tally
+
+        def plain(tensors: Any, labels: Any, image: Any, *rest: Any) -> Any:
+            return tally(run(tensors, image, *rest), ops.take(labels, image, axis=0))
+
+        def in_blocks(
+            tensors: Any, labels: Any, n_rows: Any, image: Any, index: Any, *arguments: Any
+        ) -> Any:
+            """In a loop over blocks: what a block needs is allocated once and stays in the cache.
+            Rows beyond the given number are padding."""
+
+            def step(start: Any, logits: Any) -> Any:
+                rows = (ops.slice(each, (start,), (block,)) for each in (image, index))
+                part = ops.cast(run(tensors, *rows, *arguments), "float32")
+                return start + block, ops.slice_update(logits, (start, 0), part)
+
+            if image.shape[0] == block:
+                return tally(run(tensors, image, index, *arguments), ops.take(labels, image, 0))
+            logits = ops.zeros((*ops.shape(image), tally.n_classes))
+            start = ops.zeros((), "int32")
+            _, logits = ops.while_loop(lambda start, _: start < n_rows, step, (start, logits))
+            return tally(logits, ops.take(labels, image, axis=0))
+
+        return passes.compiled(in_blocks if self._xla else plain, self._xla)
 
     def _rows_per_block(self, width: int) -> int:
         """How many rows of so many elements one step computes; a power of two."""
@@ -644,6 +693,16 @@ class Engine:
         key = ("summary", len(coordinates.shape))
         return self._once(key, lambda: passes.compiled(_summary, self._xla))(coordinates, real)
 
+    def _on_device(self, batch: Batch) -> tuple[Any, Any]:
+        """The batch's images and labels as tensors, held where one batch is all there is."""
+        if not self._batches.single:
+            return batch.images, batch.labels
+
+        def move() -> tuple[Any, Any]:
+            return ops.convert_to_tensor(batch.images), ops.convert_to_tensor(batch.labels)
+
+        return self._once("batch", move)
+
     def _intact(self, tensors: tuple[int, ...], masks: tuple[int, ...]) -> Any:
         def build() -> Any:
             return passes.compiled(
@@ -653,7 +712,7 @@ class Engine:
         return self._once(("intact", tensors, masks), build)
 
     def _pass(self, kind: Any, mask: int) -> Any:
-        return self._once((kind, mask), lambda: kind(self._network, self._bases, self._tally, mask))
+        return self._once((kind, mask), lambda: kind(self._network, self._bases, mask))
 
     def _once(self, key: Any, build: Callable[[], Any]) -> Any:
         if key not in self._compiled:
@@ -679,7 +738,7 @@ class Engine:
         total = walk.Points.zeros(len(orders), len(counts), self.n_classes)
         n_images = 0
         for batch in self._batches:
-            _, _, (coordinates,) = intact(batch.images, batch.labels)
+            _, _, (coordinates,) = intact(*self._on_device(batch))
             part = walk.walk(
                 layers,
                 _numpy(coordinates)[: batch.n_real],
@@ -865,34 +924,6 @@ def dense_layers(network: Network, bases: Mapping[int, np.ndarray]) -> list[walk
             return None
         node = following
     return None
-
-
-def _in_blocks(run: Any, block: int) -> Any:
-    """A pass as one compiled loop over blocks of rows, so that what a block needs is allocated
-    once and stays in the cache. The rows beyond the given number are padding."""
-
-    def looped(
-        tensors: Any, labels: Any, n_rows: Any, image: Any, index: Any, *arguments: Any
-    ) -> Any:
-        def step(start: Any, *found: Any) -> Any:
-            rows = run(
-                tensors,
-                labels,
-                ops.slice(image, (start,), (block,)),
-                ops.slice(index, (start,), (block,)),
-                *arguments,
-            )
-            return start + block, *(
-                ops.slice_update(whole, (start,), part)
-                for whole, part in zip(found, rows, strict=True)
-            )
-
-        shape = ops.shape(image)
-        nothing = [ops.zeros(shape, dtype) for dtype in ("int32", "float32", "bool")]
-        start = ops.zeros((), "int32")
-        return ops.while_loop(lambda start, *_: start < n_rows, step, (start, *nothing))[1:]
-
-    return passes.compiled(looped, xla=True)
 
 
 def _summary(coordinates: Any, real: Any) -> tuple[Any, Any, Any, Any]:

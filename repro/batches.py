@@ -84,6 +84,11 @@ class Batches:
             images, labels = (np.concatenate(parts) for parts in zip(*held, strict=True))
             yield self._padded(images, labels)
 
+    @property
+    def single(self) -> bool:
+        """Whether one batch holds all the images."""
+        return self._stream is None and len(self._images) <= self.batch_size
+
     def first(self, n_images: int) -> tuple[np.ndarray, np.ndarray]:
         """Up to so many images and labels from the beginning."""
         batch = next(iter(self))

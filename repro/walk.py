@@ -306,8 +306,11 @@ class _Changes:
         counts = [per_step(rank == 0, labels[image], n_classes)]
         counts += [per_step(value, whole, 1)[:, 0] for value in (rank < top, tied, loss)]
         correct, in_top, n_tied, loss_sum = (count[at] for count in counts)
-        rounded = [np.rint(count).astype(np.int64) for count in (correct, in_top, n_tied)]
-        return Points(*(count[None] for count in rounded), loss_sum[None])
+        whole_numbers = (
+            np.rint(count).astype(np.int64)[None] for count in (correct, in_top, n_tied)
+        )
+        n_correct, n_top, n_tied = whole_numbers
+        return Points(n_correct, n_top, n_tied, loss_sum[None])
 
 
 def _in_parts(

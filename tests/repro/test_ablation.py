@@ -117,7 +117,7 @@ def test_the_answer_does_not_depend_on_batches_or_chunks(
     whole = Engine(tiny_mlp, *tiny_images).evaluate(keep)
     monkeypatch.setattr(ablation, "_ELEMENTS_XLA", 64 * 24)
     monkeypatch.setattr(ablation, "_ROWS_PER_CALL", 500)
-    monkeypatch.setattr(ablation, "_LESIONS_PER_CALL", 4)
+    monkeypatch.setattr(ablation, "_LESIONS_PER_PIECE", 4)
     pieces = Engine(tiny_mlp, *tiny_images, batch_size=64).evaluate(keep)
     np.testing.assert_array_equal(pieces.n_correct, whole.n_correct)
     np.testing.assert_allclose(pieces.loss_sum, whole.loss_sum, rtol=1e-6)

@@ -122,10 +122,11 @@ def resnet50(
     The paper does not say which tensors of a block are feature maps. Here each block's output,
     after its final ReLU, has a mask: 16 masks, and "the last three layers" are the three blocks
     of stage 4, of 2048 maps each. It also leaves open, and we chose: the stride sits in the
-    3 x 3 convolution; where a block changes the shape of its input, in channels or in space, the
-    shortcut is a 1 x 1 convolution with batch normalisation, so that there are 7 of them, 3 more
-    than where the first block of a stage has the stride; padding is "same"; initial weights are
-    He normal, those of the logits Glorot uniform; batch normalisation has Keras's constants.
+    3 x 3 convolution; the shortcut is a 1 x 1 convolution with batch normalisation where the
+    number of maps changes, in the first block of each stage, and where only the size does, in the
+    last block of stages 1 to 3, it takes every other pixel (a max pool of size 1): the usual
+    25,557,032 trainable parameters for 1000 classes; padding is "same"; initial weights are He
+    normal, those of the logits Glorot uniform; batch normalisation has Keras's constants.
 
     Args:
         input_shape: of one image, channels last. Images of fewer than 32 pixels end as single
@@ -177,8 +178,12 @@ def _bottleneck(
     """One residual block, masked after its final ReLU; channels are (inner, outer)."""
     inner, outer = channels
     shortcut = x
-    if stride != 1 or x.shape[-1] != outer:
+    if x.shape[-1] != outer:
         shortcut = _convolution(x, f"{name}_shortcut", outer, 1, stride, seed)
+    elif stride != 1:
+        shortcut = keras.layers.MaxPooling2D(
+            1, stride, padding="same", data_format="channels_last", name=f"{name}_shortcut"
+        )(x)
     for part, size, step in (("a", 1, 1), ("b", 3, stride)):
         x = _convolution(x, f"{name}_{part}", inner, size, step, seed)
         x = keras.layers.ReLU(name=f"{name}_{part}_relu")(x)

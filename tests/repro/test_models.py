@@ -112,11 +112,27 @@ def test_the_resnet_has_the_papers_feature_maps(full_resnet: Any) -> None:
 
 
 def test_the_resnet_has_as_many_parameters_as_by_hand(full_resnet: Any) -> None:
-    # The ResNet-50 with which everybody compares has 25,557,032 trainable parameters and four
-    # projections. Three more shortcuts are projections here, n maps to n maps, with a scale and
-    # an offset each.
-    expected = 25_557_032 + sum(n * n + 2 * n for n in (256, 512, 1024))
+    # As the ResNet-50 with which everybody compares: four shortcuts are projections. By layers,
+    # stem: 7 * 7 * 3 * 64 = 9,408; a block from n to m maps through k: n * k + 9 * k * k + k * m,
+    # and n * m for the projection; two numbers a map for batch normalisation; the logits
+    # 2048 * 1000 + 1000.
+    expected = 7 * 7 * 3 * 64 + 2 * 64 + 2048 * 1000 + 1000
+    n = 64
+    for k, m, n_blocks in ((64, 256, 3), (128, 512, 4), (256, 1024, 6), (512, 2048, 3)):
+        expected += n * m + 2 * m
+        for _ in range(n_blocks):
+            expected += n * k + 9 * k * k + k * m + 2 * (k + k + m)
+            n = m
+    assert expected == 25_557_032
     assert sum(int(np.prod(v.shape)) for v in full_resnet.trainable_variables) == expected
+
+
+def test_shortcuts_project_where_the_number_of_maps_changes(full_resnet: Any) -> None:
+    shortcuts = {x.name: x for x in full_resnet.layers if x.name.endswith("_shortcut")}
+    projections = {name for name, x in shortcuts.items() if isinstance(x, keras.layers.Conv2D)}
+    assert projections == {f"stage_{stage}_block_1_shortcut" for stage in (1, 2, 3, 4)}
+    last = ("stage_1_block_3", "stage_2_block_4", "stage_3_block_6")
+    assert shortcuts.keys() - projections == {f"{name}_shortcut" for name in last}
 
 
 def test_strides_sit_in_the_last_block_of_a_stage(full_resnet: Any) -> None:
@@ -126,7 +142,7 @@ def test_strides_sit_in_the_last_block_of_a_stage(full_resnet: Any) -> None:
         if isinstance(layer, keras.layers.Conv2D) and layer.strides != (1, 1)
     }
     last = ("stage_1_block_3", "stage_2_block_4", "stage_3_block_6")
-    assert strided == {"stem"} | {f"{name}_{part}" for name in last for part in ("b", "shortcut")}
+    assert strided == {"stem"} | {f"{name}_b" for name in last}
 
 
 def test_blocks_are_bottlenecks_of_the_papers_widths(full_resnet: Any) -> None:
@@ -264,7 +280,7 @@ def test_ablating_a_map_of_the_last_convolution_equals_zeroing_its_logit_weights
     [
         ("stage_1_block_1", "stage_1_block_1_shortcut_norm"),  # other channels
         ("stage_1_block_2", "stage_1_block_1_mask"),  # the block before, as it is
-        ("stage_1_block_3", "stage_1_block_3_shortcut_norm"),  # other size
+        ("stage_1_block_3", "stage_1_block_3_shortcut"),  # other size
     ],
 )
 def test_a_block_adds_its_shortcut_before_the_last_relu(
@@ -276,6 +292,14 @@ def test_a_block_adds_its_shortcut_before_the_last_relu(
     branch, shortcut_maps, output = answers(probe, images)
     np.testing.assert_allclose(output, np.maximum(branch + shortcut_maps, 0), rtol=1e-6)
     assert (branch < 0).any() and (output > 0).any()
+
+
+def test_a_shortcut_to_smaller_maps_takes_every_other_pixel(images: np.ndarray) -> None:
+    model = settled(BUILDERS["resnet50"]())
+    names = ("stage_1_block_2_mask", "stage_1_block_3_shortcut")
+    probe = keras.Model(model.input, [model.get_layer(name).output for name in names])
+    before, shortcut = answers(probe, images)
+    assert np.array_equal(shortcut, before[:, ::2, ::2]) and np.ptp(shortcut) > 0
 
 
 def test_the_output_of_a_block_alone_determines_the_logits(images: np.ndarray) -> None:

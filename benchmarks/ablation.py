@@ -353,7 +353,7 @@ def _cpu() -> str:
 
 
 def _device() -> str:
-    if not keras.distribution.list_devices("gpu"):
+    if not limits.has_gpu():
         return "cpu"
     if keras.backend.backend() == "jax":
         import jax

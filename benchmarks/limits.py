@@ -154,10 +154,15 @@ def _masks_around(network: Network) -> tuple[dict[Node, int], dict[Node, int]]:
 # --- The machine ----------------------------------------------------------------------------------
 
 
+def has_gpu() -> bool:
+    """Whether the Keras backend computes on a GPU."""
+    return any(device.lower().startswith("gpu") for device in keras.distribution.list_devices())
+
+
 def matrix_rate() -> float:
     """Multiply-adds a second of the best float32 product of square matrices, in NumPy and in the
     Keras backend, on all cores."""
-    on_gpu = bool(keras.distribution.list_devices("gpu"))
+    on_gpu = has_gpu()
     values = np.random.default_rng(0)
     product = passes.compiled(lambda a, b: ops.matmul(a, b), xla=False)
     best = 0.0
@@ -173,7 +178,7 @@ def matrix_rate() -> float:
 def convolution_rate(network: Network, image_shape: tuple[int, ...]) -> float:
     """Multiply-adds a second of the best of the network's own convolutions, each alone on many
     random images."""
-    on_gpu = bool(keras.distribution.list_devices("gpu"))
+    on_gpu = has_gpu()
     work = _CONVOLUTION_WORK_GPU if on_gpu else _CONVOLUTION_WORK
     values = np.random.default_rng(0)
     best, seen = 0.0, set()

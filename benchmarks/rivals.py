@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from benchmarks import limits
 from benchmarks.subjects import Subject
 from repro import passes
 from repro.masking import AblationMask, ablation_masks
@@ -90,8 +91,7 @@ class KerasEvaluate(_Basics):
     def settings(subject: Subject) -> list[dict[str, Any]]:
         # On CPU, XLA makes TensorFlow's convolutions slower.
         dense = all(len(mask.output.shape) == 2 for mask in ablation_masks(subject.model))
-        on_cpu = not keras.distribution.list_devices("gpu")
-        slower = on_cpu and not dense and keras.backend.backend() == "tensorflow"
+        slower = not limits.has_gpu() and not dense and keras.backend.backend() == "tensorflow"
         return [
             {"batch_size": n, "jit_compile": False if slower else "auto"}
             for n in sorted({32, 256, *batch_sizes(subject)})

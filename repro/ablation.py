@@ -42,7 +42,7 @@ broadcasts against its activation, (*positions, n_units), for a mean per positio
 # computes: few enough to stay near a processor's cache, more where a GPU wants to be filled. A
 # batch's images times all activations of the network, which may all be shared by lesions.
 _ELEMENTS_XLA, _ELEMENTS_GRAPH, _ELEMENTS_GPU = 1 << 20, 1 << 22, 1 << 26
-_ELEMENTS_SHARED = 1 << 26
+_ELEMENTS_SHARED = 1 << 27
 _IMAGES_PER_BATCH = 10_000
 # Pairs of an image and a lesion that are sorted out, evaluated and counted as one piece, and the
 # lesions of many units among them.
@@ -198,7 +198,7 @@ class Engine:
         self._xla = dense or gpu or keras.backend.backend() == "jax"
         self._on_host = not gpu
         self._elements = _ELEMENTS_GPU if gpu else _ELEMENTS_XLA if self._xla else _ELEMENTS_GRAPH
-        self._tally = passes.Tally(self.n_classes)
+        self._tally = passes.Tally(self.n_classes, self._xla)
         self._compiled: dict[Any, Any] = {}
 
     # --- Questions ----------------------------------------------------------------------------
@@ -280,6 +280,9 @@ class Engine:
             order, point = np.divmod(lesions, len(counts))
             return ranks[order] >= counts[point, None]
 
+        first = int(np.searchsorted(self.layout.starts, orders.min(), side="right")) - 1
+        if not self._xla and self._returns(first):
+            return self._returning(first, ranks, counts, fills)
         answer = self._answer(n_orders * len(counts), keep, fills)
         return answer.reshape(n_orders, len(counts))
 
@@ -531,17 +534,24 @@ class Engine:
         fill = np.moveaxis(fills[mask], -1, 0)
         tensors = [*(shared.tensors[tensor] for tensor in run.shared), shared.coordinates[mask]]
 
-        def piece(chunk: slice, images: slice) -> _Piece:
+        def rows(image: np.ndarray, unit: np.ndarray) -> Rows:
+            return self._rows(run, tensors, shared, image, unit, (fill,))
+
+        if not self._xla:
+            for lesion, unit in zip(lesions, units, strict=True):
+                image = np.flatnonzero(shared.active[mask][:, unit])
+                tally = rows(image, np.asarray(unit))
+                yield shared.batch.n_real, np.full(len(image), lesion), image, tally
+            return
+        for chunk, images in self._cut(len(lesions), shared.batch.n_real):
             active = shared.active[mask][images]
-            active = active if len(units) == active.shape[1] else active[:, units[chunk]]
+            if not np.array_equal(units[chunk], np.arange(active.shape[1])):
+                active = active[:, units[chunk]]
             # Image by image: the rows of one image share what they have brought into the cache.
             image, index = np.divmod(np.flatnonzero(active), active.shape[1])
             image += images.start
-            rows = self._rows(run, tensors, shared, image, units[chunk][index], (fill,))
-            return active.size, lesions[chunk][index], image, rows
-
-        for chunk, images in self._cut(len(lesions), shared.batch.n_real):
-            yield piece(chunk, images)
+            tally = rows(image, units[chunk][index])
+            yield active.size, lesions[chunk][index], image, tally
 
     def _many_pieces(
         self,
@@ -604,7 +614,8 @@ class Engine:
         index: np.ndarray | None,
         arguments: tuple[Any, ...],
     ) -> Rows:
-        """The tally of rows (image, index), in calls that fit in memory."""
+        """The tally of rows (image, index), in calls that fit in memory; an index without an axis
+        is that of all rows."""
         n, start = len(image), 0
         image = image.astype(np.int32)
         index = None if index is None else index.astype(np.int32)
@@ -621,7 +632,11 @@ class Engine:
                 size = min(block, n - start)
             part = slice(start, min(start + size, n))
             n_part = part.stop - part.start
-            given: list[Any] = [image[part]] if index is None else [image[part], index[part]]
+            # One lesion on every image: nothing to pick.
+            whole = n_part == len(shared.batch.labels) and (index is None or not index.ndim)
+            given: list[Any] = [None if whole and not self._xla else image[part]]
+            if index is not None:
+                given.append(index[part] if index.ndim else index)
             if self._xla:
                 given = [np.int32(n_part), *(np.resize(one, size) for one in given)]
             call = self._once((run, block), functools.partial(self._tallied, run, block))
@@ -643,7 +658,7 @@ class Engine:
         tally = self._tally
 
         def plain(tensors: Any, labels: Any, image: Any, *rest: Any) -> Any:
-            return tally(run(tensors, image, *rest), ops.take(labels, image, axis=0))
+            return tally(run(tensors, image, *rest), passes.of_images(labels, image))
 
         def in_blocks(
             tensors: Any, labels: Any, n_rows: Any, image: Any, index: Any, *arguments: Any
@@ -754,6 +769,70 @@ class Engine:
             total = total + part
             n_images += batch.n_real
         return Outcome(total.n_correct, total.loss_sum, total.n_top, total.n_tied, n_images)
+
+    # --- Curves of other networks -------------------------------------------------------------
+
+    def _returns(self, mask: int) -> bool:
+        """Whether one linear map reads the mask, in units, and the unit's weights can be picked."""
+        linear = passes.Returning(self._network, mask).linear
+        return linear is not None and linear.narrows and mask not in self._bases
+
+    def _returning(
+        self, first: int, ranks: np.ndarray, counts: np.ndarray, fills: list[np.ndarray]
+    ) -> Outcome:
+        """Curves walked from the far end; of the first mask only the units that come back at a
+        point are computed there.
+
+        Args:
+            ranks: int (n_orders, n_units), the place of each unit in the order, or the order's
+                length for those that stay.
+        """
+        returning = self._once(("returning", first), lambda: passes.Returning(self._network, first))
+        start = self._once((returning, "start"), lambda: passes.compiled(returning.start, False))
+        add = self._once((returning, "add"), lambda: passes.compiled(returning.add, False))
+        run = self._once(
+            ("narrow", first), lambda: passes.Narrow(self._network, self._bases, first, True)
+        )
+        source = self._network.masks[first].inputs[0]
+        tensors = tuple(dict.fromkeys([source, *run.shared]))
+        intact = self._intact(tensors, ())
+        filled = any(np.any(fill) for fill in fills[first:])
+        totals = _Totals(len(ranks) * len(counts), self.n_classes)
+        n_images = 0
+        for batch in self._batches:
+            tally, values, _ = intact(*self._on_device(batch))
+            found = tuple(_numpy(part)[: batch.n_real] for part in tally)
+            shared = _Shared(batch, dict(zip(tensors, values, strict=True)), {}, found, {})
+            totals.add_to_all(batch.labels[: batch.n_real], *found)
+            image = np.arange(batch.n_real)
+            for order, rank in enumerate(ranks):
+                of_first = self.layout.split(rank)[first]
+                at = int(rank.max())
+                output = start(shared.tensors[source], _kept(of_first, at), fills[first])
+                for point in np.argsort(-counts, kind="stable"):
+                    n = int(counts[point])
+                    lesion = np.full(len(image), order * len(counts) + point)
+                    back = np.flatnonzero((of_first >= n) & (of_first < at))
+                    at = n
+                    if len(back):
+                        units = _computed(np.isin(np.arange(len(of_first)), back))
+                        weights = np.isin(units, back).astype(np.float32)
+                        output = add(output, shared.tensors[source], units, weights, fills[first])
+                    if n > 0:
+                        keeps = [_kept(part, n) for part in self.layout.split(rank)[first:]]
+                        given = dict(shared.tensors) | {returning.output: output}
+                        rows = self._rows(
+                            run,
+                            [given[tensor] for tensor in run.shared],
+                            shared,
+                            image,
+                            None,
+                            ([_computed(keep) for keep in keeps], keeps, fills[first:], filled),
+                        )
+                        totals.replace(lesion, image, shared, rows)
+                    self._on_progress(batch.n_real)
+            n_images += batch.n_real
+        return totals.outcome(n_images).reshape(len(ranks), len(counts))
 
     # --- Arguments ----------------------------------------------------------------------------
 
@@ -939,6 +1018,11 @@ def _summary(coordinates: Any, real: Any) -> tuple[Any, Any, Any, Any]:
 
 def _differs(coordinates: Any, fill: Any) -> Any:
     return ops.any(ops.reshape(coordinates != fill, (*ops.shape(coordinates)[:2], -1)), axis=2)
+
+
+def _kept(ranks: np.ndarray, n_ablated: int) -> np.ndarray:
+    """float32, 1 for the units that are not among the first so many of the order."""
+    return (ranks >= n_ablated).astype(np.float32)
 
 
 def _computed(keep: np.ndarray) -> np.ndarray:

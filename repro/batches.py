@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ class Batches:
         labels: int (n_images,), or None.
         image_shape: of one image; None where any size will do.
         n_classes: labels must be 0 to n_classes - 1.
-        batch_size: images of each batch.
+        batch_size: the most images of a batch.
 
     Raises:
         ValueError: what the arrays hold does not fit; for a stream, when it is read.
@@ -56,7 +57,9 @@ class Batches:
             self._images, self._labels = self._checked(images, labels)
             if not len(self._images):
                 raise ValueError("there are no images to evaluate on")
-            self.batch_size = max(1, min(batch_size, len(self._images)))
+            # Batches of about equal size: the last one is filled up, and that is wasted work.
+            n_batches = math.ceil(len(self._images) / max(1, batch_size))
+            self.batch_size = math.ceil(len(self._images) / n_batches)
 
     def __iter__(self) -> Iterator[Batch]:
         if self._stream is None:

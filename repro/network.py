@@ -64,7 +64,7 @@ class Linear:
 
     def __call__(self, x: Any, kernel: Any, bias: Any) -> Any:
         """The map with another kernel and bias, for example of fewer units."""
-        return ops.matmul(x, kernel[0]) + bias
+        return ops.add(ops.matmul(x, kernel[0]), bias)
 
     def taps(self, change: Any) -> Any:
         """(n_rows, *positions), the change of one unit a row, to (n_rows, n_out_positions, k)."""
@@ -124,7 +124,8 @@ class Convolution(Linear):
             data_format="channels_last",
             dilation_rate=self.dilation,
         )
-        return convolved + bias
+        # Not `+`: Keras's own addition lets TensorFlow fuse convolution, bias and activation.
+        return ops.add(convolved, bias)
 
     def taps(self, change: Any) -> Any:
         patches = ops.image.extract_patches(

@@ -45,34 +45,35 @@ class Tally:
     tied: bool, the two largest logits differ by less than rounding explains.
     """
 
-    def __init__(self, n_classes: int) -> None:
+    def __init__(self, n_classes: int, xla: bool) -> None:
         self.n_classes = n_classes
+        # One vector a class: XLA makes a single loop of it all, three times as fast as reductions.
+        self._unrolled = xla and n_classes <= _FEW_CLASSES
 
     def __call__(self, logits: Any, labels: Any) -> tuple[Any, Any, Any]:
-        logits = ops.cast(logits, "float32")
-        if self.n_classes > _FEW_CLASSES:
-            # Classes along the last axis, which the reductions run along.
+        # Reshaped, because a graph of many sizes may have lost track of the shapes.
+        logits = ops.reshape(ops.cast(logits, "float32"), (-1, self.n_classes))
+        labels = ops.reshape(labels, (-1,))
+        if self._unrolled:
+            classes = [(number, logits[:, number]) for number in range(self.n_classes)]
+        else:
             classes = [(ops.arange(self.n_classes, dtype="int32"), logits)]
             labels = labels[:, None]
-        else:
-            # One vector a class: XLA then makes a single loop of it all, three times as fast.
-            classes = [(number, logits[:, number]) for number in range(self.n_classes)]
-        along = -1 if self.n_classes > _FEW_CLASSES else None
 
         def over_classes(join: Any, reduce: Any, terms: list[Any]) -> Any:
             joined = functools.reduce(join, terms)
-            return joined if along is None else reduce(joined, axis=along, keepdims=True)
+            return joined if self._unrolled else reduce(joined, axis=-1, keepdims=True)
 
         def total(terms: list[Any]) -> Any:
             return over_classes(ops.add, ops.sum, terms)
 
-        of_label = total([ops.where(labels == c, x, 0.0) for c, x in classes])
+        of_label = total([ops.where(ops.equal(labels, c), x, 0.0) for c, x in classes])
         best = over_classes(ops.maximum, ops.max, [x for _, x in classes])
         largest = over_classes(ops.maximum, ops.max, [ops.abs(x) for _, x in classes])
         loss = best + ops.log(total([ops.exp(x - best) for _, x in classes])) - of_label
         rank = total(
             [
-                ops.cast((x > of_label) | ((x == of_label) & (c < labels)), "int32")
+                ops.cast((x > of_label) | (ops.equal(x, of_label) & (c < labels)), "int32")
                 for c, x in classes
             ]
         )
@@ -140,25 +141,43 @@ class SingleUnit:
 
         Args:
             shared: the tensors of `self.shared`, then the mask's coordinates.
-            image, unit: (n_rows,), of each row.
+            image, unit: (n_rows,), of each row; or unit () of all rows, which is faster where
+                the unit has many weights, and then image may be None for every image once.
             fill: (n_units, *positions or ones), in coordinates.
         """
         *tensors, coordinates = shared
         per_image = dict(zip(self.shared, tensors, strict=True))
         n_units, *positions = ops.shape(coordinates)[1:]
-        per_unit = ops.reshape(coordinates, (-1, *positions))
-        change = ops.take(fill, unit, axis=0) - ops.take(per_unit, image * n_units + unit, axis=0)
-        start = ops.take(per_image[self.start], image, axis=0)
+        one_unit = len(unit.shape) == 0
+
+        def of_unit(table: Any) -> Any:
+            return ops.take(table, unit, axis=0)
+
+        if one_unit:
+            activation = of_images(ops.take(coordinates, unit, axis=1), image)
+        else:
+            per_unit = ops.reshape(coordinates, (-1, *positions))
+            activation = ops.take(per_unit, image * n_units + unit, axis=0)
+        change = of_unit(fill) - activation
+        start = of_images(per_image[self.start], image)
         if self.linear is not None:
-            weights = ops.take(self.kernel, unit, axis=0)
-            taps = self.linear.taps(change)
-            step = taps * weights if self.kernel.shape[1] == 1 else ops.matmul(taps, weights)
+            taps, weights = self.linear.taps(change), of_unit(self.kernel)
+            n_taps = self.kernel.shape[1]
+            if n_taps == 1:
+                step = taps * weights
+            elif one_unit:
+                step = ops.matmul(ops.reshape(taps, (-1, n_taps)), weights)
+            else:
+                step = ops.matmul(taps, weights)
             result = start + ops.reshape(step, ops.shape(start))
         elif self.basis is not None:
-            result = start + change[..., None] * _spread(ops.take(self.basis.T, unit, 0), start)
+            direction = of_unit(self.basis.T)
+            direction = direction if one_unit else _spread(direction, start)
+            result = start + change[..., None] * direction
         else:
-            this = _spread(unit[:, None] == ops.arange(n_units)[None], start)
-            result = ops.where(this, ops.take(fill, unit, axis=0)[..., None], start)
+            this = ops.equal(ops.expand_dims(unit, -1), ops.arange(n_units))
+            this = this if one_unit else _spread(this, start)
+            result = ops.where(this, of_unit(fill)[..., None], start)
         rows: Values = {self.output: result}
         for node in self.nodes:
             _advance(node, rows, per_image, image)
@@ -212,12 +231,25 @@ class Narrow:
     it, only the units given by number are computed. They must include all that are kept; the others
     read their fill, which is constant and so joins the next map's bias. Whatever else reads a mask
     reads all units.
+
+    Args:
+        returning: begin not at the mask but after the linear map that reads it, whose output under
+            the lesion is then among the shared tensors, see `Returning`.
     """
 
-    def __init__(self, network: Network, bases: Mapping[int, np.ndarray], mask: int) -> None:
+    def __init__(
+        self,
+        network: Network,
+        bases: Mapping[int, np.ndarray],
+        mask: int,
+        returning: bool = False,
+    ) -> None:
         self.network, self.bases = network, bases
         self.lesioned = range(mask, len(network.masks))
         self.nodes = network.downstream(self.lesioned)
+        if returning:
+            done = (network.masks[mask], network.reader(network.masks[mask].outputs[0]))
+            self.nodes = tuple(node for node in self.nodes if node not in done)
         self.shared = network.frontier(self.nodes)
         self.masks = ()
         self.width = max(elements(node) for node in self.nodes)
@@ -259,11 +291,9 @@ class Narrow:
 
         def widened(tensor: int) -> Any:
             """A narrow activation with every unit, the ablated ones at their fill."""
-            mask = narrow[tensor]
-            x, chosen, fill = rows[tensor], units[mask - first], fills[mask - first]
-            n_units = ops.shape(fill)[-1]
-            place = ops.one_hot(chosen, n_units, dtype=x.dtype)
-            return ops.matmul(x, place) + fill * (1 - ops.sum(place, axis=0))
+            mask = narrow[tensor] - first
+            kept = _chosen(units[mask], keeps[mask])
+            return _times(rows[tensor], ops.transpose(kept)) + (1 - keeps[mask]) * fills[mask]
 
         for node in self.nodes:
             tensor, output = (*node.inputs[:1], *node.outputs[:1])
@@ -273,32 +303,32 @@ class Narrow:
             for wide in set() if reads_narrow else set(node.inputs) & set(narrow):
                 rows[wide] = widened(wide)
                 del narrow[wide]
-            if node.mask is not None:
-                x = _row(tensor, rows, per_image, image)
-                chosen, keep = units[node.mask - first], keeps[node.mask - first]
-                fill, basis = fills[node.mask - first], self.bases.get(node.mask)
-                if basis is None:
-                    x = x if tensor in narrow else ops.take(x, chosen, axis=-1)
-                    narrow[output] = node.mask
-                    keep, fill = ops.take(keep, chosen, axis=0), ops.take(fill, chosen, axis=-1)
-                rows[output] = lesioned(x, keep, fill, basis)
+            x = _row(tensor, rows, per_image, image)
+            if node.mask is not None and node.mask in self.bases:
+                mask = node.mask - first
+                rows[output] = lesioned(x, keeps[mask], fills[mask], self.bases[node.mask])
+            elif node.mask is not None:
+                # What is ablated is left to those who read: they give it no weight.
+                every = ops.ones_like(keeps[node.mask - first])
+                choice = _chosen(units[node.mask - first], every)
+                rows[output] = x if tensor in narrow else _times(x, choice)
+                narrow[output] = node.mask
             elif node.linear is not None and node.linear.narrows:
                 kernel, bias = node.linear.kernel, node.linear.bias
                 if output in self._feeds:
                     chosen = units[self._feeds[output] - first]
-                    kernel, bias = ops.take(kernel, chosen, axis=2), ops.take(bias, chosen, axis=0)
+                    kernel = _times(kernel, _chosen(chosen, ops.ones((kernel.shape[2],))))
+                    bias = ops.take(bias, chosen, axis=0)
                     narrow[output] = self._feeds[output]
-                x = _row(tensor, rows, per_image, image)
                 if tensor in narrow:
                     mask = narrow[tensor] - first
+                    keep, chosen = keeps[mask], units[mask]
                     if filled:
-                        left_out = 1 - ops.sum(
-                            ops.one_hot(units[mask], ops.shape(kernel)[1], dtype="float32"), axis=0
-                        )
-                        shape = (1, *ops.shape(x)[1:-1], ops.shape(kernel)[1])
-                        constant = ops.broadcast_to(left_out * fills[mask], shape)
+                        shape = (1, *ops.shape(x)[1:-1], node.linear.kernel.shape[1])
+                        constant = ops.broadcast_to((1 - keep) * fills[mask], shape)
                         bias = node.linear(constant, kernel, bias)
-                    kernel = ops.take(kernel, units[mask], axis=1)
+                    kept = ops.take(keep, chosen, axis=0)[:, None]
+                    kernel = ops.take(kernel, chosen, axis=1) * kept
                 rows[output] = node.linear(x, kernel, bias)
             else:
                 if tensor in self._feeds:
@@ -306,6 +336,37 @@ class Narrow:
                 _advance(node, rows, per_image, image)
         logits = self.network.logits
         return widened(logits) if logits in narrow else rows[logits]
+
+
+class Returning:
+    """The output of the linear map that reads a mask, as units of the mask come back.
+
+    A cumulative curve is walked from its far end, so that each of its points costs the units that
+    come back and not all that are there; and nothing is ever subtracted, so that the sum's error
+    is that of any float32 sum of the same terms.
+    """
+
+    def __init__(self, network: Network, mask: int) -> None:
+        reader = network.reader(network.masks[mask].outputs[0])
+        self.linear = reader.linear if reader else None
+        self.output = reader.outputs[0] if reader else None
+
+    def start(self, x: Any, keep: Any, fill: Any) -> Any:
+        """The map's output where keep (n_units,) says which units are there."""
+        linear = self._map()
+        return linear(clamp(x, keep, fill), linear.kernel, linear.bias)
+
+    def add(self, output: Any, x: Any, units: Any, weights: Any, fill: Any) -> Any:
+        """The output after units (n,) came back; weights (n,) is 0 for those that only fill up."""
+        linear = self._map()
+        choice = _chosen(units, ops.ones((linear.kernel.shape[1],)))
+        change = (_times(x, choice) - ops.take(fill, units, axis=-1)) * weights
+        return linear(change, ops.take(linear.kernel, units, axis=1), output)
+
+    def _map(self) -> Linear:
+        if self.linear is None:
+            raise ValueError("several operations read the mask, or one that is not linear")
+        return self.linear
 
 
 class Noise:
@@ -367,8 +428,13 @@ def _advance(node: Node, rows: Values, shared: Values | None = None, image: Any 
 
 def _row(tensor: int, rows: Values, shared: Values, image: Any) -> Any:
     if tensor not in rows:
-        return ops.take(shared[tensor], image, axis=0)
+        return of_images(shared[tensor], image)
     return rows[tensor]
+
+
+def of_images(per_image: Any, image: Any) -> Any:
+    """The rows' images out of all; None stands for all of them, in their order."""
+    return per_image if image is None else ops.take(per_image, image, axis=0)
 
 
 def _unit_kernels(linear: Linear, basis: np.ndarray | None) -> np.ndarray:
@@ -377,6 +443,19 @@ def _unit_kernels(linear: Linear, basis: np.ndarray | None) -> np.ndarray:
     if basis is not None:
         kernel = np.einsum("ui,uko->iko", basis, kernel)
     return np.ascontiguousarray(kernel)
+
+
+def _chosen(units: Any, weights: Any) -> Any:
+    """(n_units, n_chosen), the matrix that picks units and weighs them. A product with it is many
+    times faster than gathering along the last axis."""
+    return ops.one_hot(units, ops.shape(weights)[0], axis=0, dtype="float32") * weights[:, None]
+
+
+def _times(x: Any, matrix: Any) -> Any:
+    """x @ matrix as one product of matrices: TensorFlow would make many small ones."""
+    *positions, n_units = ops.shape(x)
+    product = ops.matmul(ops.reshape(x, (-1, n_units)), matrix)
+    return ops.reshape(product, (*positions, ops.shape(matrix)[1]))
 
 
 def _spread(per_unit: Any, like: Any) -> Any:
@@ -394,5 +473,5 @@ def compiled(fn: Callable[..., Any], xla: bool) -> Callable[..., Any]:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return tf.function(fn, jit_compile=xla, reduce_retracing=True)
+        return tf.function(fn, jit_compile=xla, reduce_retracing=True, autograph=False)
     return fn

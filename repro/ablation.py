@@ -16,6 +16,7 @@ summed loss to float32 rounding of each image's loss, a relative error of about 
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import logging
@@ -51,7 +52,6 @@ _ROWS_PER_CALL = 1 << 17
 _LESIONS_PER_PIECE = 256
 # Narrow networks have a multiple of so many units: full vector registers, and few shapes.
 _UNITS_STEP = 16
-_CHECK_IMAGES = 16
 
 _log = logging.getLogger(__name__)
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]  # rank, loss, tied: see passes.Tally
@@ -386,7 +386,7 @@ class Engine:
         return np.concatenate(norms)
 
     def check(self) -> None:
-        """Verifies on a few images what every sweep relies on, against plain Keras.
+        """Verifies on one batch what every sweep relies on, against plain Keras.
 
         The intact network answers as the model does; and for each mask, the engine's answer with
         one unit clamped is that of the model with the mask assigned, where the unit reads its fill
@@ -395,38 +395,50 @@ class Engine:
         Raises:
             RuntimeError: it does not; results would be wrong.
         """
-        images, labels = self._batches.first(_CHECK_IMAGES)
-        few = Engine(self._model, images, labels, bases=self._named_bases(), threads=self._threads)
-        n_units = self.layout.n_units
+        batch = next(iter(self._batches))
+        images, labels = batch.images[: batch.n_real], batch.labels[: batch.n_real]
+        # The same compiled graphs as for the sweeps, on one batch.
+        engine = copy.copy(self)
+        engine._on_progress = lambda pairs: None
+        engine._batches = Batches(
+            images,
+            labels,
+            image_shape=self._batches.image_shape,
+            n_classes=self.n_classes,
+            batch_size=len(images),
+        )
         probe = keras.Model(self._model.inputs, [mask.output for mask in self._masks])
-        plain = keras.tree.flatten(probe([images], training=False))
-        if not _close(few.intact().loss_sum, self._plain_loss(images, labels)):
+        plain = [_numpy(one) for one in keras.tree.flatten(probe([images], training=False))]
+        units = [mask.n_units // 2 for mask in self._masks]
+        # Not zero and not what any unit reads, so that the lesion cannot go unnoticed.
+        values = [float(np.max(np.abs(activation))) + 0.5 for activation in plain]
+        numbers = [start + unit for start, unit in zip(self.layout.starts, units, strict=True)]
+        fill = np.zeros(self.layout.n_units)
+        fill[numbers] = values
+        keep = np.ones((1 + len(numbers), self.layout.n_units), bool)
+        keep[1 + np.arange(len(numbers)), numbers] = False
+        intact_loss, *lesioned_loss = engine.evaluate(keep, fill).loss_sum
+        if not _close(intact_loss, self._plain_loss(images, labels)):
             raise RuntimeError("the engine's intact network does not answer as the model does")
-        for number, mask in enumerate(self._masks):
+        for number, (mask, unit, value) in enumerate(zip(self._masks, units, values, strict=True)):
             if number in self._bases:
-                continue
-            unit, name = mask.n_units // 2, self.layout.layers[number][0]
-            value = float(np.max(np.abs(_numpy(plain[number])))) + 0.5
-            keep, fill = np.ones(mask.n_units, np.float32), np.zeros(mask.n_units, np.float32)
-            keep[unit], fill[unit] = 0, value
+                continue  # its units are not those of the model's mask
+            name = self.layout.layers[number][0]
             restored = [_numpy(weight) for weight in (mask.keep, mask.fill)]
-            mask.keep.assign(keep)
-            mask.fill.assign(np.broadcast_to(fill, mask.fill.shape))
+            ablated = np.arange(mask.n_units) == unit
+            mask.keep.assign(1.0 - ablated)
+            mask.fill.assign(np.broadcast_to(value * ablated, mask.fill.shape))
             try:
                 clamped = _numpy(keras.tree.flatten(probe([images], training=False))[number])
                 loss = self._plain_loss(images, labels)
             finally:
                 mask.keep.assign(restored[0])
                 mask.fill.assign(restored[1])
-            expected = _numpy(plain[number]).copy()
+            expected = plain[number].copy()
             expected[..., unit] = value
-            if not np.array_equal(clamped, expected.astype(clamped.dtype)):
+            if not np.array_equal(clamped, expected):
                 raise RuntimeError(f"unit {unit} of {name} was lesioned but does not read its fill")
-            number_of_unit = self.layout.starts[number] + unit
-            everywhere = np.zeros(n_units)
-            everywhere[number_of_unit] = value
-            answer = few.single_units(everywhere, np.array([number_of_unit]))
-            if not _close(answer.loss_sum[0], loss):
+            if not _close(lesioned_loss[number], loss):
                 raise RuntimeError(
                     f"with unit {unit} of {name} clamped the engine does not answer as the model"
                 )
@@ -892,9 +904,6 @@ class Engine:
                 )
             checked[names.index(name)] = basis.astype(np.float32)
         return checked
-
-    def _named_bases(self) -> dict[str, np.ndarray]:
-        return {self.layout.layers[mask][0]: basis for mask, basis in self._bases.items()}
 
     def _plain_loss(self, images: np.ndarray, labels: np.ndarray) -> float:
         """Summed cross-entropy of the engine's copy of the model, by Keras alone."""

@@ -92,12 +92,6 @@ class Batches:
         """Whether one batch holds all the images."""
         return self._stream is None and len(self._images) <= self.batch_size
 
-    def first(self, n_images: int) -> tuple[np.ndarray, np.ndarray]:
-        """Up to so many images and labels from the beginning."""
-        batch = next(iter(self))
-        n = min(n_images, batch.n_real)
-        return batch.images[:n], batch.labels[:n]
-
     def _pair(self, item: Any) -> tuple[np.ndarray, np.ndarray]:
         try:
             images, labels = item

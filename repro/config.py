@@ -124,8 +124,8 @@ class CumulativeConfig:
         return np.unique(np.rint(np.linspace(0, n_units, max(self.points, 2))).astype(np.int64))
 
     def n_lesions(self, n_units: int) -> int:
-        """How many lesions the sweep makes; the intact network counts once for all orders."""
-        return self.orders * (len(self.n_ablated(n_units)) - 1) + 1
+        """How many lesions the sweep makes; each order begins with the intact network."""
+        return self.orders * len(self.n_ablated(n_units))
 
     @property
     def sweep_id(self) -> str:

@@ -185,6 +185,7 @@ def work(task: Task, report: Callable[[float], None]) -> None:
                     images.images,
                     images.labels,
                     lambda pairs: report(pairs * _PASSES_PER_LESIONED_IMAGE),
+                    task.threads,
                 )
                 folder.save_sweep(settings, result)
 

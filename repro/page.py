@@ -303,6 +303,7 @@ def _settings(figure: FigureResult, seconds: float | None) -> str:
         "Optimizer": _optimizer(train),
         "Training": drawing.training_words(figure.networks) if figure.networks else "none",
         "Ablation": f"{sweep.kind.replace('_', ' ')}, units clamped to {sweep.fill}",
+        "Ties": _ties(figure),
         "Device": _facts(figure, "device"),
         "Processor": _facts(figure, "processor"),
         "Versions": _facts(figure, "versions"),
@@ -337,6 +338,14 @@ def _n_images(figure: FigureResult) -> str:
         return "none"
     training = figure.networks[0].training
     return f"{training.n_train:,} to train on, {training.n_test:,} to test on"
+
+
+def _ties(figure: FigureResult) -> str:
+    """How many answers hang on rounding, over all networks; empty where that was not counted."""
+    counts = [network.sweep.n_tied for network in figure.networks]
+    if not counts or None in counts:
+        return ""
+    return f"{sum(filter(None, counts)):,} answers whose two best logits tie within rounding"
 
 
 def _facts(figure: FigureResult, key: str) -> str:

@@ -31,6 +31,7 @@ class AblationCurve:
     orders: int32 (n_orders, n_units), the unit ablated first, second, ...; a unit is numbered
         through all layers.
     n_images: how many images each point was read on; `images` which ("train" or "test").
+    n_tied: (image, point) pairs whose two best logits tie within rounding; None if not counted.
     """
 
     kind: ClassVar[str] = "cumulative"
@@ -43,6 +44,7 @@ class AblationCurve:
     n_images: int
     images: str
     fill: str
+    n_tied: int | None = None
 
     def __post_init__(self) -> None:
         n_units = sum(size for _, size in self.layers)
@@ -85,6 +87,7 @@ class UnitTable:
     intact_correct: int64 (n_classes,); intact_loss: the same for the intact network.
     class_counts: int64 (n_classes,), images of each class.
     images: which images ("test" or "train").
+    n_tied: (image, unit) pairs whose two best logits tie within rounding; None if not counted.
     """
 
     kind: ClassVar[str] = "single_unit"
@@ -98,6 +101,7 @@ class UnitTable:
     class_counts: np.ndarray
     images: str
     fill: str
+    n_tied: int | None = None
 
     def __post_init__(self) -> None:
         n_units = sum(size for _, size in self.layers)

@@ -19,12 +19,14 @@ def run(
     images: np.ndarray,
     labels: np.ndarray,
     on_progress: Callable[[int], None] = lambda pairs: None,
+    threads: int | None = None,
 ) -> AblationCurve | UnitTable:
     """Makes the lesions of one config in one network.
 
     Args:
         model, images, labels: as for `ablation.Engine`; images of the split that the config names.
         on_progress: called with the number of (image, lesion) pairs just evaluated.
+        threads: processors to use; None for all.
 
     Raises:
         ValueError: fewer images than config.n_images.
@@ -35,7 +37,7 @@ def run(
     if config.n_images:
         chosen = rng.permutation(len(images))[: config.n_images]
         images, labels = images[chosen], labels[chosen]
-    engine = Engine(model, images, labels, on_progress=on_progress)
+    engine = Engine(model, images, labels, on_progress=on_progress, threads=threads)
     engine.check()
     if isinstance(config, CumulativeConfig):
         return cumulative(engine, config, rng)
@@ -57,6 +59,7 @@ def cumulative(engine: Engine, config: CumulativeConfig, rng: np.random.Generato
         n_images=outcome.n_images,
         images=config.images,
         fill=config.fill,
+        n_tied=int(outcome.n_tied.sum()),
     )
 
 
@@ -75,6 +78,7 @@ def single_unit(engine: Engine, config: SingleUnitConfig) -> UnitTable:
         class_counts=statistics.class_counts,
         images=config.images,
         fill=config.fill,
+        n_tied=int(outcome.n_tied.sum()),
     )
 
 

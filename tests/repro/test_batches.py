@@ -65,13 +65,6 @@ def test_a_dataset_is_a_stream() -> None:
     assert_all_images_once(batches(dataset), 11)
 
 
-def test_first_images_stop_at_the_first_batch() -> None:
-    found = batches(*data(3), batch_size=10)
-    images, labels = found.first(16)
-    assert images.shape == (3, 2, 3) and list(labels) == [0, 1, 2]
-    assert len(found.first(2)[0]) == 2
-
-
 def test_an_open_image_size_takes_any() -> None:
     found = batches(np.zeros((2, 7, 3)), np.zeros(2, int), image_shape=(None, 3))
     assert next(iter(found)).images.shape == (2, 7, 3)

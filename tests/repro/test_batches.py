@@ -42,7 +42,11 @@ def assert_all_images_once(found: Batches, n_images: int) -> None:
 @given(n_images=st.integers(1, 30), batch_size=st.integers(0, 40))
 def test_arrays_give_all_images_once(n_images: int, batch_size: int) -> None:
     found = batches(*data(n_images), batch_size=batch_size)
-    assert found.batch_size == max(1, min(batch_size, n_images))
+    assert 1 <= found.batch_size <= max(1, batch_size)
+    # Equal batches: less than one image a batch is filled up.
+    n_batches = -(-n_images // found.batch_size)
+    assert n_batches == -(-n_images // max(1, batch_size))
+    assert n_batches * found.batch_size - n_images < n_batches
     for _ in range(2):
         assert_all_images_once(found, n_images)
 

@@ -23,7 +23,6 @@ from repro.models import convnet, mlp, resnet50
 from repro.network import Network
 
 SEED = 0
-WANTED_ACCURACY = 0.97
 
 
 @dataclass(frozen=True)
@@ -33,12 +32,12 @@ class Size:
     mlp_units: dict[str, int]
     mlp_images: int = 10_000
     mlp_train_images: int = 0  # all there are
-    mlp_epochs: int = 30
+    mlp_epochs: int = 8
     convnet_width: float = 0.25
     convnet_side: int = 32
     convnet_images: int = 500
     convnet_train_images: int = 4_000
-    convnet_epochs: int = 3
+    convnet_epochs: int = 4
     resnet_width: float = 1.0
     resnet_classes: int = 1000
     resnet_images: int = 256
@@ -178,10 +177,7 @@ def trained_mlp(name: str, size: Size) -> Subject:
     images = np.ascontiguousarray(pixels[chosen])
     keras.utils.set_random_seed(SEED)
     model = mlp(splits.train.images.shape[1:], 10, config.hidden_units, seed=SEED)
-    for _ in range(size.mlp_epochs):
-        _train(model, splits.train.images, splits.train.labels, 1)
-        if model.evaluate(images, labels[chosen], 1000, verbose=0)[1] > WANTED_ACCURACY:
-            break
+    _train(model, splits.train.images, splits.train.labels, size.mlp_epochs)
     repeated = f", repeated to {len(images):,}" if embedded else f", {len(images):,} test images"
     return Subject(model, images, labels[chosen], source.describe() + repeated)
 
@@ -236,13 +232,14 @@ def _source(name: str) -> data.DataSource | None:
 def _train(model: keras.Model, images: np.ndarray, labels: np.ndarray, epochs: int) -> None:
     if not model.compiled:
         model.compile(
-            keras.optimizers.Adam(1e-3),
+            # As the MLPs of configs/ are trained.
+            keras.optimizers.SGD(0.03, momentum=0.9),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
             # XLA compiles longer than these trainings take, and JAX needs it.
             jit_compile=keras.backend.backend() == "jax",
         )
-    model.fit(images, labels, batch_size=64, epochs=epochs, verbose=0)
+    model.fit(images, labels, batch_size=128, epochs=epochs, verbose=0)
 
 
 def _prototypes(n: int, side: int, n_classes: int) -> tuple[np.ndarray, np.ndarray]:

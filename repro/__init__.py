@@ -8,7 +8,9 @@ selective a unit is for a class says little about how much the network needs it.
 The map of the package, from the bottom up; imports run one way:
 
     metrics, config, results        measures, settings, records     (NumPy, SciPy)
-    masking, models, ablation       the lesions                     (Keras)
+    batches, statistics, walk       images, units' activity, curves of dense networks
+    masking, models                 the layer that lesions, the paper's networks   (Keras)
+    network, passes, ablation       the engine: a model as operations, lesioned, asked
     sweep                           which lesions answer what
     training, data, summaries, findings, figures, claims
     runs, jobs, page, report        files, processes, the report

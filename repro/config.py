@@ -27,6 +27,8 @@ from typing import Any
 import numpy as np
 
 PROFILES = ("quick", "desk", "paper")
+ORDERS = ("random", "class_selectivity", "mutual_information", "weight_norm", "mean_activation")
+FILLS = ("zero", "mean", "position_mean")
 DATASETS = ("mnist", "fashion_mnist", "cifar10", "imagenet2012")
 
 
@@ -92,21 +94,27 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class CumulativeConfig:
-    """Cumulative ablation in random order (paper section 2.2, Fig. 1).
+    """Cumulative ablation, in random orders (paper section 2.2, Fig. 1) or in a given one.
 
     orders: how many random permutations of all hidden units.
+    order: "random"; or one order, by what each unit measures on the same images (paper.md 6.3),
+        the smallest first.
+    descending: the largest first.
     points: numbers of ablated units at which accuracy is read, evenly spaced from 0 to all;
         0 reads it after every single unit.
     images: "train" (with the labels as trained on) or "test".
     n_images: how many of them, drawn at random; 0 for all.
-    fill: what an ablated unit reads: "zero" or its "mean" over those images.
+    fill: what an ablated unit reads: "zero", its "mean" over those images, or its
+        "position_mean", which for feature maps is a mean for each position (appendix A.1).
     """
 
     orders: int = setting(10, low=1)
+    order: str = setting("random", choices=ORDERS)
+    descending: bool = setting(False)
     points: int = setting(0, low=0)
     images: str = setting("train", choices=("train", "test"))
     n_images: int = setting(0, low=0)
-    fill: str = setting("zero", choices=("zero", "mean"))
+    fill: str = setting("zero", choices=FILLS)
     seed: int = setting(0, low=0)
 
     kind = "cumulative"
@@ -125,7 +133,7 @@ class CumulativeConfig:
 
     def n_lesions(self, n_units: int) -> int:
         """How many lesions the sweep makes; each order begins with the intact network."""
-        return self.orders * len(self.n_ablated(n_units))
+        return (self.orders if self.order == "random" else 1) * len(self.n_ablated(n_units))
 
     @property
     def sweep_id(self) -> str:
@@ -142,7 +150,7 @@ class SingleUnitConfig:
 
     images: str = setting("test", choices=("train", "test"))
     n_images: int = setting(0, low=0)
-    fill: str = setting("zero", choices=("zero", "mean"))
+    fill: str = setting("zero", choices=FILLS)
     seed: int = setting(0, low=0)
 
     kind = "single_unit"

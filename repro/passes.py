@@ -133,7 +133,6 @@ class SingleUnit:
         self.nodes = nodes
         others = [tensor for tensor in network.frontier(nodes) if tensor != self.output]
         self.shared = tuple(dict.fromkeys([self.start, *others]))
-        self.masks = (mask,)
         self.width = max(elements(node) for node in (reader or self.mask, *nodes))
 
     def __call__(self, shared: Sequence[Any], image: Any, unit: Any, fill: Any) -> Any:
@@ -192,7 +191,6 @@ class ManyUnits:
         self.lesioned = range(mask, len(network.masks))
         self.nodes = network.downstream(self.lesioned)
         self.shared = network.frontier(self.nodes)
-        self.masks = ()
         self.width = max(elements(node) for node in self.nodes)
 
     def __call__(
@@ -251,7 +249,6 @@ class Narrow:
             done = (network.masks[mask], network.reader(network.masks[mask].outputs[0]))
             self.nodes = tuple(node for node in self.nodes if node not in done)
         self.shared = network.frontier(self.nodes)
-        self.masks = ()
         self.width = max(elements(node) for node in self.nodes)
         # Where a linear map and unit-wise nodes feed nothing but a mask, they can be narrow too.
         self._feeds: dict[int, int] = {}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
 
-from repro.ablation import Engine
-from repro.config import CumulativeConfig, SingleUnitConfig, SweepConfig
+from repro.ablation import Engine, Fill
+from repro.config import ORDERS, CumulativeConfig, SingleUnitConfig, SweepConfig
 from repro.results import AblationCurve, UnitTable
 
 
@@ -45,10 +44,14 @@ def run(
 
 
 def cumulative(engine: Engine, config: CumulativeConfig, rng: np.random.Generator) -> AblationCurve:
-    """Ablates more and more units in random orders over all layers (paper section 2.2)."""
+    """Ablates more and more units over all layers, in random orders (paper section 2.2) or in the
+    one that the config names."""
     n_units = engine.layout.n_units
     counts = config.n_ablated(n_units)
-    orders = np.stack([rng.permutation(n_units) for _ in range(config.orders)])
+    if config.order == "random":
+        orders = np.stack([rng.permutation(n_units) for _ in range(config.orders)])
+    else:
+        orders = ranked(engine, config.order, config.descending)[None]
     outcome = engine.cumulative(orders, counts, _fill(engine, config))
     return AblationCurve(
         layers=engine.layout.layers,
@@ -61,6 +64,32 @@ def cumulative(engine: Engine, config: CumulativeConfig, rng: np.random.Generato
         fill=config.fill,
         n_tied=int(outcome.n_tied.sum()),
     )
+
+
+def ranked(engine: Engine, measure: str, descending: bool = False) -> np.ndarray:
+    """int (n_units,), the units in the order of a measure on the engine's images (paper.md 6.3).
+
+    Of equal units the one with the smaller number comes first.
+
+    Args:
+        measure: class_selectivity, mutual_information, weight_norm or mean_activation.
+        descending: the largest first.
+
+    Raises:
+        ValueError: another measure, or one that the network does not have, see
+            `Engine.weight_norms`.
+    """
+    if measure == "weight_norm":
+        values = engine.weight_norms()
+    elif measure in ("class_selectivity", "mutual_information"):
+        values = getattr(engine.statistics(), measure)
+    elif measure == "mean_activation":
+        values = engine.statistics().means
+    else:
+        raise ValueError(
+            f"measure must be one of {', '.join(ORDERS[1:])}. Received: measure={measure!r}"
+        )
+    return np.argsort(-values if descending else values, kind="stable")
 
 
 def single_unit(engine: Engine, config: SingleUnitConfig) -> UnitTable:
@@ -82,5 +111,8 @@ def single_unit(engine: Engine, config: SingleUnitConfig) -> UnitTable:
     )
 
 
-def _fill(engine: Engine, config: Any) -> np.ndarray | None:
-    return engine.statistics().means if config.fill == "mean" else None
+def _fill(engine: Engine, config: SweepConfig) -> Fill:
+    if config.fill == "zero":
+        return None
+    statistics = engine.statistics()
+    return statistics.means if config.fill == "mean" else statistics.position_means

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from repro import ablation, masking, network, passes, sweep
+from repro import ablation, config, masking, network, passes, sweep
 from repro.ablation import Engine
 from repro.config import CumulativeConfig, SingleUnitConfig
 from repro.masking import AblationMask
@@ -209,6 +209,27 @@ def test_mean_ablation_fills_with_the_mean(tiny_mlp: Any, tiny_images: Any) -> N
     keep[9] = 0
     correct, _ = plain_answer(tiny_mlp, images, labels, keep, means)
     np.testing.assert_array_equal(table.n_correct[9], correct)
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("order", config.ORDERS[1:])
+def test_a_curve_in_the_order_of_a_measure(
+    tiny_mlp: Any, tiny_images: Any, order: str, descending: bool
+) -> None:
+    engine = Engine(tiny_mlp, *tiny_images)
+    statistics = engine.statistics()
+    kernels = [tiny_mlp.get_layer(name).kernel for name in ("hidden_1", "hidden_2")]
+    values = {
+        "class_selectivity": statistics.class_selectivity,
+        "mutual_information": statistics.mutual_information,
+        "mean_activation": statistics.means,
+        "weight_norm": np.concatenate([np.abs(np.array(kernel)).sum(axis=0) for kernel in kernels]),
+    }[order]
+    settings = CumulativeConfig(order=order, descending=descending, points=5)
+    curve = sweep.run(settings, tiny_mlp, *tiny_images)
+    along = np.diff(values[curve.orders[0]])
+    assert curve.orders.shape == (1, 40) and sorted(curve.orders[0]) == list(range(40))
+    assert np.all(along <= 1e-6) if descending else np.all(along >= -1e-6)
 
 
 def test_a_subset_of_images_is_drawn_by_the_seed(tiny_mlp: Any, tiny_images: Any) -> None:

@@ -260,14 +260,19 @@ class Engine:
             ValueError: a unit that does not exist or comes twice, or a number out of range.
         """
         orders = np.atleast_2d(self._checked_units(orders))
+        if orders.ndim != 2:
+            raise ValueError(f"orders must have shape (n_orders, n), got {orders.shape}")
         n_orders, length = orders.shape
         if any(len(set(order)) < length for order in orders.tolist()):
             raise ValueError("an order names a unit twice; a unit can be ablated once")
         counts = np.arange(length + 1) if n_ablated is None else np.asarray(n_ablated)
-        if counts.ndim != 1 or np.any((counts < 0) | (counts > length)):
+        integers = np.issubdtype(counts.dtype, np.integer)
+        if not integers or counts.ndim != 1 or np.any((counts < 0) | (counts > length)):
             raise ValueError(
-                f"n_ablated must be numbers from 0 to {length}, the units of an order; got {counts}"
+                f"n_ablated must be integers from 0 to {length}, the units of an order; "
+                f"got {counts}"
             )
+        counts = counts.astype(np.int64)
         fills = self._fills(fill)
         layers = self._dense_layers(orders)
         if layers is not None:
@@ -304,8 +309,9 @@ class Engine:
             ValueError: a scale or sigma that is negative or not finite; bases were given.
         """
         scales = np.atleast_1d(np.asarray(scales, np.float32))
-        if scales.ndim != 1 or not np.all(np.isfinite(scales)) or scales.min(initial=0) < 0:
-            raise ValueError(f"scales must be finite and not negative, got {scales}")
+        fit = scales.ndim == 1 and scales.size > 0
+        if not fit or not np.all(np.isfinite(scales)) or scales.min() < 0:
+            raise ValueError(f"scales must be finite and not negative, one or more; got {scales}")
         if self._bases:
             raise ValueError("noise is added to units; build the engine without bases")
         sigma = np.sqrt(self.statistics().variance) if sigma is None else np.asarray(sigma)
@@ -330,14 +336,19 @@ class Engine:
                 part = slice(start, start + min(most, len(batch.images)))
                 images, labels = batch.images[part], batch.labels[part]
                 n = min(len(images), batch.n_real - start)
-                for draw in range(draws):
-                    state = np.array([seed, (block * draws + draw) * len(self._masks)], np.uint32)
-                    rows = self._within_memory(
-                        functools.partial(run, images, labels, scales, sigmas, state)
-                    )
-                    rank, loss, tied = (
-                        _numpy(row).reshape(len(scales), -1)[:, :n].ravel() for row in rows
-                    )
+                try:
+                    found = [
+                        [_numpy(row) for row in run(images, labels, scales, sigmas, state)]
+                        for state in (
+                            np.array([seed, (block * draws + draw) * len(self._masks)], np.uint32)
+                            for draw in range(draws)
+                        )
+                    ]
+                except Exception as error:
+                    self._make_smaller(error)
+                    continue
+                for draw, rows in enumerate(found):
+                    rank, loss, tied = (row.reshape(len(scales), -1)[:, :n].ravel() for row in rows)
                     lesion = np.repeat(draw * len(scales) + np.arange(len(scales)), n)
                     totals.add(lesion, np.tile(labels[:n], len(scales)), rank, loss, tied)
                 start += n
@@ -695,13 +706,6 @@ class Engine:
     def _rows_per_block(self, width: int) -> int:
         """How many rows of so many elements one step computes; a power of two."""
         return 1 << max(0, (self._elements // max(1, width)).bit_length() - 1)
-
-    def _within_memory(self, call: Callable[[], Any]) -> Any:
-        while True:
-            try:
-                return call()
-            except Exception as error:
-                self._make_smaller(error)
 
     def _make_smaller(self, error: Exception) -> None:
         """Halves the rows of a call if the error says that memory ran out; raises it if not."""

@@ -789,9 +789,11 @@ class Engine:
     # --- Curves of other networks -------------------------------------------------------------
 
     def _returns(self, mask: int) -> bool:
-        """Whether one linear map reads the mask, in units, and the unit's weights can be picked."""
-        linear = passes.Returning(self._network, mask).linear
-        return linear is not None and linear.narrows and mask not in self._bases
+        """Whether one linear map reads the mask, in units, and the unit's weights can be picked;
+        and more follows: a curve through the last layer costs little anyhow."""
+        returning = passes.Returning(self._network, mask)
+        linear, ends = returning.linear, returning.output == self._network.logits
+        return linear is not None and linear.narrows and not ends and mask not in self._bases
 
     def _returning(
         self, first: int, ranks: np.ndarray, counts: np.ndarray, fills: list[np.ndarray]
@@ -823,7 +825,7 @@ class Engine:
             image = np.arange(batch.n_real)
             for order, rank in enumerate(ranks):
                 of_first = self.layout.split(rank)[first]
-                at = int(rank.max())
+                at = int(counts.max(initial=0))
                 output = start(shared.tensors[source], _kept(of_first, at), fills[first])
                 for point in np.argsort(-counts, kind="stable"):
                     n = int(counts[point])

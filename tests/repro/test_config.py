@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,68 @@ def test_a_default_spelt_out_names_the_same_network_and_a_change_another() -> No
     assert dataclasses.replace(plain, momentum=0.9).run_id == plain.run_id
     for change in ({"seed": 1}, {"label_corruption": 0.2}, {"origin": "embedded"}):
         assert dataclasses.replace(plain, **change).run_id != plain.run_id
+
+
+def test_networks_of_a_kind_have_names_of_their_own() -> None:
+    convnet = TrainConfig("cifar10", "convnet")
+    assert convnet.run_id == "cifar10-convnet-daac81fd59"
+    assert TrainConfig("imagenet2012", "resnet50").run_id == "imagenet2012-resnet50-7f121800f8"
+    changes = [
+        {"width": 0.5},
+        {"batch_norm": False},
+        {"dropout": 0.1},
+        {"schedule": "cosine"},
+        {"schedule": "step", "decay_epochs": (2, 4)},
+        {"warmup_epochs": 1},
+        {"weight_decay": 1e-4},
+        {"precision": "mixed_bfloat16"},
+        {"data_parallel": True},
+        {"snapshots": (0, 640)},
+        {"selectivity_regularizer": -1.0},
+        {"augment": True},
+    ]
+    names = {dataclasses.replace(convnet, **change).run_id for change in changes}
+    assert len(names | {convnet.run_id}) == len(changes) + 1
+
+
+@pytest.mark.parametrize(
+    ("network", "changes", "sentence"),
+    [
+        ("mlp", {"hidden_units": ()}, "an mlp needs hidden_units"),
+        ("mlp", {"width": 0.5}, "width is for a convnet or resnet50"),
+        ("mlp", {"batch_norm": False}, "batch_norm = false is for a convnet"),
+        ("convnet", {"hidden_units": (8,)}, r"hidden_units are for an mlp; a convnet has width"),
+        ("resnet50", {"dropout": 0.1}, "dropout is for an mlp or convnet"),
+        ("resnet50", {"batch_norm": False}, "batch_norm = false is for a convnet"),
+        ("mlp", {"schedule": "step"}, 'decay_epochs goes with schedule = "step"'),
+        ("mlp", {"decay_epochs": (1,)}, 'decay_epochs goes with schedule = "step"'),
+        ("mlp", {"decay_factor": 0.5}, 'decay_factor goes with schedule = "step"'),
+        ("mlp", {"schedule": "step", "decay_epochs": (3, 2)}, "decay_epochs must increase"),
+        ("mlp", {"schedule": "step", "decay_epochs": (6,)}, "up to epochs = 5"),
+        ("mlp", {"warmup_epochs": 5}, "fewer than epochs = 5"),
+        ("mlp", {"snapshots": (2, 2)}, "snapshots must increase"),
+        ("mlp", {"snapshots": (0, 6)}, r"up to epochs = 5. Received: \[0, 6\]"),
+        ("mlp", {"snapshots": (1,), "stop_at_train_accuracy": 0.9}, "snapshots need every epoch"),
+        ("convnet", {"augment": True, "label_corruption": 0.2}, "keep a network from memorising"),
+        ("convnet", {"augment": True, "dataset": "mnist"}, "augment is for cifar10"),
+        ("convnet", {"origin": "embedded"}, "only mnist has embedded images"),
+    ],
+)
+def test_settings_that_do_not_fit_each_other_are_refused(
+    network: str, changes: dict[str, Any], sentence: str
+) -> None:
+    hidden_units = (8,) if network == "mlp" else ()
+    fits = TrainConfig("cifar10", network, hidden_units, epochs=5)
+    with pytest.raises(ConfigError, match=sentence):
+        dataclasses.replace(fits, **changes)
+
+
+def test_a_misfit_in_a_file_or_its_grid_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"fig9_test.toml: \[quick.train\] width is for"):
+        load_figure(written(tmp_path, GOOD.replace("[8, 8]", "[8, 8]\nwidth = 0.5")), "quick")
+    text = GOOD.replace("seed = [1, 2]", "width = [1.0, 0.5]")
+    with pytest.raises(ConfigError, match=r"fig9_test.toml: \[quick.grid\] width is for"):
+        load_figure(written(tmp_path, text), "quick")
 
 
 def test_the_grid_is_the_product_of_its_values(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ life of a tag, because TensorBoard keeps the first one it sees:
 
     {"v": 1, "kind": "curve", "n_units": 1024, "split": "train", "fill": "zero",
      "order": "random", "layers": "all", "score": "accuracy", "facts": {"network": "..."}}
+    {"v": 1, "kind": "noise", "n_units": 1024, "split": "train", "per": "position",
+     "layers": "all", "score": "accuracy", "facts": {"network": "..."}}
     {"v": 1, "kind": "units", "facts": {"network": "..."}}
 
 The rows of a unit table differ from step to step, so each step brings its own header
@@ -23,10 +25,20 @@ PLUGIN_NAME = "single_directions"
 UNITS_PLUGIN_NAME = "single_directions_units"
 SCHEMA_VERSION = 1
 CURVE = "curve"
+NOISE = "noise"
 UNITS = "units"
 
 # What tells one curve of a run from another; order is the order in which they are shown.
 CURVE_SETTINGS = ("split", "fill", "order", "layers", "score")
+NOISE_SETTINGS = ("split", "per", "layers", "score")
+SETTINGS = {CURVE: CURVE_SETTINGS, NOISE: NOISE_SETTINGS}
+
+# Columns of a unit table with one value for each class: these, "/", and the class's index.
+CLASS_MEAN = "class_mean"
+CLASS_DROP = "class_drop"
+
+# Scalars of a training, read by the view of that name: "training/loss", "training/test_loss", ...
+TRAINING_TAG = "training/"
 
 
 class UnreadableError(ValueError):
@@ -48,7 +60,7 @@ def encode_content(kind: str, facts: Mapping[str, str], **settings: str | int) -
 
 
 def parse_content(content: bytes) -> dict[str, Any]:
-    """The settings behind a series: kind, facts, and for a curve n_units and CURVE_SETTINGS.
+    """The settings behind a series: kind, facts, and for curves n_units and their SETTINGS.
 
     Unknown keys are ignored. Missing settings become "".
 
@@ -63,16 +75,19 @@ def parse_content(content: bytes) -> dict[str, Any]:
     kind = fields.get("kind")
     if kind == UNITS:
         return {"kind": kind, "facts": _facts(fields)}
-    if kind != CURVE:
-        raise UnreadableError(f"kind must be {CURVE!r} or {UNITS!r}, got {str(kind)[:40]!r}")
+    if not isinstance(kind, str) or kind not in SETTINGS:
+        known = ", ".join(map(repr, (*SETTINGS, UNITS)))
+        raise UnreadableError(f"kind must be one of {known}, got {str(kind)[:40]!r}")
     n_units = fields.get("n_units")
     if type(n_units) is not int or n_units < 1:
         raise UnreadableError("n_units must be a positive integer")
-    settings = {name: str(fields.get(name, "")) for name in CURVE_SETTINGS}
+    settings = {name: str(fields.get(name, "")) for name in SETTINGS[kind]}
     return {"kind": kind, "facts": _facts(fields), "n_units": n_units, **settings}
 
 
-def encode_table_header(n_units: int, columns: Sequence[str], layers: Sequence[str]) -> bytes:
+def encode_table_header(
+    n_units: int, columns: Sequence[str], layers: Sequence[str], classes: Sequence[str] = ()
+) -> bytes:
     """Header of one step of a unit table, as UTF-8 JSON.
 
     Args:
@@ -80,19 +95,22 @@ def encode_table_header(n_units: int, columns: Sequence[str], layers: Sequence[s
         columns: C names in the order of the bytes; the first two are "layer" (an index into
             `layers`) and "unit" (index of the unit within its layer).
         layers: layer names, each once.
+        classes: class names, for the columns "class_mean/0", "class_drop/0" and so on.
     """
-    header = {
+    header: dict[str, Any] = {
         "v": SCHEMA_VERSION,
         "dtype": "<f4",
         "n": n_units,
         "columns": list(columns),
         "layers": list(layers),
     }
+    if classes:
+        header["classes"] = list(classes)
     return json.dumps(header, ensure_ascii=False).encode()
 
 
 def parse_table_header(header: bytes) -> dict[str, Any]:
-    """{"n": N, "columns": [...], "layers": [...]}, checked.
+    """{"n": N, "columns": [...], "layers": [...], "classes": [...]}, checked.
 
     Raises:
         NewerSchemaError: schema version above SCHEMA_VERSION.
@@ -106,7 +124,10 @@ def parse_table_header(header: bytes) -> dict[str, Any]:
         raise UnreadableError('columns must be names that begin with "layer", "unit"')
     if not _is_list_of_text(layers) or fields.get("dtype") != "<f4":
         raise UnreadableError('layers must be names, and dtype "<f4"')
-    return {"n": n_units, "columns": columns, "layers": layers}
+    classes = fields.get("classes", [])
+    if not _is_list_of_text(classes):
+        raise UnreadableError("classes must be names")
+    return {"n": n_units, "columns": columns, "layers": layers, "classes": classes}
 
 
 def _json_object(content: bytes) -> dict[str, Any]:

@@ -27,6 +27,7 @@ STATIC = Path(__file__).resolve().parent / "static"
 CONTENT_TYPES = {".js": "text/javascript", ".css": "text/css", ".txt": "text/plain"}
 METHODS = ("GET", "HEAD")
 LARGEST_STEP = 2**63 - 1
+MOST_BINS = 500
 
 Answer = tuple[dict[str, Any] | bytes, str]  # content, content type
 
@@ -47,6 +48,9 @@ class SingleDirectionsPlugin(base_plugin.TBPlugin):
             "/api/v1/curve": _get_only(self._curve),
             "/api/v1/units/steps": _get_only(self._unit_steps),
             "/api/v1/units": _get_only(self._units),
+            "/api/v1/unit": _get_only(self._unit),
+            "/api/v1/distributions": _get_only(self._distributions),
+            "/api/v1/training": _get_only(self._training),
         }
 
     def is_active(self):
@@ -68,22 +72,36 @@ class SingleDirectionsPlugin(base_plugin.TBPlugin):
         return _json({**self._reader(request).index(), "sampling": sampling})
 
     def _curve(self, request) -> Answer:
-        runs, tags = request.args.getlist("run"), request.args.getlist("tag")
-        if not runs or len(runs) != len(tags) or "" in runs + tags:
-            raise errors.InvalidArgumentError(
-                f"as many tag= as run= are needed, in pairs: got {len(runs)} run, {len(tags)} tag"
-            )
-        step = _step(request) if "step" in request.args else None
-        pairs = list(zip(runs, tags, strict=True))
-        return _json({"curves": self._reader(request).curves(pairs, step)})
+        pairs = _pairs(request)
+        return _json({"curves": self._reader(request).curves(pairs, _optional_step(request))})
 
     def _unit_steps(self, request) -> Answer:
         return _json({"steps": self._reader(request).table_steps(*_run_and_tag(request))})
 
     def _units(self, request) -> Answer:
         run, tag = _run_and_tag(request)
-        table = self._reader(request).table_bytes(run, tag, _step(request))
+        columns = request.args.getlist("column") or None
+        table = self._reader(request).table_bytes(run, tag, _whole(request, "step"), columns)
         return table, "application/octet-stream"
+
+    def _unit(self, request) -> Answer:
+        run, tag = _run_and_tag(request)
+        step, row = _whole(request, "step"), _whole(request, "row")
+        return _json(self._reader(request).unit(run, tag, step, row))
+
+    def _distributions(self, request) -> Answer:
+        column = request.args.get("column", "")
+        n_bins = _whole(request, "bins") if "bins" in request.args else 40
+        if not column or not 1 <= n_bins <= MOST_BINS:
+            raise errors.InvalidArgumentError(f"column= is needed, and bins= of 1 to {MOST_BINS}")
+        pairs, step = _pairs(request), _optional_step(request)
+        return _json(self._reader(request).distributions(pairs, column, n_bins, step))
+
+    def _training(self, request) -> Answer:
+        runs = request.args.getlist("run")
+        if not runs or "" in runs:
+            raise errors.InvalidArgumentError("one run= or more are needed")
+        return _json({"runs": self._reader(request).training(list(dict.fromkeys(runs)))})
 
     def _reader(self, request) -> reading.Reader:
         if self._provider is None:
@@ -101,11 +119,24 @@ def _run_and_tag(request) -> tuple[str, str]:
     return run, tag
 
 
-def _step(request) -> int:
-    text = request.args.get("step", "")
+def _pairs(request) -> list[tuple[str, str]]:
+    runs, tags = request.args.getlist("run"), request.args.getlist("tag")
+    if not runs or len(runs) != len(tags) or "" in runs + tags:
+        raise errors.InvalidArgumentError(
+            f"as many tag= as run= are needed, in pairs: got {len(runs)} run, {len(tags)} tag"
+        )
+    return list(zip(runs, tags, strict=True))
+
+
+def _optional_step(request) -> int | None:
+    return _whole(request, "step") if "step" in request.args else None
+
+
+def _whole(request, name: str) -> int:
+    text = request.args.get(name, "")
     # isdecimal alone would let other alphabets' digits pass, and endless ones.
     if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= LARGEST_STEP):
-        raise errors.InvalidArgumentError("step= must be a whole number, at least 0")
+        raise errors.InvalidArgumentError(f"{name}= must be a whole number, at least 0")
     return int(text)
 
 

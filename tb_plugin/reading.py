@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 # The provider demands a number; more steps than anyone analyses.
 ALL_STEPS = 100_000
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 Pair = tuple[str, str]  # run, tag
 
@@ -50,17 +51,20 @@ class Reader:
         """All runs, the series that can be shown, and those that cannot and why."""
         runs = self._ask(self.provider.list_runs)
         found = [
-            (self._ask(self.provider.list_tensors, metadata.PLUGIN_NAME), metadata.CURVE),
+            (
+                self._ask(self.provider.list_tensors, metadata.PLUGIN_NAME),
+                tuple(metadata.SETTINGS),
+            ),
             (
                 self._ask(self.provider.list_blob_sequences, metadata.UNITS_PLUGIN_NAME),
-                metadata.UNITS,
+                (metadata.UNITS,),
             ),
         ]
         series, skipped = [], []
-        for by_run, kind in found:
+        for by_run, kinds in found:
             for run, tag, listed in _sorted_series(by_run):
                 try:
-                    series.append(_series(run, tag, listed, kind))
+                    series.append(_series(run, tag, listed, kinds))
                 except metadata.NewerSchemaError:
                     skipped.append({"run": run, "tag": tag, "reason": "newer"})
                 except metadata.UnreadableError as error:
@@ -69,7 +73,7 @@ class Reader:
         return {"runs": names, "series": series, "skipped": skipped}
 
     def curves(self, pairs: Sequence[Pair], step: int | None) -> list[dict[str, Any]]:
-        """Ablation curves of several series, in the order asked for.
+        """Ablation or noise curves of several series, in the order asked for.
 
         Args:
             pairs: run and tag of each.
@@ -86,7 +90,7 @@ class Reader:
         listed = self._ask(self.provider.list_tensors, metadata.PLUGIN_NAME, pairs)
         known = [pair for pair in pairs if pair[1] in listed.get(pair[0], {})]
         if not known:
-            raise SeriesNotFoundError("no ablation curve of this run and tag")
+            raise SeriesNotFoundError("no curve of this run and tag")
         data = self._tensors(known)
         replies = []
         for run, tag in pairs:
@@ -94,7 +98,7 @@ class Reader:
                 content = listed[run][tag].plugin_content
                 curve = _curve(data.get((run, tag), []), metadata.parse_content(content), step)
             except KeyError:
-                curve = {"error": "no ablation curve of this run and tag"}
+                curve = {"error": "no curve of this run and tag"}
             except metadata.UnreadableError as error:
                 curve = {"error": str(error)}
             replies.append({"run": run, "tag": tag, **curve})
@@ -112,18 +116,181 @@ class Reader:
             steps.append(entry)
         return steps
 
-    def table_bytes(self, run: str, tag: str, step: int) -> bytes:
+    def table_bytes(
+        self, run: str, tag: str, step: int, columns: Sequence[str] | None = None
+    ) -> bytes:
         """The numbers of one unit table: float32 little-endian, column after column.
 
+        Args:
+            columns: only these, in this order; None for all.
+
         Raises:
-            SeriesNotFoundError: no such run, tag or step.
+            SeriesNotFoundError: no such run, tag, step or column.
             metadata.UnreadableError: the bytes do not fit the header.
             ProviderError: the provider cannot read them.
         """
+        header, raw = self._table(run, tag, step)
+        if columns is None:
+            return raw
+        unknown = [name for name in columns if name not in header["columns"]]
+        if unknown:
+            raise SeriesNotFoundError(f"the unit table has no column {unknown[0][:40]!r}")
+        size = 4 * header["n"]
+        places = [header["columns"].index(name) for name in columns]
+        return b"".join(raw[place * size : (place + 1) * size] for place in places)
+
+    def unit(self, run: str, tag: str, step: int, row: int) -> dict[str, Any]:
+        """All that is stored of one unit, and what share of its layer lies below each value.
+
+        Raises:
+            SeriesNotFoundError: no such run, tag, step or row.
+            metadata.UnreadableError: the bytes do not fit the header.
+            ProviderError: the provider cannot read them.
+        """
+        header, raw = self._table(run, tag, step)
+        if not row < header["n"]:
+            raise SeriesNotFoundError(f"the unit table has {header['n']} rows")
+        table = _as_columns(raw, header)
+        peers = table["layer"] == table["layer"][row]
+        measured = [name for name in header["columns"] if name not in ("layer", "unit")]
+        by_class = {
+            kind: _shortest(np.array([table[name][row] for name in measured if _is_of(kind, name)]))
+            for kind in (metadata.CLASS_MEAN, metadata.CLASS_DROP)
+        }
+        return {
+            "row": row,
+            "layer": header["layers"][int(table["layer"][row])],
+            "unit": int(table["unit"][row]),
+            "values": {
+                name: {
+                    "value": _shortest(table[name][row : row + 1])[0],
+                    "below": _share_below(table[name][peers], table[name][row]),
+                }
+                for name in measured
+                if not any(_is_of(kind, name) for kind in by_class)
+            },
+            "classes": header["classes"],
+            **by_class,
+        }
+
+    def distributions(
+        self, pairs: Sequence[Pair], column: str, n_bins: int, step: int | None
+    ) -> dict[str, Any]:
+        """How a measured quantity is spread over the units of each layer, for several tables.
+
+        All histograms share their edges, from the smallest value to the largest, or from 0 to 1
+        for class selectivity. Silent units count, as in the paper's Fig. 6.
+
+        Args:
+            pairs: run and tag of each unit table.
+            column: the quantity.
+            n_bins: of the histograms.
+            step: each table at the latest step not after this one (else the first); None: the last.
+
+        Returns:
+            {"edges": [...], "tables": [...]} as in http_api.md.
+
+        Raises:
+            ProviderError: the provider cannot read them.
+        """
+        found = self._ask(
+            self.provider.read_blob_sequences, metadata.UNITS_PLUGIN_NAME, pairs, ALL_STEPS
+        )
+        read: list[tuple[Pair, int, dict[str, Any], dict[str, np.ndarray]]] = []
+        broken: list[dict[str, Any]] = []
+        for run, tag in pairs:
+            try:
+                datum = _at_step(_by_step(found.get(run, {}).get(tag) or []), step)
+                header = metadata.parse_table_header(self._blob(datum, 0))
+                table = _as_columns(_checked_table(self._blob(datum, 1), header), header)
+                if column not in table:
+                    raise metadata.UnreadableError("this quantity was not measured")
+                read.append(((run, tag), datum.step, header, table))
+            except metadata.UnreadableError as error:
+                broken.append({"run": run, "tag": tag, "error": str(error)})
+        edges = _edges(column, [table[column] for *_, table in read], n_bins)
+        tables = [
+            {"run": run, "tag": tag, "step": at, "layers": _by_layer(header, table, column, edges)}
+            for (run, tag), at, header, table in read
+        ]
+        return {"edges": edges.tolist(), "tables": tables + broken}
+
+    def training(self, runs: Sequence[str]) -> list[dict[str, Any]]:
+        """Loss and accuracy over the steps of a training, and the area under each curve.
+
+        Args:
+            runs: names; one without any such data is answered with empty lists.
+
+        Returns:
+            A dictionary a run, as in http_api.md.
+        """
+        listed = self._ask(self.provider.list_scalars, "scalars")
+        pairs = [
+            (run, tag)
+            for run in runs
+            for tag in sorted(listed.get(run, {}))
+            if tag.startswith(metadata.TRAINING_TAG)
+        ]
+        scalars = (
+            self._ask(self.provider.read_scalars, "scalars", pairs, ALL_STEPS) if pairs else {}
+        )
+        areas = self._areas(runs)
+        return [
+            {
+                "run": run,
+                "scalars": {
+                    tag.removeprefix(metadata.TRAINING_TAG): {
+                        "steps": [datum.step for datum in data],
+                        "values": _shortest(np.array([datum.value for datum in data])),
+                    }
+                    for tag, found in sorted(scalars.get(run, {}).items())
+                    if (data := _by_step(found))
+                },
+                "curves": areas.get(run, []),
+            }
+            for run in runs
+        ]
+
+    def _areas(self, runs: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        """Area under each ablation curve of the runs, at every step."""
+        listed = self._ask(self.provider.list_tensors, metadata.PLUGIN_NAME)
+        metas: dict[Pair, dict[str, Any]] = {}
+        for run in runs:
+            for tag, series in sorted(listed.get(run, {}).items()):
+                try:
+                    meta = metadata.parse_content(series.plugin_content)
+                except metadata.UnreadableError:
+                    continue  # the index says so
+                if meta["kind"] == metadata.CURVE:
+                    metas[run, tag] = meta
+        data = self._tensors(list(metas)) if metas else {}
+        areas: dict[str, list[dict[str, Any]]] = {}
+        for (run, tag), meta in metas.items():
+            points = [
+                (datum.step, *area)
+                for datum in _by_step(data.get((run, tag), []))
+                if (area := _area(datum.numpy, meta)) is not None
+            ]
+            if points:
+                steps, auc, normalized, sd, intact = zip(*points, strict=True)
+                areas.setdefault(run, []).append(
+                    {
+                        "tag": tag,
+                        "steps": list(steps),
+                        "auc": _shortest(np.array(auc)),
+                        "normalized": _shortest(np.array(normalized)),
+                        "sd": _shortest(np.array(sd)),
+                        "intact": _shortest(np.array(intact)),
+                    }
+                )
+        return areas
+
+    def _table(self, run: str, tag: str, step: int) -> tuple[dict[str, Any], bytes]:
+        """Header and checked bytes of the table at exactly this step."""
         for datum in self._tables(run, tag):
             if datum.step == step:
                 header = metadata.parse_table_header(self._blob(datum, 0))
-                return _checked_table(self._blob(datum, 1), header)
+                return header, _checked_table(self._blob(datum, 1), header)
         raise SeriesNotFoundError(f"no unit table at step {step}")
 
     def _tables(self, run: str, tag: str) -> list[tb_provider.BlobSequenceDatum]:
@@ -196,10 +363,11 @@ def _sorted_series(by_run: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, s
     return [(run, tag, by_run[run][tag]) for run in sorted(by_run) for tag in sorted(by_run[run])]
 
 
-def _series(run: str, tag: str, listed: Any, kind: str) -> dict[str, Any]:
+def _series(run: str, tag: str, listed: Any, kinds: Sequence[str]) -> dict[str, Any]:
     meta = metadata.parse_content(listed.plugin_content)
-    if meta.pop("kind") != kind:
-        raise metadata.UnreadableError(f"not stored as a series of kind {kind!r}")
+    kind = meta.pop("kind")
+    if kind not in kinds:
+        raise metadata.UnreadableError(f"not stored as a series of kind {kind!r} is")
     return {
         "run": run,
         "tag": tag,
@@ -215,23 +383,29 @@ def _by_step(data: Sequence[Any]) -> list[Any]:
     return [datum for _, datum in sorted({datum.step: datum for datum in data}.items())]
 
 
-def _curve(data: Sequence[Any], meta: Mapping[str, Any], step: int | None) -> dict[str, Any]:
-    data = _by_step(data)
+def _at_step(data: Sequence[Any], step: int | None) -> Any:
+    """The latest not after a step (None: the last of all); the first if all are after it."""
     if not data:
         raise metadata.UnreadableError("TensorBoard could not read the numbers of this series")
     earlier = [datum for datum in data if step is None or datum.step <= step]
-    chosen = earlier[-1] if earlier else data[0]
-    x, rows = _checked_curve(chosen.numpy, meta["n_units"])
+    return earlier[-1] if earlier else data[0]
+
+
+def _curve(data: Sequence[Any], meta: Mapping[str, Any], step: int | None) -> dict[str, Any]:
+    data = _by_step(data)
+    chosen = _at_step(data, step)
+    x, rows = _checked_curve(chosen.numpy, meta)
     return {
         "steps": [datum.step for datum in data],
         "step": chosen.step,
         "walltime": chosen.wall_time,
-        "x": x,
-        "rows": rows,
+        "x": _shortest(x),
+        "rows": [_shortest(row) for row in rows],
     }
 
 
-def _checked_curve(tensor: Any, n_units: int) -> tuple[list[float], list[list[float | None]]]:
+def _checked_curve(tensor: Any, meta: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """x float (points,) and rows float (orderings, points) of a stored curve."""
     values = np.asarray(tensor)
     if values.dtype.kind != "f" or values.ndim != 2 or values.shape[0] < 2 or values.shape[1] < 1:
         raise metadata.UnreadableError(
@@ -239,11 +413,81 @@ def _checked_curve(tensor: Any, n_units: int) -> tuple[list[float], list[list[fl
             f"{values.shape}"
         )
     x = values[0]
-    if not np.all(np.isfinite(x)) or np.any(np.diff(x) <= 0) or x[0] < 0 or x[-1] > n_units:
+    if not np.all(np.isfinite(x)) or np.any(np.diff(x) <= 0) or x[0] < 0:
+        raise metadata.UnreadableError("the points of a curve must increase from 0 or more")
+    if meta["kind"] == metadata.CURVE and x[-1] > meta["n_units"]:
         raise metadata.UnreadableError(
-            f"the counts of ablated units must increase from 0 or more to {n_units} or less"
+            f"the counts of ablated units must end at {meta['n_units']} or less"
         )
-    return _shortest(x), [_shortest(row) for row in values[1:]]  # type: ignore[return-value]
+    return x, values[1:]
+
+
+def _area(tensor: Any, meta: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
+    """Mean area over the fraction of units ablated, mean and s.d. over the orderings of the area
+    by intact accuracy, and the intact accuracy; None for a curve that is not whole."""
+    try:
+        x, rows = _checked_curve(tensor, meta)
+    except metadata.UnreadableError:
+        return None
+    if x[0] != 0 or x[-1] != meta["n_units"] or not np.all(rows[:, 0] > 0):
+        return None
+    areas = np.trapezoid(rows.astype(np.float64), x.astype(np.float64) / x[-1], axis=1)
+    normalized = areas / rows[:, 0]
+    sd = float(np.std(normalized, ddof=1)) if len(normalized) > 1 else 0.0
+    return float(areas.mean()), float(normalized.mean()), sd, float(rows[:, 0].mean())
+
+
+def _is_of(kind: str, column: str) -> bool:
+    return column.startswith(f"{kind}/")
+
+
+def _as_columns(raw: bytes, header: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    table = np.frombuffer(raw, "<f4").reshape(len(header["columns"]), header["n"])
+    return dict(zip(header["columns"], table, strict=True))
+
+
+def _share_below(values: np.ndarray, value: np.float32) -> float | None:
+    """What share of the values (those that are numbers) lies below one of them."""
+    numbers = values[~np.isnan(values)]
+    if np.isnan(value) or not numbers.size:
+        return None
+    return round(float(np.mean(numbers < value)), 4)
+
+
+def _edges(column: str, values: Sequence[np.ndarray], n_bins: int) -> np.ndarray:
+    """float64 (n_bins + 1,), equal steps over all that is finite."""
+    if column == "class_selectivity":
+        return np.linspace(0.0, 1.0, n_bins + 1)
+    finite = [part[np.isfinite(part)] for part in values]
+    parts = [part for part in finite if part.size]
+    low = min((float(part.min()) for part in parts), default=0.0)
+    high = max((float(part.max()) for part in parts), default=1.0)
+    if not low < high:
+        low, high = low - 0.5, high + 0.5
+    return np.linspace(low, high, n_bins + 1)
+
+
+def _by_layer(
+    header: Mapping[str, Any],
+    table: Mapping[str, np.ndarray],
+    column: str,
+    edges: np.ndarray,
+) -> list[dict[str, Any]]:
+    """Counts, mean and quantiles of one quantity, for each layer of a table."""
+    layers = []
+    for number, name in enumerate(header["layers"]):
+        values = table[column][table["layer"] == number]
+        values = values[np.isfinite(values)].astype(np.float64)
+        entry = {"layer": name, "n": int(values.size)}
+        if values.size:
+            counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
+            entry |= {
+                "counts": counts.tolist(),
+                "mean": float(values.mean()),
+                "quantiles": np.quantile(values, QUANTILES).tolist(),
+            }
+        layers.append(entry)
+    return layers
 
 
 def _shortest(values: np.ndarray) -> list[float | None]:

@@ -1,4 +1,4 @@
-"""Write ablation curves and unit tables into a TensorBoard log directory.
+"""Write ablation curves, noise curves and unit tables into a TensorBoard log directory.
 
 For the results of any framework: needs NumPy and TensorBoard, no TensorFlow.
 
@@ -14,6 +14,8 @@ For the results of any framework: needs NumPy and TensorBoard, no TensorFlow.
         writer.add(summary.unit_table(
             "units/all", layers=layer_of_unit, units=index_of_unit,
             columns={"class_selectivity": selectivity, "importance": importance}))
+        for epoch, loss in enumerate(losses, 1):
+            writer.add(summary.training_scalar("test_loss", loss), step=epoch)
 
 Then `tensorboard --logdir runs/tb`, tab "Single Directions".
 """
@@ -32,10 +34,12 @@ from numpy.typing import ArrayLike
 from tensorboard.compat.proto import event_pb2
 from tensorboard.compat.proto.summary_pb2 import (
     DATA_CLASS_BLOB_SEQUENCE,
+    DATA_CLASS_SCALAR,
     DATA_CLASS_TENSOR,
     Summary,
     SummaryMetadata,
 )
+from tensorboard.plugins.scalar import metadata as scalar_metadata
 from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util import tensor_util
 
@@ -72,7 +76,8 @@ def ablation_curve(
         accuracy: float (R, F), fraction correct in [0, 1]; one row per ordering of the units.
         n_units: number of units that could be ablated, so that x may be read as a fraction.
         split: the images: "train" or "test".
-        fill: what an ablated unit was clamped to: "zero" or "mean".
+        fill: what an ablated unit was clamped to: "zero", "mean", "mean per position"; or
+            "direction" where directions of a rotated basis were taken away.
         order: how the orderings were drawn: "random", or the score they were sorted by.
         layers: which layers were ablated: "all", or their names.
         score: what `accuracy` holds: "accuracy", or "top-5 accuracy".
@@ -90,21 +95,81 @@ def ablation_curve(
     >>> tensor_util.make_ndarray(curve.value[0].tensor).tolist()[0]
     [0.0, 2.0, 4.0]
     """
-    x = _checked_ablated_units(ablated_units, n_units)
-    y = _numbers("accuracy", accuracy)
-    if y.ndim != 2 or y.shape[1] != x.size or y.shape[0] < 1:
-        raise ValueError(
-            f"accuracy must have shape (n_orderings, {x.size}), a row per ordering and a "
-            f"column per entry of ablated_units. Received shape {y.shape}"
-        )
-    _check_unit_interval("accuracy", y)
     settings = dict(split=split, fill=fill, order=order, layers=layers, score=score)
-    _check_texts(settings)
-    content = metadata.encode_content(
-        metadata.CURVE, _checked_facts(facts), n_units=int(n_units), **settings
-    )
+    content = _curve_content(metadata.CURVE, n_units, facts, settings)
+    x = _checked_ablated_units(ablated_units, n_units)
+    y = _checked_accuracy(accuracy, x.size, "ablated_units")
     tensor = np.concatenate([x[None], y]).astype("<f4")
     return _summary(tag, tensor, metadata.PLUGIN_NAME, content, DATA_CLASS_TENSOR, description)
+
+
+def noise_curve(
+    tag: str,
+    scales: ArrayLike,
+    accuracy: ArrayLike,
+    *,
+    n_units: int,
+    split: str = "train",
+    per: str = "position",
+    layers: str = "all",
+    score: str = "accuracy",
+    facts: Mapping[str, str] | None = None,
+    description: str = "",
+) -> Summary:
+    """Accuracy under noise on all units at once (paper section 2.2, Fig. 2).
+
+    Args:
+        tag: name of the series within its run, such as "noise/all".
+        scales: float (L,), of the noise, as a multiple of each unit's standard deviation;
+            strictly increasing, at least 0.
+        accuracy: float (S, L), fraction correct in [0, 1]; one row per draw of the noise.
+        n_units: number of units that the noise was added to.
+        per: what has a draw of its own in a feature map: each "position", or each "unit".
+        split, layers, score, facts, description: as for `ablation_curve`.
+
+    Returns:
+        A summary for `Writer.add`: float32 [1 + S, L], row 0 is scales.
+
+    Raises:
+        ValueError: a wrong shape, order or range, or values that are not numbers.
+
+    >>> noise_curve("noise", [0.1, 1], [[1.0, 0.5]], n_units=4).value[0].tag
+    'noise'
+    """
+    x = _numbers("scales", scales)
+    if x.ndim != 1 or x.size < 1:
+        raise ValueError(f"scales must have shape (n_scales,). Received shape {x.shape}")
+    if not np.all(np.isfinite(x)) or x[0] < 0 or np.any(np.diff(x) <= 0):
+        raise ValueError(
+            f"scales must be at least 0 and strictly increasing. Received: {x[:8].tolist()}"
+        )
+    settings = dict(split=split, per=per, layers=layers, score=score)
+    tensor = np.concatenate([x[None], _checked_accuracy(accuracy, x.size, "scales")])
+    content = _curve_content(metadata.NOISE, n_units, facts, settings)
+    return _summary(
+        tag, tensor.astype("<f4"), metadata.PLUGIN_NAME, content, DATA_CLASS_TENSOR, description
+    )
+
+
+def training_scalar(name: str, value: float) -> Summary:
+    """One number of a training, for the view "Training" and TensorBoard's own Scalars tab.
+
+    Args:
+        name: "loss", "accuracy", "test_loss" or "test_accuracy"; any other name is kept, too,
+            under the tag "training/<name>".
+        value: the number at the step that `Writer.add` is given.
+
+    >>> training_scalar("test_loss", 0.25).value[0].tag
+    'training/test_loss'
+    """
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"name must be a text that is not empty. Received: name={name!r}")
+    # TensorBoard's own helper for this message would import TensorFlow.
+    series = scalar_metadata.create_summary_metadata(display_name="", description="")
+    series.data_class = DATA_CLASS_SCALAR
+    tensor = tensor_util.make_tensor_proto(float(value), dtype=np.float32)
+    tag = metadata.TRAINING_TAG + name
+    return Summary(value=[Summary.Value(tag=tag, metadata=series, tensor=tensor)])
 
 
 def unit_table(
@@ -113,6 +178,9 @@ def unit_table(
     units: ArrayLike,
     columns: Mapping[str, ArrayLike],
     *,
+    classes: Sequence[str] = (),
+    class_means: ArrayLike | None = None,
+    class_drops: ArrayLike | None = None,
     facts: Mapping[str, str] | None = None,
     description: str = "",
 ) -> Summary:
@@ -125,8 +193,12 @@ def unit_table(
         columns: name -> float (N,). Known names get titles and units in the plugin:
             "class_selectivity" (in [0, 1]), "mutual_information" (bits), "importance"
             (change of test loss when the unit is ablated, nats), "accuracy_drop"
-            (fraction), "mean_activation", "weight_norm". Any other name is shown as it is.
-            NaN means "not measured".
+            (fraction of images), "largest_class_drop" (fraction of that class's images),
+            "mean_activation", "sparsity" (fraction of images on which the unit is silent),
+            "weight_norm" (L1). Any other name is shown as it is. NaN means "not measured".
+        classes: C names, if one of the next two is given.
+        class_means: float (N, C), mean activation of each unit over the images of each class.
+        class_drops: float (N, C), fraction of each class's images lost with the unit ablated.
         facts: as for `ablation_curve`.
         description: a sentence for the reader (plain text).
 
@@ -136,7 +208,7 @@ def unit_table(
 
     Raises:
         ValueError: columns of different lengths, an infinite value, a selectivity outside
-            [0, 1], or the same unit of a layer twice.
+            [0, 1], class values without class names, or the same unit of a layer twice.
     """
     names = [str(layer) for layer in layers]
     if not names:
@@ -151,7 +223,12 @@ def unit_table(
         if name in table or not isinstance(name, str) or not name:
             raise ValueError(f'a column cannot be called "layer", "unit" or "". Received {name!r}')
         table[name] = _checked_column(name, values, len(names))
-    header = metadata.encode_table_header(len(names), list(table), layer_names)
+    for name, by_class in ((metadata.CLASS_MEAN, class_means), (metadata.CLASS_DROP, class_drops)):
+        if by_class is not None:
+            table |= _class_columns(name, by_class, len(names), len(classes))
+    header = metadata.encode_table_header(
+        len(names), list(table), layer_names, [str(name) for name in classes]
+    )
     raw = np.stack(list(table.values())).astype("<f4").tobytes()
     content = metadata.encode_content(metadata.UNITS, _checked_facts(facts))
     # Rank 1, because the fast loader drops a blob sequence that is a scalar.
@@ -198,7 +275,7 @@ class Writer:
         """Writes one summary, on disk when this returns.
 
         Args:
-            summary: from `ablation_curve` or `unit_table`.
+            summary: from one of this module's functions.
             step: the training step or epoch of the network that was analysed, never the
                 number of an ordering or of ablated units.
 
@@ -267,9 +344,30 @@ def _numbers(name: str, values: ArrayLike) -> np.ndarray:
         ) from None
 
 
-def _checked_ablated_units(ablated_units: ArrayLike, n_units: int) -> np.ndarray:
+def _curve_content(
+    kind: str, n_units: int, facts: Mapping[str, str] | None, settings: Mapping[str, str]
+) -> bytes:
+    """Summary metadata of a curve, its settings checked."""
     if not _is_whole_number(n_units) or n_units < 1:
         raise ValueError(f"n_units must be a whole number, at least 1. Received: n_units={n_units}")
+    for name, text in settings.items():
+        if not isinstance(text, str) or not text:
+            raise ValueError(f"{name} must be a text that is not empty. Received: {name}={text!r}")
+    return metadata.encode_content(kind, _checked_facts(facts), n_units=int(n_units), **settings)
+
+
+def _checked_accuracy(accuracy: ArrayLike, n_points: int, along: str) -> np.ndarray:
+    y = _numbers("accuracy", accuracy)
+    if y.ndim != 2 or y.shape[1] != n_points or y.shape[0] < 1:
+        raise ValueError(
+            f"accuracy must have shape (n_orderings, {n_points}), a row per ordering and a "
+            f"column per entry of {along}. Received shape {y.shape}"
+        )
+    _check_unit_interval("accuracy", y)
+    return y
+
+
+def _checked_ablated_units(ablated_units: ArrayLike, n_units: int) -> np.ndarray:
     x = _numbers("ablated_units", ablated_units)
     if x.ndim != 1 or x.size < 1:
         raise ValueError(f"ablated_units must have shape (n_points,). Received shape {x.shape}")
@@ -314,6 +412,22 @@ def _checked_column(name: str, values: ArrayLike, n_rows: int) -> np.ndarray:
     return column
 
 
+def _class_columns(
+    name: str, by_class: ArrayLike, n_rows: int, n_classes: int
+) -> dict[str, np.ndarray]:
+    """One column per class: "class_mean/0", "class_mean/1", ..."""
+    values = _numbers(name, by_class)
+    if n_classes == 0 or values.shape != (n_rows, n_classes):
+        raise ValueError(
+            f"{name}s must have shape ({n_rows}, {n_classes}), a row per unit and a column per "
+            f"name in classes. Received shape {values.shape}"
+        )
+    return {
+        f"{name}/{i}": _checked_column(f"{name}/{i}", values[:, i], n_rows)
+        for i in range(n_classes)
+    }
+
+
 def _check_unit_interval(name: str, values: np.ndarray) -> None:
     # A mean of float32 values may pass 1 by a rounding error.
     if not np.all((values >= 0) & (values <= 1 + 1e-6)):
@@ -329,9 +443,3 @@ def _checked_facts(facts: Mapping[str, str] | None) -> dict[str, str]:
         if not isinstance(name, str) or not name or not isinstance(text, str):
             raise ValueError(f"facts must map names to texts. Received: {name!r}: {text!r}")
     return checked
-
-
-def _check_texts(settings: Mapping[str, str]) -> None:
-    for name, text in settings.items():
-        if not isinstance(text, str) or not text:
-            raise ValueError(f"{name} must be a text that is not empty. Received: {name}={text!r}")

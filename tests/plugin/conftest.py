@@ -35,10 +35,12 @@ class FakeProvider(provider.DataProvider):
 
     tensors: {(run, tag): (content, [(step, array)])}
     tables: {(run, tag): (content, [(step, [blob, blob])])}
+    scalars: {(run, tag): (b"", [(step, number)])}
     """
 
-    def __init__(self, tensors=None, tables=None, runs=()):
+    def __init__(self, tensors=None, tables=None, runs=(), scalars=None):
         self.tensors, self.tables = dict(tensors or {}), dict(tables or {})
+        self.scalars = dict(scalars or {})
         self.runs = runs
         self.experiments: list[str] = []
         self.fault: Exception | None = None
@@ -52,10 +54,19 @@ class FakeProvider(provider.DataProvider):
         return [provider.Run(name, name, 0.0) for name in names]
 
     def list_scalars(self, ctx=None, *, experiment_id, plugin_name, run_tag_filter=None):
-        return {}
+        self._seen(ctx, experiment_id)
+        assert plugin_name == "scalars"
+        return self._listed(self.scalars, provider.ScalarTimeSeries, {}, run_tag_filter)
 
-    def read_scalars(self, ctx=None, **_):
-        return {}
+    def read_scalars(
+        self, ctx=None, *, experiment_id, plugin_name, downsample=None, run_tag_filter=None
+    ):
+        self._seen(ctx, experiment_id)
+        found: dict[str, Any] = {}
+        for run, tag, (_, points) in self._chosen(self.scalars, run_tag_filter):
+            data = [provider.ScalarDatum(step, 1.5, number) for step, number in points]
+            found.setdefault(run, {})[tag] = data[-downsample:]
+        return found
 
     def read_last_scalars(self, ctx=None, **_):
         return {}

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from tensorboard.backend import application
 from tensorboard.plugins import base_plugin
+from tensorboard.util import tensor_util
 from werkzeug import wrappers
 from werkzeug.test import Client
 
-from tb_plugin import metadata
+from tb_plugin import metadata, summary
 from tb_plugin.plugin import SingleDirectionsPlugin
 from tests.plugin.conftest import ROUTES, FakeProvider, tiny_content, tiny_curve, tiny_table
 
@@ -21,6 +22,9 @@ GET_ROUTES = [
     "/api/v1/curve?run=tiny&tag=curve",
     "/api/v1/units/steps?run=tiny&tag=units",
     "/api/v1/units?run=tiny&tag=units&step=5",
+    "/api/v1/unit?run=tiny&tag=units&step=5&row=1",
+    "/api/v1/distributions?run=tiny&tag=units&column=importance",
+    "/api/v1/training?run=tiny",
 ]
 UNITS = metadata.encode_content("units", {})
 
@@ -262,6 +266,7 @@ def test_unit_steps_and_bytes_are_those_of_the_documented_example(client):
             "n": 3,
             "columns": ["layer", "unit", "class_selectivity", "importance"],
             "layers": ["hidden_1", "hidden_2"],
+            "classes": [],
         }
     ]
     reply = client.get(f"{ROUTES}/api/v1/units?run=tiny&tag=units&step=5")
@@ -377,3 +382,120 @@ def test_unit_tables_alone_make_the_tab_active():
 
     listed = serve(OnlyTables()).get("/data/plugins_listing").json["single_directions"]
     assert listed["enabled"] is True
+
+
+# ------------------------------------------------------------- noise, single units, trainings
+
+
+def test_a_noise_curve_is_read_like_an_ablation_curve(fake_provider):
+    written = summary.noise_curve("noise", [0.1, 10], [[1.0, 0.5]], n_units=4).value[0]
+    content = written.metadata.plugin_data.content
+    tensor = tensor_util.make_ndarray(written.tensor)
+    fake_provider.tensors["tiny", "noise"] = (content, [(3, tensor)])
+    client = serve(fake_provider)
+    (series,) = [
+        s for s in client.get(f"{ROUTES}/api/v1/index").json["series"] if s["kind"] == "noise"
+    ]
+    assert (series["meta"]["per"], series["meta"]["n_units"]) == ("position", 4)
+    (curve,) = client.get(f"{ROUTES}/api/v1/curve?run=tiny&tag=noise").json["curves"]
+    assert (curve["x"], curve["rows"]) == ([0.1, 10.0], [[1.0, 0.5]])
+
+
+def class_table() -> FakeProvider:
+    """Three units of one layer with class profiles."""
+    written = summary.unit_table(
+        "units",
+        ["a"] * 3,
+        [0, 1, 2],
+        {"importance": [0.5, -1.0, 2.0], "class_selectivity": [0.0, 0.25, 1.0]},
+        classes=["cat", "dog"],
+        class_means=[[1, 2], [3, 4], [5, 6]],
+        class_drops=[[0, 0.5], [0, 0], [1, 1]],
+    ).value[0]
+    blobs = list(tensor_util.make_ndarray(written.tensor))
+    content = written.metadata.plugin_data.content
+    return FakeProvider(tables={("r", "units"): (content, [(5, blobs)])})
+
+
+def test_one_unit_comes_with_its_class_profile_and_its_place_in_the_layer():
+    unit = serve(class_table()).get(f"{ROUTES}/api/v1/unit?run=r&tag=units&step=5&row=2").json
+    assert unit == {
+        "row": 2,
+        "layer": "a",
+        "unit": 2,
+        "values": {
+            "importance": {"value": 2.0, "below": 0.6667},
+            "class_selectivity": {"value": 1.0, "below": 0.6667},
+        },
+        "classes": ["cat", "dog"],
+        "class_mean": [5.0, 6.0],
+        "class_drop": [1.0, 1.0],
+    }
+
+
+def test_some_columns_of_a_table_come_alone_in_the_order_asked_for():
+    client = serve(class_table())
+    query = "run=r&tag=units&step=5&column=class_drop/1&column=unit"
+    reply = client.get(f"{ROUTES}/api/v1/units?{query}")
+    assert struct.unpack("<6f", reply.data) == (0.5, 0, 1, 0, 1, 2)
+    assert client.get(f"{ROUTES}/api/v1/units?{query}&column=nothing").status_code == 404
+
+
+@pytest.mark.parametrize("row", ["", "3", "-1", "x", "1e3"])
+def test_a_row_that_is_not_there_is_an_error_in_words(row):
+    reply = serve(class_table()).get(f"{ROUTES}/api/v1/unit?run=r&tag=units&step=5&row={row}")
+    assert reply.status_code == (404 if row == "3" else 400)
+
+
+def test_distributions_share_their_edges_and_count_every_unit(fake_provider):
+    client = serve(fake_provider)
+    query = "column=importance&bins=3&run=tiny&tag=units&run=tiny&tag=nothing"
+    reply = client.get(f"{ROUTES}/api/v1/distributions?{query}").json
+    assert reply["edges"] == [-0.5, -0.25, 0.0, 0.25]
+    first, missing = reply["tables"]
+    assert [(one["layer"], one["counts"]) for one in first["layers"]] == [
+        ("hidden_1", [0, 0, 2]),  # 0 and 0.25: the last bin holds its right edge
+        ("hidden_2", [1, 0, 0]),
+    ]
+    assert first["layers"][0]["quantiles"][3] == 0.125
+    assert "could not read" in missing["error"]
+
+
+def test_a_quantity_that_was_not_measured_is_an_error_of_that_table(fake_provider):
+    query = "column=weight_norm&run=tiny&tag=units"
+    reply = serve(fake_provider).get(f"{ROUTES}/api/v1/distributions?{query}").json
+    assert reply["tables"] == [
+        {"run": "tiny", "tag": "units", "error": "this quantity was not measured"}
+    ]
+
+
+@pytest.mark.parametrize("query", ["", "column=importance&bins=0", "column=importance&bins=501"])
+def test_distributions_need_a_quantity_and_a_sane_number_of_bins(client, query):
+    assert client.get(f"{ROUTES}/api/v1/distributions?run=a&tag=b&{query}").status_code == 400
+
+
+def test_a_training_is_its_scalars_and_the_area_under_its_curves(fake_provider):
+    fake_provider.scalars["tiny", "training/test_loss"] = (b"", [(1, 0.5), (2, 0.1)])
+    fake_provider.scalars["tiny", "something_else"] = (b"", [(1, 9.0)])
+    provider = fake_provider
+    reply = serve(provider).get(f"{ROUTES}/api/v1/training?run=tiny&run=unknown").json
+    tiny, unknown = reply["runs"]
+    assert tiny["scalars"] == {"test_loss": {"steps": [1, 2], "values": [0.5, 0.1]}}
+    (areas,) = tiny["curves"]
+    assert (areas["tag"], areas["steps"]) == ("curve", [10, 100])
+    # Rows 1, 0.9, 0.1 and 1, 0.8, 0.1 at 0, 1/2, 1: areas 0.725 and 0.675.
+    assert areas["normalized"] == [0.7, 0.7]
+    np.testing.assert_allclose(areas["sd"], np.std([0.725, 0.675], ddof=1), rtol=1e-6)
+    assert unknown == {"run": "unknown", "scalars": {}, "curves": []}
+
+
+def test_a_curve_that_is_not_whole_has_no_area(fake_provider):
+    short = tiny_curve()[:, :2]
+    fake_provider.tensors["tiny", "curve"] = (tiny_content(), [(1, short), (2, tiny_curve())])
+    (run,) = serve(fake_provider).get(f"{ROUTES}/api/v1/training?run=tiny").json["runs"]
+    assert run["curves"][0]["steps"] == [2]
+
+
+def test_a_training_needs_the_name_of_a_run(client):
+    assert client.get(f"{ROUTES}/api/v1/training").status_code == 400
+    assert client.get(f"{ROUTES}/api/v1/training?run=").status_code == 400

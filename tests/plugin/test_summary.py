@@ -226,3 +226,25 @@ def test_the_demo_does_not_write_into_a_directory_in_use(tmp_path, capsys):
     assert demo.main([str(tmp_path)]) == 1
     assert "is not empty" in capsys.readouterr().err
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("scales", "accuracy", "message"),
+    [
+        ([0.1, 0.1], [[1, 1]], "increasing"),
+        ([-0.1, 0.1], [[1, 1]], "at least 0"),
+        ([[0.1]], [[1]], "shape"),
+        ([0.1, 1], [[1, 1, 1]], "per entry of scales"),
+        ([0.1, 1], [[1, 1.5]], "between 0 and 1"),
+    ],
+)
+def test_a_noise_curve_says_what_is_wrong_with_it(scales, accuracy, message):
+    with pytest.raises(ValueError, match=message):
+        summary.noise_curve("t", scales, accuracy, n_units=4)
+
+
+def test_class_values_need_class_names_of_their_number():
+    with pytest.raises(ValueError, match=r"class_means must have shape \(1, 0\)"):
+        summary.unit_table("t", ["a"], [0], {"x": [1.0]}, class_means=[[1.0]])
+    with pytest.raises(ValueError, match=r"class_drops must have shape \(1, 2\)"):
+        summary.unit_table("t", ["a"], [0], {"x": [1.0]}, classes="ab", class_drops=[[1.0]])

@@ -27,7 +27,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from repro import passes, walk
+from repro import passes
 from repro.ablation import dense_layers
 from repro.network import Convolution, Network, Node
 
@@ -116,7 +116,11 @@ def many_units(network: Network, active: np.ndarray, keep: np.ndarray) -> int:
 
 def dense_curves(network: Network, first: np.ndarray, orders: np.ndarray) -> int:
     """Multiply-adds of curves at every number of units in a dense network of two masks: the
-    layers before the first mask once, then the walk of `repro.walk`.
+    layers before the first mask once, then the walk of `repro.walk`, without dead rows.
+
+    A unit of the first mask that comes back costs, on the images where it is active, one row of
+    the next kernel and a product of the units that are back with the classes; a unit of the second
+    mask costs one row of classes on every image.
 
     Args:
         first: float (n_images, n_units of the first mask), the first mask's activations.
@@ -126,7 +130,18 @@ def dense_curves(network: Network, first: np.ndarray, orders: np.ndarray) -> int
     if layers is None:
         raise ValueError("the network is not one of dense layers with ReLU and masks between")
     before = intact(network) - sum(layer(node) for node in network.downstream([0]))
-    return len(first) * before + int(walk.multiply_adds(layers, first, orders))
+    (n_first, n_next), n_classes = layers[0].kernel.shape, layers[1].kernel.shape[1]
+    active = np.count_nonzero(first, axis=0).astype(object)
+    total = len(first) * before
+    for order in orders:
+        back = 0
+        for unit in order[::-1]:
+            if unit < n_first:
+                total += active[unit] * (n_next + back * n_classes)
+            else:
+                back += 1
+                total += len(first) * n_classes
+    return int(total)
 
 
 def _sizes(network: Network) -> list[int]:

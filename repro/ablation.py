@@ -239,11 +239,19 @@ class Engine:
         """
         n_units = self.layout.n_units
         chosen = np.arange(n_units) if units is None else self._checked_units(units)
+        layers, fills = self._dense_layers(), self._fills(fill)
+        if layers is not None:
+            return self._walked(
+                chosen.shape,
+                lambda units, labels, **options: walk.single_units(
+                    layers, units, labels, chosen, fills, **options
+                ),
+            )
 
         def keep(lesions: np.ndarray) -> np.ndarray:
             return np.arange(n_units) != chosen[lesions, None]
 
-        return self._answer(len(chosen), keep, self._fills(fill))
+        return self._answer(len(chosen), keep, fills)
 
     def cumulative(
         self, orders: np.ndarray, n_ablated: np.ndarray | None = None, fill: Fill = None
@@ -274,9 +282,14 @@ class Engine:
             )
         counts = counts.astype(np.int64)
         fills = self._fills(fill)
-        layers = self._dense_layers(orders)
+        layers = self._dense_layers()
         if layers is not None:
-            return self._walked(layers, orders, counts, fills)
+            return self._walked(
+                (n_orders, len(counts)),
+                lambda units, labels, **options: walk.walk(
+                    layers, units, labels, orders, counts, fills, **options
+                ),
+            )
         # Point k of an order: its first k units are ablated. Ranks turn that into one comparison.
         ranks = np.full((n_orders, self.layout.n_units), length)
         np.put_along_axis(ranks, orders, np.arange(length)[None], axis=1)
@@ -750,40 +763,34 @@ class Engine:
             self._compiled[key] = build()
         return self._compiled[key]
 
-    # --- Curves of dense networks, on the processor -------------------------------------------
+    # --- Dense networks, on the processor -----------------------------------------------------
 
-    def _dense_layers(self, orders: np.ndarray) -> list[walk.Layer] | None:
-        """The layers that `walk` needs, if it can answer for these orders."""
-        if not self._on_host or orders.shape[1] != self.layout.n_units:
-            return None
-        return dense_layers(self._network, self._bases)
+    def _dense_layers(self) -> list[walk.Layer] | None:
+        """The layers that `walk` needs, if it can answer for this network."""
+        return dense_layers(self._network, self._bases) if self._on_host else None
 
-    def _walked(
-        self,
-        layers: list[walk.Layer],
-        orders: np.ndarray,
-        counts: np.ndarray,
-        fills: list[np.ndarray],
-    ) -> Outcome:
+    def _walked(self, lesions: tuple[int, ...], answer: Callable[..., walk.Points]) -> Outcome:
+        """What a function of `walk` answers, summed over batches.
+
+        Args:
+            answer: from the first mask's coordinates (n_images, n_units) and labels (n_images,).
+        """
         intact = self._intact((), (0,))
-        total = walk.Points.zeros(len(orders), len(counts), self.n_classes)
+        total = walk.Points.zeros(lesions, self.n_classes)
         n_images = 0
         for batch in self._batches:
             _, _, (coordinates,) = intact(*self._on_device(batch))
-            part = walk.walk(
-                layers,
-                _numpy(coordinates)[: batch.n_real],
-                batch.labels[: batch.n_real],
-                orders,
-                counts,
-                fills,
+            n_real = batch.n_real
+            part = answer(
+                _numpy(coordinates)[:n_real],
+                batch.labels[:n_real],
                 tie=passes.TIE,
                 top=passes.TOP,
                 threads=self._threads,
                 on_progress=self._on_progress,
             )
-            total = total + part
-            n_images += batch.n_real
+            total.add(part)
+            n_images += n_real
         return Outcome(total.n_correct, total.loss_sum, total.n_top, total.n_tied, n_images)
 
     # --- Curves of other networks -------------------------------------------------------------

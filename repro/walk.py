@@ -1,22 +1,22 @@
-"""Cumulative ablation curves of dense networks, at about the cost of one pass over the weights.
+"""Lesions of dense ReLU networks on the processor: every unit alone, and cumulative curves.
 
-A curve is walked from its far end. With every unit clamped the network answers with a constant;
-then the units come back one at a time, the last one ablated first. A unit of the first layer that
-comes back adds one rank-1 term to the next layer's pre-activation:
+A curve costs about one pass over the weights, because it is walked from its far end. With every
+unit clamped the network answers with a constant; then the units come back, the last one ablated
+first. Units of the first mask that come back add their terms to the next layer's pre-activation,
 
-    z += (h_u - fill_u) W[u]
+    z += W[u] (h_u - fill_u)
 
-and that on those images only where h_u is not its fill: elsewhere nothing changes. The layers
-after it are computed anew, but only from the units that are back already. So a point costs
-n_next + n_back * n_classes multiply-adds for each image on which the unit is active, instead of
-n_in * n + n * n_next + n_next * n_classes for every image.
+and the layers after it are computed anew, but only from the units that are back already. So a
+point costs n_next + n_back * n_classes multiply-adds an image, instead of
+n_in * n + n * n_next + n_next * n_classes.
 
 Nothing is ever subtracted: z is the sum of the same terms that a fresh computation adds, in
 another order, so its error is bounded by that of any float32 sum, n_units * 2**-24 times the sum
 of the terms' magnitudes, and does not build up along the curve.
 
-NumPy only. Blocks of images are walked by threads: NumPy lets go of the interpreter's lock while
-it computes.
+One unit alone costs n_next for its own term, and then the layers after it.
+
+Blocks of images are computed by threads; `kernels` holds the loops.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy.linalg import blas
 from threadpoolctl import threadpool_limits
 
-# Images of one block: large enough that Python's share is small, small enough that the block's
-# pre-activations (block * units * 4 bytes) stay in the processor's cache.
-BLOCK = 2000
+from repro import kernels
+
+# Images of one block: enough for long loops, few enough that the units of a layer stay in the
+# processor's cache.
+BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -56,49 +58,61 @@ class Layer:
             return Layer(kernel, self.bias, np.ascontiguousarray(self.basis[:, outputs]))
         return Layer(np.ascontiguousarray(kernel[:, outputs]), self.bias[outputs])
 
-    def units(
-        self, outputs: np.ndarray, which: slice, memory: np.ndarray | None = None
-    ) -> np.ndarray:
-        """The next mask's units: ReLU, and its projections if there is a basis.
-
-        Args:
-            memory: float32, where to put them; None for a new array.
-        """
-        if self.basis is not None:
-            return np.maximum(outputs, 0) @ self.basis[:, which]
-        chosen = outputs[:, which]
-        if memory is None:
-            return np.maximum(chosen, 0)
-        return np.maximum(chosen, 0, out=memory[: chosen.size].reshape(chosen.shape))
-
 
 @dataclass(frozen=True)
 class Points:
-    """Counts along curves. n_correct: int64 (n_orders, n_points, n_classes); n_top, n_tied: int64
-    (n_orders, n_points); loss_sum: float64 (n_orders, n_points), in nats."""
+    """Counts under lesions. n_correct: int64 (*lesions, n_classes); n_top, n_tied: int64
+    (*lesions,); loss_sum: float64 (*lesions,), in nats."""
 
     n_correct: np.ndarray
     n_top: np.ndarray
     n_tied: np.ndarray
     loss_sum: np.ndarray
 
-    def __add__(self, other: Points) -> Points:
-        return Points(
-            self.n_correct + other.n_correct,
-            self.n_top + other.n_top,
-            self.n_tied + other.n_tied,
-            self.loss_sum + other.loss_sum,
+    @classmethod
+    def zeros(cls, lesions: tuple[int, ...], n_classes: int) -> Points:
+        return cls(
+            np.zeros((*lesions, n_classes), np.int64),
+            np.zeros(lesions, np.int64),
+            np.zeros(lesions, np.int64),
+            np.zeros(lesions),
         )
 
-    @classmethod
-    def zeros(cls, n_orders: int, n_points: int, n_classes: int) -> Points:
-        shape = (n_orders, n_points)
-        return cls(
-            np.zeros((*shape, n_classes), np.int64),
-            np.zeros(shape, np.int64),
-            np.zeros(shape, np.int64),
-            np.zeros(shape),
-        )
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        return self.n_correct, self.n_top, self.n_tied, self.loss_sum
+
+    def add(self, other: Points, at: Any = ...) -> None:
+        """Adds counts to those of some lesions."""
+        for mine, theirs in zip(self.arrays, other.arrays, strict=True):
+            mine[at] += theirs
+
+    def __getitem__(self, lesions: Any) -> Points:
+        return Points(*(array[lesions] for array in self.arrays))
+
+
+@dataclass(frozen=True)
+class Block:
+    """Images that are computed together. units: float32 (n_units of the first mask, n_images).
+    labels: int32 (n_images,)."""
+
+    units: np.ndarray
+    labels: np.ndarray
+
+
+def blocks(activations: np.ndarray, labels: np.ndarray, threads: int) -> list[Block]:
+    """Cuts images into blocks of nearly equal size, as many for each thread.
+
+    Args:
+        activations: float32 (n_images, n_units of the first mask). labels: int (n_images,).
+    """
+    n_images = len(activations)
+    n_blocks = -(-n_images // (BLOCK * threads)) * threads
+    edges = np.linspace(0, n_images, min(n_blocks, n_images) + 1).astype(int)
+    return [
+        Block(np.ascontiguousarray(activations[start:stop].T), labels[start:stop].astype(np.int32))
+        for start, stop in zip(edges[:-1], edges[1:], strict=True)
+    ]
 
 
 def walk(
@@ -114,240 +128,196 @@ def walk(
     threads: int | None = None,
     on_progress: Callable[[int], None] = lambda pairs: None,
 ) -> Points:
-    """Counts at the points of each order.
+    """Counts at the points of each order: (n_orders, n_points).
 
     Args:
         layers: ReLU between them; layers[0] reads the units of the first mask.
         activations: float32 (n_images, n_units of the first mask).
         labels: int (n_images,).
-        orders: int (n_orders, n_units of all masks): the unit ablated first, second, ...
+        orders: int (n_orders, n), of all masks' units the one ablated first, second, ...; units
+            that an order does not name stay.
         n_ablated: int (n_points,), how many are ablated at each point, in any order.
         fills: float32 (n_units,) for each mask, what an ablated unit reads.
-        tie: two logits tie when they differ by less than this part of the largest.
-        top: an image counts in n_top if its class is among so many best.
+        tie, top: see `kernels.tally`.
         threads: None for one a processor.
         on_progress: called with the number of (image, point) pairs just evaluated.
     """
+    n_threads = threads or os.cpu_count() or 1
+    wanted, place = np.unique(n_ablated, return_inverse=True)
     n_classes = layers[-1].kernel.shape[1]
-    points = Points.zeros(len(orders), len(n_ablated), n_classes)
-    slices = [slice(start, start + BLOCK) for start in range(0, len(activations), BLOCK)]
-    blocks = [_Block(layers, activations[s], labels[s], fills, tie, top) for s in slices]
-    tasks = [(block, order) for block in blocks for order in range(len(orders))]
+    points = Points.zeros((len(orders), len(wanted)), n_classes)
+    curves = [_Curve(layers, order, wanted, fills) for order in orders]
+    cut = blocks(activations, labels, n_threads)
+    tasks = [(order, block) for block in cut for order in range(len(orders))]
 
-    def work(task: tuple[_Block, int]) -> Points:
-        block, order = task
-        return block.curve(orders[order], n_ablated)
+    def work(task: tuple[int, Block]) -> Points:
+        order, block = task
+        return curves[order](block, tie, top)
 
-    # One thread for each of ours in the matrix products, or they would wait for each other.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        for (block, order), part in zip(tasks, pool.map(work, tasks), strict=True):
-            points.n_correct[order] += part.n_correct[0]
-            points.n_top[order] += part.n_top[0]
-            points.n_tied[order] += part.n_tied[0]
-            points.loss_sum[order] += part.loss_sum[0]
-            on_progress(len(block.labels) * len(n_ablated))
+    for (order, block), part in _in_threads(work, tasks, n_threads):
+        points.add(part, order)
+        on_progress(len(block.labels) * len(n_ablated))
+    return points[:, place]
+
+
+def single_units(
+    layers: Sequence[Layer],
+    activations: np.ndarray,
+    labels: np.ndarray,
+    units: np.ndarray,
+    fills: Sequence[np.ndarray],
+    *,
+    tie: float,
+    top: int,
+    threads: int | None = None,
+    on_progress: Callable[[int], None] = lambda pairs: None,
+) -> Points:
+    """Counts with each of these units clamped alone: (n,).
+
+    Args:
+        units: int (n,), numbered through all masks. The others as for `walk`.
+    """
+    n_threads = threads or os.cpu_count() or 1
+    starts = np.cumsum([0, *(len(fill) for fill in fills)])
+    masks = np.searchsorted(starts[1:], units, side="right")
+    lesions = [
+        (mask, np.flatnonzero(masks == mask), units[masks == mask] - starts[mask])
+        for mask in np.unique(masks)
+    ]
+    arrays = _Arrays.of(layers)
+    points = Points.zeros((len(units),), layers[-1].kernel.shape[1])
+
+    def work(block: Block) -> Points:
+        counts = Points.zeros((len(units),), layers[-1].kernel.shape[1])
+        coordinates, outputs = _intact(layers, block.units)
+        for mask, which, chosen in lesions:
+            part = Points.zeros((len(chosen),), counts.n_correct.shape[-1])
+            kernels.single(
+                fills[mask][:, None] - coordinates[mask],
+                mask,
+                chosen.astype(np.int64),
+                arrays.sizes,
+                arrays.kernels,
+                arrays.constants,
+                arrays.bases,
+                arrays.with_basis,
+                outputs[mask],
+                outputs[-1],
+                block.labels,
+                np.float32(tie),
+                top,
+                *part.arrays,
+            )
+            counts.add(part, which)
+        return counts
+
+    for block, part in _in_threads(work, blocks(activations, labels, n_threads), n_threads):
+        points.add(part)
+        on_progress(len(block.labels) * len(units))
     return points
 
 
-def multiply_adds(layers: Sequence[Layer], activations: np.ndarray, orders: np.ndarray) -> float:
-    """The least multiply-adds of `walk` for two masks, all points: the module's formula, summed.
-
-    A unit of the first mask that comes back costs, on the images where it is active, one row of
-    the next kernel and a product of the units that are back with the classes; a unit of the second
-    mask costs one row of classes on every image.
-    """
-    (n_first, n_next), n_classes = layers[0].kernel.shape, layers[1].kernel.shape[1]
-    active = np.count_nonzero(activations, axis=0)
-    total = 0.0
-    for order in orders:
-        back = 0
-        for unit in order[::-1]:
-            if unit < n_first:
-                total += active[unit] * (n_next + back * n_classes)
-            else:
-                back += 1
-                total += len(activations) * n_classes
-    return total
-
-
-class _Block:
-    """The walk over one block of images."""
+class _Curve:
+    """One order's walk, over any block of images."""
 
     def __init__(
         self,
         layers: Sequence[Layer],
-        activations: np.ndarray,
-        labels: np.ndarray,
+        order: np.ndarray,
+        n_ablated: np.ndarray,
         fills: Sequence[np.ndarray],
-        tie: float,
-        top: int,
     ) -> None:
-        self.layers, self.labels, self.fills, self.tie, self.top = layers, labels, fills, tie, top
-        # Units as rows: a unit's change on all images is then one piece of memory.
-        self.changes = np.ascontiguousarray((activations - fills[0]).T)
-        self.active = [np.flatnonzero(change) for change in self.changes]
-
-    def curve(self, order: np.ndarray, n_ablated: np.ndarray) -> Points:
-        """The counts of one order at each point."""
-        n_images = len(self.labels)
-        sizes = [len(fill) for fill in self.fills]
+        """n_ablated: int (n_points,), increasing."""
+        sizes = [len(fill) for fill in fills]
         starts = np.cumsum([0, *sizes])
-        # Units of each mask are renumbered in the order in which they come back: those that are
-        # back are then always the first ones, a slice.
-        returning = [
-            order[::-1][(order[::-1] >= start) & (order[::-1] < start + size)] - start
-            for start, size in zip(starts, sizes, strict=False)
-        ]
-        layers = [
+        rest = np.setdiff1d(np.arange(starts[-1]), order)
+        # As units come back; those that no point ablates are always there.
+        back = np.concatenate([rest, order[::-1]])
+        masks = np.searchsorted(starts[1:], back, side="right")
+        returning = [back[masks == mask] - start for mask, start in enumerate(starts[:-1])]
+        # Units of each mask are renumbered as they come back: those that are back are then always
+        # the first ones.
+        self.first = returning[0]
+        renumbered = [
             layer.renumbered(units, outputs)
-            for layer, units, outputs in zip(
-                self.layers, returning, [*returning[1:], None], strict=True
-            )
+            for layer, units, outputs in zip(layers, returning, [*returning[1:], None], strict=True)
         ]
-        fills = [fill[units] for fill, units in zip(self.fills, returning, strict=True)]
-        constants = [
-            (layer.bias + fill @ layer.kernel).astype(np.float32)
-            for layer, fill in zip(layers, fills, strict=True)
-        ]
-        # outputs[j]: what layer j gives on every image from the units that are back.
-        outputs = [np.repeat(constant[None], n_images, axis=0) for constant in constants]
-        scratch = [_Scratch(n_images, layer.kernel.shape[1]) for layer in layers]
-        changes = _Changes()
-        changes.add(len(order), np.arange(n_images), outputs[-1].copy())
-        masks = np.searchsorted(starts[1:], order, side="right")
-        n_back = [0] * len(sizes)
-        for n in range(len(order) - 1, -1, -1):
-            mask = int(masks[n])
-            place = n_back[mask]
-            n_back[mask] += 1
-            if mask == 0:
-                unit = returning[0][place]
-                images, change = self.active[unit], self.changes[unit]
-            else:
-                units = layers[mask - 1].units(outputs[mask - 1], slice(place, place + 1))
-                change = units[:, 0] - fills[mask][place]
-                images = np.flatnonzero(change)
-            if len(images) == 0:
-                continue
-            rows = scratch[mask].rows(outputs[mask], images)
-            _add_outer(rows, change[images], layers[mask].kernel[place])
-            outputs[mask][images] = rows
-            for later in range(mask + 1, len(layers)):
-                back = slice(0, n_back[later])
-                units = layers[later - 1].units(rows, back, scratch[later - 1].units)
-                if fills[later].any():
-                    units -= fills[later][back]
-                rows = units @ layers[later].kernel[back]
-                rows += constants[later]
-                outputs[later][images] = rows
-            changes.add(n, images, rows)
-        return changes.points(self.labels, n_ablated, self.tie, self.top)
+        self.fills = [fill[units] for fill, units in zip(fills, returning, strict=True)]
+        self.arrays = _Arrays.of(renumbered, self.fills)
+        of_mask = masks[:, None] == np.arange(len(sizes))
+        n_back = np.concatenate([np.zeros((1, len(sizes)), int), of_mask.cumsum(axis=0)])
+        # The points from the far end of the curve on.
+        self.n_back = n_back[len(back) - n_ablated[::-1]].astype(np.int64)
 
-
-class _Scratch:
-    """Memory for what a step computes: taken once, so that it stays in the cache."""
-
-    def __init__(self, n_images: int, n_outputs: int) -> None:
-        self._rows = np.empty((n_images, n_outputs), np.float32)
-        self.units = np.empty(n_images * n_outputs, np.float32)
-
-    def rows(self, outputs: np.ndarray, images: np.ndarray) -> np.ndarray:
-        """A copy of these rows."""
-        # With another mode NumPy would go through a buffer of its own.
-        return np.take(outputs, images, axis=0, out=self._rows[: len(images)], mode="clip")
-
-
-def _add_outer(rows: np.ndarray, change: np.ndarray, weights: np.ndarray) -> None:
-    """rows += change[:, None] * weights, in place and without a temporary array."""
-    blas.sger(1.0, weights, change, a=rows.T, overwrite_a=True)
-
-
-class _Changes:
-    """The new logits of the images that each step of a curve changed."""
-
-    def __init__(self) -> None:
-        self._steps: list[tuple[int, np.ndarray, np.ndarray]] = []
-
-    def add(self, n_ablated: int, images: np.ndarray, logits: np.ndarray) -> None:
-        """With n_ablated units ablated, these images get these logits (n_changed, n_classes)."""
-        self._steps.append((n_ablated, images, logits if logits.base is None else logits.copy()))
-
-    def points(self, labels: np.ndarray, n_ablated: np.ndarray, tie: float, top: int) -> Points:
-        """The counts at each point: those of the first step, plus every later step's change."""
-        sizes = [len(images) for _, images, _ in self._steps]
-        n_steps, n_classes = len(sizes), self._steps[0][2].shape[1]
-        # 16 bits if they suffice: NumPy then sorts in linear time.
-        image = np.concatenate([images for _, images, _ in self._steps]).astype(
-            np.min_scalar_type(len(labels))
+    def __call__(self, block: Block, tie: float, top: int) -> Points:
+        """The counts at each point, (n_points,)."""
+        points = Points.zeros((len(self.n_back),), self.arrays.sizes[-1])
+        kernels.curve(
+            block.units[self.first] - self.fills[0][:, None],
+            self.arrays.sizes,
+            self.arrays.kernels,
+            self.arrays.constants,
+            _flat(self.fills),
+            self.arrays.bases,
+            self.arrays.with_basis,
+            self.n_back,
+            block.labels,
+            np.float32(tie),
+            top,
+            *points.arrays,
         )
-        step = np.repeat(np.arange(n_steps), sizes)
-        parts = [
-            tally(part, labels[images], tie)
-            for part, images in _in_parts([(logits, images) for _, images, logits in self._steps])
-        ]
-        rank, loss, tied = (np.concatenate(each) for each in zip(*parts, strict=True))
-        by_image = np.argsort(image, kind="stable")
-        first = np.flatnonzero(np.diff(image[by_image], prepend=-1))
+        return points[::-1]
 
-        def per_step(values: np.ndarray, per: np.ndarray, n: int) -> np.ndarray:
-            """(n_steps, n), running sums of what each step changed."""
-            ordered = values[by_image].astype(np.float64)
-            change = np.diff(ordered, prepend=0.0)
-            change[first] = ordered[first]
-            unordered = np.empty_like(change)
-            unordered[by_image] = change
-            sums = np.bincount(step * n + per, unordered, minlength=n_steps * n)
-            return sums.reshape(n_steps, n).cumsum(axis=0)
 
-        # The step in force at a point: the last one that left so many units ablated, or more.
-        ablated = np.array([n for n, _, _ in self._steps])
-        at = np.searchsorted(-ablated, -np.asarray(n_ablated), side="right") - 1
-        whole = np.zeros(len(image), np.intp)
-        counts = [per_step(rank == 0, labels[image], n_classes)]
-        counts += [per_step(value, whole, 1)[:, 0] for value in (rank < top, tied, loss)]
-        correct, in_top, n_tied, loss_sum = (count[at] for count in counts)
-        whole_numbers = (
-            np.rint(count).astype(np.int64)[None] for count in (correct, in_top, n_tied)
+@dataclass(frozen=True)
+class _Arrays:
+    """Layers as the compiled loops take them: flat arrays, see `kernels.curve`."""
+
+    sizes: np.ndarray
+    kernels: np.ndarray
+    constants: np.ndarray
+    bases: np.ndarray
+    with_basis: np.ndarray
+
+    @classmethod
+    def of(cls, layers: Sequence[Layer], fills: Sequence[np.ndarray] | None = None) -> _Arrays:
+        """constants: each layer's output when every unit reads its fill, or its bias."""
+        constants = [layer.bias for layer in layers]
+        if fills is not None:
+            constants = [
+                layer.bias + fill @ layer.kernel for layer, fill in zip(layers, fills, strict=True)
+            ]
+        bases = [None, *(layer.basis for layer in layers[:-1])]
+        return cls(
+            np.array([*(len(layer.kernel) for layer in layers), layers[-1].kernel.shape[1]]),
+            _flat([layer.kernel for layer in layers]),
+            _flat(constants),
+            _flat([basis.T for basis in bases if basis is not None]),
+            np.array([basis is not None for basis in bases]),
         )
-        n_correct, n_top, n_tied = whole_numbers
-        return Points(n_correct, n_top, n_tied, loss_sum[None])
 
 
-def _in_parts(
-    pairs: Sequence[tuple[np.ndarray, np.ndarray]], size: int = 20_000
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The pairs of arrays joined into fewer, each about so long."""
-    held: list[tuple[np.ndarray, np.ndarray]] = []
-    for pair in pairs:
-        held.append(pair)
-        if sum(len(one) for one, _ in held) >= size or pair is pairs[-1]:
-            first, second = (np.concatenate(each) for each in zip(*held, strict=True))
-            yield first, second
-            held = []
+def _flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    parts = [np.ravel(array).astype(np.float32) for array in arrays]
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 
-def tally(
-    logits: np.ndarray, labels: np.ndarray, tie: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rank of the true class (as in argmax, of equal logits the lower class comes first), loss in
-    nats, and whether the two largest logits differ by less than the part `tie` of the largest.
+def _intact(
+    layers: Sequence[Layer], units: np.ndarray
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Each mask's units and each layer's outputs without a lesion, (n, n_images)."""
+    coordinates, outputs = [units], []
+    for layer in layers:
+        outputs.append(layer.kernel.T @ coordinates[-1] + layer.bias[:, None])
+        rectified = np.maximum(outputs[-1], 0)
+        coordinates.append(rectified if layer.basis is None else layer.basis.T @ rectified)
+    return coordinates, outputs
 
-    Args:
-        logits: float32 (n, n_classes). labels: int (n,).
 
-    Returns:
-        int (n,), float32 (n,), bool (n,).
-    """
-    of_label = logits[np.arange(len(labels)), labels]
-    by_class = np.ascontiguousarray(logits.T)  # long rows are what NumPy reduces fast
-    best = by_class.max(axis=0)
-    loss = np.log(np.exp(by_class - best).sum(axis=0)) + (best - of_label)
-    rounding = np.float32(tie) * np.maximum(best, -by_class.min(axis=0))
-    tied = np.count_nonzero(by_class >= best - rounding, axis=0) > 1
-    rank = np.count_nonzero(by_class > of_label, axis=0)
-    equal = np.flatnonzero(tied)
-    if len(equal):
-        lower = np.arange(len(by_class))[:, None] < labels[equal]
-        same = by_class[:, equal] == of_label[equal]
-        rank[equal] += np.count_nonzero(same & lower, axis=0)
-    return rank, loss, tied
+def _in_threads(
+    work: Callable[[Any], Points], tasks: Sequence[Any], threads: int
+) -> Iterator[tuple[Any, Points]]:
+    """Each task with what came of it. One thread for each of ours in the matrix products, or they
+    would wait for each other."""
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
+        yield from zip(tasks, pool.map(work, tasks), strict=True)

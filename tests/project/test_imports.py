@@ -15,16 +15,17 @@ ROOT = Path(__file__).parents[2]
 # From the bottom up: a module imports from its own layer and from those before it. A new module
 # must be given its place here.
 LAYERS: list[set[str]] = [
-    {"metrics", "config", "results", "statistics", "batches", "walk"},
+    {"metrics", "config", "results", "statistics", "batches", "kernels"},
+    {"walk"},
     {"masking", "models", "network", "passes", "ablation"},
     {"sweep"},
-    {"training", "data", "findings", "summaries", "figures", "claims"},
-    {"runs", "jobs", "page", "report"},
+    {"training", "data", "findings", "panels", "summaries", "figures", "claims"},
+    {"leases", "runs", "jobs", "executors", "progress", "page", "report"},
     {"__main__"},
 ]
 LAYER = {module: depth for depth, layer in enumerate(LAYERS) for module in layer}
 # Modules on NumPy and SciPy alone, and those on Keras besides.
-NUMERIC, WITH_KERAS = sorted(LAYERS[0]), sorted(LAYERS[1] | LAYERS[2])
+NUMERIC, WITH_KERAS = sorted(LAYERS[0] | LAYERS[1]), sorted(LAYERS[2] | LAYERS[3])
 
 
 def modules_on_disk() -> set[str]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from repro import metrics, walk
 from repro.passes import TIE, TOP
@@ -52,6 +54,16 @@ def walked(layers: Sequence[Layer], *arguments: Any, **options: Any) -> walk.Poi
     return walk.walk(layers, *arguments, tie=TIE, top=TOP, **options)
 
 
+def assert_counts(
+    found: walk.Points, expected: plain.Counts, n_images: int, rtol: float = 1e-5
+) -> None:
+    """Counts of one lesion, but for images that tie."""
+    assert np.abs(found.n_correct - expected.n_correct).sum() <= found.n_tied
+    assert abs(found.n_top - expected.n_top5) <= expected.fifth_tied
+    assert expected.surely_tied <= found.n_tied <= expected.perhaps_tied
+    np.testing.assert_allclose(found.loss_sum, expected.loss_sum, rtol=rtol, atol=1e-6 * n_images)
+
+
 def assert_points_are_exact(
     layers: Sequence[Layer],
     activations: np.ndarray,
@@ -60,19 +72,15 @@ def assert_points_are_exact(
     n_ablated: np.ndarray,
     fills: Sequence[np.ndarray],
     rtol: float = 1e-5,
+    n_units: int = 0,
 ) -> None:
+    """n_units: of the network, where orders do not name all."""
     points = walked(layers, activations, labels, orders, n_ablated, fills)
     for row, order in enumerate(orders):
         for point, n in enumerate(n_ablated):
-            ablated = np.isin(np.arange(orders.shape[1]), order[:n])
+            ablated = np.isin(np.arange(n_units or orders.shape[1]), order[:n])
             expected = plain.counts(exact_logits(layers, activations, ablated, fills), labels)
-            away = np.abs(points.n_correct[row, point] - expected.n_correct).sum()
-            assert away <= points.n_tied[row, point]
-            assert abs(points.n_top[row, point] - expected.n_top5) <= expected.fifth_tied
-            assert expected.surely_tied <= points.n_tied[row, point] <= expected.perhaps_tied
-            np.testing.assert_allclose(
-                points.loss_sum[row, point], expected.loss_sum, rtol=rtol, atol=1e-6 * len(labels)
-            )
+            assert_counts(points[row, point], expected, len(labels), rtol)
 
 
 def setting(
@@ -187,21 +195,72 @@ def test_one_class_is_always_right() -> None:
     assert np.all(points.n_tied == 0)
 
 
-def test_multiply_adds_equal_a_count_image_by_image() -> None:
-    rng = np.random.default_rng(8)
-    sizes = (7, 5, 3)
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_every_unit_alone_is_a_fresh_computation(data: st.DataObject) -> None:
+    """Any depth, odd sizes, wide layers that go through BLAS, bases, fills, units in any order."""
+    sizes = [
+        *data.draw(st.lists(st.sampled_from((1, 2, 3, 5, 9, 60)), min_size=1, max_size=4)),
+        data.draw(st.sampled_from((1, 2, 3, 10, 51))),
+    ]
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    bases = [
+        metrics.random_basis(size, rng).astype(np.float32) if data.draw(st.booleans()) else None
+        for size in sizes[1:-1]
+    ]
+    layers = random_layers(rng, sizes, bases)
+    n_images = data.draw(st.integers(1, 40))
+    activations, labels, fills = setting(rng, sizes, n_images, data.draw(st.booleans()))
+    n_units = sum(sizes[:-1])
+    units = rng.permutation(n_units)[: data.draw(st.integers(1, n_units))]
+    threads = data.draw(st.integers(1, 3))
+    points = walk.single_units(
+        layers, activations, labels, units, fills, tie=TIE, top=TOP, threads=threads
+    )
+    for place, unit in enumerate(units):
+        ablated = np.arange(n_units) == unit
+        expected = plain.counts(exact_logits(layers, activations, ablated, fills), labels)
+        assert_counts(points[place], expected, n_images)
+
+
+def test_a_curve_may_leave_units_alone() -> None:
+    rng = np.random.default_rng(9)
+    sizes = (6, 5, 3)
     layers = random_layers(rng, sizes)
-    activations, _, _ = setting(rng, sizes, 11, False)
-    orders = np.stack([rng.permutation(12), np.arange(12), np.arange(12)[::-1]])
-    count = 0
-    for order in orders:
-        ablated = set(range(12))
-        for unit in order[::-1]:
-            ablated.remove(unit)
-            back = sum(1 for other in range(7, 12) if other not in ablated)
-            for image in range(11):
-                if unit >= 7:
-                    count += 3  # one row of the kernel to the classes
-                elif activations[image, unit] != 0:
-                    count += 5 + back * 3  # a row to the next layer, then on to the classes
-    assert walk.multiply_adds(layers, activations, orders) == count
+    arguments = setting(rng, sizes, 30, True)
+    orders = np.stack([rng.permutation(11)[:4] for _ in range(3)])
+    assert_points_are_exact(
+        layers, *arguments[:2], orders, np.array([4, 0, 2]), arguments[2], n_units=11
+    )
+
+
+def test_a_loss_beyond_float32s_exponent_is_right_and_a_nan_is_not_hidden() -> None:
+    layers = [Layer(np.eye(3, dtype=np.float32), np.zeros(3, np.float32))]
+    activations = np.array([[300.0, 0, 0], [0, 40, 0]], np.float32)
+    fills = [np.zeros(3, np.float32)]
+
+    def losses(activations: np.ndarray) -> np.ndarray:
+        labels = np.array([1, 1])
+        return walked(
+            layers, activations, labels, np.arange(3)[None], np.array([0, 3]), fills
+        ).loss_sum[0]
+
+    np.testing.assert_allclose(losses(activations), [300, 2 * np.log(3)], rtol=1e-6)
+    activations[0, 0] = np.nan
+    assert np.isnan(losses(activations)[0])
+
+
+@pytest.mark.parametrize("n_classes", [2, 1000])
+def test_the_product_of_many_losses_does_not_overflow(n_classes: int) -> None:
+    n_images = 5000
+    layers = [Layer(np.ones((1, n_classes), np.float32), np.zeros(n_classes, np.float32))]
+    points = walked(
+        layers,
+        np.ones((n_images, 1), np.float32),
+        np.zeros(n_images, int),
+        np.zeros((1, 1), int),
+        np.array([0]),
+        [np.zeros(1, np.float32)],
+    )
+    np.testing.assert_allclose(points.loss_sum, n_images * np.log(n_classes), rtol=1e-6)
+    assert points.n_correct[0, 0, 0] == n_images == points.n_tied[0, 0]

@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from repro.figures import percent
 from repro.findings import (
+    MEMORISED,
+    auc,
     by_label_corruption,
     curves,
     mean_and_sd,
     normalized_auc,
+    percent,
     relation,
     unit_tables,
 )
@@ -30,7 +32,6 @@ NOT_SUPPORTED = "not supported"
 INCONCLUSIVE = "inconclusive"
 NOT_RUN = "not run"
 
-MEMORISED = 0.99  # training accuracy from which a network counts as having memorised its labels
 # |rho| below 0.3: the rank of one variable explains less than 9 % of the other's rank variance.
 NEGLIGIBLE_RHO = 0.3
 _RESAMPLES = 2000
@@ -55,12 +56,12 @@ class Finding:
 class Claim:
     """One claim of the paper (paper.md, section 4) and how it is decided.
 
-    figure: name of the figure whose results decide it.
+    figures: names of the figures whose results decide it, each on its own.
     paper, paper_value: the paper's number in words and as a number, if it gives one.
     """
 
     name: str
-    figure: str
+    figures: tuple[str, ...]
     statement: str
     paper: str
     paper_value: float | None
@@ -100,7 +101,7 @@ def judge(figure: FigureResult) -> list[Verdict]:
     return [
         _verdict(claim, figure, claim.decide(figure))
         for claim in CLAIMS
-        if claim.figure == figure.config.name
+        if figure.config.name in claim.figures
     ]
 
 
@@ -113,7 +114,7 @@ def to_record(verdict: Verdict) -> dict[str, Any]:
 def _verdict(claim: Claim, figure: FigureResult, found: Finding) -> Verdict:
     return Verdict(
         claim=claim.name,
-        figure=claim.figure,
+        figure=figure.config.name,
         statement=claim.statement,
         paper=claim.paper,
         paper_value=claim.paper_value,
@@ -201,8 +202,8 @@ def _group(fraction: float, networks: Sequence[NetworkResult]) -> _Group:
     return _Group(
         fraction,
         len(members),
-        np.concatenate([curve.auc for curve in members]),
-        np.concatenate([normalized_auc(curve) for curve in members]),
+        np.concatenate([auc(network) for network in networks]),
+        np.concatenate([normalized_auc(network) for network in networks]),
         min(network.training.train_accuracy for network in networks),
     )
 
@@ -355,7 +356,7 @@ def _mean_difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]
 CLAIMS = (
     Claim(
         "C1",
-        "fig1a",
+        ("fig1a", "fig1b", "fig1c"),
         "Networks that memorise corrupted labels rely more on single units than a network trained "
         "on true labels.",
         "no number; the curve with true labels falls much more slowly",
@@ -365,7 +366,7 @@ CLAIMS = (
     ),
     Claim(
         "C14",
-        "fig7a",
+        ("fig7a",),
         "A unit's class selectivity does not predict its importance.",
         "rho = 0.095",
         0.095,
@@ -374,7 +375,7 @@ CLAIMS = (
     ),
     Claim(
         "C17",
-        "fig7a",
+        ("fig7a",),
         "Ablating units of early layers hurts more than ablating units of late layers.",
         "no number",
         None,

@@ -5,10 +5,13 @@ One file in configs/ describes one figure. A `[common]` table holds for every pr
 
     [quick.train]       one network's training (TrainConfig)
     [quick.grid]        settings of train that take several values: one network for each
-    [quick.cumulative]  or [quick.single_unit]: the lesions and the images they are read on
+    [quick.cumulative]  (also single_unit, noise, intact) the lesions and the images they are read
+                        on; several of a kind are named: [quick.cumulative.zero], ...
+
+and beside the profiles `[[panel]]`, one picture of the figure each (PanelConfig).
 
 A network is named by the hash of the settings that made it, so two figures that need the same
-network share it, and a changed setting never meets an old result.
+network share it, and a changed setting never meets an old result. So are sweeps in a network.
 """
 
 from __future__ import annotations
@@ -29,6 +32,9 @@ import numpy as np
 PROFILES = ("quick", "desk", "paper")
 ORDERS = ("random", "class_selectivity", "mutual_information", "weight_norm", "mean_activation")
 FILLS = ("zero", "mean", "position_mean")
+BASES = ("unit", "random")
+TIMES = ("end", "snapshots")
+PANELS = ("curves", "noise", "units", "distributions", "epochs", "networks")
 DATASETS = ("mnist", "fashion_mnist", "cifar10", "imagenet2012")
 
 
@@ -43,9 +49,11 @@ def setting(
     high: float | None = None,
     choices: Sequence[str] | None = None,
     above: float | None = None,
+    free: bool = False,
 ) -> Any:
-    """A dataclass field with its allowed range: low <= value <= high, value > above, or choices."""
-    limits = {"low": low, "high": high, "choices": choices, "above": above}
+    """A dataclass field with its allowed range: low <= value <= high, value > above, or choices;
+    free: any text."""
+    limits = {"low": low, "high": high, "choices": choices, "above": above, "free": free}
     return dataclasses.field(default=default, metadata=limits)
 
 
@@ -214,7 +222,7 @@ class TrainConfig:
 class CumulativeConfig:
     """Cumulative ablation, in random orders (paper section 2.2, Fig. 1) or in a given one.
 
-    orders: how many random permutations of all hidden units.
+    orders: how many random permutations of the ablated layers' units.
     order: "random"; or one order, by what each unit measures on the same images (paper.md 6.3),
         the smallest first.
     descending: the largest first.
@@ -224,6 +232,13 @@ class CumulativeConfig:
     n_images: how many of them, drawn at random; 0 for all.
     fill: what an ablated unit reads: "zero", its "mean" over those images, or its
         "position_mean", which for feature maps is a mean for each position (appendix A.1).
+    last_layers: ablate only the last so many masked layers (the paper's convolutional networks:
+        3); 0 for all.
+    basis: "unit"; or "random": the directions of a random rotation of each ablated layer, drawn
+        anew for each order (paper.md 6.2).
+    at: "end", the trained network; or "snapshots", at every one that the training kept.
+    epoch: the network after so many epochs, one of its snapshots; -1 for the trained one. Filled
+        in for each snapshot by `FigureConfig.lesions`.
     """
 
     orders: int = setting(10, low=1)
@@ -234,8 +249,18 @@ class CumulativeConfig:
     n_images: int = setting(0, low=0)
     fill: str = setting("zero", choices=FILLS)
     seed: int = setting(0, low=0)
+    last_layers: int = setting(0, low=0)
+    basis: str = setting("unit", choices=BASES)
+    at: str = setting("end", choices=TIMES)
+    epoch: int = setting(-1, low=-1)
 
     kind = "cumulative"
+
+    def __post_init__(self) -> None:
+        if self.basis == "random" and (self.order != "random" or self.fill == "position_mean"):
+            raise ConfigError(
+                'basis = "random" needs order = "random" and a fill of "zero" or "mean"'
+            )
 
     def n_ablated(self, n_units: int) -> np.ndarray:
         """Numbers of ablated units to read accuracy at, int64, 0 and all of them included.
@@ -270,6 +295,8 @@ class SingleUnitConfig:
     n_images: int = setting(0, low=0)
     fill: str = setting("zero", choices=FILLS)
     seed: int = setting(0, low=0)
+    at: str = setting("end", choices=TIMES)
+    epoch: int = setting(-1, low=-1)
 
     kind = "single_unit"
 
@@ -283,23 +310,138 @@ class SingleUnitConfig:
         return f"{self.kind}-{_digest(self)}"
 
 
-SweepConfig = CumulativeConfig | SingleUnitConfig
+@dataclass(frozen=True)
+class NoiseConfig:
+    """Gaussian noise on all units at once (paper section 2.2, Fig. 2).
+
+    A unit's noise has the standard deviation scale * (the unit's own over the images). The paper
+    speaks of scaled variance and names no values; as the published code does, ours scales the
+    standard deviation, from 10^-1.5 to 10.
+
+    scales: how many, spaced evenly in their logarithm from `smallest` to `largest`.
+    draws: how often the noise is drawn anew.
+    Other fields as in CumulativeConfig.
+    """
+
+    scales: int = setting(15, low=2)
+    smallest: float = setting(0.03162, above=0.0)
+    largest: float = setting(10.0, above=0.0)
+    draws: int = setting(10, low=1)
+    images: str = setting("train", choices=("train", "test"))
+    n_images: int = setting(0, low=0)
+    seed: int = setting(0, low=0)
+    at: str = setting("end", choices=TIMES)
+    epoch: int = setting(-1, low=-1)
+
+    kind = "noise"
+
+    def __post_init__(self) -> None:
+        if self.smallest >= self.largest:
+            raise ConfigError(
+                "noise: smallest must be below largest. "
+                f"Received: smallest={self.smallest}, largest={self.largest}"
+            )
+
+    def values(self) -> np.ndarray:
+        """float64 (1 + scales,): 0, the intact network, and then the scales, rising.
+
+        >>> NoiseConfig(scales=3, smallest=0.1).values().round(6).tolist()
+        [0.0, 0.1, 1.0, 10.0]
+        """
+        return np.r_[0.0, np.geomspace(self.smallest, self.largest, self.scales)]
+
+    def n_lesions(self, n_units: int) -> int:
+        """How many passes over the images the sweep makes, those for statistics left aside."""
+        return self.draws * (1 + self.scales)
+
+    @property
+    def sweep_id(self) -> str:
+        """File name of the result inside the network's folder."""
+        return f"{self.kind}-{_digest(self)}"
+
+
+@dataclass(frozen=True)
+class IntactConfig:
+    """No lesion: accuracy and loss alone, as of the snapshots of a training (Fig. 4).
+
+    Fields as in CumulativeConfig.
+    """
+
+    images: str = setting("test", choices=("train", "test"))
+    n_images: int = setting(0, low=0)
+    seed: int = setting(0, low=0)
+    at: str = setting("end", choices=TIMES)
+    epoch: int = setting(-1, low=-1)
+
+    kind = "intact"
+
+    def n_lesions(self, n_units: int) -> int:
+        """One: the intact network."""
+        return 1
+
+    @property
+    def sweep_id(self) -> str:
+        """File name of the result inside the network's folder."""
+        return f"{self.kind}-{_digest(self)}"
+
+
+SweepConfig = CumulativeConfig | SingleUnitConfig | NoiseConfig | IntactConfig
 SWEEPS: dict[str, type[SweepConfig]] = {
-    cls.kind: cls for cls in (CumulativeConfig, SingleUnitConfig)
+    cls.kind: cls for cls in (CumulativeConfig, SingleUnitConfig, NoiseConfig, IntactConfig)
 }
 
 
 @dataclass(frozen=True)
+class PanelConfig:
+    """One picture of a figure: what is drawn against what, from which sweep.
+
+    kind:
+        "curves": accuracy along cumulative ablation; "noise": against the scale of noise;
+        "units": two measures of every unit, with a line for each layer;
+        "distributions": of a measure over units, by series or by layer;
+        "epochs": along training; "networks": one point a network (or snapshot).
+    sweep: name of the sweep it shows; "" for the first that fits the kind; "all" for curves that
+        differ in the sweep rather than in the network.
+    series: settings of the training that tell series apart, in words as in the TOML; networks
+        that agree in them are pooled. "layer" for distributions by layer.
+    x, y: measures, for the kinds that leave a choice, see `findings.MEASURES`.
+    title: stands above the panel.
+    lines_only: no points, only each layer's regression line (Fig. 7c and e).
+    best_and_worst: only so many networks, those of smallest and of largest generalization error
+        (Fig. 3a).
+    mark: a setting whose value, a fraction of the units, each series marks with a dashed vertical
+        line (the dropout of Fig. 5a).
+    """
+
+    kind: str = setting(choices=PANELS)
+    sweep: str = setting("", free=True)
+    series: tuple[str, ...] = setting((), free=True)
+    x: str = setting("", free=True)
+    y: str = setting("", free=True)
+    title: str = setting("", free=True)
+    lines_only: bool = setting(False)
+    best_and_worst: int = setting(0, low=0)
+    mark: str = setting("", free=True)
+
+
+@dataclass(frozen=True)
 class FigureConfig:
-    """One figure of the paper under one profile: the networks it needs and the lesions in them."""
+    """One figure of the paper under one profile: the networks it needs and the lesions in them.
+
+    sweeps: (name, settings) of each; the name is the kind where a figure has one of it.
+    panels: what is drawn; () for what suits the first sweep.
+    stand_in: data set to use where the figure's own is not at hand; "" for none.
+    """
 
     name: str
     title: str
     profile: str
     train: TrainConfig
     grid: tuple[tuple[str, tuple[Any, ...]], ...]
-    sweep: SweepConfig
+    sweeps: tuple[tuple[str, SweepConfig], ...]
     path: str = ""
+    panels: tuple[PanelConfig, ...] = ()
+    stand_in: str = ""
 
     def networks(self) -> list[TrainConfig]:
         """Every network of the figure: the product of the grid, the last key varying fastest."""
@@ -307,6 +449,15 @@ class FigureConfig:
         return [
             dataclasses.replace(self.train, **dict(zip(keys, values, strict=True)))
             for values in itertools.product(*(values for _, values in self.grid))
+        ]
+
+    def lesions(self, network: TrainConfig) -> list[tuple[str, SweepConfig]]:
+        """Every sweep to make in one of the networks, by name: those along training once for each
+        snapshot, with its epoch filled in."""
+        return [
+            (name, dataclasses.replace(sweep, at="end", epoch=epoch))
+            for name, sweep in self.sweeps
+            for epoch in (network.snapshots if sweep.at == "snapshots" else (sweep.epoch,))
         ]
 
 
@@ -326,22 +477,24 @@ def load_figure(path: Path, profile: str, overrides: Sequence[str] = ()) -> Figu
     if profile not in PROFILES:
         raise ConfigError(f"unknown profile {profile!r}; expected one of {', '.join(PROFILES)}")
     document = _read(path)
-    _check_keys(path, "", document, ("title", "common", *PROFILES))
+    _check_keys(path, "", document, ("title", "panel", "common", *PROFILES))
     if profile not in document:
         raise ConfigError(f"{path}: has no [{profile}] table")
     sections: dict[str, dict[str, Any]] = {}
+    stand_in = ""
     for table in ("common", profile):
         content = _table(path, table, document.get(table, {}))
-        _check_keys(path, table, content, ("train", "grid", *SWEEPS))
+        _check_keys(path, table, content, ("train", "grid", "stand_in", *SWEEPS))
+        stand_in = content.get("stand_in", stand_in)
         for name, values in content.items():
-            sections.setdefault(name, {}).update(_table(path, f"{table}.{name}", values))
+            if name != "stand_in":
+                _merge(sections.setdefault(name, {}), _table(path, f"{table}.{name}", values))
     _override(sections, overrides)
-
-    kinds = [kind for kind in SWEEPS if kind in sections]
-    if len(kinds) != 1:
+    if stand_in not in ("", *DATASETS):
         raise ConfigError(
-            f"{path}: [{profile}] needs exactly one of {', '.join(SWEEPS)}; found {kinds or 'none'}"
+            f"{path}: stand_in: expected one of {', '.join(DATASETS)}. Received: {stand_in!r}"
         )
+    sweeps = _sweeps(path, profile, sections)
     grid = _grid(path, f"{profile}.grid", sections.get("grid", {}))
     train = dict(sections.get("train", {}))
     # A grid key stands in for the single value, so that required keys may live in the grid.
@@ -352,8 +505,10 @@ def load_figure(path: Path, profile: str, overrides: Sequence[str] = ()) -> Figu
         profile=profile,
         train=_build(path, f"{profile}.train", TrainConfig, train),
         grid=grid,
-        sweep=_build(path, f"{profile}.{kinds[0]}", SWEEPS[kinds[0]], sections[kinds[0]]),
+        sweeps=sweeps,
         path=path.name,
+        panels=_panels(path, document.get("panel", []), sweeps),
+        stand_in=stand_in,
     )
     try:
         figure.networks()
@@ -433,6 +588,60 @@ def _nearest(word: str, valid: Sequence[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
+    """Adds values to a table; tables inside it are merged and not replaced."""
+    for key, value in values.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = dict(value) if isinstance(value, dict) else value
+
+
+def _sweeps(
+    path: Path, profile: str, sections: Mapping[str, Mapping[str, Any]]
+) -> tuple[tuple[str, SweepConfig], ...]:
+    """The sweeps by name. [quick.cumulative] makes one, called "cumulative"; with tables such as
+    [quick.cumulative.mean] inside there is one for each, and what stands outside holds for all."""
+    found: dict[str, SweepConfig] = {}
+    for kind in (kind for kind in SWEEPS if kind in sections):
+        shared = {k: v for k, v in sections[kind].items() if not isinstance(v, dict)}
+        named = {k: v for k, v in sections[kind].items() if isinstance(v, dict)}
+        for name, values in named.items() or [(kind, {})]:
+            if name in found:
+                raise ConfigError(f"{path}: [{profile}] has two sweeps called {name!r}")
+            where = f"{profile}.{kind}" + (f".{name}" if named else "")
+            found[name] = _build(path, where, SWEEPS[kind], {**shared, **values})
+    if not found:
+        raise ConfigError(f"{path}: [{profile}] needs at least one of {', '.join(SWEEPS)}")
+    return tuple(found.items())
+
+
+def _panels(
+    path: Path, tables: Any, sweeps: Sequence[tuple[str, SweepConfig]]
+) -> tuple[PanelConfig, ...]:
+    """The [[panel]] tables, with names of sweeps and settings checked."""
+    if not isinstance(tables, list):
+        raise ConfigError(f"{path}: panels are written [[panel]], one table each")
+    panels = tuple(
+        _build(path, "panel", PanelConfig, _table(path, "panel", table)) for table in tables
+    )
+    settings = [field.name for field in dataclasses.fields(TrainConfig)]
+    for panel in panels:
+        checks = (
+            ("sweep", (panel.sweep,), ("", "all", *(name for name, _ in sweeps))),
+            ("series", panel.series, ("layer", "sweep", *settings)),
+            ("mark", (panel.mark,), ("", *settings)),
+        )
+        for key, values, valid in checks:
+            for value in values:
+                if value not in valid:
+                    raise ConfigError(
+                        f"{path}: [[panel]] {key}: no {value!r}{_nearest(value, valid)}. "
+                        f"Expected: {', '.join(filter(None, valid))}"
+                    )
+    return panels
+
+
 def _override(sections: dict[str, dict[str, Any]], overrides: Sequence[str]) -> None:
     for text in overrides:
         name, equals, value = text.partition("=")
@@ -452,7 +661,9 @@ def _override(sections: dict[str, dict[str, Any]], overrides: Sequence[str]) -> 
         except tomllib.TOMLDecodeError:
             parsed = value.strip()
         if section in sections or section == "grid":
-            sections.setdefault(section, {})[key] = parsed
+            for part in reversed(key.split(".")):
+                parsed = {part: parsed}
+            _merge(sections.setdefault(section, {}), parsed)
 
 
 def _grid(
@@ -504,11 +715,19 @@ def _value(path: Path, where: str, field: dataclasses.Field, value: Any) -> Any:
         if not all(_is_int(item) and item >= field.metadata["low"] for item in value):
             raise wrong(f"whole numbers of {field.metadata['low']} or more")
         return tuple(value)
+    if kind == "tuple[str, ...]":
+        if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) for v in value):
+            raise wrong('a list of texts such as ["dropout"]')
+        return tuple(value)
     if kind == "bool":
         if not isinstance(value, bool):
             raise wrong("true or false")
         return value
     if kind == "str":
+        if field.metadata["free"]:
+            if not isinstance(value, str):
+                raise wrong("a text")
+            return value
         choices = field.metadata["choices"]
         if value not in choices:
             hint = _nearest(value, choices) if isinstance(value, str) else ""

@@ -1,4 +1,4 @@
-"""Draws the paper's figures from results: Fig. 1a (curves) and Fig. 7a (units).
+"""Draws the figures from results: the panels that a config states, with title and caption.
 
 Matplotlib's object interface only, with its default settings whatever the user's matplotlibrc
 says, so the same results give the same bytes. Series run from dark to light in one sequential
@@ -10,60 +10,38 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-import matplotlib
 import matplotlib.style
-import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from repro import metrics
+from repro import panels
+from repro.config import PanelConfig
 from repro.findings import (
-    PAPER_EPOCHS,
-    by_label_corruption,
-    curves,
+    NETWORK_MEASURES,
+    UNIT_MEASURES,
     figure_label,
-    mean_and_sd,
+    paper_epochs,
+    percent,
     relation,
+    score_name,
+    scores,
+    series,
     stopped_early,
+    sweeps_of,
+    trajectory,
     unit_tables,
 )
-from repro.results import FigureResult, NetworkResult, UnitTable
+from repro.findings import panels as panels_of
+from repro.panels import DARK, LIGHT, Theme, correlation_words, has_data, split_name
+from repro.results import AblationCurve, FigureResult, NetworkResult, NoiseCurve
 
-N_CLASSES = {"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "imagenet2012": 1000}
+__all__ = ["alternative_text", "caption", "compose", "draw", "percent", "training_words"]
 
-_MARKERS = "os^Dv*Pp"
-_LINES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
 _SIZE = (6.0, 4.0)  # inches, with type of 10 points
 _PAGE_SIZE = (5.3, 3.8)  # in a page: smaller, so that type stays readable on a phone
 _PNG_DPI = 200
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-@dataclass(frozen=True)
-class _Theme:
-    """Colours; first and last are positions in the plasma scale that the page's colour allows."""
-
-    ink: str
-    muted: str
-    grid: str
-    first: float
-    last: float
-
-    def series(self, n: int) -> list[Any]:
-        """Colours of n series in order; the first stands apart and has the strongest contrast."""
-        others = np.linspace(0.35 if n > 2 else 1.0, 1.0, max(n - 1, 0))
-        positions = self.first + np.r_[0.0, others] * (self.last - self.first)
-        return [matplotlib.colormaps["plasma"](position) for position in positions]
-
-
-_LIGHT = _Theme(ink="#1d1d28", muted="#5c5c6b", grid="#e4e4ea", first=0.0, last=0.76)
-_DARK = _Theme(ink="#ececf1", muted="#a9a9b8", grid="#34343f", first=0.94, last=0.44)
 
 
 def draw(
@@ -85,7 +63,7 @@ def draw(
         ValueError: the figure has no network.
     """
     files = {}
-    with matplotlib.style.context(["default", _settings(_DARK if dark else _LIGHT)]):
+    with matplotlib.style.context(["default", _settings(DARK if dark else LIGHT)]):
         picture = compose(figure, dark=dark, standalone=standalone)
         background = ("#15151c" if dark else "#ffffff") if standalone else "none"
         # Without a date or a version in the file, and with a fixed salt, bytes repeat.
@@ -102,25 +80,22 @@ def draw(
 def compose(figure: FigureResult, *, dark: bool = False, standalone: bool = True) -> Figure:
     """The figure before it is rendered; `draw` says what the arguments do.
 
-    Artists carry a group id that names their data: "mean-<label corruption>", "band-...",
-    "units-<layer number>", "dead-...", "line-...".
+    Panels stand side by side, in a page one below the other. `repro.panels` says which artist
+    carries which group id.
     """
     if not figure.networks:
         raise ValueError(f"{figure.config.name} has no network to draw")
-    theme = _DARK if dark else _LIGHT
+    theme = DARK if dark else LIGHT
+    shown = panels_of(figure.config)
     width, height = _SIZE if standalone else _PAGE_SIZE
-    picture = Figure(figsize=(width, height), layout="constrained")
+    heights = [height + panels.legend_height(figure, panel) for panel in shown]
+    across = len(shown) if standalone else 1
+    size = (width * across, max(heights) if standalone else sum(heights))
+    picture = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(picture)
-    axes = picture.add_subplot()
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    if by_label_corruption(figure):
-        _draw_curves(figure, axes, theme)
-    else:
-        table = unit_tables(figure.networks)[0]
-        # A line of the legend above the plot is 0.19 inches high.
-        picture.set_size_inches(width, height + 0.19 * (len(table.layers) + 1))
-        _draw_units(table, axes, theme)
+    for index, panel in enumerate(shown, start=1):
+        axes = picture.add_subplot(len(shown) // across, across, index)
+        panels.draw(figure, panel, axes, theme)
     if standalone:
         _add_words(figure, picture, theme)
     return picture
@@ -128,27 +103,62 @@ def compose(figure: FigureResult, *, dark: bool = False, standalone: bool = True
 
 def caption(figure: FigureResult) -> str:
     """What the picture shows, in words: data, number of images, spread, length of training."""
-    first = figure.networks[0]
-    parts = [f"Data: {figure.data}.", f"Network: {_widths(first)}."]
-    if by_label_corruption(figure):
-        curve = curves(figure.networks)[0]
-        labels = "labels as trained on" if curve.images == "train" else "true labels"
-        parts.append(
-            f"Accuracy on {curve.n_images:,} {_split(curve.images)} images, {labels}, read at "
-            f"{len(curve.n_ablated):,} numbers of ablated units."
-        )
-        parts.append(f"Line: mean over {_orders(figure)}; band: ± 1 s.d.")
-    else:
-        table = unit_tables(figure.networks)[0]
-        parts.append(
+    parts = [f"Data: {figure.data}.", f"Network: {_architecture(figure.networks)}."]
+    words = [_panel_words(figure, panel) for panel in panels_of(figure.config)]
+    return " ".join([*parts, *dict.fromkeys(words), training_words(figure.networks)])
+
+
+def _panel_words(figure: FigureResult, panel: PanelConfig) -> str:
+    """One or two sentences on a panel."""
+    if not has_data(figure, panel):
+        return "A panel has no results."
+    if panel.kind in ("curves", "noise"):
+        return _curve_words(figure, panel)
+    if panel.kind == "units":
+        table = unit_tables(figure.networks, panel.sweep)[0]
+        n_networks = len(figure.networks)
+        first = figure.networks[0].config
+        return (
             f"One point a unit; loss and selectivity on {table.n_images:,} "
-            f"{_split(table.images)} images; ρ: Spearman, with its 95 % bootstrap interval."
+            f"{split_name(table.images)} images; ρ: Spearman, with its 95 % bootstrap interval."
+            + (f" Shown: seed {first.seed}, the first of {n_networks} networks." * (n_networks > 1))
         )
-        if len(figure.networks) > 1:
-            parts.append(
-                f"Shown: seed {first.config.seed}, the first of {len(figure.networks)} networks."
-            )
-    return " ".join([*parts, training_words(figure.networks)])
+    if panel.kind == "distributions":
+        table = unit_tables(figure.networks, panel.sweep)[0]
+        where = "Violins: units of a layer, networks pooled; dot: mean."
+        return (
+            where if panel.series == ("layer",) else "Units of all layers, networks pooled."
+        ) + (
+            f" Measured on {table.n_images:,} {split_name(table.images)} images; silent units "
+            "count with a class selectivity of 0."
+        )
+    if panel.kind == "epochs":
+        path = trajectory(figure.networks[0])
+        n = 0 if path is None else len(path.epochs)
+        return f"{n} snapshots of the training. Band: ± 1 s.d. over random orders."
+    return f"One point a network, {len(figure.networks)} in all; ρ: Spearman, 95 % bootstrap."
+
+
+def _curve_words(figure: FigureResult, panel: PanelConfig) -> str:
+    shown = series(figure, panel)
+    noise = panel.kind == "noise"
+    kind: Any = NoiseCurve if noise else AblationCurve
+    found = [curve for one in shown for curve in sweeps_of(one.networks, kind, one.sweep)]
+    first = found[0]
+    labels = "labels as trained on" if first.images == "train" else "true labels"
+    score = score_name(figure.networks[0]).capitalize()
+    repeats = len(first.n_correct)
+    spread = f"{repeats} {'draws of noise' if noise else 'random order' + 's' * (repeats > 1)}"
+    n_networks = max(len(one.networks) for one in shown)
+    if n_networks > 1:
+        spread += f" in each of {n_networks} networks"
+    points = "" if noise else f", read at {len(first.n_ablated):,} numbers of ablated units"
+    layers = first.layers
+    where = f" Units of {layers[0][0]} to {layers[-1][0]}." if len(layers) > 1 else ""
+    return (
+        f"{score} on {first.n_images:,} {split_name(first.images)} images, {labels}{points}."
+        f"{where} Line: mean over {spread}; band: ± 1 s.d."
+    )
 
 
 def training_words(networks: Sequence[NetworkResult]) -> str:
@@ -163,53 +173,59 @@ def training_words(networks: Sequence[NetworkResult]) -> str:
         limit = early[0].config.stop_at_train_accuracy
         who = "" if len(early) == len(networks) else f" ({len(early)} of {len(networks)} networks)"
         words += f", ended at a training accuracy of {limit:g}{who}"
-    if min(epochs) == max(epochs) == PAPER_EPOCHS:
+    paper = [paper_epochs(network.config) for network in networks]
+    if epochs == paper:
         return f"{words}, as in the paper."
-    return f"{words}; the paper trains {PAPER_EPOCHS}."
+    known = sorted({number for number in paper if number is not None})
+    if not known:
+        return f"{words}; the paper trains for 200,000 steps."
+    return f"{words}; the paper trains {' or '.join(f'{number:,}' for number in known)}."
 
 
 def alternative_text(figure: FigureResult) -> str:
     """What a reader who cannot see the picture should know: axes, series, where they run."""
-    if by_label_corruption(figure):
-        ends = "; ".join(
-            f"{percent(fraction)} corrupted labels: {mean[0]:.2f} intact, "
-            f"{mean[len(mean) // 2]:.2f} with half of the units ablated"
-            for fraction, mean in _means(figure).items()
+    return " ".join(_panel_alternative(figure, panel) for panel in panels_of(figure.config))
+
+
+def _panel_alternative(figure: FigureResult, panel: PanelConfig) -> str:
+    if not has_data(figure, panel):
+        return "A panel of ablated units without results."
+    if panel.kind in ("curves", "noise"):
+        kind: Any = NoiseCurve if panel.kind == "noise" else AblationCurve
+        ends = []
+        for one in series(figure, panel):
+            mean = scores(one.networks, kind, one.sweep).mean(axis=0)
+            middle = (
+                "at a middling scale" if panel.kind == "noise" else "with half of the units ablated"
+            )
+            ends.append(
+                f"{one.label or 'all networks'}: {mean[0]:.2f} intact, "
+                f"{mean[len(mean) // 2]:.2f} {middle}"
+            )
+        what = "scale of noise" if panel.kind == "noise" else "number of ablated units"
+        return f"Accuracy against the {what}, one curve a series. {'; '.join(ends)}."
+    if panel.kind == "units":
+        table = unit_tables(figure.networks, panel.sweep)[0]
+        x, y = panel.x or "class_selectivity", panel.y or "importance"
+        lines = "; ".join(
+            f"{name}: {correlation_words(relation([table], name, x=x, y=y))}"
+            for name, _ in table.layers
         )
         return (
-            f"Accuracy against the number of ablated units, one curve a label corruption. {ends}."
+            f"Scatter of {table.n_units} units: {UNIT_MEASURES[x]} against {UNIT_MEASURES[y]} of "
+            f"each unit when it is ablated, with a regression line for each layer. {lines}."
         )
-    table = unit_tables(figure.networks)[0]
-    lines = "; ".join(
-        f"{name}: {correlation_words(relation([table], name))}" for name, _ in table.layers
-    )
-    return (
-        f"Scatter of {table.n_units} units: class selectivity against change of loss when the "
-        f"unit is ablated, with a regression line for each layer. {lines}."
-    )
+    if panel.kind == "distributions":
+        return (
+            f"Distribution over ablated units of {UNIT_MEASURES[panel.x or 'class_selectivity']}."
+        )
+    if panel.kind == "epochs":
+        return "Along training: what ablated units cost, and the losses of the network."
+    names = [NETWORK_MEASURES[name][0] for name in (panel.x, panel.y) if name]
+    return f"Scatter of networks whose units were ablated: {' against '.join(names)}."
 
 
-def percent(fraction: float) -> str:
-    """A label corruption as people say it.
-
-    >>> percent(0.2)
-    '20 %'
-    """
-    return f"{100 * fraction:.3g} %"
-
-
-def correlation_words(found: metrics.Correlation) -> str:
-    """Spearman's rho with its interval, or that there is none.
-
-    >>> correlation_words(metrics.Correlation(0.095, -0.03, 0.2, 256, 0.1))
-    'ρ = 0.10 [-0.03, 0.20]'
-    """
-    if not np.isfinite(found.rho):
-        return "ρ undefined"
-    return f"ρ = {found.rho:.2f} [{found.low:.2f}, {found.high:.2f}]"
-
-
-def _settings(theme: _Theme) -> dict[str, Any]:
+def _settings(theme: Theme) -> dict[str, Any]:
     return {
         "svg.hashsalt": "single-directions",
         "text.parse_math": False,  # a "$" in a title or a layer's name is a "$"
@@ -230,149 +246,13 @@ def _settings(theme: _Theme) -> dict[str, Any]:
     }
 
 
-def _draw_curves(figure: FigureResult, axes: Axes, theme: _Theme) -> None:
-    """Fig. 1: accuracy against ablated units, a curve for each label corruption."""
-    groups = by_label_corruption(figure)
-    for index, (fraction, networks) in enumerate(groups.items()):
-        members = curves(networks)
-        n_ablated = members[0].n_ablated
-        mean, sd = mean_and_sd(np.concatenate([curve.accuracy for curve in members]))
-        colour = theme.series(len(groups))[index]
-        step = max(1, len(n_ablated) // 10)
-        axes.plot(
-            n_ablated,
-            mean,
-            color=colour,
-            linewidth=2.4 if index == 0 else 1.5,
-            marker=_MARKERS[index % len(_MARKERS)],
-            markersize=4.5,
-            # Each curve's markers start elsewhere, so that they do not hide one another.
-            markevery=(index * step // len(groups), step),
-            label=percent(fraction) + (" (clean)" if fraction == 0 else ""),
-            gid=f"mean-{fraction:g}",
-            zorder=3 + 0.1 * (len(groups) - index),
-        )
-        if np.all(np.isfinite(sd)):
-            axes.fill_between(
-                n_ablated,
-                mean - sd,
-                mean + sd,
-                color=colour,
-                alpha=0.2,
-                linewidth=0,
-                gid=f"band-{fraction:g}",
-            )
-    first = curves(figure.networks)[0]
-    chance = 1 / N_CLASSES[figure.networks[0].config.dataset]
-    axes.axhline(chance, color=theme.muted, linewidth=1, linestyle=(0, (4, 3)), label="chance")
-    axes.set_xlim(0, first.n_units)
-    axes.set_ylim(0, 1.02)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10], integer=True))
-    axes.set_xlabel(f"number of ablated units (of {first.n_units:,})")
-    axes.set_ylabel(f"{_split(first.images)} accuracy")
-    fractions = axes.secondary_xaxis(
-        "top",
-        functions=(lambda x: np.divide(x, first.n_units), lambda x: np.multiply(x, first.n_units)),
-    )
-    fractions.set_xticks([0, 0.25, 0.5, 0.75, 1])
-    fractions.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-    fractions.set_xlabel("fraction of units ablated", color=theme.muted, fontsize=9)
-    fractions.tick_params(labelsize=8)
-    fractions.spines["top"].set_color(theme.grid)
-    axes.legend(
-        title="labels\ncorrupted",
-        alignment="left",
-        loc="upper left",
-        bbox_to_anchor=(1.02, 1.03),
-        borderaxespad=0,
-        handlelength=2.2,
-    )
-
-
-def _draw_units(table: UnitTable, axes: Axes, theme: _Theme) -> None:
-    """Fig. 7: class selectivity against change of loss, coloured by layer."""
-    selectivity, importance = table.class_selectivity, table.importance
-    axes.axhline(0, color=theme.muted, linewidth=0.8, zorder=1)
-    handles = []
-    for index, (name, size) in enumerate(table.layers):
-        colour = theme.series(len(table.layers))[index]
-        marker = _MARKERS[2 * index % len(_MARKERS)]
-        style = _LINES[index % len(_LINES)]
-        rows = (table.layer_names == name) & np.isfinite(importance)
-        live, dead = rows & ~table.dead, rows & table.dead
-        axes.scatter(
-            selectivity[live],
-            importance[live],
-            s=22,
-            marker=marker,
-            color=colour,
-            alpha=0.7,
-            linewidths=0,
-            zorder=2,
-            gid=f"units-{index}",
-        )
-        if dead.any():
-            axes.scatter(
-                selectivity[dead],
-                importance[dead],
-                s=34,
-                marker="x",
-                color=[colour],
-                linewidths=1.3,
-                zorder=4,
-                clip_on=False,
-                gid=f"dead-{index}",
-            )
-        ends = _regression(selectivity[rows], importance[rows])
-        if ends is not None:
-            axes.plot(*ends, color=colour, linewidth=2, linestyle=style, gid=f"line-{index}")
-        words = f"{_short(name)}: {correlation_words(relation([table], name))}, n = {size:,}"
-        handles.append(
-            Line2D([], [], color=colour, marker=marker, linestyle=style, markersize=5, label=words)
-        )
-    n_dead = int(table.dead.sum())
-    if n_dead:
-        words = f"silent on every image, selectivity counted as 0: {n_dead:,}"
-        handles.append(Line2D([], [], color=theme.ink, marker="x", linestyle="none", label=words))
-    axes.set_xlim(-0.02, 1.02)
-    axes.set_xlabel("class selectivity")
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
-    exponent = _exponent(importance[np.isfinite(importance)])
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y / 10.0**exponent:.4g}"))
-    unit = f"10{str(exponent).translate(_SUPERSCRIPTS)} nats" if exponent else "nats"
-    axes.set_ylabel(f"change of {_split(table.images)} loss on ablation ({unit})")
-    axes.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0, 1.02),
-        borderaxespad=0,
-        title=f"all units: {correlation_words(relation([table]))}, n = {table.n_units:,}",
-        alignment="left",
-    )
-
-
-def _regression(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Ends of the least-squares line over the range of x; None where it is undefined."""
-    if len(x) < 2 or np.ptp(x) == 0:
-        return None
-    slope, intercept = np.polyfit(x, y, 1)
-    ends = np.array([x.min(), x.max()])
-    return ends, slope * ends + intercept
-
-
-def _exponent(values: np.ndarray) -> int:
-    """Power of ten, a multiple of 3, that brings an axis to numbers people read."""
-    largest = float(np.abs(values).max(initial=0.0))
-    if largest == 0 or 0.1 <= largest < 1000:
-        return 0
-    return 3 * int(np.floor(np.log10(largest) / 3))
-
-
-def _add_words(figure: FigureResult, picture: Figure, theme: _Theme) -> None:
+def _add_words(figure: FigureResult, picture: Figure, theme: Theme) -> None:
     """Title above and caption below, for a picture that travels alone."""
     width, height = picture.get_size_inches()
-    title = textwrap.wrap(f"{figure_label(figure.config.name)}  {figure.config.title}", 54)
-    below = textwrap.wrap(caption(figure), 104)
+    title = textwrap.wrap(
+        f"{figure_label(figure.config.name)}  {figure.config.title}", int(9 * width)
+    )
+    below = textwrap.wrap(caption(figure), int(17.3 * width))
     # Lines of 12 and 8 points, so that the plot itself keeps its size.
     picture.set_size_inches(width, height + 0.2 * len(title) + 0.15 * len(below))
     picture.suptitle("\n".join(title), x=0.012, ha="left", fontsize=12, fontweight="bold")
@@ -381,31 +261,22 @@ def _add_words(figure: FigureResult, picture: Figure, theme: _Theme) -> None:
     )
 
 
-def _means(figure: FigureResult) -> dict[float, np.ndarray]:
-    return {
-        fraction: np.concatenate([curve.accuracy for curve in curves(networks)]).mean(axis=0)
-        for fraction, networks in by_label_corruption(figure).items()
-    }
+def _architecture(networks: Sequence[NetworkResult]) -> str:
+    """The networks in a few words, each different one once."""
+    return " or ".join(dict.fromkeys(network_words(network) for network in networks))
 
 
-def _orders(figure: FigureResult) -> str:
-    n_orders = len(curves(figure.networks)[0].orders)
-    n_networks = max(len(networks) for networks in by_label_corruption(figure).values())
-    words = f"{n_orders} random order{'' if n_orders == 1 else 's'}"
-    return words if n_networks == 1 else f"{words} in each of {n_networks} networks"
-
-
-def _widths(network: NetworkResult) -> str:
-    widths = network.config.hidden_units
-    if len(set(widths)) == 1:
-        return f"{network.config.network}, {len(widths)} × {widths[0]:,} hidden units"
-    return f"{network.config.network}, {', '.join(f'{w:,}' for w in widths)} hidden units"
-
-
-def _short(name: str) -> str:
-    """A layer's name cut to what a legend has room for; nested models give long ones."""
-    return name if len(name) <= 24 else f"{name[:23]}…"
-
-
-def _split(images: str) -> str:
-    return "training" if images == "train" else "test"
+def network_words(network: NetworkResult) -> str:
+    """Architecture and sizes of one network."""
+    config = network.config
+    if config.network == "mlp":
+        widths = config.hidden_units
+        if len(set(widths)) == 1:
+            return f"mlp, {len(widths)} × {widths[0]:,} hidden units"
+        return f"mlp, {', '.join(f'{width:,}' for width in widths)} hidden units"
+    words = config.network
+    if config.width != 1:
+        words += f", {config.width:g} of the paper's feature maps"
+    if config.network == "convnet" and not config.batch_norm:
+        words += ", without batch norm"
+    return words

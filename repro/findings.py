@@ -7,52 +7,247 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy import stats
 
 from repro import metrics
-from repro.results import AblationCurve, FigureResult, NetworkResult, UnitTable
+from repro.config import (
+    CumulativeConfig,
+    FigureConfig,
+    NoiseConfig,
+    PanelConfig,
+    SingleUnitConfig,
+    TrainConfig,
+)
+from repro.results import (
+    AblationCurve,
+    FigureResult,
+    Intact,
+    NetworkResult,
+    NoiseCurve,
+    SweepResult,
+    UnitTable,
+)
 
-# Appendix A.2: every MLP built so far trains for 640 epochs in the paper.
-PAPER_EPOCHS = 640
+MEMORISED = 0.99  # training accuracy from which a network counts as having memorised its labels
+_TOP5 = ("imagenet2012",)  # the paper counts a class among the five best as correct there
+_OWN_FIGURES = {
+    "rotated": "Rotated basis",
+    "classdrop": "Largest class drop",
+    "ordered": "Ordered ablation",
+    "bnxdropout": "BatchNorm × dropout",
+    "regularizer": "Selectivity regularizer",
+    "overtraining": "Fig. 7 over training",
+}
+
+T = TypeVar("T", bound=SweepResult)
 
 
 def figure_label(name: str) -> str:
-    """A figure's name as the paper writes it.
+    """A figure's name as the paper writes it, or in words where the figure is ours.
 
     >>> figure_label("fig1a")
     'Fig. 1a'
+    >>> figure_label("rotated")
+    'Rotated basis'
     """
-    return f"Fig. {name[3:]}" if name.startswith("fig") and len(name) > 3 else name
+    if name.startswith("fig") and len(name) > 3:
+        return f"Fig. {name[3:]}"
+    return _OWN_FIGURES.get(name, name)
+
+
+def paper_epochs(config: TrainConfig) -> int | None:
+    """How long the paper trained such a network (appendix A.2); None for ResNet-50, whose 200,000
+    steps are no whole number of epochs."""
+    if config.network == "mlp":
+        return 5000 if config.dropout else 640
+    return 100 if config.network == "convnet" else None
+
+
+# --- Results by sweep and by series ------------------------------------------------------------
+
+
+def sweep_of(network: NetworkResult, kind: type[T], name: str = "") -> T | None:
+    """What the named sweep of the trained network found, or the first of that kind; None if
+    there is none."""
+    found = [network.sweeps[name]] if name in network.sweeps else network.sweeps.values()
+    return next((item for item in found if isinstance(item, kind)), None)
+
+
+def sweeps_of(networks: Iterable[NetworkResult], kind: type[T], name: str = "") -> list[T]:
+    """`sweep_of` each network that has one."""
+    found = (sweep_of(network, kind, name) for network in networks)
+    return [item for item in found if item is not None]
+
+
+def curves(networks: Iterable[NetworkResult], name: str = "") -> list[AblationCurve]:
+    """The cumulative ablation curves of these networks, of one sweep."""
+    return sweeps_of(networks, AblationCurve, name)
+
+
+def unit_tables(networks: Iterable[NetworkResult], name: str = "") -> list[UnitTable]:
+    """The unit tables of these networks, of one sweep."""
+    return sweeps_of(networks, UnitTable, name)
 
 
 def by_label_corruption(figure: FigureResult) -> dict[float, list[NetworkResult]]:
-    """Networks of a figure of curves, from clean to corrupted."""
+    """Networks of a figure, from clean to corrupted."""
     groups: dict[float, list[NetworkResult]] = {}
     for network in sorted(figure.networks, key=lambda item: item.config.label_corruption):
-        if isinstance(network.sweep, AblationCurve):
-            groups.setdefault(network.config.label_corruption, []).append(network)
+        groups.setdefault(network.config.label_corruption, []).append(network)
     return groups
 
 
-def curves(networks: Iterable[NetworkResult]) -> list[AblationCurve]:
-    """The cumulative ablation curves among the sweeps of these networks."""
-    return [item.sweep for item in networks if isinstance(item.sweep, AblationCurve)]
+def panels(figure: FigureConfig) -> tuple[PanelConfig, ...]:
+    """The figure's panels; where its config states none, one that suits its first sweep."""
+    if figure.panels:
+        return figure.panels
+    varied = tuple(k for k, values in figure.grid if len(values) > 1 and k != "seed")
+    kinds = {CumulativeConfig: "curves", NoiseConfig: "noise", SingleUnitConfig: "units"}
+    name, sweep = figure.sweeps[0]
+    return (PanelConfig(kinds.get(type(sweep), "networks"), sweep=name, series=varied),)
 
 
-def unit_tables(networks: Iterable[NetworkResult]) -> list[UnitTable]:
-    """The unit tables among the sweeps of these networks."""
-    return [item.sweep for item in networks if isinstance(item.sweep, UnitTable)]
+@dataclass(frozen=True)
+class Series:
+    """Networks that a panel shows as one: a curve, a histogram, points of one colour.
+
+    key: what tells it from the other series, values in the panel's order.
+    sweep: name of the sweep it is read from.
+    """
+
+    key: tuple[Any, ...]
+    label: str
+    networks: tuple[NetworkResult, ...]
+    sweep: str
 
 
-def normalized_auc(curve: AblationCurve) -> np.ndarray:
-    """float64 (n_orders,): as `AblationCurve.normalized_auc`, NaN where nothing was correct."""
-    if np.any(curve.accuracy[:, 0] <= 0):
-        return np.full(len(curve.orders), np.nan)
-    return curve.normalized_auc
+def series(figure: FigureResult, panel: PanelConfig) -> list[Series]:
+    """The series of a panel, in the order of their settings."""
+    names = [name for name, _ in figure.config.sweeps]
+    if "sweep" in panel.series:
+        kind = CumulativeConfig if panel.kind == "curves" else SingleUnitConfig
+        chosen = [name for name, sweep in figure.config.sweeps if isinstance(sweep, kind)]
+    else:
+        chosen = [panel.sweep or names[0]]
+    settings = [key for key in panel.series if key not in ("sweep", "layer")]
+    if panel.best_and_worst:
+        return _best_and_worst(figure.networks, panel.best_and_worst, chosen[0])
+    groups: dict[tuple[Any, ...], list[NetworkResult]] = {}
+    for network in figure.networks:
+        groups.setdefault(tuple(getattr(network.config, key) for key in settings), []).append(
+            network
+        )
+    found = []
+    for name in chosen:
+        for key in sorted(groups):
+            words = [setting_words(k, value) for k, value in zip(settings, key, strict=True)]
+            if len(chosen) > 1:
+                words.insert(0, name.replace("_", " "))
+            whole = (name, *key) if len(chosen) > 1 else key
+            found.append(Series(whole, ", ".join(words), tuple(groups[key]), name))
+    return found
+
+
+def _best_and_worst(networks: Sequence[NetworkResult], n: int, sweep: str) -> list[Series]:
+    """The n networks of least and of most generalization error among those that memorised."""
+    ranked = sorted(memorised(networks), key=generalization_error)
+    n = min(n, len(ranked) // 2)
+    ends = (("best", ranked[:n]), ("worst", ranked[len(ranked) - n :]))
+    return [Series((end,), f"{n} {end}", tuple(chosen), sweep) for end, chosen in ends if chosen]
+
+
+def setting_words(key: str, value: Any) -> str:
+    """A setting as a legend says it.
+
+    >>> setting_words("label_corruption", 0.0), setting_words("batch_norm", False)
+    ('0 % (clean)', 'without batch norm')
+    """
+    if key == "label_corruption":
+        return f"{percent(value)} (clean)" if value == 0 else percent(value)
+    if isinstance(value, bool):
+        return f"{'with' if value else 'without'} {key.replace('_', ' ')}"
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{key.replace('_', ' ')} {text}"
+
+
+def percent(fraction: float) -> str:
+    """A label corruption as people say it.
+
+    >>> percent(0.2)
+    '20 %'
+    """
+    return f"{100 * fraction:.3g} %"
+
+
+def memorised(networks: Iterable[NetworkResult]) -> list[NetworkResult]:
+    """Those with a training accuracy of 0.99 or more (paper.md 2.3)."""
+    return [item for item in networks if item.training.train_accuracy >= MEMORISED]
+
+
+def generalization_error(network: NetworkResult) -> float:
+    """Training accuracy minus test accuracy."""
+    return network.training.train_accuracy - network.training.test_accuracy
+
+
+# --- Curves ------------------------------------------------------------------------------------
+
+
+def score(network: NetworkResult, curve: AblationCurve | NoiseCurve) -> np.ndarray:
+    """float64 (n_orders or n_draws, n_points): accuracy, top-5 on ImageNet as in the paper."""
+    if network.config.dataset in _TOP5 and curve.n_top5 is not None:
+        return curve.n_top5 / curve.n_images
+    return curve.accuracy
+
+
+def score_name(network: NetworkResult) -> str:
+    """What `score` counts, in words."""
+    return "top-5 accuracy" if network.config.dataset in _TOP5 else "accuracy"
+
+
+def scores(networks: Iterable[NetworkResult], kind: type[T], name: str = "") -> np.ndarray:
+    """float64 (n_networks * n_orders, n_points): `score` of one sweep, network by network."""
+    found = []
+    for network in networks:
+        curve = sweep_of(network, kind, name)
+        if isinstance(curve, AblationCurve | NoiseCurve):
+            found.append(score(network, curve))
+    return np.concatenate(found)
+
+
+def auc(network: NetworkResult, name: str = "") -> np.ndarray:
+    """float64 (n_orders,), raw area under the cumulative ablation curve; NaN without one."""
+    curve = sweep_of(network, AblationCurve, name)
+    if curve is None:
+        return np.full(1, np.nan)
+    return metrics.area_under_curve(curve.n_ablated, score(network, curve))
+
+
+def normalized_auc(network: NetworkResult, name: str = "") -> np.ndarray:
+    """float64 (n_orders,), area relative to the intact accuracy; NaN where nothing was correct."""
+    curve = sweep_of(network, AblationCurve, name)
+    if curve is None or np.any(score(network, curve)[:, 0] <= 0):
+        return np.full(1 if curve is None else len(curve.orders), np.nan)
+    return metrics.normalized_auc(curve.n_ablated, score(network, curve))
+
+
+def noise_tolerance(network: NetworkResult, name: str = "") -> np.ndarray:
+    """float64 (n_draws,): accuracy averaged over the scales of noise, relative to the intact one.
+
+    Scales are spaced evenly in their logarithm, so this is the area under the curve of Fig. 2.
+    NaN where nothing was correct.
+    """
+    curve = sweep_of(network, NoiseCurve, name)
+    if curve is None:
+        return np.full(1, np.nan)
+    accuracy = score(network, curve)
+    if np.any(accuracy[:, 0] <= 0):
+        return np.full(len(accuracy), np.nan)
+    return accuracy[:, 1:].mean(axis=1) / accuracy[:, 0]
 
 
 def mean_and_sd(values: np.ndarray, axis: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -68,10 +263,31 @@ def mean_and_sd(values: np.ndarray, axis: int = 0) -> tuple[np.ndarray, np.ndarr
     return mean, values.std(axis=axis, ddof=1)
 
 
+# --- Units -------------------------------------------------------------------------------------
+
+UNIT_MEASURES: dict[str, str] = {
+    "class_selectivity": "class selectivity",
+    "mutual_information": "mutual information (bits)",
+    "corrected_information": "mutual information, bias subtracted (bits)",
+    "importance": "change of loss on ablation",
+    "accuracy_drop": "drop of accuracy on ablation",
+    "largest_class_drop": "largest drop of a class's accuracy",
+    "weight_norm": "L1 norm of incoming weights",
+    "mean_activation": "mean activation",
+    "sparsity": "fraction of silent images and positions",
+}
+
+
 def relation(
-    tables: Sequence[UnitTable], layer: str | None = None, *, live_only: bool = False
+    tables: Sequence[UnitTable],
+    layer: str | None = None,
+    *,
+    x: str = "class_selectivity",
+    y: str = "importance",
+    live_only: bool = False,
+    within_layers: bool = False,
 ) -> metrics.Correlation:
-    """Spearman's rho between class selectivity and importance of units (paper section 3.4).
+    """Spearman's rho between two measures of units (paper section 3.4).
 
     Units are ranked within their network and the ranks of all networks pooled, so that a network
     whose losses are larger weighs no more; for networks of one size this is the mean of their rho.
@@ -79,28 +295,34 @@ def relation(
     Args:
         tables: one a network.
         layer: name of the layer to look at; None for all units.
+        x, y: two of UNIT_MEASURES.
         live_only: leave out units that are silent on every image. Otherwise they count with a
             class selectivity of 0, as in the paper's footnote.
+        within_layers: rank units within their layer, so that differences between layers are left
+            out.
 
     Returns:
         NaN where it is undefined: fewer than three units, or all of one value.
     """
-    ranks = [_ranks(table, layer, live_only) for table in tables]
-    return _spearman(np.concatenate([np.empty((2, 0)), *ranks], axis=1).tobytes())
+    ranks = [np.empty((2, 0))]
+    for table in tables:
+        layers = [name for name, _ in table.layers] if within_layers else [layer]
+        ranks += [_ranks(table, name, x, y, live_only) for name in layers]
+    return _spearman(np.concatenate(ranks, axis=1).tobytes())
 
 
-def stopped_early(network: NetworkResult) -> bool:
-    """Whether the training ended by reaching its training accuracy rather than its last epoch."""
-    config = network.config
-    return config.stop_at_train_accuracy > 0 and network.training.epochs < config.epochs
-
-
-def summary(figures: Sequence[FigureResult]) -> dict[str, Any]:
-    """What was found, as JSON-ready numbers: figure name -> settings and one record a network.
-
-    Numbers that are undefined are None.
-    """
-    return {figure.config.name: _figure_summary(figure) for figure in figures}
+def _ranks(table: UnitTable, layer: str | None, x: str, y: str, live_only: bool) -> np.ndarray:
+    """float64 (2, n_chosen): ranks of both measures within a network, in (0, 1)."""
+    pair = np.stack([getattr(table, x), getattr(table, y)])
+    chosen = np.isfinite(pair).all(axis=0)
+    if layer is not None:
+        chosen &= table.layer_names == layer
+    if live_only:
+        chosen &= ~table.dead
+    pair = pair[:, chosen]
+    if not pair.size:
+        return pair
+    return (stats.rankdata(pair, axis=1) - 0.5) / pair.shape[1]
 
 
 # A bootstrap takes a tenth of a second, and picture, claim and table quote the same few.
@@ -110,18 +332,101 @@ def _spearman(pairs: bytes) -> metrics.Correlation:
     return metrics.spearman(x, y)
 
 
-def _ranks(table: UnitTable, layer: str | None, live_only: bool) -> np.ndarray:
-    """float64 (2, n_chosen): ranks of selectivity and importance within a network, in (0, 1)."""
-    importance = table.importance
-    chosen = np.isfinite(importance)
-    if layer is not None:
-        chosen &= table.layer_names == layer
-    if live_only:
-        chosen &= ~table.dead
-    pair = np.stack([table.class_selectivity[chosen], importance[chosen]])
-    if not pair.size:
-        return pair
-    return (stats.rankdata(pair, axis=1) - 0.5) / pair.shape[1]
+def correlation(x: Iterable[float], y: Iterable[float]) -> metrics.Correlation:
+    """Spearman's rho over networks or snapshots, with its interval; pairs with NaN left out."""
+    pair = np.array([list(x), list(y)], np.float64)
+    return _spearman(pair[:, np.isfinite(pair).all(axis=0)].tobytes())
+
+
+# --- Networks ----------------------------------------------------------------------------------
+
+NETWORK_MEASURES: dict[str, tuple[str, Callable[[NetworkResult], float]]] = {
+    "generalization_error": ("generalization error (train − test accuracy)", generalization_error),
+    "train_accuracy": ("train accuracy", lambda item: item.training.train_accuracy),
+    "test_accuracy": ("test accuracy", lambda item: item.training.test_accuracy),
+    "test_loss": ("test loss (nats)", lambda item: item.training.test_loss),
+    "auc": ("AUC", lambda item: float(auc(item).mean())),
+    "normalized_auc": ("normalized AUC", lambda item: float(normalized_auc(item).mean())),
+    "selectivity_regularizer": (
+        "strength of the selectivity regularizer α",
+        lambda item: item.config.selectivity_regularizer,
+    ),
+    "class_selectivity": ("mean class selectivity", lambda item: mean_selectivity(item)),
+}
+
+
+def mean_selectivity(network: NetworkResult) -> float:
+    """Mean class selectivity over all units, silent ones as 0; NaN without a unit table."""
+    table = sweep_of(network, UnitTable)
+    return math.nan if table is None else float(table.class_selectivity.mean())
+
+
+# --- Along training ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One network along its training, at each snapshot; float64 (n_snapshots,) each.
+
+    auc, normalized_auc: float64 (n_snapshots, n_orders); NaN without cumulative ablation.
+    train_loss: of the intact network on the images of the curves; test_loss: of the sweep
+        "intact" on test images. NaN where that sweep was not made.
+    relations: of class selectivity and importance at each snapshot; () without unit tables.
+    """
+
+    epochs: np.ndarray
+    train_loss: np.ndarray
+    test_loss: np.ndarray
+    auc: np.ndarray
+    normalized_auc: np.ndarray
+    relations: tuple[metrics.Correlation, ...]
+
+
+def trajectory(network: NetworkResult) -> Trajectory | None:
+    """What the sweeps at snapshots tell of a network's training; None if there are none."""
+    if not network.snapshots:
+        return None
+    epochs = sorted({epoch for found in network.snapshots.values() for epoch, _ in found})
+    by_kind: dict[type, dict[int, Any]] = {AblationCurve: {}, Intact: {}, UnitTable: {}}
+    for found in network.snapshots.values():
+        for epoch, result in found:
+            by_kind.setdefault(type(result), {})[epoch] = result
+    cut, intact, tables = by_kind[AblationCurve], by_kind[Intact], by_kind[UnitTable]
+
+    def area(epoch: int, relative: bool) -> np.ndarray:
+        if epoch not in cut:
+            return np.full(1, np.nan)
+        one = NetworkResult(network.config, network.training, {"curve": cut[epoch]})
+        return normalized_auc(one) if relative else auc(one)
+
+    def of(found: Mapping[int, Any], read: Callable[[Any], float]) -> np.ndarray:
+        return np.array([read(found[e]) if e in found else math.nan for e in epochs])
+
+    return Trajectory(
+        epochs=np.array(epochs),
+        train_loss=of(cut, lambda curve: float(curve.loss[:, 0].mean())),
+        test_loss=of(intact, lambda found: found.loss),
+        auc=np.stack([area(epoch, False) for epoch in epochs]),
+        normalized_auc=np.stack([area(epoch, True) for epoch in epochs]),
+        relations=tuple(relation([tables[epoch]]) for epoch in epochs if epoch in tables),
+    )
+
+
+# --- Summary for programs ----------------------------------------------------------------------
+
+
+def stopped_early(network: NetworkResult) -> bool:
+    """Whether the training ended by reaching its training accuracy rather than its last epoch."""
+    config = network.config
+    return config.stop_at_train_accuracy > 0 and network.training.epochs < config.epochs
+
+
+def summary(figures: Sequence[FigureResult]) -> dict[str, Any]:
+    """The numbers of each figure as JSON-ready values, by name: summary.json.
+
+    Numbers that are undefined are None.
+    """
+    return {figure.config.name: _figure_summary(figure) for figure in figures}
 
 
 def _figure_summary(figure: FigureResult) -> dict[str, Any]:
@@ -131,11 +436,12 @@ def _figure_summary(figure: FigureResult) -> dict[str, Any]:
         "profile": figure.config.profile,
         "data": figure.data,
         "command": figure.command,
-        "networks": [_network_summary(network) for network in figure.networks],
+        "not_run": figure.not_run,
+        "networks": [_network_summary(figure, network) for network in figure.networks],
     }
     if tables:
-        rhos = [record["all_units"]["rho"] for record in found["networks"]]
-        defined = np.array([rho for rho in rhos if rho is not None])
+        rhos = np.array([relation([table]).rho for table in tables])
+        defined = rhos[np.isfinite(rhos)]
         found["over_networks"] = {
             **_correlation(relation(tables)),
             "sd": _number(mean_and_sd(defined)[1]) if len(defined) else None,
@@ -144,13 +450,18 @@ def _figure_summary(figure: FigureResult) -> dict[str, Any]:
     return found
 
 
-def _network_summary(network: NetworkResult) -> dict[str, Any]:
+def varied_settings(figure: FigureConfig, network: TrainConfig) -> dict[str, Any]:
+    """The settings in which the networks of a figure differ, and their values in this one."""
+    return {key: getattr(network, key) for key, values in figure.grid if len(values) > 1}
+
+
+def _network_summary(figure: FigureResult, network: NetworkResult) -> dict[str, Any]:
     training, config = network.training, network.config
-    common = {
+    return {
         "run_id": config.run_id,
+        "settings": varied_settings(figure.config, config),
         "label_corruption": config.label_corruption,
         "seed": config.seed,
-        "hidden_units": list(config.hidden_units),
         "epochs": training.epochs,
         "stopped_early": stopped_early(network),
         "n_train": training.n_train,
@@ -159,23 +470,37 @@ def _network_summary(network: NetworkResult) -> dict[str, Any]:
         "test_accuracy": _number(training.test_accuracy),
         "train_loss": _number(training.train_loss),
         "test_loss": _number(training.test_loss),
+        "sweeps": {
+            name: _sweep_summary(network, name, found) for name, found in network.sweeps.items()
+        },
+        "snapshots": _snapshots_summary(trajectory(network)),
     }
-    if isinstance(network.sweep, AblationCurve):
-        return common | _curve_summary(network.sweep)
-    return common | _units_summary(network.sweep)
 
 
-def _curve_summary(curve: AblationCurve) -> dict[str, Any]:
-    return {
-        "images": curve.images,
-        "n_images": curve.n_images,
-        "n_units": curve.n_units,
-        "orders": len(curve.orders),
-        "points": len(curve.n_ablated),
-        "intact_accuracy": _number(curve.accuracy[:, 0].mean()),
-        "auc": _spread(curve.auc),
-        "normalized_auc": _spread(normalized_auc(curve)),
-    }
+def _sweep_summary(network: NetworkResult, name: str, found: SweepResult) -> dict[str, Any]:
+    common = {"kind": found.kind, "images": found.images, "n_images": found.n_images}
+    if isinstance(found, AblationCurve):
+        return common | {
+            "n_units": found.n_units,
+            "layers": [list(layer) for layer in found.layers],
+            "fill": found.fill,
+            "orders": len(found.orders),
+            "points": len(found.n_ablated),
+            "intact_accuracy": _number(score(network, found)[:, 0].mean()),
+            "auc": _spread(auc(network, name)),
+            "normalized_auc": _spread(normalized_auc(network, name)),
+        }
+    if isinstance(found, NoiseCurve):
+        return common | {
+            "scales": found.scales.tolist(),
+            "draws": len(found.n_correct),
+            "intact_accuracy": _number(score(network, found)[:, 0].mean()),
+            "accuracy": [_number(value) for value in score(network, found).mean(axis=0)],
+            "noise_tolerance": _spread(noise_tolerance(network, name)),
+        }
+    if isinstance(found, UnitTable):
+        return common | _units_summary(found)
+    return common | {"accuracy": _number(found.accuracy), "loss": _number(found.loss)}
 
 
 def _units_summary(table: UnitTable) -> dict[str, Any]:
@@ -188,18 +513,32 @@ def _units_summary(table: UnitTable) -> dict[str, Any]:
                 "n_units": size,
                 "dead": int(table.dead[rows].sum()),
                 "class_selectivity": _spread(table.class_selectivity[rows]),
+                "mutual_information": _spread(table.corrected_information[rows]),
                 "importance": _spread(table.importance[rows]),
                 **_correlation(relation([table], name)),
             }
         )
     return {
-        "images": table.images,
-        "n_images": table.n_images,
         "n_units": table.n_units,
         "dead": int(table.dead.sum()),
+        "class_selectivity": _spread(table.class_selectivity),
+        "mutual_information": _spread(table.corrected_information),
         "all_units": _correlation(relation([table])),
         "live_units": _correlation(relation([table], live_only=True)),
         "layers": layers,
+    }
+
+
+def _snapshots_summary(found: Trajectory | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "epochs": found.epochs.tolist(),
+        "train_loss": [_number(value) for value in found.train_loss],
+        "test_loss": [_number(value) for value in found.test_loss],
+        "auc": [_number(value) for value in found.auc.mean(axis=1)],
+        "normalized_auc": [_number(value) for value in found.normalized_auc.mean(axis=1)],
+        "relations": [_correlation(one) for one in found.relations],
     }
 
 

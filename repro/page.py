@@ -13,8 +13,15 @@ from typing import Any
 
 from repro import figures as drawing
 from repro.claims import INCONCLUSIVE, NOT_RUN, NOT_SUPPORTED, SUPPORTED, Verdict
-from repro.config import CumulativeConfig, FigureConfig, TrainConfig
-from repro.findings import figure_label
+from repro.config import (
+    CumulativeConfig,
+    FigureConfig,
+    IntactConfig,
+    NoiseConfig,
+    SweepConfig,
+    TrainConfig,
+)
+from repro.findings import figure_label, percent, setting_words
 from repro.results import FigureResult
 
 # A sign and a word beside the colour, so that colour is never the only cue.
@@ -32,6 +39,9 @@ _PROFILES = {
     "each figure says what was cut.",
     "paper": "Paper settings: sizes, epochs and data as in the paper.",
 }
+
+
+_ROWS = 24  # of a table of networks; summary.json has them all
 
 
 def render(
@@ -93,7 +103,7 @@ def _lead(figures: Sequence[FigureResult], verdicts: Sequence[Verdict]) -> str:
     profiles = list(dict.fromkeys(figure.config.profile for figure in figures))
     notes = "".join(f'<p class="profile">{_text(_PROFILES[name])}</p>' for name in profiles)
     found = "".join(
-        f'<li>{_badge(verdict.verdict)}<div><a href="#{_text(verdict.claim)}">'
+        f'<li>{_badge(verdict.verdict)}<div><a href="#{_text(_anchor(verdict))}">'
         f"<b>{_text(verdict.claim)}</b></a> {_text(verdict.statement)} "
         f'<span class="ours">{_text(verdict.ours)}</span></div></li>'
         for verdict in verdicts
@@ -116,12 +126,7 @@ def _figure(
 ) -> str:
     name = figure.config.name
     own = [verdict for verdict in verdicts if verdict.figure == name]
-    cumulative = isinstance(figure.config.sweep, CumulativeConfig)
-    tables = _curves_table(numbers) if cumulative else _units_tables(numbers)
-    csv = f"{name}_{'curves' if cumulative else 'units'}.csv"
-    files = " ".join(
-        f'<a href="{_text(file)}">{_text(file)}</a>' for file in (f"{name}.png", f"{name}.svg", csv)
-    )
+    files = " ".join(f'<a href="{_text(file)}">{_text(file)}</a>' for file in _files(figure))
     return f"""<section id="{_text(name)}" aria-labelledby="{_text(name)}-title">
 <h2 id="{_text(name)}-title"><span class="number">{_text(figure_label(name))}</span>
 {_text(figure.config.title)}</h2>
@@ -130,7 +135,8 @@ def _figure(
 <div class="cards">{"".join(_card(verdict) for verdict in own)}</div>
 </div>
 <h3>Networks</h3>
-{tables}
+{_networks_table(numbers)}
+{"".join(_sweep_table(numbers, sweep) for sweep, _ in figure.config.sweeps)}
 <h3>How it was made</h3>
 {_settings(figure, seconds)}
 <p class="files">Files: {files}</p>
@@ -139,7 +145,8 @@ def _figure(
 
 def _picture(figure: FigureResult) -> str:
     if not figure.networks:
-        return "<p>Not run: there is no network to show.</p>"
+        why = figure.not_run or "there is no network to show"
+        return f"<p>Not run: {_text(why)}.</p>"
     light, dark = (
         _data_uri(drawing.draw(figure, kinds=["svg"], dark=dark, standalone=False)["svg"])
         for dark in (False, True)
@@ -157,7 +164,7 @@ def _data_uri(svg: bytes) -> str:
 
 def _card(verdict: Verdict) -> str:
     note = f'<p class="note">{_text(verdict.note)}</p>' if verdict.note else ""
-    return f"""<article class="claim" id="{_text(verdict.claim)}">
+    return f"""<article class="claim" id="{_text(_anchor(verdict))}">
 <h3>{_badge(verdict.verdict)}<span>{_text(verdict.claim)}</span></h3>
 <p>{_text(verdict.statement)}</p>
 <dl><dt>Paper</dt><dd>{_text(verdict.paper)}</dd>
@@ -165,6 +172,21 @@ def _card(verdict: Verdict) -> str:
 <dt>n</dt><dd>{_text(verdict.n or "none")}</dd></dl>
 {note}<p class="rule"><b>Rule.</b> {_text(verdict.rule)}</p>
 </article>"""
+
+
+def _anchor(verdict: Verdict) -> str:
+    """Where the page tells of a verdict; several figures may decide one claim."""
+    return f"{verdict.claim}-{verdict.figure}"
+
+
+def _files(figure: FigureResult) -> list[str]:
+    """The files beside the page that hold this figure."""
+    name = figure.config.name
+    if not figure.networks:
+        return []
+    kinds = {"cumulative": "curves", "single_unit": "units", "noise": "noise", "intact": "intact"}
+    parts = dict.fromkeys(kinds[sweep.kind] for _, sweep in figure.config.sweeps)
+    return [f"{name}.png", f"{name}.svg", *(f"{name}_{part}.csv" for part in parts)]
 
 
 def _badge(verdict: str) -> str:
@@ -190,80 +212,136 @@ def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) ->
     )
 
 
-def _curves_table(numbers: Mapping[str, Any]) -> str:
-    seeds = {network["seed"] for network in numbers["networks"]}
+def _networks_table(numbers: Mapping[str, Any]) -> str:
+    networks = numbers["networks"][:_ROWS]
+    more = len(numbers["networks"]) - len(networks)
     return _table(
-        "One row a network. AUC: mean ± s.d. over random orders, on the images of the figure.",
-        (
-            "Labels corrupted",
-            "Epochs",
-            "Train accuracy",
-            "Test accuracy",
-            "AUC",
-            "Normalized AUC",
-            "Orders",
-        ),
+        "One row a network." + (f" {more} more are in summary.json." if more else ""),
+        ("Network", "Epochs", "Train accuracy", "Test accuracy", "Train loss", "Test loss"),
         (
             (
-                drawing.percent(network["label_corruption"])
-                + (f", seed {network['seed']}" if len(seeds) > 1 else ""),
+                _label(network),
                 _epochs(network),
                 _decimal(network["train_accuracy"], 4),
                 _decimal(network["test_accuracy"], 4),
-                _spread(network["auc"]),
-                _spread(network["normalized_auc"]),
-                str(network["orders"]),
+                _decimal(network["train_loss"], 4),
+                _decimal(network["test_loss"], 4),
             )
-            for network in numbers["networks"]
+            for network in networks
         ),
     )
 
 
-def _units_tables(numbers: Mapping[str, Any]) -> str:
-    networks = numbers["networks"]
+def _label(network: Mapping[str, Any]) -> str:
+    """What tells a network from the others of its figure, in words."""
+    words = []
+    for key, value in network["settings"].items():
+        if key == "label_corruption":
+            words.append(f"{percent(value)} of labels corrupted")
+        else:
+            words.append(setting_words(key, value))
+    return ", ".join(words) or f"seed {network['seed']}"
+
+
+def _sweep_table(numbers: Mapping[str, Any], name: str) -> str:
+    """What one sweep found in each network; nothing for a sweep along training, which the
+    picture shows."""
+    found = [
+        (network, network["sweeps"][name])
+        for network in numbers["networks"][:_ROWS]
+        if name in network["sweeps"]
+    ]
+    kinds = {"cumulative": _curves_table, "noise": _noise_table, "single_unit": _units_tables}
+    if not found or found[0][1]["kind"] not in kinds:
+        return ""
+    return kinds[found[0][1]["kind"]](numbers, name, found)
+
+
+_Rows = Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
+
+
+def _curves_table(numbers: Mapping[str, Any], name: str, found: _Rows) -> str:
     return _table(
-        "One row a network. rho: Spearman's rank correlation of class selectivity and importance "
-        "over all units, with its 95 % bootstrap interval.",
-        (
-            "Seed",
-            "Epochs",
-            "Train accuracy",
-            "Test accuracy",
-            "rho",
-            "rho without silent units",
-            "Silent units",
-        ),
-        [*(_units_row(network) for network in networks), *_over_networks(numbers)],
-    ) + _table(
-        "One row a layer. Importance: change of loss when the unit is ablated, mean ± s.d. "
-        "over units.",
-        ("Layer", "Seed", "Units", "Silent", "Class selectivity", "Importance (nats)", "rho"),
+        f"Cumulative ablation {_quoted(name)}. AUC: mean ± s.d. over orders, on "
+        f"{found[0][1]['n_images']:,} {found[0][1]['images']} images, filled with "
+        f"{found[0][1]['fill'].replace('_', ' ')}.",
+        ("Network", "AUC", "Normalized AUC", "Orders", "Units"),
         (
             (
+                _label(network),
+                _spread(sweep["auc"]),
+                _spread(sweep["normalized_auc"]),
+                str(sweep["orders"]),
+                f"{sweep['n_units']:,}",
+            )
+            for network, sweep in found
+        ),
+    )
+
+
+def _noise_table(numbers: Mapping[str, Any], name: str, found: _Rows) -> str:
+    return _table(
+        f"Noise {_quoted(name)}. Accuracy relative to the intact network, averaged over all "
+        f"scales: mean ± s.d. over draws, on {found[0][1]['n_images']:,} "
+        f"{found[0][1]['images']} images.",
+        ("Network", "Relative accuracy", "Draws"),
+        (
+            (_label(network), _spread(sweep["noise_tolerance"]), str(sweep["draws"]))
+            for network, sweep in found
+        ),
+    )
+
+
+def _units_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> str:
+    return _table(
+        f"Single units {_quoted(name)}. rho: Spearman's rank correlation of class selectivity and "
+        "importance over all units, with its 95 % bootstrap interval.",
+        ("Network", "rho", "rho without silent units", "Silent units", "Class selectivity"),
+        [
+            *(
+                (
+                    _label(network),
+                    _rho(sweep["all_units"]),
+                    _rho(sweep["live_units"]),
+                    f"{sweep['dead']:,} of {sweep['n_units']:,}",
+                    _spread(sweep["class_selectivity"]),
+                )
+                for network, sweep in found
+            ),
+            *_over_networks(numbers),
+        ],
+    ) + _table(
+        "One row a layer. Importance: change of loss when the unit is ablated, mean ± s.d. "
+        "over units. Mutual information: its bias subtracted.",
+        (
+            "Layer",
+            "Network",
+            "Units",
+            "Silent",
+            "Class selectivity",
+            "Mutual information (bits)",
+            "Importance (nats)",
+            "rho",
+        ),
+        [
+            (
                 layer["layer"],
-                str(network["seed"]),
+                _label(network),
                 f"{layer['n_units']:,}",
                 f"{layer['dead']:,}",
                 _spread(layer["class_selectivity"]),
+                _spread(layer["mutual_information"]),
                 _spread(layer["importance"], ".2g"),
                 _rho(layer),
             )
-            for network in networks
-            for layer in network["layers"]
-        ),
+            for network, sweep in found
+            for layer in sweep["layers"]
+        ][: 2 * _ROWS],
     )
 
 
-def _units_row(network: Mapping[str, Any]) -> tuple[str, ...]:
-    return (
-        str(network["seed"]),
-        _epochs(network),
-        _decimal(network["train_accuracy"], 4),
-        _decimal(network["test_accuracy"], 4),
-        _rho(network["all_units"]),
-        _rho(network["live_units"]),
-        f"{network['dead']:,} of {network['n_units']:,}",
-    )
+def _quoted(name: str) -> str:
+    return f"“{name.replace('_', ' ')}”"
 
 
 def _over_networks(numbers: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -271,7 +349,7 @@ def _over_networks(numbers: Mapping[str, Any]) -> list[tuple[str, ...]]:
     if not together or together["networks"] < 2:
         return []
     sd = "" if together["sd"] is None else f", s.d. over networks {together['sd']:.2f}"
-    return [("all, ranks pooled", "", "", "", _rho(together) + sd, "", "")]
+    return [("all, ranks pooled", _rho(together) + sd, "", "", "")]
 
 
 def _epochs(network: Mapping[str, Any]) -> str:
@@ -295,14 +373,14 @@ def _rho(found: Mapping[str, Any]) -> str:
 
 
 def _settings(figure: FigureResult, seconds: float | None) -> str:
-    config, sweep, train = figure.config, figure.config.sweep, figure.config.train
+    config, train = figure.config, figure.config.train
     rows = {
         "Data": figure.data,
         "Images": _n_images(figure),
         "Settings": f"{config.profile}, from {config.path}" if config.path else config.profile,
         "Optimizer": _optimizer(train),
         "Training": drawing.training_words(figure.networks) if figure.networks else "none",
-        "Ablation": f"{sweep.kind.replace('_', ' ')}, units clamped to {sweep.fill}",
+        "Lesions": "; ".join(dict.fromkeys(_lesion_words(sweep) for _, sweep in config.sweeps)),
         "Ties": _ties(figure),
         "Device": _facts(figure, "device"),
         "Processor": _facts(figure, "processor"),
@@ -320,6 +398,27 @@ def _settings(figure: FigureResult, seconds: float | None) -> str:
         if value
     )
     return f'<dl class="settings">{items}</dl>'
+
+
+def _lesion_words(sweep: SweepConfig) -> str:
+    """
+    >>> _lesion_words(CumulativeConfig(orders=3, last_layers=2, fill="mean"))
+    'cumulative ablation, units clamped to mean, last 2 layers, random order'
+    """
+    if isinstance(sweep, CumulativeConfig):
+        what = "directions of a random basis" if sweep.basis == "random" else "units"
+        words = f"cumulative ablation, {what} clamped to {sweep.fill.replace('_', ' ')}"
+        if sweep.last_layers:
+            words += f", last {sweep.last_layers} layers"
+        if sweep.order == "random":
+            return f"{words}, random order"
+        ends = "largest" if sweep.descending else "smallest"
+        return f"{words}, in order of {sweep.order.replace('_', ' ')}, {ends} first"
+    if isinstance(sweep, NoiseConfig):
+        return f"noise of {sweep.smallest:g} to {sweep.largest:g} s.d. on all units"
+    if isinstance(sweep, IntactConfig):
+        return f"none, on {sweep.images} images"
+    return f"every unit alone, clamped to {sweep.fill.replace('_', ' ')}"
 
 
 def _optimizer(train: TrainConfig) -> str:
@@ -342,7 +441,7 @@ def _n_images(figure: FigureResult) -> str:
 
 def _ties(figure: FigureResult) -> str:
     """How many answers hang on rounding, over all networks; empty where that was not counted."""
-    counts = [network.sweep.n_tied for network in figure.networks]
+    counts = [found.n_tied for network in figure.networks for found in network.sweeps.values()]
     if not counts or None in counts:
         return ""
     return f"{sum(filter(None, counts)):,} answers whose two best logits tie within rounding"

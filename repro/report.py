@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,30 @@ import numpy as np
 
 from repro import claims, figures, page
 from repro.claims import Verdict
-from repro.config import TrainConfig
-from repro.findings import figure_label, summary
-from repro.results import AblationCurve, FigureResult, UnitTable
+from repro.findings import figure_label, summary, varied_settings
+from repro.results import (
+    AblationCurve,
+    FigureResult,
+    Intact,
+    NetworkResult,
+    NoiseCurve,
+    SweepResult,
+    UnitTable,
+)
 
 __all__ = ["console", "summary", "write"]
 
-CURVE_COLUMNS = (
-    "run_id", "label_corruption", "seed", "order", "n_ablated", "n_correct", "n_images",
-    "accuracy", "loss",
-)  # fmt: skip
+# Every table begins so; settings are those in which the figure's networks differ, and epoch is
+# that of a snapshot, empty for the trained network.
+COMMON_COLUMNS = ("run_id", "settings", "label_corruption", "seed", "sweep", "epoch")
+CURVE_COLUMNS = ("order", "n_ablated", "n_correct", "n_images", "accuracy", "loss")
+NOISE_COLUMNS = ("draw", "scale", "n_correct", "n_images", "accuracy", "loss")
 UNIT_COLUMNS = (
-    "run_id", "label_corruption", "seed", "layer", "unit", "class_selectivity", "importance",
-    "loss", "intact_loss", "accuracy_drop", "mean_activation", "dead",
+    "layer", "unit", "class_selectivity", "mutual_information", "mutual_information_bias",
+    "importance", "loss", "intact_loss", "accuracy_drop", "largest_class_drop", "weight_norm",
+    "mean_activation", "sparsity", "dead",
 )  # fmt: skip
+INTACT_COLUMNS = ("n_correct", "n_images", "accuracy", "loss")
 
 
 def write(
@@ -40,7 +50,8 @@ def write(
 
     index.html      everything, in one file that needs no other
     summary.json    numbers of every network; claims.json, claims.csv: the verdicts
-    <figure>.png, <figure>.svg, and <figure>_curves.csv or <figure>_units.csv
+    <figure>.png, <figure>.svg, and every number drawn: <figure>_curves.csv, <figure>_noise.csv,
+                    <figure>_units.csv, <figure>_intact.csv
 
     Args:
         directory: where; `write_bytes` makes it if need be.
@@ -75,7 +86,7 @@ def console(results: Sequence[FigureResult], verdicts: Sequence[Verdict]) -> str
     lines = []
     for figure in results:
         lines.append(f"{figure_label(figure.config.name)}  {figure.config.title}")
-        lines.append(f"  {figure.data}; {figure.config.profile} settings")
+        lines.append(f"  {figure.not_run or figure.data}; {figure.config.profile} settings")
         for verdict in verdicts:
             if verdict.figure == figure.config.name:
                 lines.append(f"  {verdict.claim} {verdict.verdict.upper()}: {verdict.statement}")
@@ -87,24 +98,39 @@ def console(results: Sequence[FigureResult], verdicts: Sequence[Verdict]) -> str
 
 
 def figure_csv(figure: FigureResult) -> dict[str, bytes]:
-    """{"curves": ...} or {"units": ...}: every number drawn, one row a point.
+    """{"curves": ..., "noise": ..., "units": ..., "intact": ...}, those that the figure has: every
+    number drawn, one row a point.
 
     Floats are written so that reading them gives the same float64.
     """
-    curves = [
-        row
-        for network in figure.networks
-        if isinstance(network.sweep, AblationCurve)
-        for row in _curve_rows(network.config, network.sweep)
-    ]
-    units = [
-        row
-        for network in figure.networks
-        if isinstance(network.sweep, UnitTable)
-        for row in _unit_rows(network.config, network.sweep)
-    ]
-    parts = {"curves": (CURVE_COLUMNS, curves), "units": (UNIT_COLUMNS, units)}
-    return {name: _csv(columns, rows) for name, (columns, rows) in parts.items() if rows}
+    rows: dict[str, list[tuple[Any, ...]]] = {}
+    for network in figure.networks:
+        common = _common(figure, network)
+        for name, epoch, found in _all_sweeps(network):
+            part, _, of_sweep = _TABLES[type(found)]
+            rows.setdefault(part, []).extend(
+                (*common, name, epoch, *row) for row in of_sweep(found)
+            )
+    return {
+        part: _csv((*COMMON_COLUMNS, *columns), rows[part])
+        for part, columns, _ in _TABLES.values()
+        if part in rows
+    }
+
+
+def _common(figure: FigureResult, network: NetworkResult) -> tuple[Any, ...]:
+    settings = varied_settings(figure.config, network.config)
+    words = " ".join(f"{key}={value}" for key, value in settings.items())
+    return (network.config.run_id, words, network.config.label_corruption, network.config.seed)
+
+
+def _all_sweeps(network: NetworkResult) -> Iterator[tuple[str, int | None, SweepResult]]:
+    """Name, epoch (None for the trained network) and result of each sweep."""
+    for name, found in network.sweeps.items():
+        yield name, None, found
+    for name, along in network.snapshots.items():
+        for epoch, found in along:
+            yield name, epoch, found
 
 
 def claims_csv(verdicts: Sequence[Verdict]) -> bytes:
@@ -122,30 +148,51 @@ def claims_csv(verdicts: Sequence[Verdict]) -> bytes:
     )
 
 
-def _curve_rows(config: TrainConfig, curve: AblationCurve) -> Iterable[tuple[Any, ...]]:
-    n_ablated, n_correct = curve.n_ablated.tolist(), curve.n_correct.tolist()
-    accuracy, loss = curve.accuracy.tolist(), curve.loss.tolist()
-    network = (config.run_id, config.label_corruption, config.seed)
-    for order in range(len(n_correct)):
-        for point in zip(n_ablated, n_correct[order], accuracy[order], loss[order], strict=True):
-            n, correct, fraction, nats = point
-            yield (*network, order, n, correct, curve.n_images, fraction, nats)
+def _curve_rows(curve: AblationCurve) -> Iterator[tuple[Any, ...]]:
+    return _lesion_rows(curve, curve.n_ablated)
 
 
-def _unit_rows(config: TrainConfig, table: UnitTable) -> Iterable[tuple[Any, ...]]:
+def _noise_rows(curve: NoiseCurve) -> Iterator[tuple[Any, ...]]:
+    return _lesion_rows(curve, curve.scales)
+
+
+def _lesion_rows(curve: AblationCurve | NoiseCurve, x: np.ndarray) -> Iterator[tuple[Any, ...]]:
+    columns = (curve.n_correct.tolist(), curve.accuracy.tolist(), curve.loss.tolist())
+    for repeat, of_repeat in enumerate(zip(*columns, strict=True)):
+        for at, correct, fraction, nats in zip(x.tolist(), *of_repeat, strict=True):
+            yield repeat, at, correct, curve.n_images, fraction, nats
+
+
+def _unit_rows(table: UnitTable) -> Iterator[tuple[Any, ...]]:
     columns = (
         table.layer_names,
         table.unit_indices,
         table.class_selectivity,
+        table.mutual_information,
+        table.mutual_information_bias,
         table.importance,
         table.loss,
         np.full(table.n_units, table.intact_loss),
         table.accuracy_drop,
+        table.largest_class_drop,
+        table.weight_norm,
         table.mean_activation,
+        table.sparsity,
         table.dead.astype(int),
     )
-    for row in zip(*(column.tolist() for column in columns), strict=True):
-        yield (config.run_id, config.label_corruption, config.seed, *row)
+    return zip(*(column.tolist() for column in columns), strict=True)
+
+
+def _intact_rows(found: Intact) -> Iterator[tuple[Any, ...]]:
+    yield found.n_correct, found.n_images, found.accuracy, found.loss
+
+
+_TABLES: dict[type, tuple[str, tuple[str, ...], Callable[[Any], Iterator[tuple[Any, ...]]]]] = {
+    AblationCurve: ("curves", CURVE_COLUMNS, _curve_rows),
+    NoiseCurve: ("noise", NOISE_COLUMNS, _noise_rows),
+    UnitTable: ("units", UNIT_COLUMNS, _unit_rows),
+    Intact: ("intact", INTACT_COLUMNS, _intact_rows),
+}
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:

@@ -24,14 +24,17 @@ from repro.config import FigureConfig, TrainConfig
 class AblationCurve:
     """Accuracy and loss along cumulative ablations in several orders (Fig. 1).
 
-    layers: name and number of units of each ablated layer, in the network's order.
-    n_ablated: int64 (n_points,), from 0 to all units.
+    layers: name and number of units of each ablated layer, in the network's order; layers that
+        were left intact are not among them.
+    n_ablated: int64 (n_points,), from 0 to all units of these layers.
     n_correct: int64 (n_orders, n_points), correctly classified images.
     loss: float64 (n_orders, n_points), mean cross-entropy in nats.
     orders: int32 (n_orders, n_units), the unit ablated first, second, ...; a unit is numbered
-        through all layers.
+        through all of these layers.
     n_images: how many images each point was read on; `images` which ("train" or "test").
     n_tied: (image, point) pairs whose two best logits tie within rounding; None if not counted.
+    n_top5: int64 (n_orders, n_points), images whose class is among the five best; None if not
+        counted.
     """
 
     kind: ClassVar[str] = "cumulative"
@@ -45,11 +48,14 @@ class AblationCurve:
     images: str
     fill: str
     n_tied: int | None = None
+    n_top5: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n_units = sum(size for _, size in self.layers)
         n_orders, n_points = len(self.orders), len(self.n_ablated)
         _check_shape("n_correct", self.n_correct, (n_orders, n_points))
+        if self.n_top5 is not None:
+            _check_shape("n_top5", self.n_top5, (n_orders, n_points))
         _check_shape("loss", self.loss, (n_orders, n_points))
         _check_shape("orders", self.orders, (n_orders, n_units))
         if self.n_ablated[0] != 0 or self.n_ablated[-1] != n_units:
@@ -64,6 +70,14 @@ class AblationCurve:
     def accuracy(self) -> np.ndarray:
         """float64 (n_orders, n_points), fraction of images classified correctly."""
         return self.n_correct / self.n_images
+
+    @property
+    def top5_accuracy(self) -> np.ndarray:
+        """float64 (n_orders, n_points), fraction with the class among the five best; NaN if not
+        counted."""
+        if self.n_top5 is None:
+            return np.full(self.n_correct.shape, np.nan)
+        return self.n_top5 / self.n_images
 
     @property
     def auc(self) -> np.ndarray:
@@ -86,6 +100,12 @@ class UnitTable:
     loss: float64 (n_units,), mean cross-entropy in nats with the unit ablated.
     intact_correct: int64 (n_classes,); intact_loss: the same for the intact network.
     class_counts: int64 (n_classes,), images of each class.
+    sparsity: float64 (n_units,) in [0, 1], fraction of images and positions of exact zero.
+    mutual_information: float64 (n_units,), bits that the activation tells about the class, as
+        estimated (paper.md 1.6); mutual_information_bias: what it would show of a unit that knows
+        nothing.
+    weight_norm: float64 (n_units,), L1 norm of the incoming weights (appendix A.4); NaN where a
+        unit is not the output of one layer's weights.
     images: which images ("test" or "train").
     n_tied: (image, unit) pairs whose two best logits tie within rounding; None if not counted.
     """
@@ -99,6 +119,10 @@ class UnitTable:
     intact_correct: np.ndarray
     intact_loss: float
     class_counts: np.ndarray
+    sparsity: np.ndarray
+    mutual_information: np.ndarray
+    mutual_information_bias: np.ndarray
+    weight_norm: np.ndarray
     images: str
     fill: str
     n_tied: int | None = None
@@ -106,6 +130,8 @@ class UnitTable:
     def __post_init__(self) -> None:
         n_units = sum(size for _, size in self.layers)
         n_classes = len(self.class_counts)
+        for name in ("sparsity", "mutual_information", "mutual_information_bias", "weight_norm"):
+            _check_shape(name, getattr(self, name), (n_units,))
         _check_shape("class_means", self.class_means, (n_classes, n_units))
         _check_shape("n_correct", self.n_correct, (n_units, n_classes))
         _check_shape("loss", self.loss, (n_units,))
@@ -154,6 +180,75 @@ class UnitTable:
         """float64 (n_units,), mean activation over all images."""
         return self.class_counts @ self.class_means / self.n_images
 
+    @property
+    def corrected_information(self) -> np.ndarray:
+        """float64 (n_units,), bits: mutual information less its bias; about 0 for a unit that
+        knows nothing, and then as often below as above."""
+        return self.mutual_information - self.mutual_information_bias
+
+    @property
+    def class_drops(self) -> np.ndarray:
+        """float64 (n_units, n_classes), accuracy that each class loses (paper.md 6.2)."""
+        return metrics.class_drops(self.intact_correct, self.n_correct, self.class_counts)
+
+    @property
+    def largest_class_drop(self) -> np.ndarray:
+        """float64 (n_units,), accuracy lost by the class that loses most (paper.md 6.2)."""
+        return metrics.largest_class_drop(self.class_drops)
+
+
+@dataclass(frozen=True)
+class NoiseCurve:
+    """Accuracy and loss with Gaussian noise on all units at once (Fig. 2).
+
+    layers: name and number of units of each layer with noise.
+    scales: float64 (n_scales,), of each unit's standard deviation; the first is 0.
+    n_correct: int64 (n_draws, n_scales); loss: float64 (n_draws, n_scales), mean, in nats.
+    n_images, images, n_tied, n_top5: as in AblationCurve.
+    """
+
+    kind: ClassVar[str] = "noise"
+
+    layers: tuple[tuple[str, int], ...]
+    scales: np.ndarray
+    n_correct: np.ndarray
+    loss: np.ndarray
+    n_top5: np.ndarray
+    n_images: int
+    images: str
+    n_tied: int | None = None
+
+    def __post_init__(self) -> None:
+        shape = (len(self.n_correct), len(self.scales))
+        for name in ("n_correct", "loss", "n_top5"):
+            _check_shape(name, getattr(self, name), shape)
+        if self.scales[0] != 0 or np.any(np.diff(self.scales) <= 0):
+            raise ValueError(f"scales must rise from 0, got {self.scales}")
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """float64 (n_draws, n_scales), fraction of images classified correctly."""
+        return self.n_correct / self.n_images
+
+
+@dataclass(frozen=True)
+class Intact:
+    """The network without a lesion: images, correct ones and mean loss in nats."""
+
+    kind: ClassVar[str] = "intact"
+
+    n_correct: int
+    n_top5: int
+    loss: float
+    n_images: int
+    images: str
+    n_tied: int | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of images classified correctly."""
+        return self.n_correct / self.n_images
+
 
 @dataclass(frozen=True)
 class TrainingRecord:
@@ -199,32 +294,41 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class NetworkResult:
-    """One network of a figure: its settings, its training, and what the figure's sweep found."""
+    """One network of a figure: its settings, its training, and what the figure's sweeps found.
+
+    sweeps: by name, of the trained network.
+    snapshots: by name, of sweeps along training: (epochs trained, result) in order.
+    """
 
     config: TrainConfig
     training: TrainingRecord
-    sweep: AblationCurve | UnitTable
+    sweeps: Mapping[str, SweepResult] = field(default_factory=dict)
+    snapshots: Mapping[str, tuple[tuple[int, SweepResult], ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class FigureResult:
-    """All networks of a figure, in the order of `config.networks()`.
+    """All networks of a figure that are done, in the order of `config.networks()`.
 
     data: which images were used, in words.
     command: what makes these results again.
+    not_run: why the figure could not be made, if nothing of it was tried: "imagenet2012 is not
+        prepared ..."; "" otherwise.
     """
 
     config: FigureConfig
     networks: tuple[NetworkResult, ...]
     data: str
     command: str
+    not_run: str = ""
 
 
-Result = AblationCurve | UnitTable | TrainingRecord
-_KINDS: dict[str, type[Result]] = {
-    cls.kind: cls for cls in (AblationCurve, UnitTable, TrainingRecord)
+SweepResult = AblationCurve | UnitTable | NoiseCurve | Intact
+SWEEP_RESULTS: dict[str, type[SweepResult]] = {
+    cls.kind: cls for cls in (AblationCurve, UnitTable, NoiseCurve, Intact)
 }
-R = TypeVar("R", AblationCurve, UnitTable, TrainingRecord)
+Result = SweepResult | TrainingRecord
+R = TypeVar("R", AblationCurve, UnitTable, NoiseCurve, Intact, TrainingRecord)
 
 
 def to_bytes(result: Result) -> bytes:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
 
-from repro.ablation import Engine, Fill
-from repro.config import ORDERS, CumulativeConfig, SingleUnitConfig, SweepConfig
-from repro.results import AblationCurve, UnitTable
+from repro import metrics
+from repro.ablation import Engine, Fill, Layout, Outcome
+from repro.config import (
+    ORDERS,
+    CumulativeConfig,
+    IntactConfig,
+    NoiseConfig,
+    SingleUnitConfig,
+    SweepConfig,
+)
+from repro.results import AblationCurve, Intact, NoiseCurve, SweepResult, UnitTable
 
 
 def run(
@@ -19,7 +27,7 @@ def run(
     labels: np.ndarray,
     on_progress: Callable[[int], None] = lambda pairs: None,
     threads: int | None = None,
-) -> AblationCurve | UnitTable:
+) -> SweepResult:
     """Makes the lesions of one config in one network.
 
     Args:
@@ -28,7 +36,8 @@ def run(
         threads: processors to use; None for all.
 
     Raises:
-        ValueError: fewer images than config.n_images.
+        ValueError: fewer images than config.n_images, or fewer masked layers than
+            config.last_layers.
     """
     if config.n_images > len(images):
         raise ValueError(f"n_images = {config.n_images:,} but there are {len(images):,} images")
@@ -36,25 +45,96 @@ def run(
     if config.n_images:
         chosen = rng.permutation(len(images))[: config.n_images]
         images, labels = images[chosen], labels[chosen]
-    engine = Engine(model, images, labels, on_progress=on_progress, threads=threads)
-    engine.check()
+
+    def engine(bases: Mapping[str, np.ndarray] | None = None) -> Engine:
+        return Engine(model, images, labels, bases=bases, on_progress=on_progress, threads=threads)
+
+    intact = engine()
+    intact.check()
     if isinstance(config, CumulativeConfig):
-        return cumulative(engine, config, rng)
-    return single_unit(engine, config)
+        if config.basis == "random":
+            return rotated(intact.layout, engine, config, rng)
+        return cumulative(intact, config, rng)
+    if isinstance(config, NoiseConfig):
+        return noise(intact, config)
+    if isinstance(config, IntactConfig):
+        return without_lesion(intact, config)
+    return single_unit(intact, config)
 
 
 def cumulative(engine: Engine, config: CumulativeConfig, rng: np.random.Generator) -> AblationCurve:
-    """Ablates more and more units over all layers, in random orders (paper section 2.2) or in the
-    one that the config names."""
-    n_units = engine.layout.n_units
+    """Ablates more and more units over all layers, or the last ones, in random orders (paper
+    section 2.2) or in the one that the config names."""
+    layers, first = last_layers(engine.layout, config.last_layers)
+    n_units = engine.layout.n_units - first
     counts = config.n_ablated(n_units)
     if config.order == "random":
         orders = np.stack([rng.permutation(n_units) for _ in range(config.orders)])
     else:
-        orders = ranked(engine, config.order, config.descending)[None]
-    outcome = engine.cumulative(orders, counts, _fill(engine, config))
+        order = ranked(engine, config.order, config.descending)
+        orders = order[order >= first][None] - first
+    outcome = engine.cumulative(orders + first, counts, _fill(engine, config.fill))
+    return _curve(layers, counts, orders, outcome, config)
+
+
+def rotated(
+    layout: Layout,
+    engine: Callable[[Mapping[str, np.ndarray]], Engine],
+    config: CumulativeConfig,
+    rng: np.random.Generator,
+) -> AblationCurve:
+    """Ablates more and more directions of random rotations of the layers (paper.md 6.2).
+
+    Each order has rotations of its own, so that their spread covers both.
+
+    Args:
+        engine: makes an engine with these bases.
+    """
+    layers, first = last_layers(layout, config.last_layers)
+    n_units = layout.n_units - first
+    counts = config.n_ablated(n_units)
+    orders, outcomes = [], []
+    for _ in range(config.orders):
+        bases = {name: metrics.random_basis(size, rng) for name, size in layers}
+        turned = engine(bases)
+        orders.append(rng.permutation(n_units))
+        outcomes.append(turned.cumulative(orders[-1] + first, counts, _fill(turned, config.fill)))
+    outcome = Outcome(
+        n_correct=np.concatenate([one.n_correct for one in outcomes]),
+        loss_sum=np.concatenate([one.loss_sum for one in outcomes]),
+        n_top5=np.concatenate([one.n_top5 for one in outcomes]),
+        n_tied=np.concatenate([one.n_tied for one in outcomes]),
+        n_images=outcomes[0].n_images,
+    )
+    return _curve(layers, counts, np.stack(orders), outcome, config)
+
+
+def last_layers(layout: Layout, n_layers: int) -> tuple[tuple[tuple[str, int], ...], int]:
+    """The last masked layers, 0 for all, and the number of their first unit.
+
+    Raises:
+        ValueError: there are fewer.
+
+    >>> last_layers(Layout((("a", 8), ("b", 4), ("c", 2))), 2)
+    ((('b', 4), ('c', 2)), 8)
+    """
+    if n_layers > len(layout.layers):
+        raise ValueError(
+            f"last_layers = {n_layers} but the network has {len(layout.layers)} masked layers"
+        )
+    skipped = len(layout.layers) - n_layers if n_layers else 0
+    return layout.layers[skipped:], layout.starts[skipped]
+
+
+def _curve(
+    layers: tuple[tuple[str, int], ...],
+    counts: np.ndarray,
+    orders: np.ndarray,
+    outcome: Outcome,
+    config: CumulativeConfig,
+) -> AblationCurve:
     return AblationCurve(
-        layers=engine.layout.layers,
+        layers=layers,
         n_ablated=counts,
         n_correct=outcome.n_correct.sum(axis=2),
         loss=outcome.loss,
@@ -63,6 +143,7 @@ def cumulative(engine: Engine, config: CumulativeConfig, rng: np.random.Generato
         images=config.images,
         fill=config.fill,
         n_tied=int(outcome.n_tied.sum()),
+        n_top5=outcome.n_top5,
     )
 
 
@@ -92,11 +173,40 @@ def ranked(engine: Engine, measure: str, descending: bool = False) -> np.ndarray
     return np.argsort(-values if descending else values, kind="stable")
 
 
+def noise(engine: Engine, config: NoiseConfig) -> NoiseCurve:
+    """Adds Gaussian noise to all units at once (paper section 2.2, Fig. 2)."""
+    scales = config.values()
+    outcome = engine.noise(scales, draws=config.draws, seed=config.seed)
+    return NoiseCurve(
+        layers=engine.layout.layers,
+        scales=scales,
+        n_correct=outcome.n_correct.sum(axis=2),
+        loss=outcome.loss,
+        n_top5=outcome.n_top5,
+        n_images=outcome.n_images,
+        images=config.images,
+        n_tied=int(outcome.n_tied.sum()),
+    )
+
+
+def without_lesion(engine: Engine, config: IntactConfig) -> Intact:
+    """Reads accuracy and loss of the intact network."""
+    outcome = engine.intact()
+    return Intact(
+        n_correct=int(outcome.n_correct.sum()),
+        n_top5=int(outcome.n_top5),
+        loss=float(outcome.loss),
+        n_images=outcome.n_images,
+        images=config.images,
+        n_tied=int(outcome.n_tied),
+    )
+
+
 def single_unit(engine: Engine, config: SingleUnitConfig) -> UnitTable:
-    """Ablates every unit alone, and measures its class means (paper sections 2.3 and 3.4)."""
+    """Ablates every unit alone, and measures what it does (paper 2.3, 3.4, A.4, A.5)."""
     statistics = engine.statistics()
     intact = engine.intact()
-    outcome = engine.single_units(_fill(engine, config))
+    outcome = engine.single_units(_fill(engine, config.fill))
     return UnitTable(
         layers=engine.layout.layers,
         class_means=statistics.class_means,
@@ -105,14 +215,26 @@ def single_unit(engine: Engine, config: SingleUnitConfig) -> UnitTable:
         intact_correct=intact.n_correct,
         intact_loss=float(intact.loss),
         class_counts=statistics.class_counts,
+        sparsity=statistics.sparsity,
+        mutual_information=statistics.mutual_information,
+        mutual_information_bias=metrics.mutual_information_bias(statistics.bin_counts),
+        weight_norm=_weight_norms(engine),
         images=config.images,
         fill=config.fill,
         n_tied=int(outcome.n_tied.sum()),
     )
 
 
-def _fill(engine: Engine, config: SweepConfig) -> Fill:
-    if config.fill == "zero":
+def _weight_norms(engine: Engine) -> np.ndarray:
+    """NaN where units are not the outputs of one layer's weights, as in ResNet-50."""
+    try:
+        return engine.weight_norms()
+    except ValueError:
+        return np.full(engine.layout.n_units, np.nan)
+
+
+def _fill(engine: Engine, fill: str) -> Fill:
+    if fill == "zero":
         return None
     statistics = engine.statistics()
-    return statistics.means if config.fill == "mean" else statistics.position_means
+    return statistics.means if fill == "mean" else statistics.position_means

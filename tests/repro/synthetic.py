@@ -94,17 +94,25 @@ def curves_figure(
     if len(seeds) > 1:
         grid += (("seed", tuple(seeds)),)
     config = FigureConfig(
-        "fig1a", title, "quick", settings, grid, CumulativeConfig(), "fig1a_labels.toml"
+        "fig1a",
+        title,
+        "quick",
+        settings,
+        grid,
+        (("cumulative", CumulativeConfig()),),
+        "fig1a_labels.toml",
     )
     networks = tuple(
         NetworkResult(
             network,
             training(train_accuracy=(train_accuracy or {}).get(network.label_corruption, 1.0)),
-            curve(
-                reaches[network.label_corruption],
-                seed=network.seed + round(10 * network.label_corruption),
-                **of_curve,
-            ),
+            {
+                "cumulative": curve(
+                    reaches[network.label_corruption],
+                    seed=network.seed + round(10 * network.label_corruption),
+                    **of_curve,
+                )
+            },
         )
         for network in config.networks()
     )
@@ -145,6 +153,10 @@ def unit_table(
         intact_correct=intact_correct,
         intact_loss=0.2,
         class_counts=class_counts,
+        sparsity=rest,
+        mutual_information=selectivity + 0.1,
+        mutual_information_bias=np.full(n_units, 0.1),
+        weight_norm=rng.gamma(4.0, 1.0, n_units),
         images="test",
         fill="zero",
     )
@@ -161,12 +173,18 @@ def units_figure(
     settings = TrainConfig(**(SETTINGS | {"hidden_units": (128, 128)}))
     grid = (("seed", tuple(range(len(tables)))),)
     config = FigureConfig(
-        "fig7a", title, "quick", settings, grid, SingleUnitConfig(), "fig7a_units.toml"
+        "fig7a",
+        title,
+        "quick",
+        settings,
+        grid,
+        (("single_unit", SingleUnitConfig()),),
+        "fig7a_units.toml",
     )
     return FigureResult(
         config,
         tuple(
-            NetworkResult(network, training(**(facts or {})), table)
+            NetworkResult(network, training(**(facts or {})), {"single_unit": table})
             for network, table in zip(config.networks(), tables, strict=True)
         ),
         data,

@@ -31,7 +31,7 @@ def two_networks(clean, corrupted, **kwargs):
     return dataclasses.replace(
         figure,
         networks=tuple(
-            dataclasses.replace(network, sweep=sweep)
+            dataclasses.replace(network, sweeps={"cumulative": sweep})
             for network, sweep in zip(figure.networks, sweeps, strict=True)
         ),
     )
@@ -105,8 +105,10 @@ def test_one_order_has_no_spread_so_c1_is_open():
 
 def test_a_network_that_gets_nothing_right_leaves_c1_open():
     figure = two_networks([0.6, 0.8], [0.0, 0.2])
-    nothing = dataclasses.replace(figure.networks[1].sweep, n_correct=np.zeros((2, 2), np.int64))
-    broken = dataclasses.replace(figure.networks[1], sweep=nothing)
+    nothing = dataclasses.replace(
+        figure.networks[1].sweeps["cumulative"], n_correct=np.zeros((2, 2), np.int64)
+    )
+    broken = dataclasses.replace(figure.networks[1], sweeps={"cumulative": nothing})
     figure = dataclasses.replace(figure, networks=(figure.networks[0], broken))
     assert verdict(figure, "C1").verdict == "inconclusive"
 

@@ -121,7 +121,7 @@ def test_the_grid_is_the_product_of_its_values(tmp_path: Path) -> None:
         (0.5, 1),
         (0.5, 2),
     ]
-    assert figure.sweep == CumulativeConfig(orders=3)
+    assert figure.sweeps == (("cumulative", CumulativeConfig(orders=3)),)
 
 
 def test_settings_survive_json() -> None:
@@ -168,7 +168,7 @@ def test_every_shipped_config_is_valid(path: Path, profile: str) -> None:
         ("[1, 2]", "[1, 1]", "seed names a value twice"),
         ("[1, 2]", "[]", "seed must be a list of values"),
         ("cumulative", "cumulativ", "has no setting 'cumulativ'; did you mean 'cumulative'"),
-        ("[quick.cumulative]\norders = 3", "", "needs exactly one of cumulative, single_unit"),
+        ("[quick.cumulative]\norders = 3", "", "needs at least one of cumulative, single_unit"),
         ('dataset = "mnist"', "", "lacks dataset"),
         ("[quick.grid]", "[quick.grid", "not valid TOML"),
     ],
@@ -185,7 +185,7 @@ def test_overrides_replace_settings_and_are_checked_alike(tmp_path: Path) -> Non
     path = written(tmp_path, GOOD)
     figure = load_figure(path, "quick", ["train.epochs=7", "grid.seed=[5]", "single_unit.seed=3"])
     assert {(n.epochs, n.seed) for n in figure.networks()} == {(7, 5)}
-    assert isinstance(figure.sweep, CumulativeConfig)
+    assert [name for name, _ in figure.sweeps] == ["cumulative"]
     for override, sentence in [
         ("train.epoch=7", "did you mean 'epochs'"),
         ("train.epochs=many", "expected a whole number"),

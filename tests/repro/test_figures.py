@@ -36,7 +36,7 @@ def test_curves_are_the_mean_over_orders_and_bands_one_sd():
     figure = synthetic.curves_figure(orders=4, points=7)
     picture = figures.compose(figure)
     for network in figure.networks:
-        curve, fraction = network.sweep, network.config.label_corruption
+        curve, fraction = network.sweeps["cumulative"], network.config.label_corruption
         x, y = artist(picture, f"mean-{fraction:g}").get_data()
         np.testing.assert_array_equal(x, curve.n_ablated)
         accuracy = curve.n_correct / curve.n_images
@@ -51,7 +51,7 @@ def test_networks_of_one_label_corruption_share_a_curve():
     figure = synthetic.curves_figure({0.0: 0.8, 1.0: 0.4}, seeds=(0, 1, 2), orders=3, points=5)
     picture = figures.compose(figure)
     assert gids(picture, "mean-") == ["mean-0", "mean-1"]
-    clean = [n.sweep for n in figure.networks if n.config.label_corruption == 0]
+    clean = [n.sweeps["cumulative"] for n in figure.networks if n.config.label_corruption == 0]
     mean = np.mean([curve.accuracy for curve in clean], axis=(0, 1))
     np.testing.assert_allclose(artist(picture, "mean-0").get_ydata(), mean, rtol=1e-12)
     assert "3 random orders in each of 3 networks" in figures.caption(figure)

@@ -174,7 +174,7 @@ def test_curves_csv_gives_back_the_results_exactly():
     figure = both_figures()[0]
     found = rows(report.figure_csv(figure)["curves"])
     for network in figure.networks:
-        curve = network.sweep
+        curve = network.sweeps["cumulative"]
         own = [row for row in found if row["run_id"] == network.config.run_id]
         shape = curve.n_correct.shape
 
@@ -193,7 +193,7 @@ def test_units_csv_gives_back_the_results_exactly():
     figure = both_figures()[1]
     found = rows(report.figure_csv(figure)["units"])
     for network in figure.networks:
-        table = network.sweep
+        table = network.sweeps["single_unit"]
         own = [row for row in found if row["run_id"] == network.config.run_id]
         for name in ("class_selectivity", "importance", "loss", "accuracy_drop", "mean_activation"):
             values = [float(row[name]) for row in own]
@@ -226,26 +226,27 @@ def test_summary_of_a_tiny_run_is_this():
     networks = tuple(
         dataclasses.replace(
             network,
-            sweep=dataclasses.replace(
-                curve, n_correct=np.array(counts[network.config.label_corruption])
-            ),
+            sweeps={
+                "cumulative": dataclasses.replace(
+                    curve, n_correct=np.array(counts[network.config.label_corruption])
+                )
+            },
         )
         for network in figure.networks
     )
     found = report.summary([dataclasses.replace(figure, networks=networks)])["fig1a"]
     # AUC by hand: 1/4 of the first and last point and 1/2 of the middle one.
-    assert [network["auc"]["mean"] for network in found["networks"]] == pytest.approx(
-        [0.725, 0.425]
-    )
+    sweeps = [network["sweeps"]["cumulative"] for network in found["networks"]]
+    assert [sweep["auc"]["mean"] for sweep in sweeps] == pytest.approx([0.725, 0.425])
     sd = 0.05 / np.sqrt(0.5)  # orders of 0.775 and 0.675, and of 0.475 and 0.375
-    assert [network["auc"]["sd"] for network in found["networks"]] == pytest.approx([sd, sd])
+    assert [sweep["auc"]["sd"] for sweep in sweeps] == pytest.approx([sd, sd])
     clean = found["networks"][0]
-    del clean["auc"], clean["normalized_auc"]
+    del sweeps[0]["auc"], sweeps[0]["normalized_auc"]
     assert clean == {
         "run_id": networks[0].config.run_id,
+        "settings": {"label_corruption": 0.0},
         "label_corruption": 0.0,
         "seed": 0,
-        "hidden_units": [512, 512],
         "epochs": 640,
         "stopped_early": False,
         "n_train": 4000,
@@ -254,25 +255,35 @@ def test_summary_of_a_tiny_run_is_this():
         "test_accuracy": 0.95,
         "train_loss": 0.001,
         "test_loss": 0.2,
-        "images": "train",
-        "n_images": 10,
-        "n_units": 4,
-        "orders": 2,
-        "points": 3,
-        "intact_accuracy": 1.0,
+        "sweeps": {
+            "cumulative": {
+                "kind": "cumulative",
+                "images": "train",
+                "n_images": 10,
+                "n_units": 4,
+                "layers": [["hidden_1", 2], ["hidden_2", 2]],
+                "fill": "zero",
+                "orders": 2,
+                "points": 3,
+                "intact_accuracy": 1.0,
+            }
+        },
+        "snapshots": None,
     }
 
 
 def test_normalized_auc_is_relative_to_the_intact_accuracy():
     figure = synthetic.curves_figure({0.0: 0.8, 1.0: 0.4}, intact=0.5, points=5)
     network = report.summary([figure])["fig1a"]["networks"][0]
-    assert network["intact_accuracy"] == 0.5
-    assert network["normalized_auc"]["mean"] == pytest.approx(2 * network["auc"]["mean"])
+    sweep = network["sweeps"]["cumulative"]
+    assert sweep["intact_accuracy"] == 0.5
+    assert sweep["normalized_auc"]["mean"] == pytest.approx(2 * sweep["auc"]["mean"])
 
 
 def test_summary_counts_silent_units_and_correlates_by_layer():
     table = synthetic.unit_table(n_units=40, dead=3)
-    found = report.summary([synthetic.units_figure(table)])["fig7a"]["networks"][0]
+    network = report.summary([synthetic.units_figure(table)])["fig7a"]["networks"][0]
+    found = network["sweeps"]["single_unit"]
     assert found["dead"] == 3
     assert [layer["dead"] for layer in found["layers"]] == [0, 3]
     assert [layer["n"] for layer in found["layers"]] == [20, 20]
@@ -285,7 +296,12 @@ def test_what_is_undefined_is_null_in_json_and_a_word_on_the_page():
     flat = dataclasses.replace(table, loss=np.full(20, table.intact_loss))
     files, _ = written(synthetic.units_figure(flat))
     found = json.loads(files["summary.json"])["fig7a"]["networks"][0]
-    assert found["all_units"] == {"rho": None, "low": None, "high": None, "n": 20}
+    assert found["sweeps"]["single_unit"]["all_units"] == {
+        "rho": None,
+        "low": None,
+        "high": None,
+        "n": 20,
+    }
     index = Page(files["index.html"].decode())
     assert "undefined (n = 20)" in index.text
     assert "nan" not in index.text.lower()

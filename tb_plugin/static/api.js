@@ -35,12 +35,45 @@ export async function fetchTableSteps({ run, tag }) {
   return (await (await get(`api/v1/units/steps?${query}`)).json()).steps;
 }
 
-/** @param {import("./types.js").Series} series @param {import("./types.js").TableHeader} header
+/** Some columns of a table. @param {import("./types.js").Series} series
+ * @param {import("./types.js").TableHeader} header @param {string[]} columns
  * @returns {Promise<import("./types.js").UnitTable>} */
-export async function fetchTable({ run, tag }, header) {
+export async function fetchTable({ run, tag }, header, columns) {
   const query = new URLSearchParams({ run, tag, step: String(header.step) });
+  if (columns.length < header.columns.length)
+    for (const name of columns) query.append("column", name);
   const reply = await get(`api/v1/units?${query}`);
-  return decodeTable(await reply.arrayBuffer(), header);
+  return decodeTable(await reply.arrayBuffer(), { ...header, columns });
+}
+
+/** All that is stored of one unit. @param {import("./types.js").Series} series
+ * @param {number} step @param {number} row @returns {Promise<import("./types.js").Unit>} */
+export async function fetchUnit({ run, tag }, step, row) {
+  const query = new URLSearchParams({ run, tag, step: String(step), row: String(row) });
+  return (await get(`api/v1/unit?${query}`)).json();
+}
+
+/** @param {import("./types.js").Series[]} series @param {string} column @param {number} step
+ * @returns {Promise<import("./types.js").Distributions>} */
+export async function fetchDistributions(series, column, step) {
+  const query = new URLSearchParams({ column });
+  for (const { run, tag } of series) {
+    query.append("run", run);
+    query.append("tag", tag);
+  }
+  if (step >= 0) query.append("step", String(step));
+  return (await get(`api/v1/distributions?${query}`)).json();
+}
+
+/** @param {string[]} runs @returns {Promise<import("./types.js").Training[]>} */
+export async function fetchTrainings(runs) {
+  const requests = [];
+  for (let start = 0; start < runs.length; start += SERIES_PER_REQUEST) {
+    const query = new URLSearchParams();
+    for (const run of runs.slice(start, start + SERIES_PER_REQUEST)) query.append("run", run);
+    requests.push(get(`api/v1/training?${query}`).then((reply) => reply.json()));
+  }
+  return (await Promise.all(requests)).flatMap((reply) => reply.runs);
 }
 
 /** @param {string} address */

@@ -1,7 +1,7 @@
-// Puts the page together: one state, two views, TensorBoard's reload and theme.
+// Puts the page together: one state, the views, TensorBoard's reload and theme.
 
 import { fetchIndex } from "./api.js";
-import { CurvesView } from "./curves_view.js";
+import { ABLATION, CurvesView, NOISE } from "./curves_view.js";
 import { el, fill } from "./dom.js";
 import { Host, isDark, onAddressChange, onThemeChange, readAddress, writeAddress } from "./host.js";
 import { RunList } from "./run_list.js";
@@ -9,10 +9,15 @@ import { encodeValue, readState } from "./state.js";
 import { DARK, LIGHT } from "./theme.js";
 import { UnitsView } from "./units_view.js";
 
-const VIEWS = /** @type {[string, string][]} */ ([
-  ["curves", "Accuracy vs ablation"],
-  ["units", "Selectivity vs importance"],
-]);
+/** @typedef {{element: HTMLElement, update: (model: import("./types.js").Model) => void}} View */
+
+/** Name in the address, title, and what makes the view when it is first opened.
+ * @type {[string, string, (context: import("./chart_frame.js").Context) => View][]} */
+const VIEWS = [
+  ["curves", "Ablation curves", (context) => new CurvesView(context, ABLATION)],
+  ["units", "Selectivity vs importance", (context) => new UnitsView(context)],
+  ["noise", "Noise", (context) => new CurvesView(context, NOISE)],
+];
 // TensorBoard reads a log directory while we already ask: an empty answer is asked again, slower
 // and slower.
 const FIRST_WAIT_MS = 1500;
@@ -31,10 +36,10 @@ export class App {
     this.again = 0;
     const set = (/** @type {Partial<import("./state.js").State>} */ changes) => this.set(changes);
     this.runList = new RunList(set);
-    this.views = /** @type {Record<string, CurvesView | UnitsView>} */ ({
-      curves: new CurvesView(echarts, set, this.runList),
-      units: new UnitsView(echarts, set, this.runList),
-    });
+    /** @type {import("./chart_frame.js").Context} */
+    this.context = { echarts, set, runList: this.runList, model: () => this.model };
+    this.model = /** @type {import("./types.js").Model | null} */ (null);
+    this.views = /** @type {Record<string, View>} */ ({});
     this.tabs = VIEWS.map(([view, title]) => this.tab(view, title));
     this.main = el("main", { id: "view", role: "tabpanel", tabindex: -1 });
     this.banner = el("div", { class: "banner", role: "status", hidden: true });
@@ -62,8 +67,8 @@ export class App {
       { class: "tabs", role: "tablist", "aria-label": "Views", on: { keydown } },
       ...this.tabs,
     );
-    const content = el("div", { class: "content" }, bar, this.banner, this.main);
-    return el("div", { class: "page" }, this.runList.element, content);
+    const content = el("div", { class: "content" }, this.banner, this.main);
+    return el("div", { class: "page" }, bar, this.runList.element, content);
   }
 
   /** Listens to TensorBoard: reload, theme, address, and whether our tab is the one shown. */
@@ -131,15 +136,23 @@ export class App {
       this.tabs[i].setAttribute("tabindex", chosen ? "0" : "-1");
     }
     this.main.setAttribute("aria-labelledby", `tab-${view}`);
-    const element = this.views[view].element;
-    if (this.main.firstChild !== element) fill(this.main, element);
-    this.views[view].update({
+    this.model = {
       index: this.index,
       state: this.state,
       theme: isDark() ? DARK : LIGHT,
       allRuns: this.allRuns,
       version: this.version,
-    });
+    };
+    const opened = this.view(view);
+    if (this.main.firstChild !== opened.element) fill(this.main, opened.element);
+    opened.update(this.model);
+  }
+
+  /** @param {string} name @returns {View} */
+  view(name) {
+    const [, , make] = VIEWS.find(([view]) => view === name) ?? VIEWS[0];
+    this.views[name] ??= make(this.context);
+    return this.views[name];
   }
 
   /** @param {KeyboardEvent} event */

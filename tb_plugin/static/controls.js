@@ -32,14 +32,14 @@ export function segmented(label, choices, onChange) {
  * @param {string} label @param {(value: string) => void} onChange */
 export function dropDown(label, onChange) {
   const select = el("select", { on: { change: () => onChange(select.value) } });
-  const element = el(
-    "label",
-    { class: "control" },
-    el("span", { class: "control-label" }, label),
-    select,
-  );
+  const caption = el("span", { class: "control-label" }, label);
+  const element = el("label", { class: "control" }, caption, select);
   return {
     element,
+    /** @param {string} text */
+    label(text) {
+      caption.textContent = text;
+    },
     /** @param {[string, string][]} choices @param {string} value */
     set(choices, value) {
       fill(select, ...choices.map(([v, text]) => el("option", { value: v }, text)));

@@ -12,7 +12,7 @@ const MARKS_PER_CURVE = 7;
  * @property {string} mark
  * @property {number[]} x  as drawn: a fraction or a count
  * @property {(number | null)[][]} rows  as drawn: raw or relative
- * @property {{mean: number[], sd: number[], low: number[], high: number[]}} summary
+ * @property {ReturnType<typeof import("./transforms.js").summarizeOrderings>} summary
  */
 
 /**
@@ -23,7 +23,8 @@ const MARKS_PER_CURVE = 7;
  * @param {string} chart.yTitle
  * @param {[number, number]} chart.xExtent
  * @param {boolean} chart.relative  whether rows are relative to the intact network
- * @param {string} chart.band  "sd", "range", "each" or "none"
+ * @param {boolean} [chart.logarithmic]  whether x is on a logarithmic scale
+ * @param {string} chart.band  "sd", "quantiles", "range", "each" or "none"
  * @param {import("./types.js").Window} chart.zoom
  * @param {typeof import("./theme.js").LIGHT} chart.theme
  * @param {(x: number, rows: {id: string, index: number}[]) => Node} chart.describe
@@ -63,6 +64,7 @@ export function curvesOption(chart) {
     xAxis: axis(theme, chart.xTitle, chart.xExtent, zoom.x, {
       nameGap: 34,
       splitLine: { show: false },
+      ...(chart.logarithmic ? { type: "log" } : {}),
     }),
     yAxis: axis(theme, chart.yTitle, [0, highestAccuracy(chart)], zoom.y, { nameGap: 46 }),
     series: [
@@ -119,7 +121,7 @@ function orderingSeries(curve, i) {
 /** One polygon, which unlike stacked areas is right for any signs and is no row of the tooltip.
  * @param {DrawnCurve} curve @param {number} i @param {string} band */
 function bandSeries(curve, i, band) {
-  if (band !== "sd" && band !== "range") return null;
+  if (band === "each" || band === "none") return null;
   const [low, high] = bandEdges(curve, band);
   const kept = curve.x
     .map((_, j) => j)
@@ -150,6 +152,7 @@ function bandSeries(curve, i, band) {
  * @returns {[number[], number[]]} */
 function bandEdges({ summary }, band) {
   if (band === "range" || band === "each") return [summary.low, summary.high];
+  if (band === "quantiles") return [summary.q10, summary.q90];
   if (band === "none") return [summary.mean, summary.mean];
   return [
     summary.mean.map((m, j) => m - summary.sd[j]),

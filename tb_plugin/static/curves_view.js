@@ -1,14 +1,13 @@
-// Accuracy vs ablation: a curve a run, and the area under each in a table.
+// Accuracy against ablated units, or against noise: a curve a run, and a table of what they sum
+// up to.
 
 import { fetchCurves } from "./api.js";
-import { Card } from "./card.js";
-import { Chart } from "./chart.js";
+import { ChartFrame } from "./chart_frame.js";
 import { dropDown, segmented, stepSlider } from "./controls.js";
 import { curvesOption } from "./curves_chart.js";
-import { el } from "./dom.js";
+import { el, swatch } from "./dom.js";
 import {
   compareFacts,
-  curveSettings,
   factPhrase,
   formatFraction,
   formatNumber,
@@ -18,23 +17,25 @@ import {
   seriesLabels,
   splitAdjective,
 } from "./labels.js";
-import { matcher } from "./state.js";
+import { chooseSettings, COMPARE, settingPhrases } from "./settings.js";
 import { Table } from "./table.js";
-import { MARKS, rampColour, runColour } from "./theme.js";
-import { curveAreas, relativeToIntact, summarizeOrderings } from "./transforms.js";
-import { dataRemarks, Loader } from "./view_support.js";
-import { attachZoom } from "./zoom.js";
+import { MARKS } from "./theme.js";
+import { curveAreas, halfway, relativeToIntact, summarizeOrderings } from "./transforms.js";
+import { dataRemarks, runsChosen, seriesColours } from "./view_support.js";
 
 const MANY_CURVES = 20;
 const TOOLTIP_ROWS = 14;
 
 /**
- * @typedef {object} Model
- * @property {import("./types.js").Index} index
- * @property {import("./state.js").State} state
- * @property {typeof import("./theme.js").LIGHT} theme
- * @property {string[]} allRuns  in TensorBoard's order
- * @property {number} version  counts reloads of the data
+ * @typedef {import("./types.js").Model} Model
+ *
+ * @typedef {object} Subject  what the curves are of
+ * @property {"curve" | "noise"} kind
+ * @property {string} name  of downloads and of the zoom in the address
+ * @property {string} title
+ * @property {string[]} settings
+ * @property {string} rows  what one row of a curve is
+ * @property {string} empty
  *
  * @typedef {object} Item  a curve with all that is shown of it
  * @property {import("./types.js").Series} series
@@ -45,51 +46,66 @@ const TOOLTIP_ROWS = 14;
  * @property {(number | null)[][]} rows
  * @property {ReturnType<typeof summarizeOrderings>} summary
  * @property {ReturnType<typeof curveAreas>} areas
+ * @property {number} half  where the accuracy has fallen by half
  */
 
+export const ABLATION = /** @type {Subject} */ ({
+  kind: "curve",
+  name: "accuracy_vs_ablation",
+  title: "Accuracy vs ablation",
+  settings: ["split", "fill", "order", "layers", "score"],
+  rows: "ordering",
+  empty:
+    "No ablation curves in this log directory. Write them with tb_plugin.summary.ablation_curve.",
+});
+
+export const NOISE = /** @type {Subject} */ ({
+  kind: "noise",
+  name: "accuracy_vs_noise",
+  title: "Accuracy vs noise",
+  settings: ["split", "per", "layers", "score"],
+  rows: "draw",
+  empty: "No noise curves in this log directory. Write them with tb_plugin.summary.noise_curve.",
+});
+
 export class CurvesView {
-  /** @param {any} echarts @param {(changes: Partial<import("./state.js").State>) => void} set
-   * @param {import("./run_list.js").RunList} runList */
-  constructor(echarts, set, runList) {
-    this.model = /** @type {Model | null} */ (null);
-    this.set = set;
-    this.runList = runList;
-    this.zoom = /** @type {import("./types.js").Window} */ ({});
-    this.loader = new Loader();
+  /** @param {import("./chart_frame.js").Context} context @param {Subject} subject */
+  constructor(context, subject) {
+    this.context = context;
+    this.subject = subject;
+    this.ablation = subject.kind === "curve";
     this.curves = /** @type {import("./types.js").Curve[]} */ ([]);
     this.series = /** @type {import("./types.js").Series[]} */ ([]);
+    this.choices = /** @type {import("./settings.js").Choice[]} */ ([]);
     this.legendTitle = "";
-    this.card = new Card({
-      title: "Accuracy vs ablation",
-      fileName: "accuracy_vs_ablation",
-      onReset: () => this.zoomTo(null),
-      onTable: () => set({ table: this.model?.state.table === "table" ? "chart" : "table" }),
-    });
-    this.chart = new Chart(echarts, this.card.chartHost, "svg");
-    attachZoom(this.card.chartHost, this.chart, (window) => this.zoomTo(window));
-    this.areas = new Table({
-      sortBy: "normalized AUC",
+    this.frame = new ChartFrame(context, { name: subject.name, title: subject.title });
+    this.totals = new Table({
+      sortBy: this.ablation ? "normalized AUC" : "noise at half accuracy",
       descending: true,
-      caption: "Area under each curve",
+      caption: this.ablation ? "Area under each curve" : "How much noise each network bears",
     });
-    this.card.details.append(this.areas.element);
+    this.frame.details.append(this.totals.element);
     this.controls = this.makeControls();
-    this.element = this.card.element;
+    this.element = this.frame.element;
   }
 
   makeControls() {
-    const { set } = this;
-    const variant = dropDown("Curve", (variant) => set({ variant }));
+    const { set } = this.context;
+    const without = (/** @type {"x" | "y"} */ axis) => {
+      const { [axis]: _, ...zoom } = this.frame.zoom;
+      this.frame.zoomTo(zoom);
+    };
+    const settings = this.subject.settings.map((name) => ({
+      name,
+      control: dropDown("", (value) => set({ [name]: value })),
+    }));
     const x = segmented(
       "Units ablated",
       [
         ["fraction", "fraction"],
         ["count", "count"],
       ],
-      (x) => {
-        delete this.zoom.x;
-        set({ x });
-      },
+      (x) => (without("x"), set({ x })),
     );
     const y = segmented(
       "Accuracy",
@@ -97,15 +113,13 @@ export class CurvesView {
         ["raw", "raw"],
         ["relative", "relative to intact"],
       ],
-      (y) => {
-        delete this.zoom.y;
-        set({ y });
-      },
+      (y) => (without("y"), set({ y })),
     );
     const band = segmented(
-      "Band over orderings",
+      `Band over ${this.subject.rows}s`,
       [
         ["sd", "± s.d."],
+        ["quantiles", "10–90 %"],
         ["range", "min–max"],
         ["each", "each"],
         ["none", "none"],
@@ -114,67 +128,37 @@ export class CurvesView {
     );
     const colour = dropDown("Colour", (colour) => set({ colour }));
     const step = stepSlider((step) => set({ step }));
-    const all = { variant, x, y, band, colour, step };
-    this.card.controls.append(...Object.values(all).map((c) => c.element));
-    return all;
+    x.element.hidden = !this.ablation;
+    const all = [...settings.map((s) => s.control), x, y, band, colour, step];
+    this.frame.controls.append(...all.map((c) => c.element));
+    return { settings, x, y, band, colour, step };
   }
 
   /** @param {Model} model */
   update(model) {
-    this.model = model;
     const { index, state } = model;
-    const curves = index.series.filter((s) => s.kind === "curve");
-    const variants = settingsByFrequency(curves);
-    const variant = variants.includes(state.variant) ? state.variant : variants[0];
-    const offered = sortByLabel(curves.filter((s) => curveSettings(s.meta) === variant));
+    const curves = index.series.filter((s) => s.kind === this.subject.kind);
+    const { series, choices } = chooseSettings(curves, this.subject.settings, state);
+    this.choices = choices;
+    const offered = sortByLabel(series);
     this.showRuns(offered, model);
-    const chosen = this.chosen(offered, state);
-    this.showControls(chosen, variants, variant, model);
-    if (!curves.length)
-      return this.say(
-        "No ablation curves in this log directory. Write them with tb_plugin.summary.ablation_curve.",
-      );
+    const chosen = runsChosen(offered, state);
+    this.showControls(chosen, model);
+    if (!curves.length) return this.say(this.subject.empty);
     if (!chosen.length)
       return this.say(`No run is chosen. Tick one in the list, or change the filter.`);
-    this.load(chosen, model);
-  }
-
-  /** @param {import("./types.js").Series[]} offered @param {import("./state.js").State} state */
-  chosen(offered, state) {
-    const matches = matcher(state.filter) ?? (() => true);
-    const off = new Set(state.off);
-    const labels = seriesLabels(offered);
-    return offered.filter((s, i) => !off.has(s.run) && (matches(s.run) || matches(labels[i])));
-  }
-
-  /** @param {import("./types.js").Series[]} chosen @param {Model} model */
-  load(chosen, model) {
-    const key = JSON.stringify([
-      model.version,
-      model.state.step,
-      chosen.map((s) => [s.run, s.tag]),
-    ]);
     this.series = chosen;
-    const started = this.loader.load(
+    const key = JSON.stringify([model.version, state.step, chosen.map((s) => [s.run, s.tag])]);
+    this.frame.load(
       key,
-      () => fetchCurves(chosen, model.state.step),
-      (curves) => {
-        this.curves = curves;
-        this.card.busy.hidden = true;
-        this.draw();
-      },
-      (error) => {
-        this.card.busy.hidden = true;
-        const retry = () => this.model && this.update(this.model);
-        this.card.say(error.message, { label: "Retry", run: retry });
-      },
+      () => fetchCurves(chosen, state.step),
+      (curves) => (this.curves = curves),
+      () => this.draw(),
     );
-    if (started) this.card.busy.hidden = false;
-    else if (this.card.busy.hidden) this.draw();
   }
 
   draw() {
-    const { state, theme, index } = /** @type {Model} */ (this.model);
+    const { state, index } = /** @type {Model} */ (this.context.model());
     const readable = this.curves.filter((c) => !c.error);
     const broken = this.curves.filter((c) => c.error);
     const { items, problems } = this.items(readable);
@@ -182,60 +166,57 @@ export class CurvesView {
       [...new Set(readable.flatMap((c) => c.steps))].sort((a, b) => a - b),
       state.step,
     );
-    const remarks = dataRemarks(
-      index,
-      "single_directions",
-      Math.max(0, ...readable.map((c) => c.steps.length)),
-    );
+    const mostSteps = Math.max(0, ...readable.map((c) => c.steps.length));
+    const remarks = dataRemarks(index, "single_directions", mostSteps);
     for (const { run, tag, error } of broken) remarks.push(`Not shown: ${run}, ${tag}: ${error}.`);
     remarks.push(...problems);
     if (items.length > MANY_CURVES)
       remarks.push(
         `${items.length} curves at once are hard to tell apart; the filter at the left can narrow them down.`,
       );
-    this.card.remark(remarks);
-    if (!items.length) return this.say("None of the chosen curves can be shown.");
-    this.card.say(null);
-    this.card.subtitle.textContent = this.describeAll(items);
-    this.showNumbers(items);
-    const option = this.option(items);
-    this.card.save = async (type) => {
-      const still = { ...option, backgroundColor: theme.surface };
-      if (type === "png") return this.chart.png(still);
-      return new Blob([this.chart.svg(still)], { type: "image/svg+xml" });
-    };
-    this.chart.draw(option);
-    this.card.chartHost.dataset.drawn = String(items.length);
+    if (!items.length) {
+      this.say("None of the chosen curves can be shown.");
+      return this.frame.card.remark(remarks);
+    }
+    this.showTotals(items);
+    this.frame.show({
+      option: this.option(items),
+      count: items.length,
+      subtitle: this.describeAll(items),
+      remarks,
+      ...this.numbers(items),
+    });
   }
 
   /** @param {import("./types.js").Curve[]} curves
    * @returns {{items: Item[], problems: string[]}} */
   items(curves) {
-    const { state, theme, allRuns } = /** @type {Model} */ (this.model);
-    const seriesOf = new Map(this.series.map((s) => [JSON.stringify([s.run, s.tag]), s]));
-    const known = curves.filter((c) => seriesOf.has(JSON.stringify([c.run, c.tag])));
-    const series = known.map(
-      (c) => /** @type {any} */ (seriesOf.get(JSON.stringify([c.run, c.tag]))),
-    );
+    const { state, theme, allRuns } = /** @type {Model} */ (this.context.model());
+    const key = (/** @type {{run: string, tag: string}} */ s) => JSON.stringify([s.run, s.tag]);
+    const seriesOf = new Map(this.series.map((s) => [key(s), s]));
+    const known = curves.filter((c) => seriesOf.has(key(c)));
+    const series = known.map((c) => /** @type {any} */ (seriesOf.get(key(c))));
     const { labels, title } = legendLabels(series);
     this.legendTitle = title;
-    const colours = curveColours(series, state.colour, theme, allRuns);
+    const colours = seriesColours(series, state.colour, theme, allRuns);
     const items = [];
     const problems = [];
     for (const [i, curve] of known.entries()) {
       try {
         const nUnits = series[i].meta.n_units;
-        const rows = state.y === "relative" ? relativeToIntact(curve.x, curve.rows) : curve.rows;
-        const x = state.x === "fraction" ? curve.x.map((count) => count / nUnits) : curve.x;
+        const fraction = this.ablation && state.x === "fraction";
+        const rows = state.y === "relative" ? this.relative(curve) : curve.rows;
+        const summary = summarizeOrderings(rows);
         items.push({
           series: series[i],
           curve,
           label: labels[i],
           colour: colours[i],
-          x,
+          x: fraction ? curve.x.map((count) => count / nUnits) : curve.x,
           rows,
-          summary: summarizeOrderings(rows),
+          summary,
           areas: curveAreas(curve.x, curve.rows, nUnits),
+          half: halfway(curve.x, summary.mean),
         });
       } catch (error) {
         problems.push(`Not shown: ${labels[i]}: ${/** @type {Error} */ (error).message}.`);
@@ -244,51 +225,75 @@ export class CurvesView {
     return { items, problems };
   }
 
+  /** Over the intact accuracy; for noise, over that at the smallest scale.
+   * @param {import("./types.js").Curve} curve */
+  relative(curve) {
+    return relativeToIntact(this.ablation ? curve.x : [0, ...curve.x.slice(1)], curve.rows);
+  }
+
   /** @param {Item[]} items */
   option(items) {
-    const { state, theme } = /** @type {Model} */ (this.model);
+    const { state, theme } = /** @type {Model} */ (this.context.model());
     const units = [...new Set(items.map((i) => i.series.meta.n_units))];
-    const of = units.length === 1 ? ` of ${units[0].toLocaleString("en")}` : "";
-    const meta = items[0].series.meta;
-    const what = meta.score === "accuracy" ? "accuracy" : meta.score;
-    const best = items.reduce((a, b) => (b.areas.normalized > a.areas.normalized ? b : a));
+    const relativeTo = this.ablation ? "to the intact network" : "to the least noise";
+    const best = items.reduce((a, b) => (this.total(b) > this.total(a) ? b : a));
+    const what = this.ablation ? "as units are ablated" : "under noise on all units";
     return curvesOption({
       curves: items.map((item, i) => ({ ...item, mark: MARKS[i % MARKS.length] })),
       legendTitle: this.legendTitle,
-      xTitle:
-        state.x === "fraction" ? `Units ablated (fraction${of})` : `Units ablated (count${of})`,
+      xTitle: this.xTitle(units),
       yTitle:
-        state.y === "relative"
-          ? `Accuracy relative to the intact network`
-          : `${splitAdjective(meta.split)} ${what} (fraction correct)`,
-      xExtent: [0, state.x === "fraction" ? 1 : Math.max(...units)],
+        state.y === "relative" ? `Accuracy relative ${relativeTo}` : this.accuracyTitle(items),
+      xExtent: this.xExtent(items, units),
+      logarithmic: !this.ablation,
       band: state.band,
       relative: state.y === "relative",
-      zoom: this.zoom,
+      zoom: this.frame.zoom,
       theme,
       describe: (x, rows) => this.tooltip(items, x, rows),
-      spoken: `Accuracy as units are ablated, ${plural(items.length, "curve")}. Largest normalized area: ${best.label}, ${formatFraction(best.areas.normalized)}. The table below lists all areas.`,
+      spoken: `Accuracy ${what}, ${plural(items.length, "curve")}. Most robust: ${best.label}. The table below lists all.`,
     });
+  }
+
+  /** How robust a network is. @param {Item} item */
+  total(item) {
+    return this.ablation ? item.areas.normalized : item.half;
+  }
+
+  /** @param {number[]} units  their numbers, each once */
+  xTitle(units) {
+    const { state } = /** @type {Model} */ (this.context.model());
+    if (!this.ablation) return "Scale of the noise (standard deviations of each unit)";
+    const of = units.length === 1 ? ` of ${units[0].toLocaleString("en")}` : "";
+    return `Units ablated (${state.x === "fraction" ? "fraction" : "count"}${of})`;
+  }
+
+  /** @param {Item[]} items @param {number[]} units @returns {[number, number]} */
+  xExtent(items, units) {
+    const { state } = /** @type {Model} */ (this.context.model());
+    if (this.ablation) return [0, state.x === "fraction" ? 1 : Math.max(...units)];
+    const scales = items.flatMap((item) => item.x).filter((scale) => scale > 0);
+    return [Math.min(...scales), Math.max(...scales)];
+  }
+
+  /** @param {Item[]} items */
+  accuracyTitle(items) {
+    const splits = new Set(items.map((i) => splitAdjective(i.series.meta.split)));
+    const scores = new Set(items.map((i) => String(i.series.meta.score)));
+    const what = scores.size === 1 ? [...scores][0] : "accuracy";
+    const text = splits.size === 1 ? `${[...splits][0]} ${what}` : what;
+    return `${text.charAt(0).toUpperCase()}${text.slice(1)} (fraction correct)`;
   }
 
   /** @param {Item[]} items @param {number} x @param {{id: string, index: number}[]} rows */
   tooltip(items, x, rows) {
-    const { state } = /** @type {Model} */ (this.model);
     const found = rows
       .map(({ id, index }) => ({ item: items[Number(id)], index }))
       .sort((a, b) => b.item.summary.mean[b.index] - a.item.summary.mean[a.index]);
-    const counts = new Set(
-      found.map(
-        ({ item, index }) =>
-          `${item.curve.x[index].toLocaleString("en")} of ${item.series.meta.n_units.toLocaleString("en")}`,
-      ),
-    );
-    const share = state.x === "fraction" ? ` (${(100 * x).toFixed(1)} %)` : "";
+    const places = new Set(found.map(({ item, index }) => this.place(item, index)));
     // Curves may have their points at different places; then each row says where.
-    const head =
-      counts.size === 1
-        ? `${[...counts][0]} units ablated${share}`
-        : `Near ${formatNumber(x)}${share} units ablated`;
+    const differ = places.size > 1;
+    const head = differ ? `Near ${formatNumber(x, 3)}` : this.headline([...places][0], x);
     const lines = found
       .slice(0, TOOLTIP_ROWS)
       .map(({ item, index }) =>
@@ -298,12 +303,7 @@ export class CurvesView {
           el("td", {}, swatch(item.colour), item.label),
           el("td", { class: "number" }, formatFraction(item.summary.mean[index])),
           el("td", { class: "number faint" }, `± ${formatFraction(item.summary.sd[index])}`),
-          counts.size > 1 &&
-            el(
-              "td",
-              { class: "number faint" },
-              `${item.curve.x[index].toLocaleString("en")} of ${item.series.meta.n_units.toLocaleString("en")}`,
-            ),
+          differ && el("td", { class: "number faint" }, this.place(item, index)),
         ),
       );
     const more = found.length - lines.length;
@@ -313,7 +313,7 @@ export class CurvesView {
       el("th", {}, this.legendTitle || "run"),
       el("th", {}, "mean"),
       el("th", {}, "s.d."),
-      counts.size > 1 && el("th", {}, "ablated"),
+      differ && el("th", {}, this.ablation ? "ablated" : "noise"),
     );
     return el(
       "div",
@@ -324,113 +324,139 @@ export class CurvesView {
     );
   }
 
+  /** Where a point lies, in words. @param {Item} item @param {number} index */
+  place({ curve, series }, index) {
+    if (!this.ablation) return formatNumber(curve.x[index], 3);
+    return `${curve.x[index].toLocaleString("en")} of ${series.meta.n_units.toLocaleString("en")}`;
+  }
+
+  /** @param {string} place @param {number} x */
+  headline(place, x) {
+    const { state } = /** @type {Model} */ (this.context.model());
+    if (!this.ablation) return `Noise of ${place} standard deviations`;
+    const share = state.x === "fraction" ? ` (${(100 * x).toFixed(1)} %)` : "";
+    return `${place} units ablated${share}`;
+  }
+
   /** @param {Item[]} items */
-  showNumbers(items) {
-    const { state } = /** @type {Model} */ (this.model);
-    const longest = Math.max(
-      0.001,
-      ...items.map((i) => i.areas.normalized).filter(Number.isFinite),
+  showTotals(items) {
+    const longest = Math.max(0.001, ...items.map((i) => this.total(i)).filter(Number.isFinite));
+    const fraction = (/** @type {string} */ label, /** @type {(i: Item) => number} */ value) => ({
+      label,
+      numeric: true,
+      value,
+      show: (/** @type {Item} */ i) => formatFraction(value(i)),
+    });
+    const count = (/** @type {string} */ label, /** @type {(i: Item) => number} */ value) => ({
+      label,
+      numeric: true,
+      value,
+      show: (/** @type {Item} */ i) => formatNumber(value(i)),
+    });
+    const intact = (/** @type {Item} */ i) => i.areas.intact;
+    const first = (/** @type {Item} */ i) => i.summary.mean[0];
+    const summed = this.ablation
+      ? [
+          fraction("s.d.", (i) => i.areas.normalizedSd),
+          fraction("AUC", (i) => i.areas.auc),
+          fraction("intact accuracy", intact),
+        ]
+      : [fraction("accuracy at least noise", first)];
+    this.totals.show(
+      [
+        {
+          label: this.legendTitle || "run",
+          value: (i) => i.label,
+          show: (i) => el("span", { class: "named" }, swatch(i.colour), i.label),
+        },
+        {
+          label: this.ablation ? "normalized AUC" : "noise at half accuracy",
+          numeric: true,
+          value: (i) => this.total(i),
+          show: (i) => bar(this.total(i), longest, i.colour),
+        },
+        ...summed,
+        count(`${this.subject.rows}s`, (i) => i.rows.length),
+        count("units", (i) => i.series.meta.n_units),
+        count("step", (i) => i.curve.step),
+      ],
+      items,
     );
-    /** @type {import("./types.js").Column[]} */
-    const areaColumns = [
-      {
-        label: this.legendTitle || "run",
-        value: (i) => i.label,
-        show: (i) => el("span", { class: "named" }, swatch(i.colour), i.label),
-      },
-      {
-        label: "normalized AUC",
-        numeric: true,
-        value: (i) => i.areas.normalized,
-        show: (i) => bar(i, longest),
-      },
-      {
-        label: "s.d.",
-        numeric: true,
-        value: (i) => i.areas.normalizedSd,
-        show: (i) => formatFraction(i.areas.normalizedSd),
-      },
-      {
-        label: "AUC",
-        numeric: true,
-        value: (i) => i.areas.auc,
-        show: (i) => formatFraction(i.areas.auc),
-      },
-      {
-        label: "intact accuracy",
-        numeric: true,
-        value: (i) => i.areas.intact,
-        show: (i) => formatFraction(i.areas.intact),
-      },
-      { label: "orderings", numeric: true, value: (i) => i.rows.length },
-      {
-        label: "units",
-        numeric: true,
-        value: (i) => i.series.meta.n_units,
-        show: (i) => formatNumber(i.series.meta.n_units),
-      },
-      {
-        label: "step",
-        numeric: true,
-        value: (i) => i.curve.step,
-        show: (i) => formatNumber(i.curve.step),
-      },
-    ];
-    this.areas.show(areaColumns, items);
-    const points = items.flatMap((item) => item.curve.x.map((count, j) => ({ item, j, count })));
+  }
+
+  /** Every point, for CSV and the table. @param {Item[]} items */
+  numbers(items) {
+    const { state } = /** @type {Model} */ (this.context.model());
+    const rows = items.flatMap((item) => item.curve.x.map((count, j) => ({ item, j, count })));
     const relative = state.y === "relative" ? " (relative)" : "";
-    const summary = (/** @type {"mean" | "sd" | "low" | "high"} */ key) => (/** @type {any} */ p) =>
-      p.item.summary[key][p.j];
-    const shown = (/** @type {"mean" | "sd" | "low" | "high"} */ key) => (/** @type {any} */ p) =>
-      formatFraction(p.item.summary[key][p.j], 4);
+    const summary = (
+      /** @type {string} */ label,
+      /** @type {keyof ReturnType<typeof summarizeOrderings>} */ key,
+    ) => ({
+      label,
+      numeric: true,
+      value: (/** @type {any} */ p) => p.item.summary[key][p.j],
+      show: (/** @type {any} */ p) => formatFraction(p.item.summary[key][p.j], 4),
+    });
+    const share = (/** @type {any} */ p) => p.count / p.item.series.meta.n_units;
+    const places = this.ablation
+      ? [
+          { label: "units ablated", numeric: true, value: (/** @type {any} */ p) => p.count },
+          {
+            label: "fraction ablated",
+            numeric: true,
+            value: share,
+            show: (/** @type {any} */ p) => formatFraction(share(p), 4),
+          },
+        ]
+      : [
+          {
+            label: "noise scale",
+            numeric: true,
+            value: (/** @type {any} */ p) => p.count,
+            show: (/** @type {any} */ p) => formatNumber(p.count),
+          },
+        ];
     /** @type {import("./types.js").Column[]} */
     const columns = [
       { label: "label", value: (p) => p.item.label },
       { label: "run", value: (p) => p.item.series.run },
       { label: "tag", value: (p) => p.item.series.tag },
       { label: "step", numeric: true, value: (p) => p.item.curve.step },
-      { label: "units ablated", numeric: true, value: (p) => p.count },
-      {
-        label: "fraction ablated",
-        numeric: true,
-        value: (p) => p.count / p.item.series.meta.n_units,
-        show: (p) => formatFraction(p.count / p.item.series.meta.n_units, 4),
-      },
-      {
-        label: `mean accuracy${relative}`,
-        numeric: true,
-        value: summary("mean"),
-        show: shown("mean"),
-      },
-      { label: "s.d.", numeric: true, value: summary("sd"), show: shown("sd") },
-      { label: "min", numeric: true, value: summary("low"), show: shown("low") },
-      { label: "max", numeric: true, value: summary("high"), show: shown("high") },
-      { label: "orderings", numeric: true, value: (p) => p.item.rows.length },
+      ...places,
+      summary(`mean accuracy${relative}`, "mean"),
+      summary("s.d.", "sd"),
+      summary("10 %", "q10"),
+      summary("90 %", "q90"),
+      summary("min", "low"),
+      summary("max", "high"),
+      { label: `${this.subject.rows}s`, numeric: true, value: (p) => p.item.rows.length },
     ];
-    this.card.setData(columns, points, state.table === "table");
+    return { columns, rows };
   }
 
   /** @param {import("./types.js").Series[]} offered @param {Model} model */
   showRuns(offered, model) {
     const labels = seriesLabels(offered);
-    const colours = curveColours(offered, model.state.colour, model.theme, model.allRuns);
+    const colours = seriesColours(offered, model.state.colour, model.theme, model.allRuns);
     const entries = new Map();
     offered.forEach((s, i) => {
       if (!entries.has(s.run))
         entries.set(s.run, { run: s.run, label: labels[i], colour: colours[i] });
     });
-    this.runList.showMany([...entries.values()], model.state);
-    this.runList.showOthers(model.index.runs.filter((run) => !entries.has(run)));
+    this.context.runList.showMany([...entries.values()], model.state);
+    this.context.runList.showOthers(model.index.runs.filter((run) => !entries.has(run)));
   }
 
-  /** @param {import("./types.js").Series[]} chosen @param {string[]} variants
-   * @param {string} variant @param {Model} model */
-  showControls(chosen, variants, variant, { state }) {
-    this.controls.variant.set(
-      variants.map((v) => [v, v]),
-      variant,
-    );
-    this.controls.variant.element.hidden = variants.length < 2;
+  /** @param {import("./types.js").Series[]} chosen @param {Model} model */
+  showControls(chosen, { state }) {
+    for (const [i, { control }] of this.controls.settings.entries()) {
+      const { title, values, chosen: value } = this.choices[i];
+      const texts = values.map((v) => /** @type {[string, string]} */ ([v, v || "not said"]));
+      control.label(title);
+      control.set([...texts, [COMPARE, "compare all"]], value);
+      control.element.hidden = values.length < 2;
+    }
     this.controls.x.set(state.x);
     this.controls.y.set(state.y);
     this.controls.band.set(state.band);
@@ -447,42 +473,20 @@ export class CurvesView {
 
   /** @param {Item[]} items  what all curves have in common */
   describeAll(items) {
-    const metas = items.map((i) => i.series.meta);
-    const { shared } = compareFacts(metas.map((m) => m.facts));
-    const orderings = [...new Set(items.map((i) => i.rows.length))];
-    const count =
-      orderings.length === 1
-        ? plural(orderings[0], "ordering")
-        : `${Math.min(...orderings)} to ${Math.max(...orderings)} orderings`;
-    return [curveSettings(metas[0]), count, ...shared.map(factPhrase)].join(" · ");
+    const { shared } = compareFacts(items.map((i) => i.series.meta.facts));
+    const counts = [...new Set(items.map((i) => i.rows.length))];
+    const range =
+      counts.length === 1
+        ? plural(counts[0], this.subject.rows)
+        : `${Math.min(...counts)} to ${Math.max(...counts)} ${this.subject.rows}s`;
+    return [...settingPhrases(this.choices), range, ...shared.map(factPhrase)].join(" · ");
   }
 
   /** @param {string} text */
   say(text) {
-    this.loader.forget();
-    this.loader.turn++;
-    this.card.busy.hidden = true;
-    this.card.subtitle.textContent = "";
-    this.areas.show([], []);
-    this.card.setData([], [], false);
-    this.card.say(text);
+    this.totals.show([], []);
+    this.frame.say(text);
   }
-
-  /** @param {import("./types.js").Window | null} window */
-  zoomTo(window) {
-    this.zoom = window ? { ...this.zoom, ...window } : {};
-    if (this.card.rows.length) this.draw();
-  }
-}
-
-/** What curves there are, as phrases, the one that most runs have first.
- * @param {import("./types.js").Series[]} curves @returns {string[]} */
-function settingsByFrequency(curves) {
-  const count = new Map();
-  for (const { meta } of curves) {
-    count.set(curveSettings(meta), (count.get(curveSettings(meta)) ?? 0) + 1);
-  }
-  return [...count.keys()].sort((a, b) => count.get(b) - count.get(a) || naturalOrder(a, b));
 }
 
 /** @param {import("./types.js").Series[]} series */
@@ -492,33 +496,14 @@ function sortByLabel(series) {
   return order.map((i) => series[i]);
 }
 
-/** By run, or by the value of a fact: a ramp if its values are numbers.
- * @param {import("./types.js").Series[]} series @param {string} by
- * @param {typeof import("./theme.js").LIGHT} theme @param {string[]} allRuns */
-function curveColours(series, by, theme, allRuns) {
-  const values = [...new Set(series.map((s) => s.meta.facts[by]))];
-  if (by === "run" || values.length < 2) return series.map((s) => runColour(s.run, allRuns, theme));
-  const numbers = values.map(Number);
-  if (numbers.every(Number.isFinite)) {
-    const [low, high] = [Math.min(...numbers), Math.max(...numbers)];
-    return series.map((s) => rampColour((Number(s.meta.facts[by]) - low) / (high - low), theme));
-  }
-  return series.map((s) => theme.layers[values.indexOf(s.meta.facts[by]) % theme.layers.length]);
-}
-
-/** @param {string} colour */
-function swatch(colour) {
-  return el("span", { class: "swatch", style: `background:${colour}` });
-}
-
-/** @param {Item} item @param {number} longest */
-function bar(item, longest) {
-  const share = Math.max(0, (100 * item.areas.normalized) / longest) || 0;
-  const fillStyle = `width:${share.toFixed(1)}%;background:${item.colour}`;
+/** A number with a bar. @param {number} value @param {number} longest @param {string} colour */
+function bar(value, longest, colour) {
+  const share = Math.max(0, (100 * value) / longest) || 0;
+  const fillStyle = `width:${share.toFixed(1)}%;background:${colour}`;
   return el(
     "span",
     { class: "bar-cell" },
     el("span", { class: "bar" }, el("span", { style: fillStyle })),
-    el("span", {}, formatFraction(item.areas.normalized)),
+    el("span", {}, formatFraction(value)),
   );
 }

@@ -38,6 +38,11 @@ export function fill(element, ...children) {
   append(element, children);
 }
 
+/** A dab of colour. @param {string} colour */
+export function swatch(colour) {
+  return el("span", { class: "swatch", style: `background:${colour}` });
+}
+
 const ICONS = {
   reset: "M4 12a8 8 0 1 0 2.6-5.9M4 4v4.5h4.5",
   table: "M4 5h16v14H4zM4 10h16M4 14.5h16M10 10v9",

@@ -130,9 +130,20 @@ const COLUMNS = new Map([
     "importance",
     { short: "importance", axis: "Importance: change of test loss when ablated (nats)" },
   ],
+  [
+    "largest_class_drop",
+    {
+      short: "largest class drop",
+      axis: "Largest drop of any class's accuracy when ablated (fraction)",
+    },
+  ],
+  [
+    "sparsity",
+    { short: "sparsity", axis: "Sparsity (fraction of images on which the unit is silent)" },
+  ],
   ["accuracy_drop", { short: "accuracy drop", axis: "Drop of accuracy when ablated (fraction)" }],
   ["mean_activation", { short: "mean activation", axis: "Mean activation" }],
-  ["weight_norm", { short: "weight norm", axis: "Norm of incoming weights" }],
+  ["weight_norm", { short: "weight norm", axis: "L1 norm of incoming weights" }],
 ]);
 
 /** What a measured quantity is called, in a list and on an axis. @param {string} name */
@@ -147,24 +158,6 @@ const SPEAKING = new Set(["data", "network", "images"]);
 /** A fact for a line of text. @param {[string, string]} fact */
 export function factPhrase([name, text]) {
   return SPEAKING.has(name) ? text : `${name} ${text}`;
-}
-
-const SPLITS = new Map([
-  ["train", "training set"],
-  ["test", "test set"],
-]);
-
-/** One curve's settings as a phrase. @param {Record<string, any>} meta */
-export function curveSettings(meta) {
-  return [
-    SPLITS.get(meta.split) ?? meta.split,
-    `ablated to ${meta.fill}`,
-    `${meta.order} order`,
-    meta.layers === "all" ? "all layers" : meta.layers,
-    meta.score === "accuracy" ? "" : meta.score,
-  ]
-    .filter(Boolean)
-    .join(" · ");
 }
 
 /** @param {string} split @returns {string} */

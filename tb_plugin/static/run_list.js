@@ -70,7 +70,7 @@ export class RunList {
       shown,
       "radio",
       (e) => e.run === chosen,
-      (run) => this.set({ unitRun: run, unitTag: "" }),
+      (run) => this.set({ unitRun: run, unitTag: "", inspect: [], outline: "" }),
     );
   }
 

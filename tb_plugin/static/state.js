@@ -5,7 +5,13 @@
  * @property {string} view
  * @property {string} filter  of runs, a regular expression
  * @property {string[]} off  runs not ticked
- * @property {string} variant  which of a run's curves: its settings as a phrase; "": the first
+ * @property {string} split  which of a run's curves, with the next five; "": the most frequent,
+ *     "*": all side by side
+ * @property {string} fill
+ * @property {string} order
+ * @property {string} layers
+ * @property {string} score
+ * @property {string} per
  * @property {string} x
  * @property {string} y
  * @property {string} band
@@ -18,6 +24,18 @@
  * @property {string} unitY
  * @property {string} silent
  * @property {string[]} layersOff  layers hidden by a click in the legend
+ * @property {string} marks
+ * @property {string} drag  what dragging over the units does
+ * @property {string} outline  around selected units: "x,y;x,y;..." in the chart's numbers
+ * @property {string[]} inspect  rows of the unit table in the inspector
+ * @property {string} column  the quantity whose distribution is shown
+ * @property {string} pool
+ * @property {string} progress  what is drawn over training
+ * @property {string} against  what the areas are compared with
+ * @property {string} model  in the lab; "": the first
+ * @property {number} image  the chosen one in the lab; -1: the first
+ * @property {string} lesions  deleted units: "0:3-5,9;1:2", layers by number
+ * @property {string[]} zoom  one entry a chart and axis
  * @property {string} table  "chart" or "table"
  */
 
@@ -27,7 +45,12 @@ export const DEFAULTS = Object.freeze({
   view: "curves",
   filter: "",
   off: [],
-  variant: "",
+  split: "",
+  fill: "",
+  order: "",
+  layers: "",
+  score: "",
+  per: "",
   x: "fraction",
   y: "raw",
   band: "sd",
@@ -40,15 +63,32 @@ export const DEFAULTS = Object.freeze({
   unitY: "importance",
   silent: "keep",
   layersOff: [],
+  marks: "points",
+  drag: "zoom",
+  outline: "",
+  inspect: [],
+  column: "class_selectivity",
+  pool: "layers",
+  progress: "loss",
+  against: "test_loss",
+  model: "",
+  image: -1,
+  lesions: "",
+  zoom: [],
   table: "chart",
 });
 
 const CHOICES = {
-  view: ["curves", "units"],
+  view: ["curves", "units", "unit", "noise", "distributions", "training", "lab", "guide"],
   x: ["fraction", "count"],
   y: ["raw", "relative"],
-  band: ["sd", "range", "each", "none"],
+  band: ["sd", "quantiles", "range", "each", "none"],
   silent: ["keep", "omit"],
+  marks: ["points", "density"],
+  drag: ["zoom", "box", "lasso"],
+  pool: ["layers", "all"],
+  progress: ["loss", "accuracy"],
+  against: ["test_loss", "test_accuracy", "gap"],
   table: ["chart", "table"],
 };
 
@@ -103,4 +143,79 @@ export function matcher(text) {
   } catch {
     return null;
   }
+}
+
+/** The part of a chart that is zoomed to. @param {string[]} zoom  of the state
+ * @param {string} chart @returns {import("./types.js").Window} */
+export function readZoom(zoom, chart) {
+  const window = /** @type {import("./types.js").Window} */ ({});
+  for (const entry of zoom) {
+    const [name, axis, low, high] = entry.split("|");
+    const span = /** @type {[number, number]} */ ([Number(low), Number(high)]);
+    if (name !== chart || (axis !== "x" && axis !== "y")) continue;
+    if (span.every(Number.isFinite) && span[0] < span[1]) window[axis] = span;
+  }
+  return window;
+}
+
+/** The state with another zoom of one chart. @param {string[]} zoom @param {string} chart
+ * @param {import("./types.js").Window | null} window  null or {}: everything is shown */
+export function writeZoom(zoom, chart, window) {
+  const others = zoom.filter((entry) => !entry.startsWith(`${chart}|`));
+  const own = Object.entries(window ?? {}).map(
+    ([axis, [low, high]]) => `${chart}|${axis}|${short(low)}|${short(high)}`,
+  );
+  return [...others, ...own];
+}
+
+/** Corners of an outline from its text; [] for none or nonsense.
+ * @param {string} text @returns {[number, number][]} */
+export function readOutline(text) {
+  const corners = text.split(";").map((pair) => pair.split(",").map(Number));
+  const sane = corners.every((c) => c.length === 2 && c.every(Number.isFinite));
+  return text && sane && corners.length > 2 ? /** @type {any} */ (corners) : [];
+}
+
+/** @param {[number, number][]} outline */
+export function writeOutline(outline) {
+  return outline.map(([x, y]) => `${short(x)},${short(y)}`).join(";");
+}
+
+/** Four digits are finer than a pixel. @param {number} value */
+function short(value) {
+  return String(Number(value.toPrecision(5)));
+}
+
+/** Deleted units as text: runs of indices, layers by number.
+ * @param {boolean[][]} deleted  per layer, per unit */
+export function writeLesions(deleted) {
+  const parts = deleted.map((units, layer) => {
+    const ranges = [];
+    for (let i = 0; i < units.length; i++) {
+      if (!units[i]) continue;
+      const start = i;
+      while (units[i + 1]) i++;
+      ranges.push(start === i ? `${i}` : `${start}-${i}`);
+    }
+    return ranges.length ? `${layer}:${ranges.join(",")}` : "";
+  });
+  return parts.filter(Boolean).join(";");
+}
+
+/** The units that such a text names, as far as they exist.
+ * @param {string} text @param {number[]} sizes  units of each layer
+ * @returns {boolean[][]} */
+export function readLesions(text, sizes) {
+  const deleted = sizes.map((size) => new Array(size).fill(false));
+  for (const part of text.split(";")) {
+    const [layer, ranges = ""] = part.split(":");
+    const units = deleted[Number(layer)];
+    if (layer === "" || !units) continue;
+    for (const range of ranges.split(",")) {
+      const [from, to = from] = range.split("-");
+      if (!/^\d+$/.test(from) || !/^\d+$/.test(to)) continue;
+      for (let i = Number(from); i <= Number(to) && i < units.length; i++) units[i] = true;
+    }
+  }
+  return deleted;
 }

@@ -1,6 +1,7 @@
 // From stored numbers to what a chart shows. Pure: no page, no network.
 
-/** Mean, s.d. and extremes over the orderings at each point; gaps (null) are left out.
+/** Mean, s.d., 10 % and 90 % quantiles and extremes over the orderings at each point; gaps (null)
+ * are left out.
  *
  * The s.d. is that of the orderings drawn (n - 1 in the denominator; 0 for one ordering).
  * @param {(number | null)[][]} rows  one row per ordering
@@ -12,9 +13,22 @@ export function summarizeOrderings(rows) {
   return {
     mean: points.map(mean),
     sd: points.map(standardDeviation),
+    q10: points.map((values) => quantile(values, 0.1)),
+    q90: points.map((values) => quantile(values, 0.9)),
     low: points.map((values) => (values.length ? Math.min(...values) : NaN)),
     high: points.map((values) => (values.length ? Math.max(...values) : NaN)),
   };
+}
+
+/** Linear between the two nearest values, as NumPy's. @param {number[]} values
+ * @param {number} share in [0, 1] @returns {number} NaN for none */
+export function quantile(values, share) {
+  if (!values.length) return NaN;
+  const sorted = [...values].sort((a, b) => a - b);
+  const place = share * (sorted.length - 1);
+  const below = Math.floor(place);
+  const above = Math.min(below + 1, sorted.length - 1);
+  return sorted[below] + (place - below) * (sorted[above] - sorted[below]);
 }
 
 /** @param {number[]} values @returns {number} NaN for none */
@@ -81,15 +95,16 @@ export function curveAreas(x, rows, nUnits) {
 
 /** Ranks from 1, ties share their mean rank. @param {ArrayLike<number>} values */
 export function ranks(values) {
-  const order = Array.from(values, (_, i) => i).sort((a, b) => values[a] - values[b]);
-  const rank = new Float64Array(values.length);
-  for (let start = 0; start < order.length;) {
+  // Typed arrays sort their numbers natively, many times faster than by a comparison of ours.
+  const sorted = Float64Array.from(values).sort();
+  const rank = new Map();
+  for (let start = 0; start < sorted.length;) {
     let end = start;
-    while (end + 1 < order.length && values[order[end + 1]] === values[order[start]]) end++;
-    for (let i = start; i <= end; i++) rank[order[i]] = (start + end) / 2 + 1;
+    while (end + 1 < sorted.length && sorted[end + 1] === sorted[start]) end++;
+    rank.set(sorted[start], (start + end) / 2 + 1);
     start = end + 1;
   }
-  return rank;
+  return Float64Array.from(values, (value) => rank.get(value));
 }
 
 /** Pearson's correlation; NaN where one side is constant.
@@ -102,6 +117,16 @@ export function pearson(x, y) {
 /** Spearman's rank correlation. @param {ArrayLike<number>} x @param {ArrayLike<number>} y */
 export function spearman(x, y) {
   return pearson(ranks(x), ranks(y));
+}
+
+/** 95 % interval of a rank correlation: Fisher's transform with Bonett and Wright's (2000)
+ * standard error, sqrt((1 + rho^2 / 2) / (n - 3)).
+ * @param {number} rho @param {number} n
+ * @returns {[number, number]} NaN where it has no meaning: n < 4, or rho is not a number */
+export function spearmanInterval(rho, n) {
+  if (!(n > 3) || !(Math.abs(rho) < 1)) return [NaN, NaN];
+  const width = 1.959964 * Math.sqrt((1 + rho ** 2 / 2) / (n - 3));
+  return [Math.tanh(Math.atanh(rho) - width), Math.tanh(Math.atanh(rho) + width)];
 }
 
 /** Least squares y = slope x + intercept; null where x is constant.
@@ -196,9 +221,96 @@ export function relate(table, xName, yName, leaveOutSilent) {
   ) => {
     const gx = Float64Array.from(group.rows, (i) => x[i]);
     const gy = Float64Array.from(group.rows, (i) => y[i]);
-    return { ...group, x: gx, y: gy, rho: spearman(gx, gy), line: leastSquares(gx, gy) };
+    const rho = spearman(gx, gy);
+    const interval = spearmanInterval(rho, gx.length);
+    return { ...group, x: gx, y: gy, rho, interval, line: leastSquares(gx, gy) };
   };
   return { layers: groups.map(withStatistics), all: withStatistics(all) };
+}
+
+/** Columns that may be an axis: one number a unit, not one of each class.
+ * @param {Iterable<string>} names */
+export function axisColumns(names) {
+  return [...names].filter((name) => !/^class_(mean|drop)\/\d+$/.test(name));
+}
+
+/** Which points lie inside an outline (even-odd rule).
+ * @param {ArrayLike<number>} x @param {ArrayLike<number>} y
+ * @param {[number, number][]} outline @returns {number[]} their places */
+export function inside(x, y, outline) {
+  const [left, right] = span(outline.map((corner) => corner[0]));
+  const [bottom, top] = span(outline.map((corner) => corner[1]));
+  const found = [];
+  for (let i = 0; i < x.length; i++) {
+    const boxed = x[i] >= left && x[i] <= right && y[i] >= bottom && y[i] <= top;
+    if (boxed && crossings(x[i], y[i], outline) % 2) found.push(i);
+  }
+  return found;
+}
+
+/** @param {number[]} values */
+function span(values) {
+  return [Math.min(...values), Math.max(...values)];
+}
+
+/** How many edges a ray to the right crosses. @param {number} px @param {number} py
+ * @param {[number, number][]} outline */
+function crossings(px, py, outline) {
+  let count = 0;
+  for (let i = 0; i < outline.length; i++) {
+    const [ax, ay] = outline[i];
+    const [bx, by] = outline[(i + 1) % outline.length];
+    if (ay > py !== by > py && px < ax + ((py - ay) / (by - ay)) * (bx - ax)) count++;
+  }
+  return count;
+}
+
+/** Points counted in a grid of cells; only cells with points.
+ * @param {ArrayLike<number>} x @param {ArrayLike<number>} y
+ * @param {[number, number]} xExtent @param {[number, number]} yExtent
+ * @param {number} columns @param {number} rows
+ * @returns {{column: number, row: number, count: number}[]} */
+export function density(x, y, xExtent, yExtent, columns, rows) {
+  const counts = new Uint32Array(columns * rows);
+  const place = (/** @type {number} */ value, /** @type {[number, number]} */ [low, high], n = 1) =>
+    Math.min(n - 1, Math.floor(((value - low) / (high - low)) * n));
+  for (let i = 0; i < x.length; i++) {
+    const column = place(x[i], xExtent, columns);
+    const row = place(y[i], yExtent, rows);
+    if (column >= 0 && row >= 0 && x[i] <= xExtent[1] && y[i] <= yExtent[1])
+      counts[row * columns + column]++;
+  }
+  const cells = [];
+  for (let i = 0; i < counts.length; i++) {
+    if (counts[i]) cells.push({ column: i % columns, row: Math.floor(i / columns), count: counts[i] });
+  }
+  return cells;
+}
+
+/** The points nearest to one of them, distances in units of each axis's extent.
+ * @param {ArrayLike<number>} x @param {ArrayLike<number>} y @param {number} place
+ * @param {number} n @returns {number[]} their places, the nearest first, without the point itself */
+export function nearest(x, y, place, n) {
+  const [left, right] = paddedExtent(x, 0);
+  const [bottom, top] = paddedExtent(y, 0);
+  const distance = Float64Array.from(x, (value, i) =>
+    Math.hypot((value - x[place]) / (right - left || 1), (y[i] - y[place]) / (top - bottom || 1)),
+  );
+  return Array.from(distance, (_, i) => i)
+    .filter((i) => i !== place)
+    .sort((a, b) => distance[a] - distance[b])
+    .slice(0, n);
+}
+
+/** Where a falling curve passes half of its first value, on a logarithmic scale of x.
+ * @param {number[]} x @param {number[]} y @returns {number} NaN if it never does */
+export function halfway(x, y) {
+  const half = y[0] / 2;
+  const after = y.findIndex((value) => value <= half);
+  if (after < 1) return NaN;
+  const share = (y[after - 1] - half) / (y[after - 1] - y[after]);
+  const [a, b] = [Math.log(x[after - 1]), Math.log(x[after])];
+  return Number.isFinite(a) ? Math.exp(a + share * (b - a)) : share * x[after];
 }
 
 /** Smallest and largest number, widened by a margin so that no mark touches the frame.

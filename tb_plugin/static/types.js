@@ -2,7 +2,7 @@
  * The shapes that travel between the modules, for editors and for `tsc --checkJs`.
  * What the server sends is described, with examples, in ../http_api.md.
  *
- * @typedef {"curve" | "units"} Kind
+ * @typedef {"curve" | "noise" | "units"} Kind
  *
  * @typedef {object} Series  one run and tag, from the index
  * @property {string} run
@@ -18,13 +18,20 @@
  * @property {{run: string, tag: string, reason: string}[]} skipped
  * @property {Record<string, number | null>} sampling
  *
- * @typedef {object} Curve  accuracy under ablation, at one step
+ * @typedef {object} Model  what the page shows, given to the view that is open
+ * @property {Index} index
+ * @property {import("./state.js").State} state
+ * @property {typeof import("./theme.js").LIGHT} theme
+ * @property {string[]} allRuns  in TensorBoard's order
+ * @property {number} version  counts reloads of the data
+ *
+ * @typedef {object} Curve  accuracy under ablation or noise, at one step
  * @property {string} run
  * @property {string} tag
  * @property {number[]} steps
  * @property {number} step
  * @property {number} walltime
- * @property {number[]} x  units ablated, a count
+ * @property {number[]} x  units ablated, a count; or the scale of the noise
  * @property {(number | null)[][]} rows  accuracy, one row per ordering
  * @property {string} [error]
  *
@@ -34,6 +41,7 @@
  * @property {number} n
  * @property {string[]} columns
  * @property {string[]} layers
+ * @property {string[]} classes
  * @property {string} [error]
  *
  * @typedef {object} UnitTable
@@ -42,6 +50,34 @@
  * @property {Float32Array} layer  per unit, an index into layers
  * @property {Float32Array} unit  per unit, its index within the layer
  * @property {Map<string, Float32Array>} columns  what was measured
+ *
+ * @typedef {object} Unit  all that is stored of one unit
+ * @property {number} row
+ * @property {string} layer
+ * @property {number} unit
+ * @property {Record<string, {value: number | null, below: number | null}>} values  and what share
+ *     of the layer lies below
+ * @property {string[]} classes
+ * @property {(number | null)[]} class_mean
+ * @property {(number | null)[]} class_drop
+ *
+ * @typedef {object} Distributions
+ * @property {number[]} edges
+ * @property {{run: string, tag: string, step: number, error?: string,
+ *     layers: LayerDistribution[]}[]} tables
+ *
+ * @typedef {object} LayerDistribution
+ * @property {string} layer
+ * @property {number} n
+ * @property {number[]} [counts]
+ * @property {number} [mean]
+ * @property {number[]} [quantiles]  at 0, 5, 25, 50, 75, 95, 100 %
+ *
+ * @typedef {object} Training
+ * @property {string} run
+ * @property {Record<string, {steps: number[], values: (number | null)[]}>} scalars
+ * @property {{tag: string, steps: number[], auc: number[], normalized: number[], sd: number[],
+ *     intact: number[]}[]} curves
  *
  * @typedef {object} Column  of a table on the page
  * @property {string} label

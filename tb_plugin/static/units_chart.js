@@ -2,10 +2,14 @@
 
 import { axis, frame, legend, tooltip } from "./axes.js";
 import { shorten } from "./labels.js";
-import { MARKS } from "./theme.js";
+import { MARKS, rampColour } from "./theme.js";
+import { density } from "./transforms.js";
 
 // Above, ECharts draws all points of a series as one path: fast, but all alike.
 export const LARGE = 3000;
+
+// Cells of the density view, across and up.
+const CELLS = /** @type {[number, number]} */ ([90, 54]);
 
 const DASH = "path://M0,4h4v2h-4zM6,4h4v2h-4z";
 
@@ -21,6 +25,8 @@ const DASH = "path://M0,4h4v2h-4zM6,4h4v2h-4z";
  * @param {string[]} chart.hidden  names switched off in the legend
  * @param {import("./types.js").Window} chart.zoom
  * @param {typeof import("./theme.js").LIGHT} chart.theme
+ * @param {boolean} [chart.asDensity]  cells coloured by how many points they hold
+ * @param {number[]} [chart.selected]  places among all points
  * @param {(layer: number, index: number) => Node} chart.describe
  * @param {string} chart.spoken
  * @param {boolean} [chart.forExport]
@@ -52,11 +58,12 @@ export function unitsOption(chart) {
     xAxis: axis(theme, chart.xTitle, chart.xExtent, zoom.x, { nameGap: 34 }),
     yAxis: axis(theme, chart.yTitle, chart.yExtent, zoom.y, { nameGap: 58 }),
     series: [
+      chart.asDensity && densitySeries(chart, x, zoom.y ?? chart.yExtent),
       ...related.layers.map((group, i) => ({
         id: `points:${i}`,
         name: names[i],
         type: "scatter",
-        data: interleaved(group.x, group.y),
+        data: chart.asDensity ? [] : interleaved(group.x, group.y),
         symbol: MARKS[i % 4],
         symbolSize: many ? 4 : 7,
         itemStyle: { color: theme.layers[i % theme.layers.length], opacity: many ? 0.45 : 0.65 },
@@ -68,12 +75,67 @@ export function unitsOption(chart) {
         z: 3,
         markLine: i === 0 ? zeroLine(theme, zoom.y ?? chart.yExtent) : undefined,
       })),
+      selectedSeries(chart),
       ...related.layers.map((group, i) =>
         lineSeries(group.line, x, names[i], theme.layers[i % theme.layers.length]),
       ),
       related.layers.length > 1 &&
         lineSeries(related.all.line, x, chart.allName, theme.all, "dashed"),
     ].filter(Boolean),
+  };
+}
+
+/** Cells with points, the darker the more; of the layers that the legend shows.
+ * @param {Parameters<typeof unitsOption>[0]} chart
+ * @param {[number, number]} xExtent @param {[number, number]} yExtent */
+function densitySeries({ related, names, hidden, theme }, xExtent, yExtent) {
+  const shown = related.layers.filter((_, i) => !hidden.includes(names[i]));
+  const xs = Float64Array.from(shown.flatMap((group) => [...group.x]));
+  const ys = Float64Array.from(shown.flatMap((group) => [...group.y]));
+  const cells = density(xs, ys, xExtent, yExtent, ...CELLS);
+  const most = cells.reduce((high, cell) => Math.max(high, cell.count), 1);
+  const width = (xExtent[1] - xExtent[0]) / CELLS[0];
+  const height = (yExtent[1] - yExtent[0]) / CELLS[1];
+  return {
+    id: "density",
+    type: "custom",
+    clip: true,
+    silent: true,
+    z: 2,
+    data: cells.map((cell) => [
+      xExtent[0] + cell.column * width,
+      yExtent[0] + cell.row * height,
+      cell.count,
+    ]),
+    renderItem: (/** @type {any} */ _, /** @type {any} */ api) => {
+      const [left, bottom] = api.coord([api.value(0), api.value(1)]);
+      const [right, top] = api.coord([api.value(0) + width, api.value(1) + height]);
+      // Half a pixel more, or hairlines would show between the cells.
+      const shape = { x: left, y: top, width: right - left + 0.5, height: bottom - top + 0.5 };
+      const share = Math.log(1 + api.value(2)) / Math.log(1 + most);
+      const style = { fill: rampColour(share, theme), opacity: 0.25 + 0.7 * share };
+      return { type: "rect", shape, style };
+    },
+  };
+}
+
+/** Rings around the selected points. @param {Parameters<typeof unitsOption>[0]} chart */
+function selectedSeries({ related, selected = [], theme }) {
+  if (!selected.length) return null;
+  const many = selected.length > LARGE;
+  return {
+    id: "selected",
+    type: "scatter",
+    data: selected.map((i) => [related.all.x[i], related.all.y[i]]),
+    symbol: "circle",
+    symbolSize: many ? 4 : 11,
+    itemStyle: many
+      ? { color: theme.text, opacity: 0.6 }
+      : { color: "transparent", borderColor: theme.text, borderWidth: 1.5 },
+    large: many,
+    silent: true,
+    clip: true,
+    z: 5,
   };
 }
 

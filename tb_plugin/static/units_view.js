@@ -1,65 +1,76 @@
-// Selectivity vs importance: a point a unit, a line a layer, rank correlations in a table.
+// Selectivity vs importance: a point a unit, a line a layer, rank correlations in a table; what is
+// framed by a box or a lasso is listed; a click on a point opens the unit inspector.
 
-import { fetchTable, fetchTableSteps } from "./api.js";
-import { Card } from "./card.js";
-import { Chart } from "./chart.js";
+import { ChartFrame } from "./chart_frame.js";
 import { dropDown, segmented, stepSlider } from "./controls.js";
-import { el } from "./dom.js";
-import {
-  columnNames,
-  factPhrase,
-  formatFraction,
-  formatNumber,
-  naturalOrder,
-  plural,
-  seriesLabels,
-} from "./labels.js";
+import { el, fill, swatch } from "./dom.js";
+import { columnNames, factPhrase, formatFraction, formatNumber, plural } from "./labels.js";
+import { readOutline, writeOutline } from "./state.js";
 import { Table } from "./table.js";
-import { niceExtent, paddedExtent, relate, silentUnits } from "./transforms.js";
+import {
+  axisColumns,
+  inside,
+  niceExtent,
+  paddedExtent,
+  relate,
+  silentUnits,
+} from "./transforms.js";
+import { chosenTable, loadTable, showTableRuns, tablesOf } from "./unit_tables.js";
 import { unitsOption } from "./units_chart.js";
-import { dataRemarks, Loader } from "./view_support.js";
-import { attachZoom } from "./zoom.js";
+import { dataRemarks } from "./view_support.js";
 
-/** @typedef {import("./curves_view.js").Model} Model */
+/** @typedef {import("./types.js").Model} Model */
 
 export class UnitsView {
-  /** @param {any} echarts @param {(changes: Partial<import("./state.js").State>) => void} set
-   * @param {import("./run_list.js").RunList} runList */
-  constructor(echarts, set, runList) {
-    this.model = /** @type {Model | null} */ (null);
-    this.set = set;
-    this.runList = runList;
-    this.zoom = /** @type {import("./types.js").Window} */ ({});
-    this.loader = new Loader();
+  /** @param {import("./chart_frame.js").Context} context */
+  constructor(context) {
+    this.context = context;
     this.table = /** @type {import("./types.js").UnitTable | null} */ (null);
     this.series = /** @type {import("./types.js").Series | undefined} */ (undefined);
     this.headers = /** @type {import("./types.js").TableHeader[]} */ ([]);
-    this.card = new Card({
+    this.frame = new ChartFrame(context, {
+      name: "selectivity_vs_importance",
       title: "Selectivity vs importance",
-      fileName: "selectivity_vs_importance",
-      onReset: () => this.zoomTo(null),
-      onTable: () => set({ table: this.model?.state.table === "table" ? "chart" : "table" }),
+      renderer: "canvas",
+      dragMode: () => /** @type {any} */ (context.model()?.state.drag ?? "zoom"),
+      onOutline: (outline) => context.set({ outline: writeOutline(outline) }),
     });
-    this.chart = new Chart(echarts, this.card.chartHost, "canvas");
-    this.chart.on("legendselectchanged", (event) => this.rememberLayers(event.selected));
-    attachZoom(this.card.chartHost, this.chart, (window) => this.zoomTo(window));
+    this.frame.chart.on("legendselectchanged", (event) => this.rememberLayers(event.selected));
+    this.frame.chart.on("click", (event) => this.clicked(event));
     this.statistics = new Table({ sortBy: "", caption: "Rank correlation by layer" });
-    this.card.details.append(this.statistics.element);
+    this.selection = el("section", { class: "selection", hidden: true });
+    this.selected = new Table({ sortBy: "", caption: "Selected units" });
+    this.frame.details.append(this.selection, this.statistics.element);
     this.controls = this.makeControls();
-    this.element = this.card.element;
+    this.element = this.frame.element;
   }
 
   makeControls() {
-    const { set } = this;
+    const { set } = this.context;
+    const axisChanged = (/** @type {Partial<import("./state.js").State>} */ change) => {
+      this.frame.zoomTo(null);
+      set({ ...change, outline: "" });
+    };
     const tag = dropDown("Table", (unitTag) => set({ unitTag }));
-    const x = dropDown("Across", (unitX) => {
-      this.zoom = {};
-      set({ unitX });
-    });
-    const y = dropDown("Up", (unitY) => {
-      this.zoom = {};
-      set({ unitY });
-    });
+    const x = dropDown("Across", (unitX) => axisChanged({ unitX }));
+    const y = dropDown("Up", (unitY) => axisChanged({ unitY }));
+    const marks = segmented(
+      "Show",
+      [
+        ["points", "points"],
+        ["density", "density"],
+      ],
+      (marks) => set({ marks }),
+    );
+    const drag = segmented(
+      "Drag to",
+      [
+        ["zoom", "zoom"],
+        ["box", "select a box"],
+        ["lasso", "lasso"],
+      ],
+      (drag) => set({ drag }),
+    );
     const silent = segmented(
       "Silent units",
       [
@@ -69,80 +80,45 @@ export class UnitsView {
       (silent) => set({ silent }),
     );
     const step = stepSlider((unitStep) => set({ unitStep }));
-    const all = { tag, x, y, silent, step };
-    this.card.controls.append(...Object.values(all).map((c) => c.element));
+    const all = { tag, x, y, marks, drag, silent, step };
+    this.frame.controls.append(...Object.values(all).map((c) => c.element));
     return all;
   }
 
   /** @param {Model} model */
   update(model) {
-    this.model = model;
     const { index, state } = model;
     const tables = index.series.filter((s) => s.kind === "units");
-    const series = this.chosen(tables, state);
-    this.showRuns(tables, series, model);
+    const series = chosenTable(tables, state);
+    showTableRuns(this.context.runList, tables, series, model);
     this.controls.silent.set(state.silent);
+    this.controls.marks.set(state.marks);
+    this.controls.drag.set(state.drag);
     if (!series)
       return this.say(
         "No unit tables in this log directory. Write them with tb_plugin.summary.unit_table.",
       );
-    const tags = tables
-      .filter((s) => s.run === series.run)
-      .map((s) => s.tag)
-      .sort(naturalOrder);
+    const tags = tablesOf(tables, series.run);
     this.controls.tag.set(
       tags.map((t) => [t, t]),
       series.tag,
     );
     this.controls.tag.element.hidden = tags.length < 2;
-    this.load(series, model);
-  }
-
-  /** @param {import("./types.js").Series[]} tables @param {import("./state.js").State} state
-   * @returns {import("./types.js").Series | undefined} */
-  chosen(tables, state) {
-    const labels = seriesLabels(tables);
-    const sorted = tables
-      .map((s, i) => ({ s, label: labels[i] }))
-      .sort((a, b) => naturalOrder(a.label, b.label))
-      .map(({ s }) => s);
-    const ofRun = sorted.filter((s) => s.run === state.unitRun);
-    return ofRun.find((s) => s.tag === state.unitTag) ?? ofRun[0] ?? sorted[0];
-  }
-
-  /** @param {import("./types.js").Series} series @param {Model} model */
-  load(series, model) {
-    const key = JSON.stringify([model.version, series.run, series.tag, model.state.unitStep]);
     this.series = series;
-    const started = this.loader.load(
-      key,
-      () => loadTable(series, model.state.unitStep),
-      ({ headers, table }) => {
-        this.headers = headers;
-        this.table = table;
-        this.card.busy.hidden = true;
-        this.draw();
-      },
-      (error) => {
-        this.card.busy.hidden = true;
-        const retry = () => this.model && this.update(this.model);
-        this.card.say(error.message, { label: "Retry", run: retry });
-      },
+    this.frame.load(
+      JSON.stringify([model.version, series.run, series.tag, state.unitStep]),
+      () => loadTable(series, state.unitStep),
+      ({ headers, table }) => Object.assign(this, { headers, table }),
+      () => this.draw(),
     );
-    if (started) this.card.busy.hidden = false;
-    else if (this.card.busy.hidden) this.draw();
   }
 
   draw() {
-    const { state, theme, index } = /** @type {Model} */ (this.model);
+    const { state, index } = /** @type {Model} */ (this.context.model());
     const table = /** @type {import("./types.js").UnitTable} */ (this.table);
-    const columns = [...table.columns.keys()];
-    const xName = columns.includes(state.unitX) ? state.unitX : columns[0];
-    const yName = columns.includes(state.unitY)
-      ? state.unitY
-      : columns[Math.min(1, columns.length - 1)];
+    const { xName, yName } = axesOf(table, state);
     const choices = /** @type {[string, string][]} */ (
-      columns.map((c) => [c, columnNames(c).short])
+      axisColumns(table.columns.keys()).map((c) => [c, columnNames(c).short])
     );
     this.controls.x.set(choices, xName);
     this.controls.y.set(choices, yName);
@@ -150,28 +126,30 @@ export class UnitsView {
       this.headers.map((h) => h.step),
       state.unitStep,
     );
-    this.card.remark(dataRemarks(index, "single_directions_units", this.headers.length));
     const related = relate(table, xName, yName, state.silent === "omit");
     if (!related.all.rows.length)
       return this.say("No unit of this table has both quantities. Choose other axes.");
-    this.card.say(null);
-    this.card.subtitle.textContent = this.describeAll(related);
+    const outline = readOutline(state.outline);
+    const within = outline.length ? inside(related.all.x, related.all.y, outline) : [];
+    this.showSelection(related, within, xName, yName);
     this.showStatistics(related);
-    this.showUnits(related, xName, yName);
-    const option = this.option(related, xName, yName, false);
-    this.card.save = async (type) => {
-      const still = { ...this.option(related, xName, yName, true), backgroundColor: theme.surface };
-      if (type === "png") return this.chart.png(still);
-      return new Blob([this.chart.svg(still)], { type: "image/svg+xml" });
-    };
-    this.chart.draw(option);
-    this.card.chartHost.dataset.drawn = String(related.all.rows.length);
+    const option = (/** @type {boolean} */ forExport) =>
+      this.option(related, xName, yName, within, forExport);
+    this.frame.show({
+      option: option(false),
+      still: option(true),
+      count: related.all.rows.length,
+      subtitle: this.describeAll(related),
+      remarks: dataRemarks(index, "single_directions_units", this.headers.length),
+      columns: this.unitColumns(xName, yName),
+      rows: related.all.rows,
+    });
   }
 
   /** @param {ReturnType<typeof relate>} related @param {string} xName @param {string} yName
-   * @param {boolean} forExport */
-  option(related, xName, yName, forExport) {
-    const { state, theme } = /** @type {Model} */ (this.model);
+   * @param {number[]} within  places of selected points @param {boolean} forExport */
+  option(related, xName, yName, within, forExport) {
+    const { state, theme } = /** @type {Model} */ (this.context.model());
     const extent = (/** @type {string} */ name, /** @type {Float64Array} */ values) =>
       name === "class_selectivity"
         ? /** @type {[number, number]} */ ([0, 1])
@@ -185,8 +163,10 @@ export class UnitsView {
       xExtent: extent(xName, related.all.x),
       yExtent: extent(yName, related.all.y),
       hidden: state.layersOff,
-      zoom: this.zoom,
+      zoom: this.frame.zoom,
       theme,
+      asDensity: state.marks === "density",
+      selected: within,
       describe: (layer, i) => this.tooltip(related.layers[layer].rows[i]),
       spoken: `${columnNames(yName).short} against ${columnNames(xName).short}, one point for each of ${plural(related.all.rows.length, "unit")}. Spearman correlation ${formatFraction(related.all.rho)}. The table below lists each layer.`,
       forExport,
@@ -203,21 +183,73 @@ export class UnitsView {
   /** @param {number} row */
   tooltip(row) {
     const table = /** @type {import("./types.js").UnitTable} */ (this.table);
-    const lines = [...table.columns].map(([name, values]) =>
+    const lines = axisColumns(table.columns.keys()).map((name) =>
       el(
         "tr",
         {},
         el("td", {}, columnNames(name).short),
-        el("td", { class: "number" }, formatNumber(values[row], 6)),
+        el("td", { class: "number" }, formatNumber(table.columns.get(name)?.[row], 6)),
       ),
     );
     const title = `${table.layers[table.layer[row]]}, unit ${table.unit[row]}`;
-    return el("div", { class: "tooltip" }, el("strong", {}, title), el("table", {}, ...lines));
+    return el(
+      "div",
+      { class: "tooltip" },
+      el("strong", {}, title),
+      el("table", {}, ...lines),
+      el("p", { class: "faint" }, "Click to inspect this unit"),
+    );
+  }
+
+  /** @param {any} event  of ECharts, on a point */
+  clicked(event) {
+    const layer = /^points:(\d+)$/.exec(event.seriesId ?? "")?.[1];
+    const { state } = /** @type {Model} */ (this.context.model());
+    const table = this.table;
+    if (layer === undefined || !table || state.drag !== "zoom") return;
+    const { xName, yName } = axesOf(table, state);
+    const group = relate(table, xName, yName, state.silent === "omit").layers[Number(layer)];
+    this.context.set({ view: "unit", inspect: [String(group.rows[event.dataIndex])] });
+  }
+
+  /** The units inside the outline, in a table of their own. @param {ReturnType<typeof relate>} related
+   * @param {number[]} within @param {string} xName @param {string} yName */
+  showSelection(related, within, xName, yName) {
+    const { state } = /** @type {Model} */ (this.context.model());
+    this.selection.hidden = !state.outline;
+    if (!state.outline) return;
+    const rows = within.map((i) => related.all.rows[i]);
+    const inspect = (/** @type {number} */ row) =>
+      el(
+        "button",
+        {
+          class: "text-button",
+          on: { click: () => this.context.set({ view: "unit", inspect: [String(row)] }) },
+        },
+        "inspect",
+      );
+    this.selected.caption = `${plural(rows.length, "unit")} selected`;
+    this.selected.show(
+      [
+        ...this.unitColumns(xName, yName),
+        { label: "", value: () => null, show: (/** @type {number} */ row) => inspect(row) },
+      ],
+      rows,
+    );
+    fill(
+      this.selection,
+      this.selected.element,
+      el(
+        "button",
+        { class: "button", on: { click: () => this.context.set({ outline: "" }) } },
+        "Clear the selection",
+      ),
+    );
   }
 
   /** @param {ReturnType<typeof relate>} related */
   showStatistics(related) {
-    const { theme } = /** @type {Model} */ (this.model);
+    const { theme } = /** @type {Model} */ (this.context.model());
     const groups = related.layers.length > 1 ? [...related.layers, related.all] : related.layers;
     const colour = (/** @type {any} */ g) =>
       g.layer === null ? theme.all : theme.layers[related.layers.indexOf(g) % theme.layers.length];
@@ -227,19 +259,19 @@ export class UnitsView {
         {
           label: "layer",
           value: name,
-          show: (g) =>
-            el(
-              "span",
-              { class: "named" },
-              el("span", { class: "swatch", style: `background:${colour(g)}` }),
-              name(g),
-            ),
+          show: (g) => el("span", { class: "named" }, swatch(colour(g)), name(g)),
         },
         {
           label: "Spearman ρ",
           numeric: true,
           value: (g) => g.rho,
           show: (g) => formatFraction(g.rho),
+        },
+        {
+          label: "95 % interval",
+          numeric: true,
+          value: (g) => g.interval[0],
+          show: (g) => `${formatFraction(g.interval[0])} to ${formatFraction(g.interval[1])}`,
         },
         {
           label: "units in ρ (n)",
@@ -264,13 +296,13 @@ export class UnitsView {
     );
   }
 
-  /** @param {ReturnType<typeof relate>} related @param {string} xName @param {string} yName */
-  showUnits(related, xName, yName) {
-    const { state } = /** @type {Model} */ (this.model);
+  /** One row a unit, the two axes first. @param {string} xName @param {string} yName
+   * @returns {import("./types.js").Column[]} */
+  unitColumns(xName, yName) {
     const table = /** @type {import("./types.js").UnitTable} */ (this.table);
     const silent = silentUnits(table);
-    const others = [...table.columns.keys()].filter((c) => c !== xName && c !== yName);
-    const measured = [...new Set([xName, yName]), ...others].map((name) => {
+    const names = new Set([xName, yName, ...axisColumns(table.columns.keys())]);
+    const measured = [...names].map((name) => {
       const values = /** @type {Float32Array} */ (table.columns.get(name));
       return {
         label: columnNames(name).short,
@@ -279,30 +311,12 @@ export class UnitsView {
         show: (/** @type {number} */ i) => formatNumber(values[i], 6),
       };
     });
-    this.card.setData(
-      [
-        { label: "layer", value: (i) => table.layers[table.layer[i]] },
-        { label: "unit", numeric: true, value: (i) => table.unit[i] },
-        ...measured,
-        { label: "silent", value: (i) => (silent[i] ? "yes" : "no") },
-      ],
-      related.all.rows,
-      state.table === "table",
-    );
-  }
-
-  /** @param {import("./types.js").Series[]} tables
-   * @param {import("./types.js").Series | undefined} series @param {Model} model */
-  showRuns(tables, series, model) {
-    const labels = seriesLabels(tables);
-    const entries = new Map();
-    tables.forEach((s, i) => {
-      // No swatch: colour stands for layers here.
-      if (!entries.has(s.run)) entries.set(s.run, { run: s.run, label: labels[i], colour: "" });
-    });
-    const sorted = [...entries.values()].sort((a, b) => naturalOrder(a.label, b.label));
-    this.runList.showOne(sorted, model.state, series?.run ?? "");
-    this.runList.showOthers(model.index.runs.filter((run) => !entries.has(run)));
+    return [
+      { label: "layer", value: (i) => table.layers[table.layer[i]] },
+      { label: "unit", numeric: true, value: (i) => table.unit[i] },
+      ...measured,
+      { label: "silent", value: (i) => (silent[i] ? "yes" : "no") },
+    ];
   }
 
   /** @param {ReturnType<typeof relate>} related */
@@ -312,40 +326,29 @@ export class UnitsView {
     const drawn = related.all.rows.length;
     const units = drawn === n ? [] : [`${plural(n, "unit")} in all`];
     const silent = related.all.silent ? [`${related.all.silent} silent`] : [];
-    const rho = `Spearman ρ = ${formatFraction(related.all.rho)} over ${plural(drawn, "unit")}`;
+    const [low, high] = related.all.interval.map((value) => formatFraction(value));
+    const rho = `Spearman ρ = ${formatFraction(related.all.rho)} [${low}, ${high}] over ${plural(drawn, "unit")}`;
     return [rho, ...units, ...silent, ...facts].join(" · ");
   }
 
   /** @param {Record<string, boolean>} selected */
   rememberLayers(selected) {
-    this.set({ layersOff: Object.keys(selected).filter((name) => !selected[name]) });
+    this.context.set({ layersOff: Object.keys(selected).filter((name) => !selected[name]) });
   }
 
   /** @param {string} text */
   say(text) {
-    this.loader.forget();
-    this.loader.turn++;
-    this.card.busy.hidden = true;
-    this.card.subtitle.textContent = "";
     this.statistics.show([], []);
-    this.card.setData([], [], false);
-    this.card.say(text);
-  }
-
-  /** @param {import("./types.js").Window | null} window */
-  zoomTo(window) {
-    this.zoom = window ? { ...this.zoom, ...window } : {};
-    if (this.card.rows.length) this.draw();
+    this.selection.hidden = true;
+    this.frame.say(text);
   }
 }
 
-/** The table at the latest step not after the one asked for; -1: the last.
- * @param {import("./types.js").Series} series @param {number} step */
-async function loadTable(series, step) {
-  const headers = await fetchTableSteps(series);
-  const earlier = headers.filter((h) => step < 0 || h.step <= step);
-  const header = earlier[earlier.length - 1] ?? headers[0];
-  if (header.error)
-    throw new Error(`The unit table at step ${header.step} cannot be read: ${header.error}.`);
-  return { headers, table: await fetchTable(series, header) };
+/** The two quantities on the axes, as far as the table has them.
+ * @param {import("./types.js").UnitTable} table @param {import("./state.js").State} state */
+export function axesOf(table, state) {
+  const columns = axisColumns(table.columns.keys());
+  const xName = columns.includes(state.unitX) ? state.unitX : columns[0];
+  const other = columns[Math.min(1, columns.length - 1)];
+  return { xName, yName: columns.includes(state.unitY) ? state.unitY : other };
 }

@@ -1,6 +1,32 @@
-// What both views do: remarks about the data, and loading that drops late answers.
+// What several views do: choose runs, colour them, say what is odd about the data, and load it so
+// that late answers are dropped.
 
-import { plural } from "./labels.js";
+import { plural, seriesLabels } from "./labels.js";
+import { matcher } from "./state.js";
+import { rampColour, runColour } from "./theme.js";
+
+/** The series of the runs that are ticked and match the filter.
+ * @param {import("./types.js").Series[]} offered @param {import("./state.js").State} state */
+export function runsChosen(offered, state) {
+  const matches = matcher(state.filter) ?? (() => true);
+  const off = new Set(state.off);
+  const labels = seriesLabels(offered);
+  return offered.filter((s, i) => !off.has(s.run) && (matches(s.run) || matches(labels[i])));
+}
+
+/** By run, or by the value of a fact: a ramp if its values are numbers.
+ * @param {import("./types.js").Series[]} series @param {string} by
+ * @param {typeof import("./theme.js").LIGHT} theme @param {string[]} allRuns */
+export function seriesColours(series, by, theme, allRuns) {
+  const values = [...new Set(series.map((s) => s.meta.facts[by]))];
+  if (by === "run" || values.length < 2) return series.map((s) => runColour(s.run, allRuns, theme));
+  const numbers = values.map(Number);
+  if (numbers.every(Number.isFinite)) {
+    const [low, high] = [Math.min(...numbers), Math.max(...numbers)];
+    return series.map((s) => rampColour((Number(s.meta.facts[by]) - low) / (high - low), theme));
+  }
+  return series.map((s) => theme.layers[values.indexOf(s.meta.facts[by]) % theme.layers.length]);
+}
 
 /** What the user should know about the data before reading a chart.
  * @param {import("./types.js").Index} index

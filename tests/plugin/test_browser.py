@@ -105,7 +105,7 @@ def open_tab(new_tab):
 
 
 def test_both_charts_are_drawn_and_hover_tells_the_values(open_tab, fast_tensorboard):
-    tab = open_tab(fast_tensorboard)
+    tab = open_tab(fast_tensorboard, unitRun="fig7a/seed=0")
     assert tab.drawn() == 6
     assert "training set · ablated to zero · random order" in tab.text(".subtitle")
     areas = tab.rows(".details")
@@ -121,14 +121,14 @@ def test_both_charts_are_drawn_and_hover_tells_the_values(open_tab, fast_tensorb
 
     tab.frame.get_by_role("tab", name="Selectivity vs importance").click()
     assert tab.drawn() == 256
-    layers = tab.rows(".details")
+    layers = tab.rows(".details .table-box")
     assert [row[0] for row in layers] == ["hidden_1", "hidden_2", "all layers"]
-    assert [row[2:4] for row in layers] == [["128", "8"], ["128", "8"], ["256", "16"]]
+    assert [row[3:5] for row in layers] == [["128", "8"], ["128", "8"], ["256", "16"]]
     assert all(re.fullmatch(r"−?0\.\d{3}", row[1]) for row in layers)
 
-    # The silent units lie at selectivity 0, importance 0; axes run from 0 and from -0.05 to 0.25.
+    # The silent units lie at selectivity 0, importance 0; axes run from 0 and from -0.05 to 0.2.
     box = tab.chart_box()
-    tab.page.mouse.move(box["x"] + 80, box["y"] + 48 + (box["height"] - 108) * 25 / 30)
+    tab.page.mouse.move(box["x"] + 80, box["y"] + 48 + (box["height"] - 108) * 20 / 25)
     tab.wait_for_text(".tooltip", r"hidden_\d, unit \d+")
     assert "importance\t0" in tab.text(".tooltip")
 
@@ -232,7 +232,7 @@ def test_zoom_by_dragging_and_back(open_tab, fast_tensorboard):
     tab.page.mouse.move(box["x"] + 200, box["y"] + 80)
     tab.page.mouse.down()
     tab.page.mouse.move(box["x"] + 400, box["y"] + 200, steps=4)
-    assert tab.frame.locator(".zoom-frame").is_visible()
+    assert tab.frame.locator(".drag-overlay").is_visible()
     tab.page.mouse.up()
     zoomed = labels.all_inner_texts()
     assert zoomed != before and "0" not in zoomed
@@ -268,7 +268,7 @@ def test_downloads_hold_the_chart_and_its_numbers(open_tab, fast_tensorboard):
 
 
 def test_every_chart_is_also_a_table(open_tab, fast_tensorboard):
-    tab = open_tab(fast_tensorboard, view="units")
+    tab = open_tab(fast_tensorboard, view="units", unitRun="fig7a/seed=0")
     tab.drawn()
     tab.frame.get_by_role("button", name="Show as table").click()
     tab.frame.locator(".data-table table").wait_for()
@@ -283,7 +283,7 @@ def test_every_chart_is_also_a_table(open_tab, fast_tensorboard):
 
 
 def test_axes_can_be_any_measured_quantities(open_tab, fast_tensorboard):
-    tab = open_tab(fast_tensorboard, view="units")
+    tab = open_tab(fast_tensorboard, view="units", unitRun="fig7a/seed=0")
     tab.drawn()
     rho = tab.rows(".details")[0][1]
     tab.frame.get_by_label("Across").select_option("mean_activation")

@@ -13,8 +13,8 @@ from tb_plugin import demo, metadata, summary
 from tests.plugin.conftest import MANY_STEPS, ROUTES, TensorBoard, many_steps_curve
 
 LOADERS = ["fast", "slow"]
-# 6 curves, 2 unit tables, the run with many steps.
-DEMO_SERIES = 9
+# Six runs with two curves and noise, 4 unit tables, the run with many steps.
+DEMO_SERIES = 23
 
 
 def read_whole(board):
@@ -28,12 +28,14 @@ def read_whole(board):
 
 
 def stored_curve(logdir, run):
-    """The last curve of a run, straight from its event file."""
+    """The last curve "curve/all/random" of a run, straight from its event file."""
     (path,) = (logdir / run).iterdir()
     raw, last = path.read_bytes(), None
     while raw:
         (length,) = struct.unpack("<Q", raw[:8])
-        last = event_pb2.Event.FromString(raw[12 : 12 + length])
+        event = event_pb2.Event.FromString(raw[12 : 12 + length])
+        if [value.tag for value in event.summary.value] == ["curve/all/random"]:
+            last = event
         raw = raw[16 + length :]
     return tensor_util.make_ndarray(last.summary.value[0].tensor)
 
@@ -60,7 +62,7 @@ def test_a_unit_table_comes_back_bit_for_bit(tensorboards, loader):
     assert status == 200
     read = np.frombuffer(raw, "<f4").reshape(len(header["columns"]), header["n"])
     rng = np.random.default_rng(101)
-    layers = [demo.synthetic_units(rng, 128, strength) for strength in (0.6, -0.8)]
+    layers = [demo.synthetic_units(rng, 128, strength)[0] for strength in (0.6, -0.8)]
     for name in layers[0]:
         written = np.concatenate([layer[name] for layer in layers]).astype("f4")
         np.testing.assert_array_equal(read[header["columns"].index(name)], written)

@@ -10,8 +10,15 @@ import {
   DEFAULTS,
   encodeValue,
   matcher,
+  readLesions,
+  readOutline,
   readState,
+  readZoom,
+  writeLesions,
+  writeOutline,
+  writeZoom,
 } from "../../tb_plugin/static/state.js";
+import { chooseSettings, COMPARE, settingPhrases } from "../../tb_plugin/static/settings.js";
 import { LIGHT, rampColour, runColour } from "../../tb_plugin/static/theme.js";
 import * as t from "../../tb_plugin/static/transforms.js";
 
@@ -275,7 +282,7 @@ test("a state survives the address, and defaults leave no trace", () => {
 
 test("nonsense in the address is a default", () => {
   for (const [key, text] of [
-    ["view", "lab"],
+    ["view", "film"],
     ["step", "last"],
     ["step", "-5"],
     ["off", "{}"],
@@ -305,4 +312,125 @@ test("the ramp begins and ends at its own colours", () => {
   assert.equal(rampColour(0, LIGHT), "rgb(13, 71, 161)");
   assert.equal(rampColour(0.5, LIGHT), "rgb(156, 39, 176)");
   assert.equal(rampColour(1, LIGHT), "rgb(245, 124, 0)");
+});
+
+test("quantiles are linear between the nearest values, as NumPy's", () => {
+  assert.equal(t.quantile([3, 1, 2], 0.5), 2);
+  close(t.quantile([1, 2, 3, 4], 0.9), 3.7); // numpy.quantile([1, 2, 3, 4], 0.9)
+  assert.ok(Number.isNaN(t.quantile([], 0.5)));
+});
+
+test("the interval of a rank correlation holds it, and narrows with n", () => {
+  const [low, high] = t.spearmanInterval(0.5, 30);
+  close(Math.atanh(high) - Math.atanh(0.5), (1.959964 * Math.sqrt(1.125)) / Math.sqrt(27));
+  assert.ok(low < 0.5 && 0.5 < high);
+  const [lower, higher] = t.spearmanInterval(0.5, 300);
+  assert.ok(low < lower && higher < high);
+  for (const [rho, n] of [
+    [0.5, 3],
+    [1, 100],
+    [NaN, 100],
+  ])
+    assert.ok(t.spearmanInterval(rho, n).every(Number.isNaN));
+});
+
+test("a point is inside an outline, whatever its shape", () => {
+  const hollow = [
+    [0, 0],
+    [4, 0],
+    [4, 4],
+    [2, 1],
+    [0, 4],
+  ];
+  assert.deepEqual(t.inside([2, 2, 0.5, 5], [0.5, 3, 2, 1], hollow), [0, 2]);
+});
+
+test("a box selects what comparisons select", () => {
+  const x = Float64Array.from({ length: 500 }, (_, i) => Math.sin(i * 12.9898));
+  const y = Float64Array.from({ length: 500 }, (_, i) => Math.cos(i * 78.233));
+  const box = [
+    [-0.5, -0.2],
+    [0.3, -0.2],
+    [0.3, 0.9],
+    [-0.5, 0.9],
+  ];
+  const expected = [...x.keys()].filter(
+    (i) => x[i] > -0.5 && x[i] < 0.3 && y[i] > -0.2 && y[i] < 0.9,
+  );
+  assert.ok(expected.length > 50);
+  assert.deepEqual(t.inside(x, y, box), expected);
+});
+
+test("density counts every point within the extents once, edges too", () => {
+  const cells = t.density([0, 1, 0.1, 2], [0, 1, 0.1, 0], [0, 1], [0, 1], 2, 2);
+  assert.deepEqual(cells, [
+    { column: 0, row: 0, count: 2 },
+    { column: 1, row: 1, count: 1 },
+  ]);
+});
+
+test("neighbours are near in units of the axes", () => {
+  // Along x the extent is 100, along y 1: a step of 10 is nearer than one of 0.5.
+  assert.deepEqual(t.nearest([0, 10, 0, 100], [0, 0, 0.5, 1], 0, 2), [1, 2]);
+});
+
+test("halfway is between the points around it, on a logarithmic scale", () => {
+  close(t.halfway([1, 10, 100], [1, 0.75, 0.25]), 10 ** 1.5);
+  assert.ok(Number.isNaN(t.halfway([1, 10], [1, 0.9])));
+});
+
+test("columns of single classes are no axes", () => {
+  assert.deepEqual(t.axisColumns(["importance", "class_mean/0", "class_drop/11", "class_x/1"]), [
+    "importance",
+    "class_x/1",
+  ]);
+});
+
+test("a zoom comes back from the address, and another chart's is left alone", () => {
+  const zoom = writeZoom(["other|x|0|1"], "mine", { x: [0.25, 0.5], y: [-3, 1e-7] });
+  assert.deepEqual(readZoom(zoom, "mine"), { x: [0.25, 0.5], y: [-3, 1e-7] });
+  assert.deepEqual(readZoom(zoom, "other"), { x: [0, 1] });
+  assert.deepEqual(writeZoom(zoom, "mine", null), ["other|x|0|1"]);
+  assert.deepEqual(readZoom(["mine|x|2|1", "mine|z|0|1", "mine|y|a|b", "mine"], "mine"), {});
+});
+
+test("an outline comes back from the address; nonsense is none", () => {
+  const outline = [
+    [0.5, -1],
+    [2, 1],
+    [1e-5, 3],
+  ];
+  assert.deepEqual(readOutline(writeOutline(outline)), outline);
+  for (const text of ["", "1,2", "1,2;3;4,5", "a,b;c,d;e,f"])
+    assert.deepEqual(readOutline(text), []);
+});
+
+test("lesions are written as runs of units, and read as far as the units exist", () => {
+  const deleted = [[true, true, true, false, true], [false], [false, true]];
+  assert.equal(writeLesions(deleted), "0:0-2,4;2:1");
+  assert.deepEqual(readLesions("0:0-2,4;2:1", [5, 1, 2]), deleted);
+  assert.deepEqual(readLesions("0:3-99999999;7:1;x:1;1:-;:", [5, 1]), [
+    [false, false, false, true, true],
+    [false],
+  ]);
+});
+
+const curve = (run, meta) => ({ run, tag: "c", kind: "curve", meta: { facts: {}, ...meta } });
+
+test("of several settings the most frequent is shown, unless another is asked for", () => {
+  const all = [
+    curve("a", { fill: "zero" }),
+    curve("b", { fill: "zero" }),
+    curve("a", { fill: "mean" }),
+  ];
+  const runs = (state) => chooseSettings(all, ["fill"], state).series.map((s) => s.run);
+  assert.deepEqual(runs({}), ["a", "b"]);
+  assert.deepEqual(runs({ fill: "mean" }), ["a"]);
+  assert.deepEqual(runs({ fill: "nothing" }), ["a", "b"]);
+  const { series, choices } = chooseSettings(all, ["fill"], { fill: COMPARE });
+  assert.deepEqual(
+    series.map((s) => s.meta.facts["clamped to"]),
+    ["zero", "zero", "mean"],
+  );
+  assert.deepEqual(settingPhrases(choices), []);
 });

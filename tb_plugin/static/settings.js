@@ -1,0 +1,80 @@
+// What tells the curves of one run apart (images, fill, order, ...): which to show, or to compare.
+
+import { naturalOrder } from "./labels.js";
+
+/** Shows the curves of every value side by side. */
+export const COMPARE = "*";
+
+const TITLES = /** @type {Record<string, string>} */ ({
+  split: "Images",
+  fill: "Clamped to",
+  order: "Order",
+  layers: "Layers",
+  score: "Score",
+  per: "Drawn per",
+});
+
+const PHRASES = /** @type {Record<string, (value: string) => string>} */ ({
+  split: (v) => (v === "train" ? "training set" : v === "test" ? "test set" : v),
+  fill: (v) => `ablated to ${v}`,
+  order: (v) => `${v} order`,
+  layers: (v) => (v === "all" ? "all layers" : v),
+  score: (v) => (v === "accuracy" ? "" : v),
+  per: (v) => `drawn for each ${v}`,
+});
+
+// The paper's own settings come first where others are as frequent.
+const USUAL = new Set(["train", "zero", "random", "all", "accuracy", "position"]);
+
+/**
+ * @typedef {object} Choice
+ * @property {string} name
+ * @property {string} title
+ * @property {string[]} values  those there are, the most frequent first
+ * @property {string} chosen  a value, or COMPARE
+ */
+
+/** The series that agree with what the user chose; where nothing was chosen, the most frequent.
+ *
+ * A setting that is compared joins the facts of its series, so that it is named and coloured.
+ * @param {import("./types.js").Series[]} series
+ * @param {string[]} names  of the settings
+ * @param {Record<string, any>} state
+ * @returns {{series: import("./types.js").Series[], choices: Choice[]}}
+ */
+export function chooseSettings(series, names, state) {
+  const choices = /** @type {Choice[]} */ ([]);
+  let left = series;
+  for (const name of names) {
+    const values = byFrequency(left.map((s) => String(s.meta[name] ?? "")));
+    const asked = state[name];
+    const all = asked === COMPARE && values.length > 1;
+    const chosen = all ? COMPARE : values.includes(asked) ? asked : (values[0] ?? "");
+    choices.push({ name, title: TITLES[name], values, chosen });
+    left = all
+      ? left.map((s) => withFact(s, TITLES[name].toLowerCase(), String(s.meta[name])))
+      : left.filter((s) => String(s.meta[name] ?? "") === chosen);
+  }
+  return { series: left, choices };
+}
+
+/** What all chosen curves share, as phrases. @param {Choice[]} choices @returns {string[]} */
+export function settingPhrases(choices) {
+  return choices
+    .filter((c) => c.chosen && c.chosen !== COMPARE)
+    .map((c) => PHRASES[c.name](c.chosen))
+    .filter(Boolean);
+}
+
+/** @param {string[]} values */
+function byFrequency(values) {
+  const count = new Map();
+  for (const value of values) count.set(value, (count.get(value) ?? 0) + 1);
+  const rank = (/** @type {string} */ value) => 2 * count.get(value) + Number(USUAL.has(value));
+  return [...count.keys()].sort((a, b) => rank(b) - rank(a) || naturalOrder(a, b));
+}
+
+/** @param {import("./types.js").Series} series @param {string} name @param {string} text */
+function withFact(series, name, text) {
+  return { ...series, meta: { ...series.meta, facts: { ...series.meta.facts, [name]: text } } };
+}

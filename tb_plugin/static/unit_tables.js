@@ -1,0 +1,55 @@
+// Which unit table is shown, and its numbers: for the two views that look at one table.
+
+import { fetchTable, fetchTableSteps } from "./api.js";
+import { naturalOrder, seriesLabels } from "./labels.js";
+import { axisColumns } from "./transforms.js";
+
+/** The table that the address names, else the first.
+ * @param {import("./types.js").Series[]} tables @param {import("./state.js").State} state
+ * @returns {import("./types.js").Series | undefined} */
+export function chosenTable(tables, state) {
+  const labels = seriesLabels(tables);
+  const sorted = tables
+    .map((s, i) => ({ s, label: labels[i] }))
+    .sort((a, b) => naturalOrder(a.label, b.label))
+    .map(({ s }) => s);
+  const ofRun = sorted.filter((s) => s.run === state.unitRun);
+  return ofRun.find((s) => s.tag === state.unitTag) ?? ofRun[0] ?? sorted[0];
+}
+
+/** Tags of a run's tables. @param {import("./types.js").Series[]} tables @param {string} run */
+export function tablesOf(tables, run) {
+  return tables
+    .filter((s) => s.run === run)
+    .map((s) => s.tag)
+    .sort(naturalOrder);
+}
+
+/** Lists the runs with tables at the side, one to choose.
+ * @param {import("./run_list.js").RunList} runList
+ * @param {import("./types.js").Series[]} tables
+ * @param {import("./types.js").Series | undefined} chosen
+ * @param {import("./types.js").Model} model */
+export function showTableRuns(runList, tables, chosen, model) {
+  const labels = seriesLabels(tables);
+  const entries = new Map();
+  tables.forEach((s, i) => {
+    // No swatch: colour stands for layers here.
+    if (!entries.has(s.run)) entries.set(s.run, { run: s.run, label: labels[i], colour: "" });
+  });
+  const sorted = [...entries.values()].sort((a, b) => naturalOrder(a.label, b.label));
+  runList.showOne(sorted, model.state, chosen?.run ?? "");
+  runList.showOthers(model.index.runs.filter((run) => !entries.has(run)));
+}
+
+/** The table at the latest step not after the one asked for (-1: the last), without what was
+ * measured for each class, which is many times as much.
+ * @param {import("./types.js").Series} series @param {number} step */
+export async function loadTable(series, step) {
+  const headers = await fetchTableSteps(series);
+  const earlier = headers.filter((h) => step < 0 || h.step <= step);
+  const header = earlier[earlier.length - 1] ?? headers[0];
+  if (header.error)
+    throw new Error(`The unit table at step ${header.step} cannot be read: ${header.error}.`);
+  return { headers, header, table: await fetchTable(series, header, axisColumns(header.columns)) };
+}

@@ -2,7 +2,7 @@
 
 Commands:
   run      train what is missing, lesion it, write figures, report and TensorBoard summaries
-  status   tell what is done, what is left, and where it lies
+  status   tell what is done, running, failed and left, and how long the rest will take
   report   write figures, report and summaries again from the results that exist
 """
 
@@ -15,6 +15,7 @@ import shlex
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,12 +24,14 @@ from absl import app, flags
 from tqdm import tqdm
 
 from repro import config as configs
-from repro import data, jobs, runs, summaries
-from repro.config import ConfigError, FigureConfig
-from repro.data import DataError, DataSource
-from repro.jobs import Failure, Job
-from repro.results import FigureResult, NetworkResult
-from repro.runs import Runs, RunsError
+from repro import data, executors, jobs, progress, runs, summaries
+from repro.config import ConfigError, FigureConfig, TrainConfig
+from repro.data import DataError, DataSource, MissingDataError
+from repro.executors import ExecutorError
+from repro.jobs import Job
+from repro.progress import Step
+from repro.results import FigureResult, NetworkResult, SweepResult
+from repro.runs import TRAINING, Runs, RunsError
 
 _PROFILE = flags.DEFINE_enum(
     "profile",
@@ -43,8 +46,31 @@ _DATA_DIR = flags.DEFINE_string(
 )
 _OFFLINE = flags.DEFINE_bool("offline", False, "Make no network call.")
 _WORKERS = flags.DEFINE_integer(
-    "workers", 0, "Networks at a time; 0: one per CPU core, or one where there is a GPU.", 0
+    "workers",
+    0,
+    "Networks at a time; 0: as many as fit (local: one per CPU core, or one where there is a GPU).",
+    0,
 )
+_EXECUTOR = flags.DEFINE_enum(
+    "executor",
+    "local",
+    ("local", "ray"),
+    "Where networks are trained: processes of this machine, or a Ray cluster.",
+)
+_RAY_ADDRESS = flags.DEFINE_string(
+    "ray_address",
+    "",
+    "With --executor=ray: the cluster, e.g. auto or ray://head:10001. Default: $RAY_ADDRESS, else "
+    "a cluster of this machine alone.",
+)
+_GPUS_PER_JOB = flags.DEFINE_float(
+    "gpus_per_job", 0.0, "With --executor=ray: GPUs of each network; 0.25 lets four share one.", 0.0
+)
+_CPUS_PER_JOB = flags.DEFINE_integer(
+    "cpus_per_job", 1, "With --executor=ray: CPU cores, and threads, of each network.", 1
+)
+_RETRY_FAILED = flags.DEFINE_bool("retry_failed", False, "Try again what failed before.")
+flags.DEFINE_alias("retry-failed", "retry_failed")
 _CHECKPOINT_SECONDS = flags.DEFINE_float(
     "checkpoint_seconds", 10.0, "Seconds of training between checkpoints.", 0.0
 )
@@ -76,7 +102,7 @@ def main() -> None:
             if arguments[1:]:
                 raise Usage(f"unexpected argument {arguments[1]!r}; flags begin with --")
             return commands[command]()
-        except (Usage, ConfigError, DataError, RunsError) as error:
+        except (Usage, ConfigError, DataError, RunsError, ExecutorError) as error:
             print(f"repro: {error}", file=sys.stderr)
             return 2 if isinstance(error, Usage) else 1
         except KeyboardInterrupt:
@@ -96,53 +122,106 @@ def _run() -> int:
     began = time.monotonic()
     figures, sources = _plan()
     runs_folder = Runs(Path(_RUNS_DIR.value))
-    with runs_folder.lock():
-        for source in sources.values():
-            print(f"Data: {source.describe()}")
-        plan = jobs.plan(figures)
-        todo = jobs.unfinished(plan, runs_folder)
+    for source in sources.values():
+        print(f"Data: {source.describe()}")
+    plan = jobs.plan(figures)
+    if _RETRY_FAILED.value:
+        jobs.forget_failures(plan, runs_folder)
+    todo = jobs.unfinished(plan, runs_folder)
+    failed_before = jobs.failures(plan, runs_folder)
+    n_failed = len({failure.job for failure in failed_before} - set(todo))
+    print(
+        f"Plan: {len(figures)} figures, {len(plan)} networks "
+        f"({len(plan) - len(todo) - n_failed} done, {len(todo)} to do"
+        f"{f', {n_failed} failed before' if n_failed else ''}), profile {_PROFILE.value}"
+    )
+    stops = {n.stop_at_train_accuracy for f in figures for n in f.networks()} - {0.0}
+    if stops:
         print(
-            f"Plan: {len(figures)} figures, {len(plan)} networks "
-            f"({len(plan) - len(todo)} done, {len(todo)} to do), profile {_PROFILE.value}"
+            f"Trainings stop at a training accuracy of {max(stops):g}, which the paper's do "
+            "not; --profile=desk or paper trains in full"
         )
-        stops = {n.stop_at_train_accuracy for f in figures for n in f.networks()} - {0.0}
-        if stops:
-            print(
-                f"Trainings stop at a training accuracy of {max(stops):g}, which the paper's do "
-                "not; --profile=desk or paper trains in full"
-            )
-        failures = _work(todo, runs_folder, sources) if todo else []
-        failed = _finish(figures, sources, runs_folder, began)
+    errors = _work(todo, runs_folder, sources) if todo else {}
+    with runs_folder.reporting():
+        incomplete = _finish(figures, sources, runs_folder, began)
+    failures = jobs.failures(plan, runs_folder)
     for failure in failures:
-        print(f"Failed: {failure.job.train.run_id}: {failure.reason} (log: {failure.log})")
+        print(f"Failed: {failure}")
+    for job, error in errors.items():
+        print(f"Failed: {job.train.run_id}: {error}")
     if failures:
-        print("The same command tries the failed ones again.")
-    return 1 if failures or failed else 0
+        print("What failed is left alone from now on; --retry-failed tries it again.")
+    return 1 if failures or errors or incomplete else 0
 
 
 def _status() -> int:
-    figures, sources = _plan()
+    figures, _ = _plan()
     runs_folder = Runs(Path(_RUNS_DIR.value))
+    plan = jobs.plan(figures)
+    steps = progress.survey(plan, runs_folder)
+    of_network: dict[TrainConfig, dict[str, Step]] = {}
+    for step in steps:
+        of_network.setdefault(step.job.train, {})[step.name] = step
     for figure in figures:
         print(f"{figure.name} ({figure.profile}): {figure.title}")
+        if figure.not_run:
+            print(f"  not run: {figure.not_run}")
+            continue
         for network in figure.networks():
-            folder = runs_folder.network(network)
-            checkpoint = None if folder.trained else folder.checkpoints.latest()
-            if folder.trained:
-                left = folder.missing((figure.sweep,))
-                state = f"trained, {figure.sweep.kind} to do" if left else "done"
-            elif checkpoint:
-                state = f"training, {checkpoint.epoch} of {network.epochs} epochs"
-            else:
-                state = "to do"
+            names = [TRAINING, *(sweep.sweep_id for _, sweep in figure.lesions(network))]
+            state = _state([of_network[network][name] for name in dict.fromkeys(names)])
             print(f"  {summaries.network_label(figure, network):28} {network.run_id:26} {state}")
+    failures = jobs.failures(plan, runs_folder)
+    for failure in failures:
+        print(f"Failed: {failure}")
+    if failures:
+        print("./run_all.sh --retry-failed tries again what failed.")
+    counts = Counter(step.state for step in steps)
+    states = (progress.DONE, progress.RUNNING, progress.FAILED, progress.LEFT)
+    print(
+        f"Plan: {len(steps)} steps in {len(plan)} networks: "
+        + ", ".join(f"{counts[state]} {state}" for state in states)
+    )
+    if counts[progress.RUNNING] or counts[progress.LEFT]:
+        print(_time_left(plan, runs_folder))
     return 0
+
+
+def _state(steps: Sequence[Step]) -> str:
+    """The state of one network's steps, in words."""
+    if all(step.state == progress.DONE for step in steps):
+        return "done"
+    if all(step.state == progress.LEFT for step in steps):
+        return "to do"
+    words = [
+        f"{step.name} {step.state}" + (f" ({step.detail})" if step.detail else "")
+        for step in steps
+        if step.state in (progress.RUNNING, progress.FAILED)
+    ]
+    left = sum(step.state == progress.LEFT for step in steps)
+    if left:
+        words.append(f"{left} of {len(steps)} steps to do")
+    return ", ".join(words)
+
+
+def _time_left(plan: Sequence[Job], runs_folder: Runs) -> str:
+    """How long the rest will take, as one sentence."""
+    pace = progress.Pace(runs_folder)
+    todo = jobs.unfinished(plan, runs_folder)
+    workers = executors.local_slots(_WORKERS.value, len(todo))
+    seconds = progress.time_left(todo, runs_folder, workers, pace)
+    if seconds is None:
+        return "Time left: unknown until the first step of its kind is done"
+    return (
+        f"Time left: about {progress.in_words(seconds)} with {workers} at a time "
+        f"(from {pace.n_measured} measured steps)"
+    )
 
 
 def _report() -> int:
     figures, sources = _plan()
     runs_folder = Runs(Path(_RUNS_DIR.value))
-    with runs_folder.lock():
+    with runs_folder.reporting():
         return 1 if _finish(figures, sources, runs_folder, time.monotonic()) else 0
 
 
@@ -150,18 +229,29 @@ def _plan() -> tuple[list[FigureConfig], dict[str, DataSource]]:
     """The figures asked for, and where their images are."""
     paths = configs.find_figures(_configs_directory(), _ONLY.value)
     figures = [configs.load_figure(path, _PROFILE.value, _SET.value) for path in paths]
-    sources = {
-        name: data.locate(name, _DATA_DIR.value, _OFFLINE.value)
-        for name in dict.fromkeys(network.dataset for f in figures for network in f.networks())
-    }
-    located = [
-        dataclasses.replace(
-            figure,
-            train=dataclasses.replace(figure.train, origin=sources[figure.train.dataset].origin),
-        )
-        for figure in figures
-    ]
-    return located, sources
+    sources: dict[str, DataSource] = {}
+    return [_located(figure, sources) for figure in figures], sources
+
+
+def _located(figure: FigureConfig, sources: dict[str, DataSource]) -> FigureConfig:
+    """The figure with its data set's origin filled in, or its stand-in, or why it is not run.
+
+    Args:
+        sources: of the data sets found so far, by name; this one's is added.
+    """
+    own = figure.train.dataset
+    # Where something can stand in, nothing is downloaded for the figure.
+    offline = _OFFLINE.value or bool(figure.stand_in)
+    try:
+        source = sources.get(own) or data.locate(own, _DATA_DIR.value, offline)
+    except MissingDataError as error:
+        if not figure.stand_in:
+            return dataclasses.replace(figure, not_run=str(error))
+        source = data.locate(figure.stand_in, _DATA_DIR.value, _OFFLINE.value)
+        figure = dataclasses.replace(figure, instead_of=own)
+    sources[source.name] = source
+    train = dataclasses.replace(figure.train, dataset=source.name, origin=source.origin)
+    return dataclasses.replace(figure, train=train)
 
 
 def _configs_directory() -> Path:
@@ -172,32 +262,44 @@ def _configs_directory() -> Path:
     return shipped if shipped.is_dir() else package.parent / "configs"
 
 
-def _work(todo: Sequence[Job], runs_folder: Runs, sources: dict[str, DataSource]) -> list[Failure]:
-    """Trains and lesions what is missing, under one progress bar."""
-    # 60,000 and 10,000: only the bar's estimate of an unread data set's size.
-    left = {job: jobs.amount(job, 60_000, 10_000) for job in todo}
-    with _bar(sum(left.values())) as bar:
+def _work(todo: Sequence[Job], runs_folder: Runs, sources: dict[str, DataSource]) -> dict[Job, str]:
+    """Trains and lesions what is missing, under one progress bar; see `executors.run`."""
+    executor = executors.connect(
+        _EXECUTOR.value,
+        len(todo),
+        runs_folder,
+        _WORKERS.value,
+        address=_RAY_ADDRESS.value,
+        gpus=_GPUS_PER_JOB.value,
+        cpus=_CPUS_PER_JOB.value,
+    )
+    totals = {job: sum(jobs.amounts(job).values()) for job in todo}
+    shown = dict.fromkeys(todo, 0.0)
+    with _bar(sum(totals.values())) as bar:
 
         def on_progress(job: Job, done: float) -> None:
-            done = min(done, left[job])
-            left[job] -= done
-            bar.update(done)
+            # A job that is tried again begins behind what the bar has shown.
+            done = min(max(done, shown[job]), totals[job])
+            bar.update(done - shown[job])
+            shown[job] = done
 
-        def on_finished(job: Job, failure: Failure | None) -> None:
-            bar.update(left.pop(job))
-            state = f"FAILED: {failure.reason}" if failure else "done"
+        def on_finished(job: Job) -> None:
+            on_progress(job, totals[job])
+            failed = [failure.step for failure in jobs.failures([job], runs_folder)]
+            state = f"FAILED: {', '.join(failed)}" if failed else "done"
             bar.write(
                 f"  {job.train.run_id} (label corruption {job.train.label_corruption:g}): {state}"
             )
 
-        return jobs.run_local(
+        return executors.run(
             todo,
             runs_folder,
             sources,
-            _WORKERS.value,
+            executor,
             _CHECKPOINT_SECONDS.value,
             on_progress,
             on_finished,
+            bar.write,
         )
 
 
@@ -262,18 +364,30 @@ def _finish(
 def _collect(
     figure: FigureConfig, sources: dict[str, DataSource], runs_folder: Runs
 ) -> FigureResult | None:
+    if figure.not_run:
+        return FigureResult(figure, (), "none", _command(figure), figure.not_run)
     networks = []
     for network in figure.networks():
         folder = runs_folder.network(network)
-        if not folder.trained or folder.missing((figure.sweep,)):
+        lesions = figure.lesions(network)
+        if not folder.trained or folder.missing(tuple(sweep for _, sweep in lesions)):
             return None
-        networks.append(
-            NetworkResult(network, folder.load_training(), folder.load_sweep(figure.sweep))
-        )
+        sweeps: dict[str, SweepResult] = {}
+        snapshots: dict[str, tuple[tuple[int, SweepResult], ...]] = {}
+        for name, sweep in lesions:
+            found = folder.load_sweep(sweep)
+            if sweep.epoch < 0:
+                sweeps[name] = found
+            else:
+                snapshots[name] = (*snapshots.get(name, ()), (sweep.epoch, found))
+        networks.append(NetworkResult(network, folder.load_training(), sweeps, snapshots))
+    data_words = sources[figure.train.dataset].describe()
+    if figure.instead_of:
+        data_words += f", in place of {figure.instead_of}, which is not at hand"
     return FigureResult(
         config=figure,
         networks=tuple(networks),
-        data=sources[figure.train.dataset].describe(),
+        data=data_words,
         command=_command(figure),
     )
 
@@ -289,7 +403,8 @@ def _summarize(figure: FigureResult, network: NetworkResult, runs_folder: Runs) 
     label = summaries.network_label(figure.config, network.config)
     directory = runs_folder.tensorboard / figure.config.profile / figure.config.name / label
     marker = directory / "source.txt"
-    source = f"{network.config.run_id} {figure.config.sweep.sweep_id}\n"
+    sweeps = [sweep.sweep_id for _, sweep in figure.config.lesions(network.config)]
+    source = " ".join([network.config.run_id, *sweeps]) + "\n"
     if marker.is_file() and marker.read_text() == source:
         return
 

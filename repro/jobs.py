@@ -1,11 +1,15 @@
-"""Plan -> work, on processes of this machine.
+"""The plan, and the work on one of its jobs.
 
-A job is one network: train it, then make its sweeps. Each job has a process of its own, which does
-what is missing and nothing else, so the same plan run again after a kill goes on where it was.
+A job is one network; its steps are the training and then each sweep, every one named by the hash of
+its settings. Each job has a process of its own, which does what is missing and nothing else, so the
+same plan run again after a kill goes on where it was. A step that fails is noted in the network's
+folder and left alone from then on; the other steps that do not need it are done all the same.
 
-A worker reads one JSON line from its standard input (`Task`), writes JSON lines to its standard
-output ({"done": amount}, {"error": sentence}, {"finished": true}), and its log to the network's
-folder. It ends when its standard input closes, so no worker outlives its parent.
+A worker (`repro.executors` starts them) reads one JSON line from its standard input (`Task`), holds
+the network's folder while it works, and writes its log there. Its standard output has JSON lines:
+{"note": sentence} for the user, and at the end {"finished": true}, {"elsewhere": sentence} where
+another process works on the network, or {"error": sentence} where it could not even say in the
+folder what failed. It ends when its standard input closes, so no worker outlives its parent.
 """
 
 from __future__ import annotations
@@ -13,24 +17,33 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import subprocess
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from repro import config as configs
 from repro.config import FigureConfig, SweepConfig, TrainConfig
-from repro.data import DataSource
+from repro.data import DataSource, Splits
+from repro.leases import Held, Lease
 from repro.results import TrainingRecord
-from repro.runs import Runs, circumstances
+from repro.runs import TRAINING, NetworkFolder, Runs, circumstances
 
+# Training and test images of each data set.
+_N_IMAGES = {
+    "mnist": (60_000, 10_000),
+    "fashion_mnist": (60_000, 10_000),
+    "cifar10": (50_000, 10_000),
+    "imagenet2012": (1_281_167, 50_000),
+}
+_N_EMBEDDED = (4_000, 1_000)
 # Work is counted in images passed through the network once. A training step passes forward and
 # twice as much backward; a lesion of the first hidden layer leaves out the layer before it.
 _PASSES_PER_TRAINING_IMAGE = 3.0
@@ -44,14 +57,25 @@ class Job:
     train: TrainConfig
     sweeps: tuple[SweepConfig, ...]
 
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The names of its steps, in the order in which they are done."""
+        return (TRAINING, *(sweep.sweep_id for sweep in self.sweeps))
+
 
 @dataclass(frozen=True)
 class Failure:
-    """A job that did not finish: why, in one sentence, and where its log is."""
+    """A step that failed: why, in one sentence, where its log is, and how the log ends."""
 
     job: Job
+    step: str
     reason: str
     log: Path
+    last_words: str = ""
+
+    def __str__(self) -> str:
+        lines = [f"{self.job.train.run_id}, {self.step}: {self.reason}", f"  log: {self.log}"]
+        return "\n".join(lines + ([f"  last line: {self.last_words}"] if self.last_words else []))
 
 
 @dataclass(frozen=True)
@@ -98,131 +122,224 @@ def plan(figures: Sequence[FigureConfig]) -> list[Job]:
     """The networks that the figures need, each once, with all the sweeps asked of it."""
     sweeps: dict[TrainConfig, list[SweepConfig]] = {}
     for figure in figures:
+        if figure.not_run:
+            continue
         for network in figure.networks():
             wanted = sweeps.setdefault(network, [])
-            if figure.sweep not in wanted:
-                wanted.append(figure.sweep)
+            wanted += [sweep for _, sweep in figure.lesions(network) if sweep not in wanted]
     return [Job(network, tuple(wanted)) for network, wanted in sweeps.items()]
 
 
-def unfinished(jobs: Sequence[Job], runs: Runs) -> list[Job]:
-    """Those jobs of which anything is missing."""
-    return [
-        job
-        for job in jobs
-        if not runs.network(job.train).trained or runs.network(job.train).missing(job.sweeps)
-    ]
-
-
-def amount(job: Job, n_train: int, n_test: int) -> float:
-    """The work in a job, in passes of one image through the network."""
-    n_train = job.train.n_train or n_train
-    n_units = sum(job.train.hidden_units)
-    lesioned = sum(
-        sweep.n_lesions(n_units)
-        * (sweep.n_images or (n_train if sweep.images == "train" else n_test))
-        for sweep in job.sweeps
-    )
-    training = job.train.epochs * n_train * _PASSES_PER_TRAINING_IMAGE
-    return training + lesioned * _PASSES_PER_LESIONED_IMAGE
-
-
-def work(task: Task, report: Callable[[float], None]) -> None:
-    """Does what is missing of one job, in this process.
+def open_steps(job: Job, folder: NetworkFolder) -> tuple[str, ...]:
+    """The steps that can be done now, in order: not done, not failed, not after a failed training.
 
     Args:
-        report: called with the work just done, in passes of one image.
+        folder: of the job's network.
+    """
+    if not folder.done(TRAINING) and folder.failure(TRAINING) is not None:
+        return ()
+    return tuple(
+        step for step in job.steps if not folder.done(step) and folder.failure(step) is None
+    )
+
+
+def unfinished(jobs: Sequence[Job], runs: Runs) -> list[Job]:
+    """Those jobs of which anything is left to do; what failed before is not."""
+    return [job for job in jobs if open_steps(job, runs.network(job.train))]
+
+
+def failures(jobs: Sequence[Job], runs: Runs) -> list[Failure]:
+    """The steps that failed and were not done since, in the order of the plan."""
+    found = []
+    for job in jobs:
+        folder = runs.network(job.train)
+        for step in job.steps:
+            if (reason := folder.failure(step)) is not None:
+                found.append(Failure(job, step, reason, folder.log, folder.last_words()))
+    return found
+
+
+def forget_failures(jobs: Sequence[Job], runs: Runs) -> None:
+    """Lets every failed step of the jobs be tried again."""
+    for job in jobs:
+        for step in job.steps:
+            runs.network(job.train).forget_failure(step)
+
+
+def amounts(job: Job) -> dict[str, float]:
+    """The work in each step of a job, in passes of one image through the network."""
+    train = job.train
+    n_train, n_test = _N_EMBEDDED if train.origin == "embedded" else _N_IMAGES[train.dataset]
+    n_train = train.n_train or n_train
+    # A guess for networks without hidden_units: the feature maps of the convnet.
+    n_units = sum(train.hidden_units) or round(2880 * train.width)
+    work = {TRAINING: train.epochs * n_train * _PASSES_PER_TRAINING_IMAGE}
+    for sweep in job.sweeps:
+        n_images = sweep.n_images or (n_train if sweep.images == "train" else n_test)
+        lesioned = sweep.n_lesions(n_units) * n_images
+        work[sweep.sweep_id] = lesioned * _PASSES_PER_LESIONED_IMAGE
+    return work
+
+
+def work(task: Task, note: Callable[[str], None] = print) -> None:
+    """Does what is left of one job, in this process; a step that fails is noted in the folder.
+
+    Args:
+        note: called with sentences for the user.
 
     Raises:
-        DataError, RunsError, TrainingError, ValueError: with one sentence.
+        Held: another process works on the network.
+        RunsError: the folder cannot be written to.
     """
-    from repro import data, models, sweep, training
-    from repro.ablation import Engine
+    folder = Runs(Path(task.runs_dir)).network(task.job.train)
+    with folder.prepare(on_lost=_give_up) as lease:
+        _Work(task, folder, lease, note).do()
 
-    training.configure(task.threads)
-    train, folder = task.job.train, Runs(Path(task.runs_dir)).network(task.job.train)
-    with folder.prepare():
-        splits = data.load(task.source, train)
+
+class _Work:
+    """The steps of one job, in a process that holds the network's folder."""
+
+    def __init__(
+        self, task: Task, folder: NetworkFolder, lease: Lease, note: Callable[[str], None]
+    ) -> None:
+        self._task, self._folder, self._lease, self._note = task, folder, lease, note
+        self._job = task.job
+        self._amounts = amounts(task.job)
+
+    def do(self) -> None:
+        """Does the open steps, one after the other."""
+        from repro import data, models, training
+
+        job, folder = self._job, self._folder
+        remaining = open_steps(job, folder)
+        self._lease.done = sum(self._amounts[step] for step in job.steps if step not in remaining)
+        if not remaining:
+            return
+        training.configure(self._task.threads)
+        try:
+            splits = data.load(self._task.source, job.train)
+        except Exception as error:
+            for step in remaining:
+                self._fail(step, error)
+            return
         if not folder.trained:
-            passes = len(splits.train) * _PASSES_PER_TRAINING_IMAGE
-            done = 0
+            self._attempt(TRAINING, lambda: self._train(splits))
+        if not folder.trained:
+            return
+        # From the file, so that a sweep sees the same network whether or not it was just trained.
+        model = models.load_model(folder.model)
+        weights = model.get_weights()
+        for sweep in job.sweeps:
+            if sweep.sweep_id in remaining:
+                action = partial(self._sweep, sweep, model, weights, splits)
+                self._attempt(sweep.sweep_id, action)
 
-            def on_epoch(epoch: int, _: Any) -> None:
-                nonlocal done
-                report((epoch - done) * passes)
-                done = epoch
+    def _attempt(self, step: str, action: Callable[[], float | None]) -> None:
+        """Does a step and notes in the folder how many seconds it took, or why it failed.
 
-            trained = training.train(
-                train, splits, folder.checkpoints, on_epoch, task.checkpoint_seconds
-            )
-            report((train.epochs - done) * passes)
-            on_train = Engine(trained.model, splits.train.images, splits.train.labels).intact()
-            on_test = Engine(trained.model, splits.test.images, splits.test.labels).intact()
-            record = TrainingRecord(
-                history=tuple(trained.history),
-                n_train=len(splits.train),
-                n_test=len(splits.test),
-                train_accuracy=float(on_train.accuracy),
-                train_loss=float(on_train.loss),
-                test_accuracy=float(on_test.accuracy),
-                test_loss=float(on_test.loss),
-                facts=circumstances(training.device())
-                | {"seconds": round(trained.seconds, 1), "data": task.source.describe()},
-            )
-            folder.save_training(trained.model.save, record)
+        Args:
+            action: returns the seconds where earlier processes took part in the work.
+        """
+        _log(f"{step} begins")
+        began, done = time.monotonic(), self._lease.done
+        try:
+            seconds = action()
+        except Exception as error:
+            self._fail(step, error)
         else:
-            report(train.epochs * len(splits.train) * _PASSES_PER_TRAINING_IMAGE)
-        missing = folder.missing(task.job.sweeps)
-        if missing:
-            # From the file, so that a sweep sees the same network whether or not it was just
-            # trained.
-            model = models.load_model(folder.model)
-            for settings in missing:
-                images = splits.train if settings.images == "train" else splits.test
-                result = sweep.run(
-                    settings,
-                    model,
-                    images.images,
-                    images.labels,
-                    lambda pairs: report(pairs * _PASSES_PER_LESIONED_IMAGE),
-                    task.threads,
-                )
-                folder.save_sweep(settings, result)
+            seconds = seconds or time.monotonic() - began
+            self._folder.note_seconds(step, seconds, self._amounts[step])
+            _log(f"{step} done")
+        self._lease.done = done + self._amounts[step]
+
+    def _fail(self, step: str, error: Exception) -> None:
+        traceback.print_exception(error)
+        self._folder.note_failure(step, sentence(error))
+
+    def _train(self, splits: Splits) -> float:
+        """Trains the network, from its last checkpoint if there is one; returns the seconds."""
+        from repro import training
+        from repro.ablation import Engine
+
+        task, folder = self._task, self._folder
+        passes, epochs_done = len(splits.train) * _PASSES_PER_TRAINING_IMAGE, 0
+
+        def on_epoch(epoch: int, _: Any) -> None:
+            nonlocal epochs_done
+            self._lease.done += (epoch - epochs_done) * passes
+            epochs_done = epoch
+
+        checkpoints = folder.checkpoints(self._note)
+        trained = training.train(
+            self._job.train, splits, checkpoints, on_epoch, task.checkpoint_seconds
+        )
+        on_train = Engine(trained.model, splits.train.images, splits.train.labels).intact()
+        on_test = Engine(trained.model, splits.test.images, splits.test.labels).intact()
+        record = TrainingRecord(
+            history=tuple(trained.history),
+            n_train=len(splits.train),
+            n_test=len(splits.test),
+            train_accuracy=float(on_train.accuracy),
+            train_loss=float(on_train.loss),
+            test_accuracy=float(on_test.accuracy),
+            test_loss=float(on_test.loss),
+            facts=circumstances(training.device())
+            | {"seconds": round(trained.seconds, 1), "data": task.source.describe()},
+        )
+        folder.save_training(trained.model.save, record)
+        return trained.seconds
+
+    def _sweep(
+        self, settings: SweepConfig, model: Any, trained: list[np.ndarray], splits: Splits
+    ) -> None:
+        """Makes one sweep, in the trained network or in one of its snapshots.
+
+        Args:
+            model: of the network. trained: its weights after the training.
+        """
+        from repro import sweep
+
+        def on_progress(pairs: int) -> None:
+            self._lease.done += pairs * _PASSES_PER_LESIONED_IMAGE
+
+        along_training = settings.epoch >= 0
+        model.set_weights(self._folder.load_snapshot(settings.epoch) if along_training else trained)
+        data = splits.train if settings.images == "train" else splits.test
+        result = sweep.run(
+            settings, model, data.images, data.labels, on_progress, self._task.threads
+        )
+        self._folder.save_sweep(settings, result)
 
 
 def worker() -> int:
-    """The life of a worker process: one task from standard input, progress to standard output."""
+    """The life of a worker process: a task from standard input, messages to standard output."""
     task = Task.from_json(sys.stdin.readline())
     # Standard output carries messages to the parent; whatever libraries print goes to the log.
     messages = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
-    log = Runs(Path(task.runs_dir)).network(task.job.train).log
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a") as file:
-        os.dup2(file.fileno(), sys.stdout.fileno())
-        os.dup2(file.fileno(), sys.stderr.fileno())
-    threading.Thread(target=_end_with_parent, args=(sys.stdin,), daemon=True).start()
 
     def tell(**message: Any) -> None:
         print(json.dumps(message), file=messages)
 
-    # Small reports are gathered: a message costs both sides some time.
-    gathered, last = 0.0, time.monotonic()
+    def note(words: str) -> None:
+        _log(words)
+        tell(note=words)
 
-    def report(done: float) -> None:
-        nonlocal gathered, last
-        gathered += done
-        if time.monotonic() - last > 0.2:
-            tell(done=gathered)
-            gathered, last = 0.0, time.monotonic()
-
+    threading.Thread(target=_end_with_parent, args=(sys.stdin,), daemon=True).start()
     try:
-        work(task, report)
+        log = Runs(Path(task.runs_dir)).network(task.job.train).log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a") as file:
+            os.dup2(file.fileno(), sys.stdout.fileno())
+            os.dup2(file.fileno(), sys.stderr.fileno())
+        work(task, note)
+    except Held as held:
+        tell(elsewhere=str(held))
+        return 0
     except Exception as error:
         traceback.print_exc()
         sys.stderr.flush()
         tell(error=sentence(error))
         return 1
-    tell(done=gathered)
     tell(finished=True)
     return 0
 
@@ -237,125 +354,18 @@ def sentence(error: BaseException) -> str:
     return text if isinstance(error, known) else f"{type(error).__name__}: {text}"
 
 
+def _log(words: str) -> None:
+    """A line of the network's log, with the time and the process."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S")
+    print(f"{when} {os.uname().nodename} {os.getpid()}: {words}", flush=True)
+
+
+def _give_up() -> None:
+    """Ends the process at once: another machine took it for dead and works on its network."""
+    os._exit(4)
+
+
 def _end_with_parent(stdin: IO[str]) -> None:
     """Ends the process at once when the parent is gone: every file on disk is whole anyway."""
     stdin.read()
     os._exit(3)
-
-
-def run_local(
-    jobs: Sequence[Job],
-    runs: Runs,
-    sources: dict[str, DataSource],
-    workers: int,
-    checkpoint_seconds: float,
-    on_progress: Callable[[Job, float], None],
-    on_finished: Callable[[Job, Failure | None], None],
-) -> list[Failure]:
-    """Runs jobs on processes of this machine; a job that fails does not stop the others.
-
-    Args:
-        sources: where each data set was found.
-        workers: processes at a time; 0 for one per CPU core, or one where there is a GPU.
-        checkpoint_seconds: at most so much training, and one epoch more, is lost by a kill.
-        on_progress, on_finished: called from several threads, one call at a time.
-    """
-    cores = len(os.sched_getaffinity(0))
-    workers = workers or (1 if has_gpu() else cores)
-    workers = max(1, min(workers, len(jobs)))
-    lock = threading.Lock()
-    pool = _Pool()
-
-    def one(job: Job) -> Failure | None:
-        source = sources[job.train.dataset]
-        task = Task(job, str(runs.root), source, max(1, cores // workers), checkpoint_seconds)
-
-        def progress(done: float) -> None:
-            with lock:
-                on_progress(job, done)
-
-        reason = pool.run(task, progress)
-        failure = Failure(job, reason, runs.network(job.train).log) if reason else None
-        with lock:
-            on_finished(job, failure)
-        return failure
-
-    with ThreadPoolExecutor(workers) as executor:
-        futures = [executor.submit(one, job) for job in jobs]
-        try:
-            return [failure for future in futures if (failure := future.result())]
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            pool.kill()
-            raise
-
-
-class _Pool:
-    """The running worker processes, so that all of them can be ended at once."""
-
-    def __init__(self) -> None:
-        self._running: set[subprocess.Popen[str]] = set()
-        self._lock = threading.Lock()
-        self._closed = False
-
-    def run(self, task: Task, on_progress: Callable[[float], None]) -> str:
-        """Runs one worker to its end; the reason why it failed, or ""."""
-        with self._started() as process:
-            if process.stdin is None or process.stdout is None:
-                raise RuntimeError("a worker was started without pipes")
-            reason, finished = "", False
-            try:
-                process.stdin.write(task.to_json() + "\n")
-                process.stdin.flush()
-                for line in process.stdout:
-                    message = json.loads(line)
-                    if "done" in message:
-                        on_progress(message["done"])
-                    reason = message.get("error", reason)
-                    finished = finished or "finished" in message
-            except BrokenPipeError:
-                pass  # the worker died at once; its exit status tells
-            status = process.wait()
-        if reason or finished:
-            return reason
-        if status == -9:
-            return "the process was killed, perhaps for lack of memory; use fewer --workers"
-        return f"the process ended with status {status}"
-
-    def kill(self) -> None:
-        """Ends every worker now."""
-        with self._lock:
-            self._closed = True
-            for process in self._running:
-                process.kill()
-
-    @contextmanager
-    def _started(self) -> Any:
-        with self._lock:
-            if self._closed:
-                raise RuntimeError("no new worker: the command is ending")
-            process = subprocess.Popen(
-                [sys.executable, "-m", "repro", "work"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                # Ctrl-C goes to the parent alone, which ends its workers in order.
-                start_new_session=True,
-            )
-            self._running.add(process)
-        try:
-            yield process
-        finally:
-            with self._lock:
-                self._running.discard(process)
-            process.kill()
-            process.communicate()
-
-
-def has_gpu() -> bool:
-    """Whether the NVIDIA driver answers."""
-    try:
-        return subprocess.run(["nvidia-smi", "-L"], capture_output=True).returncode == 0
-    except OSError:
-        return False

@@ -1,6 +1,8 @@
 """The only owner of paths: what exists, what is missing, and writes that survive a kill.
 
     runs/networks/<run id>/     config.json  model.keras  training.npz  <sweep id>.npz  log.txt
+                                snapshots/epoch-<number>.npz
+                                seconds.json  failed-<step>.json  .lease-<number>.json
     runs/tb/<profile>/<figure>/<network>/       TensorBoard events
     runs/report/                index.html, figures, claims
 
@@ -11,7 +13,6 @@ that exists is whole.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import io
 import json
@@ -20,7 +21,9 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+import uuid
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -28,10 +31,11 @@ from typing import Any
 
 import numpy as np
 
-from repro import results
-from repro.config import SweepConfig, TrainConfig, to_dict
-from repro.results import AblationCurve, Checkpoint, TrainingRecord, UnitTable
+from repro import leases, results
+from repro.config import SweepConfig, TrainConfig, from_dict, to_dict
+from repro.results import Checkpoint, SweepResult, TrainingRecord
 
+TRAINING = "training"  # the name of that step; a sweep's is its sweep_id
 _CHECKPOINTS_KEPT = 2
 _DIGEST_BYTES = 32
 
@@ -73,21 +77,22 @@ class Runs:
         """The folder of one network."""
         return NetworkFolder(self.root / "networks" / config.run_id, config)
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Holds the folder for one command at a time; the lock ends with the process.
+    def networks(self) -> Iterator[NetworkFolder]:
+        """The folders of all networks that were ever begun here, of any plan."""
+        for path in sorted((self.root / "networks").glob("*/config.json")):
+            # A folder of an older version may have settings that are no more: it is not counted.
+            with contextlib.suppress(OSError, ValueError):
+                settings = from_dict(TrainConfig, json.loads(path.read_bytes()))
+                yield NetworkFolder(path.parent, settings)
 
-        Raises:
-            RunsError: another command holds it.
-        """
-        with (self.root / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise RunsError(
-                    f"another command is at work in {self.root}; wait for it, or choose another "
-                    "--runs_dir"
-                ) from error
+    @contextlib.contextmanager
+    def reporting(self) -> Iterator[None]:
+        """Holds the report and the summaries, for one command at a time: a second one waits."""
+
+        def say(held: leases.Held) -> None:
+            print(f"Waiting for {held.holder or 'another command'}, which writes the report")
+
+        with leases.wait_for_lease(self.root, say):
             yield
 
 
@@ -111,9 +116,9 @@ class NetworkFolder:
         """Whether the training is done; the record is written last."""
         return self.model.is_file() and self._training.is_file()
 
-    @property
-    def checkpoints(self) -> DiskCheckpoints:
-        return DiskCheckpoints(self.path / "checkpoints")
+    def checkpoints(self, note: Callable[[str], None] = print) -> DiskCheckpoints:
+        """The checkpoints of its training; damaged ones are told to `note`."""
+        return DiskCheckpoints(self.path / "checkpoints", note)
 
     @property
     def _training(self) -> Path:
@@ -127,16 +132,77 @@ class NetworkFolder:
         """Those of the sweeps that are not done."""
         return tuple(sweep for sweep in sweeps if not self.sweep_path(sweep).is_file())
 
+    @property
+    def holder(self) -> leases.Holder | None:
+        """The living process that works on this network, on any machine, if there is one."""
+        return leases.holder(self.path)
+
     @contextlib.contextmanager
-    def prepare(self) -> Iterator[None]:
-        """Makes the folder, notes the config, and holds a lock on it while inside."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        # An orphan of a killed command lets go within moments; wait for it.
-        with (self.path / ".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+    def prepare(self, on_lost: Callable[[], None] = lambda: None) -> Iterator[leases.Lease]:
+        """Makes the folder, notes the config, and holds the folder while inside.
+
+        Args:
+            on_lost: see `leases.lease`.
+
+        Raises:
+            leases.Held: another process works on the network.
+        """
+        with leases.lease(self.path, on_lost) as lease:
+            for leftover in self.path.rglob(".*.tmp*"):  # of a process that was killed
+                if not leftover.name.startswith(".lease"):
+                    leftover.unlink(missing_ok=True)
             config = json.dumps(to_dict(self.config), indent=1, sort_keys=True) + "\n"
             write_bytes(self.path / "config.json", config.encode())
-            yield
+            yield lease
+
+    def done(self, step: str) -> bool:
+        """Whether the training (`TRAINING`) or the sweep of that name has its result."""
+        return self.trained if step == TRAINING else (self.path / f"{step}.npz").is_file()
+
+    def failure(self, step: str) -> str | None:
+        """Why a step failed when it was last tried; None if it did not, or was done since."""
+        path = self._failure(step)
+        try:
+            return None if self.done(step) else str(json.loads(path.read_bytes())["reason"])
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError):
+            return f"unknown: {path} is damaged"
+
+    def note_failure(self, step: str, reason: str) -> None:
+        """Remembers a failure, so that the step is left alone until it is forgotten."""
+        facts = {"reason": reason, "when": time.strftime("%Y-%m-%d %H:%M:%S")}
+        write_bytes(self._failure(step), json.dumps(facts, indent=1).encode())
+
+    def forget_failure(self, step: str) -> None:
+        """Lets a failed step be tried again."""
+        self._failure(step).unlink(missing_ok=True)
+
+    def _failure(self, step: str) -> Path:
+        return self.path / f"failed-{step}.json"
+
+    def note_seconds(self, step: str, seconds: float, amount: float) -> None:
+        """Remembers how long a step took and how much work it was; for whoever holds the folder."""
+        noted = self.seconds | {step: {"seconds": round(seconds, 3), "amount": amount}}
+        write_bytes(self.path / "seconds.json", json.dumps(noted, indent=1).encode())
+
+    @property
+    def seconds(self) -> dict[str, dict[str, float]]:
+        """Seconds and amount of work of each step that was timed."""
+        try:
+            return json.loads((self.path / "seconds.json").read_bytes())
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def last_words(self) -> str:
+        """The last line of the log that is not empty."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(0, self.log.stat().st_size - 4096))
+                lines = file.read().decode(errors="replace").split("\n")
+        except OSError:
+            return ""
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def save_training(self, save_model: Callable[[Path], None], record: TrainingRecord) -> None:
         """Keeps the finished network; its checkpoints are no longer needed."""
@@ -149,16 +215,27 @@ class NetworkFolder:
         """The record of the finished training."""
         return self._load(self._training, TrainingRecord)
 
-    def save_sweep(self, sweep: SweepConfig, result: AblationCurve | UnitTable) -> None:
+    def load_snapshot(self, epoch: int) -> list[np.ndarray]:
+        """The model's weights after so many epochs, in the order of `model.get_weights()`."""
+        path = self.checkpoints().snapshot_path(epoch)
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                return [archive[name] for name in sorted(archive.files)]
+        except FileNotFoundError as error:
+            raise RunsError(
+                f"{path} is missing: the training did not keep epoch {epoch}, or ended before it"
+            ) from error
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise RunsError(f"{path} is damaged ({error}); delete its network's folder") from error
+
+    def save_sweep(self, sweep: SweepConfig, result: SweepResult) -> None:
         """Keeps what a sweep found."""
         write_bytes(self.sweep_path(sweep), results.to_bytes(result))
 
-    def load_sweep(self, sweep: SweepConfig) -> AblationCurve | UnitTable:
+    def load_sweep(self, sweep: SweepConfig) -> SweepResult:
         """What a sweep found."""
-        path = self.sweep_path(sweep)
-        if sweep.kind == AblationCurve.kind:
-            return self._load(path, AblationCurve)
-        return self._load(path, UnitTable)
+        kind: Any = results.SWEEP_RESULTS[sweep.kind]
+        return self._load(self.sweep_path(sweep), kind)
 
     @staticmethod
     def _load(path: Path, kind: type[results.R]) -> results.R:
@@ -171,10 +248,26 @@ class NetworkFolder:
 
 
 class DiskCheckpoints:
-    """Checkpoints in a folder: written atomically, verified by checksum, the newest two kept."""
+    """Checkpoints in a folder: written atomically, verified by checksum, the newest two kept.
 
-    def __init__(self, directory: Path) -> None:
+    Snapshots, which stay when the training is over, lie in the folder "snapshots" beside it.
+    """
+
+    def __init__(self, directory: Path, note: Callable[[str], None] = print) -> None:
         self._directory = directory
+        self._note = note
+        self._snapshots = directory.with_name("snapshots")
+
+    def snapshot_path(self, epoch: int) -> Path:
+        """Where the weights after so many epochs lie or will lie."""
+        return self._snapshots / f"epoch-{epoch:06d}.npz"
+
+    def save_snapshot(self, epoch: int, weights: Sequence[np.ndarray]) -> None:
+        """Keeps the model's weights, in the order of `model.get_weights()`, for later sweeps."""
+        buffer = io.BytesIO()
+        arrays = {f"variable_{i:04d}": array for i, array in enumerate(weights)}
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        write_bytes(self.snapshot_path(epoch), buffer.getvalue())
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Keeps a checkpoint: its SHA-256, then a NumPy archive."""
@@ -190,23 +283,44 @@ class DiskCheckpoints:
             old.unlink()
 
     def latest(self) -> Checkpoint | None:
-        """The newest whole checkpoint; damaged ones are reported and passed over."""
+        """The newest whole checkpoint.
+
+        Damaged ones are told to `note` and put aside, so that they do not count among those kept.
+        """
         for path in self._files():
-            stored = path.read_bytes()
-            digest, content = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
-            if hashlib.sha256(content).digest() != digest:
-                print(f"damaged checkpoint {path.name}: using the one before", flush=True)
-                continue
-            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-                facts = json.loads(str(archive["facts"]))
-                names = sorted(name for name in archive.files if name != "facts")
-                arrays = [archive[name] for name in names]
             epoch = int(path.stem.removeprefix("epoch-"))
-            return Checkpoint(epoch, arrays, facts["history"], facts["seconds"])
+            checkpoint = _read_checkpoint(path, epoch)
+            if checkpoint is not None:
+                return checkpoint
+            path.replace(path.with_name(f"damaged-{path.name}"))
+            rest = [int(other.stem.removeprefix("epoch-")) for other in self._files()]
+            instead = f"that of epoch {rest[0]} is tried" if rest else "the training begins anew"
+            self._note(f"the checkpoint of epoch {epoch} is damaged; {instead}")
         return None
+
+    @property
+    def newest_epoch(self) -> int:
+        """Epochs done at the newest checkpoint, whole or not; 0 without one. Reads no file."""
+        return max((int(path.stem.removeprefix("epoch-")) for path in self._files()), default=0)
 
     def _files(self) -> list[Path]:
         return sorted(self._directory.glob("epoch-*.npz"), reverse=True)
+
+
+def _read_checkpoint(path: Path, epoch: int) -> Checkpoint | None:
+    """A checkpoint from its file; None if that is cut short, changed or unreadable."""
+    try:
+        stored = path.read_bytes()
+    except OSError:
+        return None
+    digest, content = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
+    if hashlib.sha256(content).digest() != digest:
+        return None
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        facts = json.loads(str(archive["facts"]))
+        names = sorted(name for name in archive.files if name != "facts")
+        arrays = [archive[name] for name in names]
+    return Checkpoint(epoch, arrays, facts["history"], facts["seconds"])
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -221,7 +335,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def replace_directory(path: Path, fill: Callable[[Path], None]) -> None:
     """Makes a directory by filling a temporary one and renaming it, in place of an older one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
@@ -238,7 +352,7 @@ def replace_directory(path: Path, fill: Callable[[Path], None]) -> None:
 def _temporary(path: Path) -> Iterator[Path]:
     """A name beside path to write to; renamed to it when the block ends well."""
     # The suffix stays, because Keras chooses the format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import random
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +39,60 @@ def test_the_newest_two_checkpoints_are_kept_and_read_back(tmp_path: Path) -> No
         assert array.dtype == expected.dtype and np.array_equal(array, expected)
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:-7], lambda b: b[:100] + b"x" + b[101:], bytes])
-def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(
-    tmp_path: Path, damage: Any, capsys: pytest.CaptureFixture[str]
+def bit_flipped(content: bytes, chance: random.Random) -> bytes:
+    at = chance.randrange(len(content) * 8)
+    changed = bytearray(content)
+    changed[at // 8] ^= 1 << at % 8
+    return bytes(changed)
+
+
+DAMAGES = {
+    "cut short": lambda content, chance: content[: chance.randrange(1, len(content))],
+    "a bit flipped": bit_flipped,
+    "empty": lambda content, chance: b"",
+    "longer": lambda content, chance: content + b"\0",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_checkpoint_is_told_and_the_one_before_it_used(
+    tmp_path: Path, damage: Callable[[bytes, random.Random], bytes]
 ) -> None:
-    store = DiskCheckpoints(tmp_path)
-    store.save(checkpoint(4))
-    store.save(checkpoint(5))
-    path = tmp_path / "epoch-000005.npz"
-    path.write_bytes(damage(path.read_bytes()) if damage is not bytes else b"")
-    found = store.latest()
-    assert found is not None and found.epoch == 4
-    assert "damaged checkpoint epoch-000005.npz" in capsys.readouterr().out
+    chance = random.Random(7)
+    for attempt in range(20):
+        said: list[str] = []
+        store = DiskCheckpoints(tmp_path / str(attempt), said.append)
+        for epoch in (3, 4, 9):
+            store.save(checkpoint(epoch))
+        path = tmp_path / str(attempt) / "epoch-000009.npz"
+        path.write_bytes(damage(path.read_bytes(), chance))
+        found = store.latest()
+        assert found is not None and found.epoch == 4
+        for array, expected in zip(found.arrays, checkpoint(4).arrays, strict=True):
+            assert np.array_equal(array, expected)
+        assert said == ["the checkpoint of epoch 9 is damaged; that of epoch 4 is tried"]
+        # The damaged one no longer counts: two whole ones are kept from now on.
+        store.save(checkpoint(5))
+        assert sorted(p.name for p in path.parent.glob("epoch-*")) == [
+            "epoch-000004.npz",
+            "epoch-000005.npz",
+        ]
+
+
+def test_with_both_checkpoints_damaged_the_training_begins_anew(
+    tmp_path: Path,
+) -> None:
+    said: list[str] = []
+    store = DiskCheckpoints(tmp_path, said.append)
+    for epoch in (1, 2):
+        store.save(checkpoint(epoch))
+    for path in tmp_path.glob("epoch-*"):
+        path.write_bytes(b"")
+    assert store.latest() is None and store.newest_epoch == 0
+    assert said == [
+        "the checkpoint of epoch 2 is damaged; that of epoch 1 is tried",
+        "the checkpoint of epoch 1 is damaged; the training begins anew",
+    ]
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_the_old_file(
@@ -72,13 +117,23 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
         Runs(tmp_path / "file" / "runs")
 
 
-def test_two_commands_do_not_work_in_one_folder(tmp_path: Path) -> None:
-    folder = Runs(tmp_path)
-    with folder.lock(), pytest.raises(RunsError, match="another command is at work"):
-        with folder.lock():
-            pass
-    with folder.lock():
-        pass
+def test_a_second_command_waits_with_its_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, order = Runs(tmp_path), []
+
+    def second() -> None:
+        with Runs(tmp_path).reporting():
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with folder.reporting():
+        thread.start()
+        thread.join(0.5)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert capsys.readouterr().out.count("which writes the report") == 1
 
 
 def test_a_damaged_result_says_which_file(tmp_path: Path) -> None:

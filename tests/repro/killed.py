@@ -1,0 +1,134 @@
+"""Works on a small plan undisturbed, then once more, killed many times; `test_resume.py` starts it.
+
+    python killed.py FOLDER SEED N_KILLS
+
+The results lie in FOLDER/whole and FOLDER/killed. TensorFlow is imported once; each attempt is a
+fork of this process from before TensorFlow began to run, so that a kill costs a second and not ten.
+Every other attempt is killed from outside at a random time; the rest kill themselves at one of
+their writes: before a file's content is on the disk, before it is renamed, or before the folder is.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from repro.config import CumulativeConfig, SingleUnitConfig, TrainConfig
+from repro.data import DataSource
+from repro.jobs import Job, Task
+
+SOURCE = DataSource("mnist", "embedded")
+PLAN = [
+    Job(
+        TrainConfig(
+            "mnist",
+            "mlp",
+            (8, 6),
+            origin="embedded",
+            n_train=300,
+            batch_size=32,
+            epochs=8,
+            optimizer=optimizer,
+            learning_rate=0.01,
+            jit_compile=False,
+        ),
+        (sweep,),
+    )
+    for optimizer, sweep in (("sgd", CumulativeConfig(orders=2)), ("adam", SingleUnitConfig()))
+]
+# What a write calls, in this order; `repro.runs` calls the first also for the folder, at the end.
+_CALLS_OF_A_WRITE = ("fsync", "replace")
+
+
+def kill_at_call(n: int) -> None:
+    """Has this process kill itself just before the n-th of those calls, counted from 1."""
+    left = n
+
+    def counted(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            nonlocal left
+            if threading.current_thread() is threading.main_thread():
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return original(*arguments, **named)
+
+        return call
+
+    for name in _CALLS_OF_A_WRITE:
+        setattr(os, name, counted(getattr(os, name)))
+
+
+def work(runs_dir: str) -> None:
+    """The whole plan in this process, a checkpoint after every epoch."""
+    from repro import jobs
+
+    for job in PLAN:
+        jobs.work(Task(job, runs_dir, SOURCE, 1, 0.0))
+
+
+def ended_well(action: Callable[[], None], kill_after: float | None = None) -> bool:
+    """Whether a child that does this comes to its end; False if it is killed.
+
+    Args:
+        kill_after: seconds after which to kill it.
+    """
+    child = os.fork()
+    if not child:
+        try:
+            action()
+        except BaseException as error:
+            print(f"an attempt failed: {error!r}", file=sys.stderr)
+            os._exit(1)
+        os._exit(0)
+    timer = threading.Timer(kill_after or 0.0, os.kill, (child, signal.SIGKILL))
+    if kill_after is not None:
+        timer.start()
+    _, status = os.waitpid(child, 0)
+    timer.cancel()
+    if os.WIFSIGNALED(status):
+        return False
+    if os.WEXITSTATUS(status):
+        sys.exit("an attempt ended in an error, not by a kill")
+    return True
+
+
+def main(folder: Path, seed: int, n_kills: int) -> None:
+    """Prints how many attempts were killed before one came to its end."""
+    from repro import ablation, data, models, sweep, training  # noqa: F401
+
+    splits = {job.train: data.load(SOURCE, job.train) for job in PLAN}
+    data.load = lambda source, config: splits[config]
+    began = time.monotonic()
+    ended_well(lambda: work(str(folder / "whole")))
+    whole_seconds = time.monotonic() - began
+
+    def attempt(kill_at: int) -> None:
+        if kill_at:
+            kill_at_call(kill_at)
+        work(str(folder / "killed"))
+
+    chance, killed = random.Random(seed), 0
+    while True:
+        # No attempt gets through more than half of the work, of its time or of its writes.
+        at_a_write = chance.randint(1, 20) if killed % 2 and killed < n_kills else 0
+        at_a_time = not at_a_write and killed < n_kills
+        if ended_well(
+            partial(attempt, at_a_write),
+            chance.uniform(0.0, whole_seconds / 2) if at_a_time else None,
+        ):
+            break
+        killed += 1
+    print(killed)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

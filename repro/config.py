@@ -74,8 +74,8 @@ class TrainConfig:
     stop_at_train_accuracy: end earlier, once an epoch's running training accuracy reaches this;
         0 for never, as in the paper.
     seed: of initial weights, image order, image subset, label corruption, dropout, augmentation.
-    jit_compile: XLA where it makes training faster: for dense networks, and for convolutions on an
-        accelerator (on a CPU it makes them slower). False for never.
+    jit_compile: XLA on a GPU (on a CPU it gains nothing for dense networks and makes convolutions
+        slower); False for never.
     width: factor on the numbers of feature maps of a convnet or resnet50.
     batch_norm: False for a convnet without it (Figs. 5b and 6); an mlp has none in any case.
     dropout: share of units that every training step silences in each hidden layer of an mlp or
@@ -431,6 +431,8 @@ class FigureConfig:
     sweeps: (name, settings) of each; the name is the kind where a figure has one of it.
     panels: what is drawn; () for what suits the first sweep.
     stand_in: data set to use where the figure's own is not at hand; "" for none.
+    instead_of: filled in when the data is looked for: what it stands in for.
+    not_run: likewise, why the figure cannot be made: no data.
     """
 
     name: str
@@ -442,6 +444,8 @@ class FigureConfig:
     path: str = ""
     panels: tuple[PanelConfig, ...] = ()
     stand_in: str = ""
+    instead_of: str = ""
+    not_run: str = ""
 
     def networks(self) -> list[TrainConfig]:
         """Every network of the figure: the product of the grid, the last key varying fastest."""

@@ -10,9 +10,11 @@ Where images are looked for, in this order (`locate`):
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repro.config import DATASETS, TrainConfig
+from repro.streams import ImageStream
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -37,6 +40,10 @@ _PROBE_SECONDS = 2.0
 
 class DataError(ValueError):
     """Images that cannot be had or cannot be used; the message says what to do."""
+
+
+class MissingDataError(DataError):
+    """Images that are not on this machine and cannot be downloaded; the message says from where."""
 
 
 @dataclass(frozen=True)
@@ -85,19 +92,33 @@ class Images:
         """The images at those positions, in that order."""
         return Images(self.images[index], self.labels[index], self.n_classes)
 
+    def pipelines(
+        self, batch_size: int, seed: int, first_epoch: int, epochs: int, augment: bool = False
+    ) -> Iterator[tuple[tf.data.Dataset, int, int]]:
+        """Datasets of training batches, each with its first epoch and the one after its last.
+
+        Here one for all epochs; a stream gives one for each.
+        """
+        yield (
+            training_pipeline(self, batch_size, seed, first_epoch, epochs, augment),
+            first_epoch,
+            epochs,
+        )
+
 
 @dataclass(frozen=True)
 class Splits:
     """What one network is trained and tested on.
 
     train: with the labels as trained on, corrupted where the config says so.
-    true_labels: of the same images, before corruption.
+    true_labels: of the same images, before corruption; None for a stream with its own labels,
+        which are not read in advance.
     test: never corrupted.
     """
 
-    train: Images
-    true_labels: np.ndarray
-    test: Images
+    train: Images | ImageStream
+    true_labels: np.ndarray | None
+    test: Images | ImageStream
 
 
 def generator(seed: int, purpose: str) -> np.random.Generator:
@@ -131,12 +152,12 @@ def locate(name: str, data_dir: str = "", offline: bool = False) -> DataSource:
     if name == "mnist":
         return DataSource(name, "embedded")
     if host is None:
-        raise DataError(
+        raise MissingDataError(
             f"{name} is not prepared in {directory} and cannot be downloaded by a program; "
             f"prepare it with TFDS (tfds build {name}) and give the folder with --data_dir"
         )
     why = "offline was asked for" if offline else f"{host} does not answer"
-    raise DataError(
+    raise MissingDataError(
         f"{name} is not prepared in {directory} and cannot be downloaded ({why}); "
         "give a prepared TFDS folder with --data_dir or TFDS_DATA_DIR"
     )
@@ -151,20 +172,45 @@ def load(source: DataSource, config: TrainConfig) -> Splits:
     Raises:
         DataError: damaged files, or fewer training images than config.n_train.
     """
+    if source.name == "imagenet2012":
+        return _corrupted_stream(*_streams(source), source, config)
     train, test = _embedded_mnist() if source.origin == "embedded" else _tfds(source)
-    if config.n_train > len(train):
-        raise DataError(
-            f"n_train = {config.n_train:,} but {source.describe()} has {len(train):,} "
-            "training images"
-        )
-    if config.n_train:
-        train = train.take(
-            generator(config.seed, "training subset").permutation(len(train))[: config.n_train]
-        )
+    chosen = _training_subset(len(train), source, config)
+    if chosen is not None:
+        train = train.take(chosen)
     labels = corrupt_labels(
         train.labels, config.label_corruption, generator(config.seed, "label corruption")
     )
     return Splits(Images(train.images, labels, train.n_classes), train.labels, test)
+
+
+def _training_subset(n_images: int, source: DataSource, config: TrainConfig) -> np.ndarray | None:
+    """Positions of config.n_train random images; None for all."""
+    if config.n_train > n_images:
+        raise DataError(
+            f"n_train = {config.n_train:,} but {source.describe()} has {n_images:,} training images"
+        )
+    if not config.n_train:
+        return None
+    return generator(config.seed, "training subset").permutation(n_images)[: config.n_train]
+
+
+def _corrupted_stream(
+    train: ImageStream, test: ImageStream, source: DataSource, config: TrainConfig
+) -> Splits:
+    """As `load` does with arrays; the labels are read only where some are to be corrupted."""
+    chosen = _training_subset(len(train), source, config)
+    if chosen is not None:
+        train = train.take(chosen)
+    if not config.label_corruption:
+        return Splits(train, None, test)
+    labels = train.labels_on_disk()
+    kept = slice(None) if train.kept is None else train.kept
+    true_labels = labels[kept]
+    labels[kept] = corrupt_labels(
+        true_labels, config.label_corruption, generator(config.seed, "label corruption")
+    )
+    return Splits(train.with_labels(labels), true_labels, test)
 
 
 def corrupt_labels(labels: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
@@ -197,31 +243,71 @@ def corrupt_labels(labels: np.ndarray, fraction: float, rng: np.random.Generator
     return corrupted
 
 
+def epoch_order(n_images: int, seed: int, epoch: int) -> np.ndarray:
+    """int32 (n_images,), the order in which an epoch shows the images: (seed, epoch) decide it."""
+    return generator(seed, f"order of epoch {epoch}").permutation(n_images).astype(np.int32)
+
+
 def training_pipeline(
-    data: Images, batch_size: int, seed: int, first_epoch: int, epochs: int
+    data: Images, batch_size: int, seed: int, first_epoch: int, epochs: int, augment: bool = False
 ) -> tf.data.Dataset:
     """Batches of (images, labels) for the epochs first_epoch to epochs - 1, as one tf.data stream.
 
-    The order of an epoch depends on (seed, epoch) alone, so a training that resumes at epoch e
-    sees the batches that it would have seen. The last batch of an epoch may be smaller.
+    The order of an epoch, and its crops and mirror images, depend on (seed, epoch) alone, so a
+    training that resumes at epoch e sees the batches that it would have seen. The last batch of an
+    epoch may be smaller.
     """
     import tensorflow as tf
 
-    n_images = len(data)
     images, labels = tf.constant(data.images), tf.constant(data.labels)
 
-    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(n_images), seed=tf.stack([tf.constant(seed, tf.int64), epoch])
-        )
-        return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+    def orders() -> Iterator[tuple[int, np.ndarray]]:
+        for epoch in range(first_epoch, epochs):
+            yield epoch, epoch_order(len(data), seed, epoch)
 
+    def batches_of(epoch: tf.Tensor, order: tf.Tensor) -> tf.data.Dataset:
+        return (
+            tf.data.Dataset.from_tensor_slices(order)
+            .batch(batch_size)
+            .map(lambda index: (epoch, index))
+        )
+
+    def gathered(epoch: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        batch = tf.gather(images, index)
+        if augment:
+            batch = shifted_and_mirrored(batch, (seed, epoch * len(data) + index[0]))
+        return batch, tf.gather(labels, index)
+
+    signature = (tf.TensorSpec((), tf.int32), tf.TensorSpec((len(data),), tf.int32))
     return (
-        tf.data.Dataset.range(first_epoch, epochs)
-        .flat_map(one_epoch)
-        .map(lambda index: (tf.gather(images, index), tf.gather(labels, index)))
+        tf.data.Dataset.from_generator(orders, output_signature=signature)
+        .flat_map(batches_of)
+        .map(gathered)
         .prefetch(tf.data.AUTOTUNE)
     )
+
+
+def shifted_and_mirrored(images: tf.Tensor, seed: tuple[int, tf.Tensor]) -> tf.Tensor:
+    """Each image moved by up to an eighth of its size, zeros coming in, every other one mirrored.
+
+    Args:
+        images: float32 (n, height, width, channels).
+        seed: two integers that alone decide the draw.
+    """
+    import tensorflow as tf
+
+    n, height, width = tf.unstack(tf.shape(images)[:3])
+    seeds = tf.random.experimental.stateless_split(tf.cast(tf.stack(seed), tf.int32), 3)
+    margin = tf.stack([height, width]) // 8
+    edges = tf.pad(images, [[0, 0], [margin[0], margin[0]], [margin[1], margin[1]], [0, 0]])
+    top = tf.random.stateless_uniform([n], seeds[0], 0, 2 * margin[0] + 1, tf.int32)
+    left = tf.random.stateless_uniform([n], seeds[1], 0, 2 * margin[1] + 1, tf.int32)
+    columns = tf.range(width)[None] + left[:, None]
+    mirrored = tf.random.stateless_uniform([n], seeds[2]) < 0.5
+    columns = tf.where(mirrored[:, None], columns[:, ::-1], columns)
+    rows = tf.gather(edges, tf.range(height)[None] + top[:, None], axis=1, batch_dims=1)
+    moved = tf.gather(rows, columns, axis=2, batch_dims=1)
+    return tf.ensure_shape(moved, images.shape)
 
 
 def _reachable(host: str) -> bool:
@@ -241,6 +327,28 @@ def _prepared(directory: Path, name: str) -> Path | None:
     return versions[-1] if versions else None
 
 
+def _streams(source: DataSource) -> tuple[ImageStream, ImageStream]:
+    """The training and the validation images of ImageNet; its test images have no labels."""
+    import tensorflow_datasets as tfds
+
+    found = _prepared(Path(source.directory), source.name)
+    if found is None:
+        raise DataError(f"{source.name} is not prepared in {source.directory}")
+    try:
+        info = tfds.builder_from_directory(found).info
+        train, test = (
+            ImageStream(
+                found, split, info.features["label"].num_classes, info.splits[split].shard_lengths
+            )
+            for split in ("train", "validation")
+        )
+    except Exception as error:  # TFDS raises many kinds for damaged files
+        raise _unreadable(source, error) from error
+    return train, test
+
+
+# Networks that are trained one after another in one process read the images once.
+@functools.lru_cache(maxsize=1)
 def _tfds(source: DataSource) -> tuple[Images, Images]:
     import tensorflow_datasets as tfds
 
@@ -262,12 +370,16 @@ def _tfds(source: DataSource) -> tuple[Images, Images]:
     except DataError:
         raise
     except Exception as error:  # TFDS and TensorFlow raise many kinds for damaged files
-        reason = str(error).strip().splitlines()
-        raise DataError(
-            f"{source.name} in {directory} cannot be read: "
-            f"{reason[0] if reason else type(error).__name__}"
-        ) from error
+        raise _unreadable(source, error) from error
     return splits[0], splits[1]
+
+
+def _unreadable(source: DataSource, error: Exception) -> DataError:
+    reason = str(error).strip().splitlines()
+    return DataError(
+        f"{source.name} in {source.directory} cannot be read: "
+        f"{reason[0] if reason else type(error).__name__}"
+    )
 
 
 def _embedded_mnist() -> tuple[Images, Images]:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
+from repro.config import TrainConfig
 from repro.masking import AblationMask
 
 # (channels, stride) of each layer of the paper's CIFAR-10 network.
@@ -23,11 +25,43 @@ _CONVNET = (
 _RESNET50 = ((64, 256, 3, 2), (128, 512, 4, 2), (256, 1024, 6, 2), (512, 2048, 3, 1))
 
 
+def build(config: TrainConfig, input_shape: Sequence[int], n_classes: int) -> keras.Model:
+    """The untrained network of a config, of float32 weights.
+
+    In mixed precision its layers compute in 16 bits; `build` of the same config with precision
+    "float32" takes over its weights one by one.
+
+    Args:
+        input_shape: of one image. n_classes: width of the output.
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(config.precision)
+    try:
+        if config.network == "mlp":
+            return mlp(
+                input_shape, n_classes, config.hidden_units, config.seed, dropout=config.dropout
+            )
+        if config.network == "convnet":
+            return convnet(
+                input_shape,
+                n_classes,
+                width=config.width,
+                batch_norm=config.batch_norm,
+                dropout=config.dropout,
+                seed=config.seed,
+            )
+        return resnet50(input_shape, n_classes, width=config.width, seed=config.seed)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def mlp(
     input_shape: Sequence[int],
     n_classes: int,
     hidden_units: Sequence[int],
     seed: int = 0,
+    *,
+    dropout: float = 0.0,
 ) -> keras.Model:
     """Fully connected ReLU network: flatten, then dense, mask, dense, mask, ..., logits.
 
@@ -35,7 +69,9 @@ def mlp(
         input_shape: of one image, for example (28, 28, 1); pixels in [0, 1].
         n_classes: width of the output. It gives logits, not probabilities.
         hidden_units: width of each hidden layer; (512, 512) in Fig. 1a, (128, 128) in Fig. 7a.
-        seed: of the initial weights (Glorot uniform; the paper does not say).
+        seed: of the initial weights (Glorot uniform; the paper does not say) and of dropout.
+        dropout: share of each hidden layer's units that a training step silences (Fig. 5a), the
+            others growing by 1 / (1 - dropout); there is no dropout layer where it is 0.
 
     >>> [layer.name for layer in mlp((28, 28, 1), 10, (128,)).layers]
     ['images', 'flatten', 'hidden_1', 'hidden_1_mask', 'logits']
@@ -51,6 +87,10 @@ def mlp(
             kernel_initializer=keras.initializers.GlorotUniform(initializer_seed),
             name=f"hidden_{depth}",
         )(x)
+        if dropout:
+            x = keras.layers.Dropout(
+                dropout, seed=_dropout_seed(seed, depth), name=f"hidden_{depth}_dropout"
+            )(x)
         x = AblationMask(name=f"hidden_{depth}_mask")(x)
     return keras.Model(images, _logits(x, n_classes, initializer_seed), name="mlp")
 
@@ -61,6 +101,7 @@ def convnet(
     *,
     width: float = 1.0,
     batch_norm: bool = True,
+    dropout: float = 0.0,
     seed: int = 0,
 ) -> keras.Model:
     """The paper's 11-layer convolutional network for CIFAR-10 (appendix A.2).
@@ -80,7 +121,9 @@ def convnet(
         width: factor on every number of feature maps, rounded, at least one map.
         batch_norm: False for the paper's networks without it (Fig. 5b, Fig. 6): convolutions then
             have a bias, which batch normalisation would cancel.
-        seed: of the initial weights.
+        dropout: share of each layer's feature maps that a training step silences, whole maps as
+            in ablation; there is no dropout layer where it is 0.
+        seed: of the initial weights and of dropout.
 
     Raises:
         ValueError: width is not a positive number.
@@ -97,6 +140,13 @@ def convnet(
         name = f"conv_{depth}"
         x = _convolution(x, name, _scaled(channels, width), 3, stride, initializer_seed, batch_norm)
         x = keras.layers.ReLU(name=f"{name}_relu")(x)
+        if dropout:
+            x = keras.layers.SpatialDropout2D(
+                dropout,
+                data_format="channels_last",
+                seed=_dropout_seed(seed, depth),
+                name=f"{name}_dropout",
+            )(x)
         x = AblationMask(name=f"{name}_mask")(x)
     x = keras.layers.Flatten(name="flatten", data_format="channels_last")(x)
     return keras.Model(images, _logits(x, n_classes, initializer_seed), name="convnet")
@@ -220,8 +270,17 @@ def _convolution(
 
 def _logits(x: Any, n_classes: int, seed: keras.random.SeedGenerator) -> Any:
     return keras.layers.Dense(
-        n_classes, kernel_initializer=keras.initializers.GlorotUniform(seed), name="logits"
+        n_classes,
+        kernel_initializer=keras.initializers.GlorotUniform(seed),
+        # In mixed precision too, logits are float32: the loss takes their exponentials.
+        dtype=keras.config.dtype_policy().variable_dtype,
+        name="logits",
     )(x)
+
+
+def _dropout_seed(seed: int, depth: int) -> int:
+    """Each layer's own: layers of one width must not silence the same units."""
+    return int(np.random.SeedSequence((seed, depth)).generate_state(1)[0] >> 1)
 
 
 def _scaled(channels: int, width: float) -> int:

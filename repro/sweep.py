@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,8 +24,8 @@ from repro.results import AblationCurve, Intact, NoiseCurve, SweepResult, UnitTa
 def run(
     config: SweepConfig,
     model: keras.Model,
-    images: np.ndarray,
-    labels: np.ndarray,
+    images: Any,
+    labels: Any,
     on_progress: Callable[[int], None] = lambda pairs: None,
     threads: int | None = None,
 ) -> SweepResult:
@@ -32,6 +33,7 @@ def run(
 
     Args:
         model, images, labels: as for `ablation.Engine`; images of the split that the config names.
+            A stream (labels None) has a length and `take`, as `streams.ImageStream` does.
         on_progress: called with the number of (image, lesion) pairs just evaluated.
         threads: processors to use; None for all.
 
@@ -44,7 +46,10 @@ def run(
     rng = np.random.default_rng(config.seed)
     if config.n_images:
         chosen = rng.permutation(len(images))[: config.n_images]
-        images, labels = images[chosen], labels[chosen]
+        if labels is None:
+            images = images.take(chosen)
+        else:
+            images, labels = images[chosen], labels[chosen]
 
     def engine(bases: Mapping[str, np.ndarray] | None = None) -> Engine:
         return Engine(model, images, labels, bases=bases, on_progress=on_progress, threads=threads)

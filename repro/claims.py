@@ -1,55 +1,30 @@
-"""The paper's claims, each with the rule that decides it, and the verdicts on our results.
+"""The paper's claims, which figures decide them, and the verdicts on our results.
 
-A rule is written in words beside the function that applies it, before the results are seen. A
-verdict of "not supported" is a result like any other.
+The rules themselves stand in `repro.rules`, each in words beside the function that applies it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+from repro import rules
+from repro.results import FigureResult
+from repro.rules import INCONCLUSIVE, NOT_RUN, NOT_SUPPORTED, SUPPORTED, Finding
 
-from repro.findings import (
-    MEMORISED,
-    auc,
-    by_label_corruption,
-    curves,
-    mean_and_sd,
-    normalized_auc,
-    percent,
-    relation,
-    unit_tables,
-)
-from repro.metrics import Correlation
-from repro.results import FigureResult, NetworkResult, UnitTable
-
-SUPPORTED = "supported"
-NOT_SUPPORTED = "not supported"
-INCONCLUSIVE = "inconclusive"
-NOT_RUN = "not run"
-
-# |rho| below 0.3: the rank of one variable explains less than 9 % of the other's rank variance.
-NEGLIGIBLE_RHO = 0.3
-_RESAMPLES = 2000
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a rule found: the verdict, our number in words and as a number, and its n.
-
-    note: what a reader must know to weigh the verdict; "" if nothing.
-    """
-
-    verdict: str
-    ours: str = ""
-    value: float | None = None
-    interval: tuple[float, float] | None = None
-    n: str = ""
-    note: str = ""
+__all__ = [
+    "CLAIMS",
+    "INCONCLUSIVE",
+    "NOT_RUN",
+    "NOT_SUPPORTED",
+    "SUPPORTED",
+    "Claim",
+    "Verdict",
+    "judge",
+    "to_record",
+]
 
 
 @dataclass(frozen=True)
@@ -98,11 +73,15 @@ class Verdict:
 
 def judge(figure: FigureResult) -> list[Verdict]:
     """The verdicts on every claim that this figure's results decide; [] if there is none."""
-    return [
-        _verdict(claim, figure, claim.decide(figure))
-        for claim in CLAIMS
-        if figure.config.name in claim.figures
-    ]
+    found = []
+    for claim in CLAIMS:
+        if figure.config.name in claim.figures:
+            if figure.not_run:
+                finding = Finding(NOT_RUN, f"not run: {figure.not_run}")
+            else:
+                finding = claim.decide(figure)
+            found.append(_verdict(claim, figure, finding))
+    return found
 
 
 def to_record(verdict: Verdict) -> dict[str, Any]:
@@ -131,227 +110,7 @@ def _verdict(claim: Claim, figure: FigureResult, found: Finding) -> Verdict:
     )
 
 
-# --- C1 -------------------------------------------------------------------------------------
-
-_C1_RULE = (
-    "Mean normalized AUC of the network trained on true labels, minus that of each network trained "
-    "on corrupted labels, over all random orders. Supported: every difference is larger than the "
-    "two standard deviations added up, so that no two error bars touch. Not supported: one "
-    "difference is not, in networks that memorised (training accuracy of 0.99 or more). A network "
-    "that did not memorise or is missing decides nothing, so the rest is inconclusive. Interval: "
-    "the difference to the closest corrupted network, plus and minus both standard deviations. "
-    "With one network for each label corruption, the spread between trainings is not covered."
-)
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Networks of one label corruption; AUCs of every order of every one of them."""
-
-    label_corruption: float
-    n_networks: int
-    auc: np.ndarray
-    normalized: np.ndarray
-    train_accuracy: float
-
-    @property
-    def memorised(self) -> bool:
-        return self.train_accuracy >= MEMORISED
-
-
-def _memorising_networks_rely_more(figure: FigureResult) -> Finding:
-    groups = [
-        _group(fraction, networks) for fraction, networks in by_label_corruption(figure).items()
-    ]
-    clean = next((group for group in groups if group.label_corruption == 0), None)
-    corrupted = [group for group in groups if group.label_corruption > 0]
-    if clean is None or not corrupted:
-        return Finding(
-            NOT_RUN, note="It needs a network trained on true labels and one on corrupted labels."
-        )
-    margins = [_difference(clean, group) for group in corrupted]
-    n = _n_curves(figure, groups)
-    if not np.all(np.isfinite(margins)):
-        note = "A standard deviation needs two orders and an intact accuracy above 0."
-        return Finding(INCONCLUSIVE, _auc_words(clean, corrupted), n=n, note=note)
-    closest = int(np.argmin([low for _, low, _ in margins]))
-    difference, low, high = margins[closest]
-    doubts = _doubts(figure, [clean, *corrupted])
-    decisive_failure = clean.memorised and any(
-        group.memorised and low <= 0 for group, (_, low, _) in zip(corrupted, margins, strict=True)
-    )
-    if decisive_failure:
-        verdict = NOT_SUPPORTED
-    elif doubts or low <= 0:
-        verdict = INCONCLUSIVE
-    else:
-        verdict = SUPPORTED
-    return Finding(
-        verdict,
-        f"{_auc_words(clean, corrupted)}; smallest difference of normalized AUC "
-        f"{difference:.3f} [{low:.3f}, {high:.3f}]",
-        difference,
-        (low, high),
-        n,
-        " ".join(doubts),
-    )
-
-
-def _group(fraction: float, networks: Sequence[NetworkResult]) -> _Group:
-    members = curves(networks)
-    return _Group(
-        fraction,
-        len(members),
-        np.concatenate([auc(network) for network in networks]),
-        np.concatenate([normalized_auc(network) for network in networks]),
-        min(network.training.train_accuracy for network in networks),
-    )
-
-
-def _difference(clean: _Group, corrupted: _Group) -> tuple[float, float, float]:
-    """Difference of mean normalized AUC, less and plus the sum of both s.d."""
-    mean_clean, sd_clean = mean_and_sd(clean.normalized)
-    mean, sd = mean_and_sd(corrupted.normalized)
-    difference, bars = float(mean_clean - mean), float(sd_clean + sd)
-    return difference, difference - bars, difference + bars
-
-
-def _doubts(figure: FigureResult, groups: Sequence[_Group]) -> list[str]:
-    doubts = [
-        f"The network at {percent(group.label_corruption)} corruption reached a training accuracy "
-        f"of only {group.train_accuracy:.3f}: it did not memorise."
-        for group in groups
-        if not group.memorised
-    ]
-    missing = len(figure.config.networks()) - len(figure.networks)
-    if missing:
-        doubts.append(f"{missing} of {len(figure.config.networks())} networks are missing.")
-    return doubts
-
-
-def _auc_words(clean: _Group, corrupted: Sequence[_Group]) -> str:
-    ranked = sorted(corrupted, key=lambda group: float(group.normalized.mean()), reverse=True)
-    highest, lowest = ranked[0], ranked[-1]
-    words = (
-        f"normalized AUC {_plus_minus(clean.normalized)} with true labels; with corrupted labels "
-        f"{_plus_minus(highest.normalized)} ({percent(highest.label_corruption)})"
-    )
-    if lowest is not highest:
-        words += f" down to {_plus_minus(lowest.normalized)} ({percent(lowest.label_corruption)})"
-    return f"{words}; raw AUC {_plus_minus(clean.auc)} against {_plus_minus(highest.auc)}"
-
-
-def _n_curves(figure: FigureResult, groups: Sequence[_Group]) -> str:
-    curve = curves(figure.networks)[0]
-    n_networks = sum(group.n_networks for group in groups)
-    return (
-        f"{_count(n_networks, 'network')}, {_count(len(curve.orders), 'order')} each, "
-        f"{curve.n_images:,} images"
-    )
-
-
-# --- C14 ------------------------------------------------------------------------------------
-
-_C14_RULE = (
-    "Spearman's rho between class selectivity and the change of test loss when the unit is "
-    "ablated, over all units, ranked within each network; interval: 95 % bootstrap over units. "
-    "Supported: the interval lies inside (-0.3, 0.3), where one rank explains less than 9 % of the "
-    "other's variance. Not supported: it lies wholly outside. Else inconclusive; also if leaving "
-    "out the units that are silent on every image (selectivity 0 in the paper) changes the verdict."
-)
-
-
-def _selectivity_does_not_predict_importance(figure: FigureResult) -> Finding:
-    tables = unit_tables(figure.networks)
-    if not tables:
-        return Finding(NOT_RUN, note="No network's units were ablated.")
-    everyone, live = relation(tables), relation(tables, live_only=True)
-    n = _n_units(tables)
-    if not np.isfinite(everyone.rho):
-        note = "rho is undefined: class selectivity or importance is the same for all units."
-        return Finding(INCONCLUSIVE, n=n, note=note)
-    verdict, notes = _equivalence(everyone), []
-    n_dead = sum(int(table.dead.sum()) for table in tables)
-    if n_dead:
-        notes.append(
-            f"{_count(n_dead, 'unit')} silent on every image; without them {_rho_words(live)}."
-        )
-        if _equivalence(live) != verdict:
-            verdict = INCONCLUSIVE
-    ours = _rho_words(everyone)
-    rhos = np.array([relation([table]).rho for table in tables])
-    if len(tables) > 1 and np.all(np.isfinite(rhos)):
-        mean, sd = mean_and_sd(rhos)
-        ours += f"; {mean:.2f} ± {sd:.2f} over {len(tables)} networks"
-    if len(tables) < len(figure.config.networks()):
-        notes.append(f"Only {len(tables)} of {len(figure.config.networks())} networks are there.")
-    interval = (everyone.low, everyone.high)
-    return Finding(verdict, ours, everyone.rho, interval, n, " ".join(notes))
-
-
-def _equivalence(found: Correlation) -> str:
-    """Supported if the whole interval is negligible, not supported if none of it is.
-
-    >>> _equivalence(Correlation(0.1, -0.02, 0.22, 256, 0.1))
-    'supported'
-    >>> _equivalence(Correlation(0.25, 0.13, 0.36, 256, 0.0))
-    'inconclusive'
-    >>> _equivalence(Correlation(-0.5, -0.6, -0.4, 256, 0.0))
-    'not supported'
-    """
-    if not np.isfinite(found.rho):
-        return INCONCLUSIVE
-    if -NEGLIGIBLE_RHO < found.low and found.high < NEGLIGIBLE_RHO:
-        return SUPPORTED
-    if found.low >= NEGLIGIBLE_RHO or found.high <= -NEGLIGIBLE_RHO:
-        return NOT_SUPPORTED
-    return INCONCLUSIVE
-
-
-# --- C17 ------------------------------------------------------------------------------------
-
-_C17_RULE = (
-    "Mean change of test loss per ablated unit in the first hidden layer minus that in the last; "
-    "interval: 95 % bootstrap over the units of each layer. Supported: the interval lies above 0. "
-    "Not supported: it lies below 0. Else inconclusive."
-)
-
-
-def _early_units_matter_more(figure: FigureResult) -> Finding:
-    tables = unit_tables(figure.networks)
-    if not tables or len(tables[0].layers) < 2:
-        return Finding(NOT_RUN, note="It needs a network with two hidden layers or more.")
-    names = [name for name, _ in tables[0].layers]
-    first, last = (_importance(tables, name) for name in (names[0], names[-1]))
-    n = _n_units(tables)
-    if not len(first) or not len(last):
-        return Finding(INCONCLUSIVE, n=n, note="A layer has no unit with a finite test loss.")
-    difference, low, high = _mean_difference(first, last)
-    verdict = SUPPORTED if low > 0 else NOT_SUPPORTED if high < 0 else INCONCLUSIVE
-    ours = (
-        f"{first.mean():.2g} nats a unit in {names[0]}, {last.mean():.2g} in {names[-1]}; "
-        f"difference {difference:+.2g} [{low:+.2g}, {high:+.2g}]"
-    )
-    return Finding(verdict, ours, difference, (low, high), n)
-
-
-def _importance(tables: Sequence[UnitTable], layer: str) -> np.ndarray:
-    values = np.concatenate([table.importance[table.layer_names == layer] for table in tables])
-    return values[np.isfinite(values)]
-
-
-def _mean_difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
-    """mean(a) - mean(b) with a 95 % percentile bootstrap interval, each resampled on its own."""
-    rng = np.random.default_rng(0)
-    draws = [
-        values[rng.integers(0, len(values), (_RESAMPLES, len(values)))].mean(axis=1)
-        for values in (a, b)
-    ]
-    low, high = np.quantile(draws[0] - draws[1], [0.025, 0.975])
-    return float(a.mean() - b.mean()), float(low), float(high)
-
-
-# --------------------------------------------------------------------------------------------
+_NO_NUMBER = "no number"
 
 CLAIMS = (
     Claim(
@@ -361,8 +120,121 @@ CLAIMS = (
         "on true labels.",
         "no number; the curve with true labels falls much more slowly",
         None,
-        _C1_RULE,
-        _memorising_networks_rely_more,
+        rules.C1_RULE,
+        rules.memorising_networks_rely_more,
+    ),
+    Claim(
+        "C2",
+        ("fig2a", "fig2b"),
+        "Networks that memorise corrupted labels rely more on random directions: they are more "
+        "sensitive to noise on all units.",
+        "no number; consistently and substantially more sensitive",
+        None,
+        rules.C2_RULE,
+        rules.memorising_networks_bear_less_noise,
+    ),
+    Claim(
+        "C3",
+        ("fig3",),
+        "Among networks of one topology trained on true labels, those that generalise better rely "
+        "less on single units.",
+        "no number, 200 networks",
+        None,
+        rules.C3_RULE,
+        rules.better_networks_rely_less,
+    ),
+    Claim(
+        "C4",
+        ("fig3",),
+        "These networks fall into discrete regimes, and the relation holds inside them.",
+        _NO_NUMBER,
+        None,
+        rules.C4_RULE,
+        rules.networks_fall_into_regimes,
+    ),
+    Claim(
+        "C5",
+        ("fig4a",),
+        "Reliance on single units signals when to stop training: AUC begins to fall where training "
+        "and test loss part.",
+        _NO_NUMBER,
+        None,
+        rules.C5_RULE,
+        rules.reliance_signals_early_stopping,
+    ),
+    Claim(
+        "C6",
+        ("fig4b",),
+        "Over training, AUC follows the test loss.",
+        "rho = -0.728",
+        -0.728,
+        rules.C6_RULE,
+        rules.reliance_tracks_test_loss,
+    ),
+    Claim(
+        "C7",
+        ("fig4c",),
+        "AUC ranks hyper-parameters as test accuracy does.",
+        "rho = 0.914, 192 networks",
+        0.914,
+        rules.C7_RULE,
+        rules.reliance_ranks_settings,
+    ),
+    Claim(
+        "C8",
+        ("fig4c",),
+        "Choosing hyper-parameters by AUC costs little test accuracy.",
+        "of 48 settings the chosen one is the best in 13 %, among the best 5 in 83 % and the best "
+        "10 in 98 % of draws; 1 ± 1.1 points of accuracy below the best",
+        0.01,
+        rules.C8_RULE,
+        rules.reliance_selects_settings,
+    ),
+    Claim(
+        "C9",
+        ("fig5a",),
+        "Dropout protects against ablation only up to the fraction dropped in training.",
+        _NO_NUMBER,
+        None,
+        rules.C9_RULE,
+        rules.dropout_protects_up_to_its_rate,
+    ),
+    Claim(
+        "C10",
+        ("fig5a",),
+        "Dropout discourages memorising: the more of it, the worse the training on corrupted "
+        "labels.",
+        _NO_NUMBER,
+        None,
+        rules.C10_RULE,
+        rules.dropout_discourages_memorising,
+    ),
+    Claim(
+        "C11",
+        ("fig5b", "bnxdropout"),
+        "Batch normalisation lowers the reliance on single units.",
+        "no number, 4 networks each",
+        None,
+        rules.C11_RULE,
+        rules.batch_norm_lowers_reliance,
+    ),
+    Claim(
+        "C12",
+        ("fig6",),
+        "Batch normalisation lowers class selectivity.",
+        _NO_NUMBER,
+        None,
+        rules.C12_RULE,
+        rules.batch_norm_lowers_selectivity,
+    ),
+    Claim(
+        "C13",
+        ("fig6",),
+        "Batch normalisation raises the mutual information of units and classes.",
+        _NO_NUMBER,
+        None,
+        rules.C13_RULE,
+        rules.batch_norm_raises_information,
     ),
     Claim(
         "C14",
@@ -370,43 +242,82 @@ CLAIMS = (
         "A unit's class selectivity does not predict its importance.",
         "rho = 0.095",
         0.095,
-        _C14_RULE,
-        _selectivity_does_not_predict_importance,
+        rules.C14_RULE,
+        rules.selectivity_does_not_predict_importance,
+    ),
+    Claim(
+        "C15",
+        ("fig7b", "fig7d"),
+        "In convolutional networks class selectivity does not mark the important feature maps "
+        "either: if anything, they are the less selective ones.",
+        "rho = -0.428 on CIFAR-10",
+        -0.428,
+        rules.C15_RULE,
+        rules.selective_maps_are_not_important,
+    ),
+    Claim(
+        "C16",
+        ("fig7b", "fig7d"),
+        "That relation comes from early layers; late layers show none.",
+        _NO_NUMBER,
+        None,
+        rules.C16_RULE,
+        rules.relation_comes_from_early_layers,
     ),
     Claim(
         "C17",
-        ("fig7a",),
+        ("fig7a", "fig7b", "fig7d"),
         "Ablating units of early layers hurts more than ablating units of late layers.",
-        "no number",
+        _NO_NUMBER,
         None,
-        _C17_RULE,
-        _early_units_matter_more,
+        rules.C17_RULE,
+        rules.early_units_matter_more,
+    ),
+    Claim(
+        "C18",
+        ("figA4a", "figA4b", "figA4d"),
+        "Mutual information does not predict a unit's importance either.",
+        _NO_NUMBER,
+        None,
+        rules.C18_RULE,
+        rules.information_does_not_predict_importance,
+    ),
+    Claim(
+        "C19",
+        ("figA3a", "figA3b"),
+        "Class selectivity is unrelated, or negatively related, to the L1 norm of a filter's "
+        "weights.",
+        _NO_NUMBER,
+        None,
+        rules.C19_RULE,
+        rules.selectivity_is_unrelated_to_weights,
+    ),
+    Claim(
+        "C20",
+        ("figA2a", "figA2b"),
+        "Class selectivity grows with depth.",
+        _NO_NUMBER,
+        None,
+        rules.C20_RULE,
+        rules.selectivity_grows_with_depth,
+    ),
+    Claim(
+        "C21",
+        ("figA1",),
+        "Clamping units to their mean hurts more than clamping them to zero.",
+        _NO_NUMBER,
+        None,
+        rules.C21_RULE,
+        rules.zero_hurts_less_than_mean,
+    ),
+    Claim(
+        "C22",
+        ("regularizer",),
+        "Class-selective units may be unnecessary, or harmful, for generalization (the paper's "
+        "interpretation; tested as Leavitt and Morcos did in 2020).",
+        "not tested in the paper",
+        None,
+        rules.C22_RULE,
+        rules.selectivity_is_not_needed,
     ),
 )
-
-
-def _plus_minus(values: np.ndarray) -> str:
-    mean, sd = mean_and_sd(values)
-    return f"{mean:.3f} ± {sd:.3f}" if np.isfinite(sd) else f"{mean:.3f}"
-
-
-def _rho_words(found: Correlation) -> str:
-    if not np.isfinite(found.rho):
-        return "rho is undefined"
-    return f"rho = {found.rho:.2f} [{found.low:.2f}, {found.high:.2f}]"
-
-
-def _n_units(tables: Sequence[UnitTable]) -> str:
-    units = sum(table.n_units for table in tables)
-    return (
-        f"{_count(units, 'unit')} of {_count(len(tables), 'network')}, "
-        f"{tables[0].n_images:,} images"
-    )
-
-
-def _count(number: int, noun: str) -> str:
-    """
-    >>> _count(2, "network")
-    '2 networks'
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -26,6 +26,7 @@ LAYERS: list[set[str]] = [
         "streams",
         "findings",
         "panels",
+        "rules",
         "summaries",
         "figures",
         "claims",

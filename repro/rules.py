@@ -1,0 +1,1085 @@
+"""The rules that decide the paper's claims from results, each in words beside the function.
+
+A rule is written before its results are seen. A verdict of "not supported" is a result like any
+other. `repro.claims` says which figures each rule is applied to.
+
+Throughout: a difference of two groups of networks has a 95 % Welch interval over the networks'
+means, so two networks a group are the least that can decide; rho is Spearman's, with a 95 %
+percentile bootstrap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from repro.findings import (
+    MEMORISED,
+    auc,
+    by_label_corruption,
+    correlation,
+    curves,
+    generalization_error,
+    mean_and_sd,
+    mean_selectivity,
+    memorised,
+    noise_tolerance,
+    normalized_auc,
+    percent,
+    relation,
+    score,
+    sweep_of,
+    trajectory,
+    unit_tables,
+)
+from repro.metrics import Correlation
+from repro.results import AblationCurve, FigureResult, NetworkResult, NoiseCurve, UnitTable
+
+SUPPORTED = "supported"
+NOT_SUPPORTED = "not supported"
+INCONCLUSIVE = "inconclusive"
+NOT_RUN = "not run"
+
+# |rho| below 0.3: the rank of one variable explains less than 9 % of the other's rank variance.
+NEGLIGIBLE_RHO = 0.3
+_RESAMPLES = 2000
+_FEWEST_NETWORKS = 10  # for a correlation over networks to decide anything
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule found: the verdict, our number in words and as a number, and its n.
+
+    note: what a reader must know to weigh the verdict; "" if nothing.
+    """
+
+    verdict: str
+    ours: str = ""
+    value: float | None = None
+    interval: tuple[float, float] | None = None
+    n: str = ""
+    note: str = ""
+
+
+Interval = tuple[float, float, float]  # estimate, low, high
+
+
+def _above(found: Interval) -> str:
+    """Supported where the whole interval lies above 0, not supported where it lies below.
+
+    >>> _above((1.0, 0.5, 1.5)), _above((-1.0, -1.5, -0.5)), _above((0.1, -0.1, 0.3))
+    ('supported', 'not supported', 'inconclusive')
+    """
+    _, low, high = found
+    return SUPPORTED if low > 0 else NOT_SUPPORTED if high < 0 else INCONCLUSIVE
+
+
+def _welch(first: Sequence[float], second: Sequence[float]) -> Interval:
+    """Difference of the means with its 95 % Welch interval; NaN with fewer than two values a side.
+
+    >>> [round(x, 3) for x in _welch([2.0, 2.2], [1.0, 1.2])]
+    [1.0, 0.391, 1.609]
+    """
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if len(a) < 2 or len(b) < 2 or not np.isfinite([*a, *b]).all():
+        return float("nan"), float("nan"), float("nan")
+    difference = float(a.mean() - b.mean())
+    errors = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
+    spread = float(np.sqrt(sum(errors)))
+    if spread == 0:
+        return difference, difference, difference
+    freedom = sum(errors) ** 2 / sum(
+        error**2 / (len(values) - 1) for error, values in zip(errors, (a, b), strict=True)
+    )
+    reach = float(stats.t.ppf(0.975, freedom)) * spread
+    return difference, difference - reach, difference + reach
+
+
+def _paired(differences: Sequence[float]) -> Interval:
+    """Mean of differences with its 95 % t interval; NaN with fewer than two.
+
+    >>> [round(x, 3) for x in _paired([0.9, 1.1])]
+    [1.0, -0.271, 2.271]
+    """
+    values = np.asarray(differences, np.float64)
+    if len(values) < 2 or not np.isfinite(values).all():
+        return float("nan"), float("nan"), float("nan")
+    reach = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean()), float(values.mean() - reach), float(values.mean() + reach)
+
+
+def _missing(figure: FigureResult) -> str:
+    missing = len(figure.config.networks()) - len(figure.networks)
+    return f"{missing} of {len(figure.config.networks())} networks are missing." if missing else ""
+
+
+def _decided(found: Interval, ours: str, n: str, note: str = "", sign: float = 1.0) -> Finding:
+    """`_above` of an interval, or of its mirror image with sign = -1, as a finding."""
+    value, low, high = found
+    if not np.isfinite(value):
+        return Finding(
+            INCONCLUSIVE, ours, n=n, note=f"{note} It needs two networks a side.".strip()
+        )
+    verdict = _above((value, low, high) if sign > 0 else (-value, -high, -low))
+    words = f"{ours}; difference {value:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return Finding(verdict, words, value, (low, high), n, note)
+
+
+# --- C1, C2: networks that memorise -------------------------------------------------------------
+
+_CORRUPTED_RULE = (
+    "{measure} of the network trained on true labels, minus that of each network trained "
+    "on corrupted labels, over all {repeats}. Supported: every difference is larger than the "
+    "two standard deviations added up, so that no two error bars touch. Not supported: one "
+    "difference is not, in networks that memorised (training accuracy of 0.99 or more). A network "
+    "that did not memorise or is missing decides nothing, so the rest is inconclusive. Interval: "
+    "the difference to the closest corrupted network, plus and minus both standard deviations. "
+    "With one network for each label corruption, the spread between trainings is not covered."
+)
+C1_RULE = _CORRUPTED_RULE.format(measure="Mean normalized AUC", repeats="random orders")
+C2_RULE = _CORRUPTED_RULE.format(
+    measure="Accuracy relative to the intact network, averaged over all scales of noise,",
+    repeats="draws of noise",
+)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Networks of one label corruption; a measure of every order (or draw) of every one of them."""
+
+    label_corruption: float
+    n_networks: int
+    values: np.ndarray
+    train_accuracy: float
+
+    @property
+    def memorised(self) -> bool:
+        return self.train_accuracy >= MEMORISED
+
+
+def memorising_networks_rely_more(figure: FigureResult) -> Finding:
+    """C1: corrupted labels lower the area under the cumulative ablation curve."""
+    raw = {fraction: networks for fraction, networks in by_label_corruption(figure).items()}
+    found = _corrupted_lose(figure, normalized_auc, "normalized AUC", "order")
+    if 0.0 in raw and len(raw) > 1 and found.ours:
+        clean = np.concatenate([auc(network) for network in raw[0.0]])
+        others = [np.concatenate([auc(n) for n in raw[f]]) for f in raw if f > 0]
+        best = max(others, key=lambda values: float(values.mean()))
+        words = f"{found.ours}; raw AUC {_plus_minus(clean)} against {_plus_minus(best)}"
+        return Finding(found.verdict, words, found.value, found.interval, found.n, found.note)
+    return found
+
+
+def memorising_networks_bear_less_noise(figure: FigureResult) -> Finding:
+    """C2: corrupted labels lower the accuracy under noise on all units."""
+    return _corrupted_lose(figure, noise_tolerance, "relative accuracy under noise", "draw")
+
+
+def _corrupted_lose(
+    figure: FigureResult, measure: Callable[[NetworkResult], np.ndarray], name: str, repeat: str
+) -> Finding:
+    groups = [
+        _Group(
+            fraction,
+            len(networks),
+            np.concatenate([measure(network) for network in networks]),
+            min(network.training.train_accuracy for network in networks),
+        )
+        for fraction, networks in by_label_corruption(figure).items()
+    ]
+    clean = next((group for group in groups if group.label_corruption == 0), None)
+    corrupted = [group for group in groups if group.label_corruption > 0]
+    if clean is None or not corrupted:
+        return Finding(
+            NOT_RUN, note="It needs a network trained on true labels and one on corrupted labels."
+        )
+    margins = [_bars_apart(clean, group) for group in corrupted]
+    n = _n_repeats(figure, groups, repeat)
+    words = _group_words(clean, corrupted, name)
+    if not np.all(np.isfinite(margins)):
+        note = f"A standard deviation needs two {repeat}s and an intact accuracy above 0."
+        return Finding(INCONCLUSIVE, words, n=n, note=note)
+    difference, low, high = min(margins, key=lambda margin: margin[1])
+    doubts = _doubts(figure, [clean, *corrupted])
+    decisive_failure = clean.memorised and any(
+        group.memorised and bottom <= 0
+        for group, (_, bottom, _) in zip(corrupted, margins, strict=True)
+    )
+    if decisive_failure:
+        verdict = NOT_SUPPORTED
+    elif doubts or low <= 0:
+        verdict = INCONCLUSIVE
+    else:
+        verdict = SUPPORTED
+    return Finding(
+        verdict,
+        f"{words}; smallest difference of {name} {difference:.3f} [{low:.3f}, {high:.3f}]",
+        difference,
+        (low, high),
+        n,
+        " ".join(doubts),
+    )
+
+
+def _bars_apart(clean: _Group, corrupted: _Group) -> Interval:
+    """Difference of means, less and plus the sum of both s.d."""
+    mean_clean, sd_clean = mean_and_sd(clean.values)
+    mean, sd = mean_and_sd(corrupted.values)
+    difference, bars = float(mean_clean - mean), float(sd_clean + sd)
+    return difference, difference - bars, difference + bars
+
+
+def _doubts(figure: FigureResult, groups: Sequence[_Group]) -> list[str]:
+    doubts = [
+        f"The network at {percent(group.label_corruption)} corruption reached a training accuracy "
+        f"of only {group.train_accuracy:.3f}: it did not memorise."
+        for group in groups
+        if not group.memorised
+    ]
+    return [*doubts, missing] if (missing := _missing(figure)) else doubts
+
+
+def _group_words(clean: _Group, corrupted: Sequence[_Group], name: str) -> str:
+    ranked = sorted(corrupted, key=lambda group: float(group.values.mean()), reverse=True)
+    highest, lowest = ranked[0], ranked[-1]
+    words = (
+        f"{name} {_plus_minus(clean.values)} with true labels; with corrupted labels "
+        f"{_plus_minus(highest.values)} ({percent(highest.label_corruption)})"
+    )
+    if lowest is not highest:
+        words += f" down to {_plus_minus(lowest.values)} ({percent(lowest.label_corruption)})"
+    return words
+
+
+def _n_repeats(figure: FigureResult, groups: Sequence[_Group], repeat: str) -> str:
+    kind: type[AblationCurve | NoiseCurve] = NoiseCurve if repeat == "draw" else AblationCurve
+    found = (sweep_of(network, kind) for network in figure.networks)
+    curve = next((item for item in found if item is not None), None)
+    n_networks = sum(group.n_networks for group in groups)
+    if curve is None:
+        return _count(n_networks, "network")
+    return (
+        f"{_count(n_networks, 'network')}, {_count(len(curve.n_correct), repeat)} each, "
+        f"{curve.n_images:,} images"
+    )
+
+
+# --- C3, C4: networks trained alike -------------------------------------------------------------
+
+C3_RULE = (
+    "Over networks that memorised (training accuracy of 0.99 or more; the others are left out and "
+    "counted): rho of normalized AUC and generalization error, and the mean normalized AUC of the "
+    "five best by generalization error minus that of the five worst. Supported: the interval of "
+    "rho lies below 0 and the best lie above the worst. Not supported: the interval of rho lies "
+    "above 0, or the best do not lie above the worst. Else, and with fewer than 10 networks, "
+    "inconclusive. In words also: rho within each learning rate, averaged, since the rate may "
+    "cause both."
+)
+C4_RULE = (
+    "Normalized AUC of the same networks, by the Bayesian information criterion of one Gaussian "
+    "against a mixture of two. Supported: two are better by 10 or more, and in at least one of the "
+    "clusters with 10 networks or more the interval of rho of normalized AUC and generalization "
+    "error lies below 0. Not supported: one Gaussian is better by 10 or more. Else, and with fewer "
+    "than 20 networks, inconclusive. Interval and value: the difference of the criteria, no "
+    "interval."
+)
+
+
+def better_networks_rely_less(figure: FigureResult) -> Finding:
+    """C3: among networks of one topology on true labels."""
+    if not figure.networks:
+        return Finding(NOT_RUN)
+    kept = memorised(figure.networks)
+    errors = [generalization_error(network) for network in kept]
+    areas = [float(normalized_auc(network).mean()) for network in kept]
+    found = correlation(areas, errors)
+    n = f"{_count(len(kept), 'network')}, {_left_out(figure, kept)}"
+    if not np.isfinite(found.rho):
+        return Finding(INCONCLUSIVE, n=n, note="rho is undefined over so few networks.")
+    ranked = np.array(areas)[np.argsort(errors, kind="stable")]
+    k = min(5, len(ranked) // 2)
+    best, worst = ranked[:k], ranked[len(ranked) - k :]
+    gap = float(best.mean() - worst.mean())
+    within = _within_rates(kept)
+    ours = (
+        f"{_rho_words(found)}; normalized AUC {_plus_minus(best)} of the {k} best, "
+        f"{_plus_minus(worst)} of the {k} worst"
+        + (f"; within learning rates rho = {within:.2f}" if np.isfinite(within) else "")
+    )
+    if len(kept) < _FEWEST_NETWORKS:
+        verdict = INCONCLUSIVE
+    elif found.high < 0 and gap > 0:
+        verdict = SUPPORTED
+    elif found.low > 0 or gap <= 0:
+        verdict = NOT_SUPPORTED
+    else:
+        verdict = INCONCLUSIVE
+    return Finding(verdict, ours, found.rho, (found.low, found.high), n, _missing(figure))
+
+
+def _within_rates(networks: Sequence[NetworkResult]) -> float:
+    """Mean over learning rates with four networks or more of rho within the rate; NaN if none."""
+    rhos = []
+    for rate in sorted({network.config.learning_rate for network in networks}):
+        same = [network for network in networks if network.config.learning_rate == rate]
+        if len(same) >= 4:
+            areas = [float(normalized_auc(network).mean()) for network in same]
+            rhos.append(correlation(areas, map(generalization_error, same)).rho)
+    defined = [rho for rho in rhos if np.isfinite(rho)]
+    return float(np.mean(defined)) if defined else float("nan")
+
+
+def networks_fall_into_regimes(figure: FigureResult) -> Finding:
+    """C4: clusters of normalized AUC, and the relation inside them."""
+    if not figure.networks:
+        return Finding(NOT_RUN)
+    kept = memorised(figure.networks)
+    areas = np.array([float(normalized_auc(network).mean()) for network in kept])
+    n = f"{_count(len(kept), 'network')}, {_left_out(figure, kept)}"
+    if len(kept) < 2 * _FEWEST_NETWORKS or np.ptp(areas) == 0:
+        return Finding(INCONCLUSIVE, n=n, note="Too few networks to tell one cluster from two.")
+    in_high, gain = two_clusters(areas)
+    errors = np.array([generalization_error(network) for network in kept])
+    inside, words = [], []
+    for name, members in (("low", ~in_high), ("high", in_high)):
+        found = correlation(areas[members], errors[members])
+        words.append(f"{_rho_words(found)} in the {name} one (n = {int(members.sum())})")
+        inside.append(members.sum() >= _FEWEST_NETWORKS and found.high < 0)
+    if gain >= 10 and any(inside):
+        verdict = SUPPORTED
+    elif gain <= -10:
+        verdict = NOT_SUPPORTED
+    else:
+        verdict = INCONCLUSIVE
+    ours = f"two clusters better than one by {gain:.1f} in BIC; {'; '.join(words)}"
+    return Finding(verdict, ours, gain, None, n, _missing(figure))
+
+
+def two_clusters(values: np.ndarray) -> tuple[np.ndarray, float]:
+    """Splits values by a mixture of two Gaussians (expectation maximisation from the median).
+
+    Returns:
+        bool (n,): in the cluster of the larger mean; and by how much the Bayesian information
+        criterion prefers two Gaussians (5 parameters) to one (2).
+
+    >>> split, gain = two_clusters(np.r_[np.linspace(0, 1, 20), np.linspace(9, 10, 20)])
+    >>> int(split.sum()), gain > 10
+    (20, True)
+    """
+    n = len(values)
+    floor = 1e-3 * float(values.std()) + 1e-12  # no cluster shrinks to a point
+    weight = (values > np.median(values)).astype(np.float64)
+    log_likelihood = 0.0
+    for _ in range(200):
+        parts = []
+        for share in (1 - weight, weight):
+            total = max(float(share.sum()), 1e-9)
+            mean = float(share @ values) / total
+            sd = max(float(np.sqrt(share @ (values - mean) ** 2 / total)), floor)
+            parts.append(stats.norm.logpdf(values, mean, sd) + np.log(total / n))
+        both = np.logaddexp(*parts)
+        weight = np.exp(parts[1] - both)
+        log_likelihood = float(both.sum())
+    one = float(stats.norm.logpdf(values, values.mean(), max(float(values.std()), floor)).sum())
+    gain = 2 * (log_likelihood - one) - 3 * np.log(n)
+    high = weight > 0.5
+    if high.any() and not high.all() and values[high].mean() < values[~high].mean():
+        high = ~high
+    return high, float(gain)
+
+
+def _left_out(figure: FigureResult, kept: Sequence[NetworkResult]) -> str:
+    return f"{len(figure.networks) - len(kept)} left out that did not memorise"
+
+
+# --- C5, C6: along training ---------------------------------------------------------------------
+
+C5_RULE = (
+    "At the snapshots of one training: the epoch of the smallest test loss, after which it parts "
+    "from the training loss, and the epoch of the largest normalized AUC, after which that falls. "
+    "Supported: the test loss rises by 10 % or more after its smallest, normalized AUC ends below "
+    "its largest by more than both standard deviations over orders added up, and the two epochs "
+    "are at most a factor of 2 apart. Not supported: the test loss rises so, but normalized AUC "
+    "does not fall so, or the epochs are further apart. Inconclusive: the test loss does not rise. "
+    "Value: log2 of the ratio of the epochs, AUC's over the loss's; interval: by the neighbouring "
+    "snapshots."
+)
+C6_RULE = (
+    "rho of raw AUC and test loss over the snapshots of one training. Supported: its interval lies "
+    "below -0.3. Not supported: it lies above -0.3. Else inconclusive. Snapshots of one training "
+    "are not independent, so the interval is too narrow."
+)
+
+
+def reliance_signals_early_stopping(figure: FigureResult) -> Finding:
+    """C5: AUC begins to fall where the network begins to overfit."""
+    path = next((found for item in figure.networks if (found := trajectory(item))), None)
+    if path is None or not np.isfinite(path.test_loss).all():
+        return Finding(NOT_RUN, note="It needs curves and test losses at snapshots.")
+    trained = path.epochs > 0
+    epochs, losses = path.epochs[trained], path.test_loss[trained]
+    areas = path.normalized_auc[trained]
+    mean, sd = mean_and_sd(areas, axis=1)
+    at_loss, at_auc = int(np.argmin(losses)), int(np.argmax(mean))
+    rise = float(losses[-1] / losses[at_loss] - 1)
+    fall = float(mean[at_auc] - mean[-1])
+    value = float(np.log2(epochs[at_auc] / epochs[at_loss]))
+    around = [epochs[max(i - 1, 0)] / epochs[min(j + 1, len(epochs) - 1)] for i, j in
+              ((at_auc, at_loss), (at_loss, at_auc))]  # fmt: skip
+    interval = (float(np.log2(around[0])), float(-np.log2(around[1])))
+    ours = (
+        f"test loss smallest at epoch {epochs[at_loss]} and {100 * rise:.0f} % above that at the "
+        f"end; normalized AUC largest ({mean[at_auc]:.3f}) at epoch {epochs[at_auc]}, "
+        f"{mean[-1]:.3f} at the end"
+    )
+    n = f"1 network, {len(epochs)} snapshots, {areas.shape[1]} orders each"
+    if rise < 0.1:
+        verdict, note = INCONCLUSIVE, "The network did not overfit: its test loss does not rise."
+    else:
+        falls = bool(fall > sd[at_auc] + sd[-1])
+        verdict = SUPPORTED if falls and abs(value) <= 1 else NOT_SUPPORTED
+        note = "" if falls else "Normalized AUC does not fall by more than its error bars."
+    return Finding(verdict, ours, value, interval, n, note)
+
+
+def reliance_tracks_test_loss(figure: FigureResult) -> Finding:
+    """C6: AUC and test loss over the snapshots of a training."""
+    paths = [path for network in figure.networks if (path := trajectory(network))]
+    if not paths:
+        return Finding(NOT_RUN, note="It needs curves and test losses at snapshots.")
+    losses = np.concatenate([path.test_loss for path in paths])
+    found = correlation(np.concatenate([path.auc.mean(axis=1) for path in paths]), losses)
+    relative = correlation(
+        np.concatenate([path.normalized_auc.mean(axis=1) for path in paths]), losses
+    )
+    n = f"{found.n} snapshots of {_count(len(paths), 'network')}"
+    return _correlated(found, -1, f"{_rho_words(found)}; normalized AUC: {_rho_words(relative)}", n)
+
+
+def _correlated(found: Correlation, sign: int, ours: str, n: str, note: str = "") -> Finding:
+    """Supported where |rho| of that sign is more than negligible."""
+    if not np.isfinite(found.rho):
+        return Finding(INCONCLUSIVE, n=n, note="rho is undefined.")
+    low, high = sorted((sign * found.low, sign * found.high))
+    if low > NEGLIGIBLE_RHO:
+        verdict = SUPPORTED
+    elif high < NEGLIGIBLE_RHO:
+        verdict = NOT_SUPPORTED
+    else:
+        verdict = INCONCLUSIVE
+    return Finding(verdict, ours, found.rho, (found.low, found.high), n, note)
+
+
+# --- C7, C8: hyper-parameters -------------------------------------------------------------------
+
+C7_RULE = (
+    "rho of raw AUC and test accuracy over the networks of a grid of learning rates and batch "
+    "sizes, untrainable ones included. Supported: its interval lies above 0.3. Not supported: it "
+    "lies below 0.3. Else, and with fewer than 10 networks, inconclusive."
+)
+C8_RULE = (
+    "10,000 times half of the settings are drawn, and the one with the largest raw AUC (mean over "
+    "its repeats) is chosen. Regret: how far its test accuracy lies below the best of the draw. "
+    "Supported: the mean regret is at most 0.021 (the paper's mean and one s.d.) and less than "
+    "half of what a random choice costs. Not supported: it is larger than 0.021 or not less than "
+    "a random choice costs. Else, and with fewer than 10 settings, inconclusive. Interval: regret "
+    "in 95 % of the draws."
+)
+_DRAWS = 10_000
+_PAPER_REGRET = 0.021
+
+
+def reliance_ranks_settings(figure: FigureResult) -> Finding:
+    """C7: AUC and test accuracy over a grid of hyper-parameters."""
+    if not figure.networks:
+        return Finding(NOT_RUN)
+    accuracies = [network.training.test_accuracy for network in figure.networks]
+    found = correlation([float(auc(network).mean()) for network in figure.networks], accuracies)
+    relative = correlation(
+        [float(normalized_auc(network).mean()) for network in figure.networks], accuracies
+    )
+    n = _count(found.n, "network")
+    if found.n < _FEWEST_NETWORKS:
+        return Finding(INCONCLUSIVE, _rho_words(found), n=n, note="Fewer than 10 networks.")
+    ours = f"{_rho_words(found)}; normalized AUC: {_rho_words(relative)}"
+    return _correlated(found, 1, ours, n, _missing(figure))
+
+
+def reliance_selects_settings(figure: FigureResult) -> Finding:
+    """C8: what choosing by AUC costs."""
+    groups: dict[tuple[float, int], list[NetworkResult]] = {}
+    for network in figure.networks:
+        key = (network.config.learning_rate, network.config.batch_size)
+        groups.setdefault(key, []).append(network)
+    n_drawn = len(groups) // 2
+    if n_drawn < 2:
+        return Finding(NOT_RUN, note="It needs four settings or more.")
+    areas = np.array([np.mean([auc(item).mean() for item in same]) for same in groups.values()])
+    accuracies = np.array(
+        [np.mean([item.training.test_accuracy for item in same]) for same in groups.values()]
+    )
+    regrets, ranks, random_regrets = selection(areas, accuracies, n_drawn)
+    tops = {k: float(np.mean(ranks < k)) for k in (1, 5, 10)}
+    mean, sd = float(regrets.mean()), float(regrets.std(ddof=1))
+    by_chance = float(random_regrets.mean())
+    ours = (
+        f"{', '.join(f'{percent(round(share, 3))} top {k}' for k, share in tops.items())} of "
+        f"{n_drawn} settings; mean regret {100 * mean:.1f} ± {100 * sd:.1f} points of accuracy "
+        f"(a random choice: {100 * by_chance:.1f})"
+    )
+    if len(groups) < _FEWEST_NETWORKS:
+        verdict = INCONCLUSIVE
+    elif mean <= _PAPER_REGRET and mean < by_chance / 2:
+        verdict = SUPPORTED
+    elif mean > _PAPER_REGRET or mean >= by_chance:
+        verdict = NOT_SUPPORTED
+    else:
+        verdict = INCONCLUSIVE
+    low, high = (float(end) for end in np.quantile(regrets, [0.025, 0.975]))
+    n = f"{len(groups)} settings, {len(figure.networks)} networks, {_DRAWS:,} draws of {n_drawn}"
+    return Finding(verdict, ours, mean, (low, high), n, _missing(figure))
+
+
+def selection(
+    areas: np.ndarray, accuracies: np.ndarray, n_drawn: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What choosing by area costs in random draws of settings.
+
+    Args:
+        areas, accuracies: float (n_settings,). n_drawn: settings in a draw.
+
+    Returns:
+        float (10,000,) each: accuracy below the best of the draw; rank among the draw, 0 for the
+        best; and accuracy below the best of a setting of the draw chosen at random.
+    """
+    rng = np.random.default_rng(0)
+    regrets, ranks, by_chance = np.empty((3, _DRAWS))
+    for draw in range(_DRAWS):
+        members = rng.permutation(len(areas))[:n_drawn]
+        found = accuracies[members]
+        chosen = found[np.argmax(areas[members])]
+        regrets[draw] = found.max() - chosen
+        ranks[draw] = np.sum(found > chosen)
+        by_chance[draw] = found.max() - found[0]  # the first of a random order
+    return regrets, ranks, by_chance
+
+
+# --- C9, C10: dropout ---------------------------------------------------------------------------
+
+C9_RULE = (
+    "Of each network trained on fully corrupted labels with dropout p: the mean accuracy, relative "
+    "to the intact one, with the fraction p of units ablated, and the slope of the curve over the "
+    "next 0.2 of units against that up to p. Supported: with every p at least 0.9 is left at p and "
+    "the slope is at least 3 times as steep after it, and the normalized AUCs of the networks with "
+    "true labels and p > 0 differ by less than 0.1. Not supported: one of these fails with "
+    "networks of a training accuracy of 0.9 or more. Else inconclusive. Value: the smallest "
+    "relative accuracy at p; interval: one s.d. over orders."
+)
+C10_RULE = (
+    "Training loss of the finished networks with fully corrupted labels, measured without dropout. "
+    "Supported: it rises strictly with p, over three values of p or more. Not supported: that of "
+    "the largest p is not above that of the smallest. Else inconclusive. One network for each p, "
+    "no interval. Value: loss at the largest p less that at the smallest."
+)
+
+
+def dropout_protects_up_to_its_rate(figure: FigureResult) -> Finding:
+    """C9: what networks with corrupted labels and dropout p lose around the fraction p."""
+    corrupted = [
+        item
+        for item in figure.networks
+        if item.config.label_corruption == 1 and item.config.dropout
+    ]
+    clean = [
+        item
+        for item in figure.networks
+        if item.config.label_corruption == 0 and item.config.dropout
+    ]
+    if not corrupted or not clean or not curves(corrupted):
+        return Finding(NOT_RUN, note="It needs networks with dropout on true and corrupted labels.")
+    words, left, steeper = [], [], []
+    for network in corrupted:
+        p = network.config.dropout
+        at_p, ratio = _around(network, p)
+        left.append(at_p)
+        steeper.append(ratio)
+        words.append(f"p = {p:g}: {_plus_minus(at_p)} left at p, then {ratio:.1f} times as steep")
+    areas = [float(normalized_auc(network).mean()) for network in clean]
+    spread = max(areas) - min(areas)
+    lowest = min(left, key=lambda values: float(values.mean()))
+    value, sd = (float(number) for number in mean_and_sd(lowest))
+    trained = all(item.training.train_accuracy >= 0.9 for item in [*corrupted, *clean])
+    holds = value >= 0.9 and min(steeper) >= 3 and spread < 0.1
+    verdict = SUPPORTED if holds else NOT_SUPPORTED if trained else INCONCLUSIVE
+    note = "" if trained else "A network's training accuracy is below 0.9."
+    ours = f"{'; '.join(words)}; true labels: normalized AUCs differ by {spread:.3f}"
+    n = f"{len(corrupted) + len(clean)} networks, {len(lowest)} orders each"
+    if not trained and verdict == SUPPORTED:
+        verdict = INCONCLUSIVE
+    return Finding(verdict, ours, value, (value - sd, value + sd), n, note)
+
+
+def _around(network: NetworkResult, p: float) -> tuple[np.ndarray, float]:
+    """float (n_orders,): relative accuracy with the fraction p ablated; and how many times as
+    steep the mean curve falls in the next 0.2 as before."""
+    curve = sweep_of(network, AblationCurve)
+    if curve is None:
+        return np.full(1, np.nan), float("nan")
+    fraction = curve.n_ablated / curve.n_units
+    accuracy = score(network, curve)
+    relative = accuracy / np.maximum(accuracy[:, :1], 1e-9)
+
+    def at(x: float) -> np.ndarray:
+        return np.array([np.interp(x, fraction, row) for row in relative])
+
+    before = float((1 - at(p)).mean()) / p
+    after = float((at(p) - at(min(p + 0.2, 1.0))).mean()) / (min(p + 0.2, 1.0) - p)
+    return at(p), after / max(before, 1e-3)
+
+
+def dropout_discourages_memorising(figure: FigureResult) -> Finding:
+    """C10: the larger p, the worse the training on corrupted labels."""
+    corrupted = sorted(
+        (item for item in figure.networks if item.config.label_corruption == 1),
+        key=lambda item: item.config.dropout,
+    )
+    rates = [item.config.dropout for item in corrupted]
+    if len(set(rates)) < 2:
+        return Finding(NOT_RUN, note="It needs corrupted labels with two rates of dropout.")
+    losses = [item.training.train_loss for item in corrupted]
+    value = losses[-1] - losses[0]
+    if len(rates) >= 3 and np.all(np.diff(losses) > 0):
+        verdict = SUPPORTED
+    else:
+        verdict = NOT_SUPPORTED if value <= 0 else INCONCLUSIVE
+    ours = "; ".join(
+        f"p = {item.config.dropout:g}: loss {item.training.train_loss:.3g}, accuracy "
+        f"{item.training.train_accuracy:.3f} after {item.training.epochs} epochs"
+        for item in corrupted
+    )
+    return Finding(verdict, ours, value, None, _count(len(corrupted), "network"), _missing(figure))
+
+
+# --- C11, C12, C13: batch normalisation ---------------------------------------------------------
+
+_GROUPS_RULE = (
+    "Mean {measure} of each network with batch normalisation, minus that of each without. "
+    "Supported: the 95 % Welch interval over networks lies {side} 0. Not supported: it lies "
+    "{other} 0. Else, and with fewer than two networks a side, inconclusive."
+)
+C11_RULE = _GROUPS_RULE.format(
+    measure="normalized AUC (over its orders)", side="above", other="below"
+)
+C12_RULE = _GROUPS_RULE.format(
+    measure="class selectivity over all feature maps, silent ones as 0,",
+    side="below",
+    other="above",
+)
+C13_RULE = _GROUPS_RULE.format(
+    measure="mutual information over all feature maps, bias subtracted,",
+    side="above",
+    other="below",
+)
+
+
+def batch_norm_lowers_reliance(figure: FigureResult) -> Finding:
+    """C11: area under the ablation curve with and without batch normalisation."""
+    return _with_and_without(figure, lambda item: float(normalized_auc(item).mean()), "AUC", 1)
+
+
+def batch_norm_lowers_selectivity(figure: FigureResult) -> Finding:
+    """C12: class selectivity with and without batch normalisation."""
+    return _with_and_without(figure, mean_selectivity, "class selectivity", -1)
+
+
+def batch_norm_raises_information(figure: FigureResult) -> Finding:
+    """C13: mutual information with and without batch normalisation."""
+
+    def information(network: NetworkResult) -> float:
+        table = sweep_of(network, UnitTable)
+        return float("nan") if table is None else float(table.corrected_information.mean())
+
+    return _with_and_without(figure, information, "bits", 1)
+
+
+def _with_and_without(
+    figure: FigureResult, measure: Callable[[NetworkResult], float], name: str, sign: int
+) -> Finding:
+    # Where dropout is crossed with it (2 x 2), only networks without dropout count.
+    plain = [network for network in figure.networks if not network.config.dropout]
+    sides = [
+        [measure(network) for network in plain if network.config.batch_norm is normed]
+        for normed in (True, False)
+    ]
+    if not all(sides):
+        return Finding(NOT_RUN, note="It needs networks with and without batch normalisation.")
+    with_norm, without = sides
+    ours = (
+        f"{_plus_minus(np.array(with_norm))} {name} with, {_plus_minus(np.array(without))} without"
+    )
+    n = f"{len(with_norm)} networks with and {len(without)} without"
+    return _decided(_welch(with_norm, without), ours, n, _missing(figure), sign)
+
+
+# --- C14 to C20: units --------------------------------------------------------------------------
+
+C14_RULE = (
+    "Spearman's rho between class selectivity and the change of test loss when the unit is "
+    "ablated, over all units, ranked within each network; interval: 95 % bootstrap over units. "
+    "Supported: the interval lies inside (-0.3, 0.3), where one rank explains less than 9 % of the "
+    "other's variance. Not supported: it lies wholly outside. Else inconclusive; also if leaving "
+    "out the units that are silent on every image (selectivity 0 in the paper) changes the verdict."
+)
+C15_RULE = (
+    "rho of class selectivity and change of test loss over all feature maps, ranked within each "
+    "network. Supported: its interval lies below 0: selective maps are not the important ones. "
+    "Not supported: it lies above 0. Else inconclusive."
+)
+C16_RULE = (
+    "The same rho within each layer, averaged over the first third and over the last third of the "
+    "layers; intervals from those of the layers, taken as independent. Supported: that of the "
+    "early layers lies below 0 and that of the late ones inside (-0.3, 0.3). Not supported: that "
+    "of the early ones lies above 0, or that of the late ones below -0.3. Else inconclusive. "
+    "Value: the early layers'."
+)
+C17_RULE = (
+    "Mean change of test loss per ablated unit in the first hidden layer minus that in the last; "
+    "interval: 95 % bootstrap over the units of each layer. Supported: the interval lies above 0. "
+    "Not supported: it lies below 0. Else inconclusive."
+)
+C18_RULE = (
+    "rho of mutual information and change of test loss, units ranked within their layer and "
+    "network. Supported: its interval lies inside (-0.3, 0.3). Not supported: it lies wholly "
+    "outside. Else inconclusive. In words also: each layer's rho that is not negligible."
+)
+C19_RULE = (
+    "rho of class selectivity and the L1 norm of the incoming weights over all units, ranked "
+    "within each network. Supported: its interval lies below 0.3: unrelated or negatively related. "
+    "Not supported: it lies above 0.3. Else inconclusive. In words also: rho within layers."
+)
+C20_RULE = (
+    "Mean class selectivity of the units of the last third of the layers minus that of the first "
+    "third; interval: 95 % bootstrap over units. Supported: it lies above 0. Not supported: it "
+    "lies below 0. Else inconclusive."
+)
+
+
+def selectivity_does_not_predict_importance(figure: FigureResult) -> Finding:
+    """C14: on the multilayer perceptron."""
+    tables = unit_tables(figure.networks)
+    if not tables:
+        return Finding(NOT_RUN, note="No network's units were ablated.")
+    everyone, live = relation(tables), relation(tables, live_only=True)
+    n = _n_units(tables)
+    if not np.isfinite(everyone.rho):
+        note = "rho is undefined: class selectivity or importance is the same for all units."
+        return Finding(INCONCLUSIVE, n=n, note=note)
+    verdict, notes = _equivalence(everyone), []
+    n_dead = sum(int(table.dead.sum()) for table in tables)
+    if n_dead:
+        notes.append(
+            f"{_count(n_dead, 'unit')} silent on every image; without them {_rho_words(live)}."
+        )
+        if _equivalence(live) != verdict:
+            verdict = INCONCLUSIVE
+    if len(tables) < len(figure.config.networks()):
+        notes.append(f"Only {len(tables)} of {len(figure.config.networks())} networks are there.")
+    ours = _over_networks(tables, everyone)
+    interval = (everyone.low, everyone.high)
+    return Finding(verdict, ours, everyone.rho, interval, n, " ".join(notes))
+
+
+def selective_maps_are_not_important(figure: FigureResult) -> Finding:
+    """C15: on the convolutional network."""
+    tables = unit_tables(figure.networks)
+    if not tables:
+        return Finding(NOT_RUN, note="No network's units were ablated.")
+    found = relation(tables)
+    if not np.isfinite(found.rho):
+        return Finding(INCONCLUSIVE, n=_n_units(tables), note="rho is undefined.")
+    return Finding(
+        _above((-found.rho, -found.high, -found.low)),
+        _over_networks(tables, found),
+        found.rho,
+        (found.low, found.high),
+        _n_units(tables),
+        _missing(figure),
+    )
+
+
+def _over_networks(tables: Sequence[UnitTable], found: Correlation) -> str:
+    rhos = np.array([relation([table]).rho for table in tables])
+    words = _rho_words(found)
+    if len(tables) > 1 and np.all(np.isfinite(rhos)):
+        mean, sd = mean_and_sd(rhos)
+        words += f"; {mean:.2f} ± {sd:.2f} over {len(tables)} networks"
+    return words
+
+
+def relation_comes_from_early_layers(figure: FigureResult) -> Finding:
+    """C16: the relation layer by layer."""
+    tables = unit_tables(figure.networks)
+    names = [name for name, _ in tables[0].layers] if tables else []
+    if len(names) < 3:
+        return Finding(NOT_RUN, note="It needs a network with three hidden layers or more.")
+    third = len(names) // 3
+    early, late = (
+        _mean_relation([relation(tables, name) for name in part])
+        for part in (names[:third], names[-third:])
+    )
+    n = _n_units(tables)
+    if early is None or late is None:
+        return Finding(INCONCLUSIVE, n=n, note="rho is undefined in every early or late layer.")
+    if early[2] < 0 and -NEGLIGIBLE_RHO < late[1] and late[2] < NEGLIGIBLE_RHO:
+        verdict = SUPPORTED
+    elif early[1] > 0 or late[2] < -NEGLIGIBLE_RHO:
+        verdict = NOT_SUPPORTED
+    else:
+        verdict = INCONCLUSIVE
+    ours = (
+        f"mean rho {early[0]:.2f} [{early[1]:.2f}, {early[2]:.2f}] in {names[0]} to "
+        f"{names[third - 1]}, {late[0]:.2f} [{late[1]:.2f}, {late[2]:.2f}] in {names[-third]} to "
+        f"{names[-1]}"
+    )
+    return Finding(verdict, ours, early[0], early[1:], n, _missing(figure))
+
+
+def _mean_relation(found: Sequence[Correlation]) -> Interval | None:
+    """Mean of independent rhos; undefined ones, of layers without any spread, are left out."""
+    defined = [one for one in found if np.isfinite(one.rho)]
+    if not defined:
+        return None
+    mean = float(np.mean([one.rho for one in defined]))
+    errors = [(one.high - one.low) / 2 for one in defined]
+    reach = float(np.sqrt(np.sum(np.square(errors)))) / len(defined)
+    return mean, mean - reach, mean + reach
+
+
+def _equivalence(found: Correlation) -> str:
+    """Supported if the whole interval is negligible, not supported if none of it is.
+
+    >>> _equivalence(Correlation(0.1, -0.02, 0.22, 256, 0.1))
+    'supported'
+    >>> _equivalence(Correlation(0.25, 0.13, 0.36, 256, 0.0))
+    'inconclusive'
+    >>> _equivalence(Correlation(-0.5, -0.6, -0.4, 256, 0.0))
+    'not supported'
+    """
+    if not np.isfinite(found.rho):
+        return INCONCLUSIVE
+    if -NEGLIGIBLE_RHO < found.low and found.high < NEGLIGIBLE_RHO:
+        return SUPPORTED
+    if found.low >= NEGLIGIBLE_RHO or found.high <= -NEGLIGIBLE_RHO:
+        return NOT_SUPPORTED
+    return INCONCLUSIVE
+
+
+def early_units_matter_more(figure: FigureResult) -> Finding:
+    """C17: importance in the first and in the last hidden layer."""
+    tables = unit_tables(figure.networks)
+    if not tables or len(tables[0].layers) < 2:
+        return Finding(NOT_RUN, note="It needs a network with two hidden layers or more.")
+    names = [name for name, _ in tables[0].layers]
+    first, last = (_in_layers(tables, [name], "importance") for name in (names[0], names[-1]))
+    n = _n_units(tables)
+    if not len(first) or not len(last):
+        return Finding(INCONCLUSIVE, n=n, note="A layer has no unit with a finite test loss.")
+    difference, low, high = _bootstrap(first, last)
+    ours = (
+        f"{first.mean():.2g} nats a unit in {names[0]}, {last.mean():.2g} in {names[-1]}; "
+        f"difference {difference:+.2g} [{low:+.2g}, {high:+.2g}]"
+    )
+    return Finding(_above((difference, low, high)), ours, difference, (low, high), n)
+
+
+def information_does_not_predict_importance(figure: FigureResult) -> Finding:
+    """C18: mutual information in place of class selectivity."""
+    tables = unit_tables(figure.networks)
+    if not tables:
+        return Finding(NOT_RUN, note="No network's units were ablated.")
+    measure = "corrected_information"
+    found = relation(tables, x=measure, within_layers=True)
+    n = _n_units(tables)
+    if not np.isfinite(found.rho):
+        return Finding(INCONCLUSIVE, n=n, note="rho is undefined.")
+    across = relation(tables, x=measure)
+    large = [
+        f"{name} {one.rho:.2f}"
+        for name, _ in tables[0].layers
+        if not abs((one := relation(tables, name, x=measure)).rho) < NEGLIGIBLE_RHO
+    ]
+    ours = f"{_rho_words(found)} within layers; over all units {_rho_words(across)}" + (
+        f"; not negligible: {', '.join(large)}" if large else ""
+    )
+    interval = (found.low, found.high)
+    return Finding(_equivalence(found), ours, found.rho, interval, n, _missing(figure))
+
+
+def selectivity_is_unrelated_to_weights(figure: FigureResult) -> Finding:
+    """C19: class selectivity and the L1 norm of incoming weights."""
+    tables = unit_tables(figure.networks)
+    if not tables:
+        return Finding(NOT_RUN, note="No network's units were measured.")
+    found = relation(tables, y="weight_norm")
+    n = _n_units(tables)
+    if not np.isfinite(found.rho):
+        note = "The units are not the outputs of one layer's weights, or rho is undefined."
+        return Finding(INCONCLUSIVE, n=n, note=note)
+    within = relation(tables, y="weight_norm", within_layers=True)
+    if found.high < NEGLIGIBLE_RHO:
+        verdict = SUPPORTED
+    else:
+        verdict = NOT_SUPPORTED if found.low > NEGLIGIBLE_RHO else INCONCLUSIVE
+    ours = f"{_rho_words(found)}; within layers {_rho_words(within)}"
+    return Finding(verdict, ours, found.rho, (found.low, found.high), n, _missing(figure))
+
+
+def selectivity_grows_with_depth(figure: FigureResult) -> Finding:
+    """C20: class selectivity of late layers against early ones."""
+    tables = unit_tables(figure.networks)
+    names = [name for name, _ in tables[0].layers] if tables else []
+    if len(names) < 2:
+        return Finding(NOT_RUN, note="It needs a network with two hidden layers or more.")
+    third = max(1, len(names) // 3)
+    early, late = (
+        _in_layers(tables, part, "class_selectivity") for part in (names[:third], names[-third:])
+    )
+    difference, low, high = _bootstrap(late, early)
+    depths = np.arange(len(names))
+    means = [float(_in_layers(tables, [name], "class_selectivity").mean()) for name in names]
+    ours = (
+        f"{early.mean():.3f} in the first {_count(third, 'layer')}, {late.mean():.3f} in the last; "
+        f"difference {difference:+.3f} [{low:+.3f}, {high:+.3f}]"
+    )
+    if len(names) > 2:
+        ours += f"; layer means and depth: rho = {correlation(depths, means).rho:.2f}"
+    verdict = _above((difference, low, high))
+    return Finding(verdict, ours, difference, (low, high), _n_units(tables), _missing(figure))
+
+
+def _in_layers(tables: Sequence[UnitTable], layers: Sequence[str], measure: str) -> np.ndarray:
+    """A measure of the units of some layers, networks pooled, finite values only."""
+    values = np.concatenate(
+        [getattr(table, measure)[np.isin(table.layer_names, layers)] for table in tables]
+    )
+    return values[np.isfinite(values)]
+
+
+def _bootstrap(a: np.ndarray, b: np.ndarray) -> Interval:
+    """mean(a) - mean(b) with a 95 % percentile bootstrap interval, each resampled on its own."""
+    rng = np.random.default_rng(0)
+    # A draw of n units with replacement has multinomial counts: far less memory than indices.
+    draws = [
+        rng.multinomial(len(values), np.full(len(values), 1 / len(values)), _RESAMPLES)
+        @ values
+        / len(values)
+        for values in (a, b)
+    ]
+    low, high = np.quantile(draws[0] - draws[1], [0.025, 0.975])
+    return float(a.mean() - b.mean()), float(low), float(high)
+
+
+# --- C21, C22 -----------------------------------------------------------------------------------
+
+C21_RULE = (
+    "Normalized AUC with units clamped to zero minus that with units clamped to their mean at each "
+    "position, in the same random orders, averaged over the orders of each network (with one "
+    "network: order by order). Supported: the 95 % t interval of the difference lies above 0. Not "
+    "supported: it lies below 0. Else inconclusive. With one network, the spread between "
+    "trainings is not covered."
+)
+C22_RULE = (
+    "Networks trained with a penalty (alpha < 0) or reward (alpha > 0) for class selectivity, "
+    "against alpha = 0. Supported: with some penalty the mean class selectivity is at most half "
+    "and test accuracy less than 0.01 below that at alpha = 0, and the strongest reward lowers "
+    "test accuracy. Not supported: no penalty that halves class selectivity keeps test accuracy "
+    "so. Inconclusive: no penalty halves it, or rewards do not harm. Value: best change of test "
+    "accuracy under a penalty that halves selectivity; no interval."
+)
+
+
+def zero_hurts_less_than_mean(figure: FigureResult) -> Finding:
+    """C21: the two ways to clamp a unit."""
+    pairs = [
+        normalized_auc(network, "zero") - normalized_auc(network, "mean_per_position")
+        for network in figure.networks
+        if {"zero", "mean_per_position"} <= set(network.sweeps)
+    ]
+    if not pairs:
+        return Finding(NOT_RUN, note="It needs both ways to clamp units.")
+    several = len(pairs) > 1
+    differences = [float(pair.mean()) for pair in pairs] if several else pairs[0].tolist()
+    zero, mean = (
+        np.concatenate([normalized_auc(network, name) for network in figure.networks])
+        for name in ("zero", "mean_per_position")
+    )
+    ours = f"normalized AUC {_plus_minus(zero)} with zero, {_plus_minus(mean)} with the mean"
+    n = f"{_count(len(pairs), 'network')}, {len(pairs[0])} orders each"
+    return _decided(_paired(differences), ours, n, _missing(figure))
+
+
+def selectivity_is_not_needed(figure: FigureResult) -> Finding:
+    """C22: networks made less, and more, selective (Leavitt and Morcos 2020)."""
+    groups: dict[float, list[NetworkResult]] = {}
+    for network in figure.networks:
+        groups.setdefault(network.config.selectivity_regularizer, []).append(network)
+    if 0.0 not in groups or not any(alpha < 0 for alpha in groups):
+        return Finding(NOT_RUN, note="It needs networks with and without a selectivity penalty.")
+
+    def means(alpha: float) -> tuple[float, float]:
+        members = groups[alpha]
+        accuracy = np.mean([item.training.test_accuracy for item in members])
+        return float(np.mean([mean_selectivity(item) for item in members])), float(accuracy)
+
+    selectivity, accuracy = means(0.0)
+    words = [
+        f"alpha {a:g}: selectivity {means(a)[0]:.2f}, test {means(a)[1]:.3f}"
+        for a in sorted(groups)
+    ]
+    halved = [means(a)[1] - accuracy for a in groups if a < 0 and means(a)[0] <= selectivity / 2]
+    rewards = [a for a in groups if a > 0]
+    harmful = bool(rewards) and means(max(rewards))[1] < accuracy
+    if not halved:
+        verdict, note = INCONCLUSIVE, "No penalty halved the class selectivity."
+    elif max(halved) <= -0.01:
+        verdict, note = NOT_SUPPORTED, ""
+    elif harmful:
+        verdict, note = SUPPORTED, ""
+    else:
+        verdict, note = INCONCLUSIVE, "No reward for selectivity lowered the test accuracy."
+    value = max(halved) if halved else None
+    n = _count(len(figure.networks), "network")
+    return Finding(verdict, "; ".join(words), value, None, n, note)
+
+
+# --- Words --------------------------------------------------------------------------------------
+
+
+def _plus_minus(values: np.ndarray) -> str:
+    mean, sd = mean_and_sd(values)
+    return f"{mean:.3f} ± {sd:.3f}" if np.isfinite(sd) else f"{mean:.3f}"
+
+
+def _rho_words(found: Correlation) -> str:
+    if not np.isfinite(found.rho):
+        return "rho is undefined"
+    return f"rho = {found.rho:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+
+def _n_units(tables: Sequence[UnitTable]) -> str:
+    units = sum(table.n_units for table in tables)
+    return (
+        f"{_count(units, 'unit')} of {_count(len(tables), 'network')}, "
+        f"{tables[0].n_images:,} images"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    """
+    >>> _count(2, "network")
+    '2 networks'
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

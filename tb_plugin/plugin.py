@@ -7,6 +7,8 @@ Every reply goes through TensorBoard's Respond, which adds the safe headers. Err
 import functools
 import gzip
 import hashlib
+import ipaddress
+import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +20,8 @@ from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 
 from tb_plugin import metadata, reading
+from tb_plugin.lab import LARGEST_BODY, Lab
+from tb_plugin.lab_process import LabError
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +29,20 @@ STATIC = Path(__file__).resolve().parent / "static"
 # Not from the machine's own table, which may call .js text/plain: with nosniff, a browser
 # would then refuse to run it.
 CONTENT_TYPES = {".js": "text/javascript", ".css": "text/css", ".txt": "text/plain"}
-METHODS = ("GET", "HEAD")
+READ = ("GET", "HEAD")
+# HTTP status of what the lab refuses or fails at; anything else is 422.
+LAB_STATUS = {
+    "invalid_argument": 400,
+    "forbidden": 403,
+    "lab_off": 403,
+    "not_found": 404,
+    "superseded": 409,
+    "too_large_request": 413,
+    "wrong_type": 415,
+    "busy": 429,
+    "child_died": 503,
+    "timeout": 504,
+}
 LARGEST_STEP = 2**63 - 1
 MOST_BINS = 500
 
@@ -40,22 +57,26 @@ class SingleDirectionsPlugin(base_plugin.TBPlugin):
     def __init__(self, context):
         self._provider = context.data_provider
         self._sampling = dict(context.sampling_hints or {})
+        self._lab, self._lab_off = _lab_of(context.flags)
+        self._lab_remote = bool(getattr(context.flags, "single_directions_remote", False))
 
     def get_plugin_apps(self):
         return {
-            "/static/*": _get_only(_static),
-            "/api/v1/index": _get_only(self._index),
-            "/api/v1/curve": _get_only(self._curve),
-            "/api/v1/units/steps": _get_only(self._unit_steps),
-            "/api/v1/units": _get_only(self._units),
-            "/api/v1/unit": _get_only(self._unit),
-            "/api/v1/distributions": _get_only(self._distributions),
-            "/api/v1/training": _get_only(self._training),
+            "/static/*": _answered(_static),
+            "/api/v1/index": _answered(self._index),
+            "/api/v1/curve": _answered(self._curve),
+            "/api/v1/units/steps": _answered(self._unit_steps),
+            "/api/v1/units": _answered(self._units),
+            "/api/v1/unit": _answered(self._unit),
+            "/api/v1/distributions": _answered(self._distributions),
+            "/api/v1/training": _answered(self._training),
+            "/api/v1/lab/models": _answered(self._lab_models),
+            "/api/v1/lab/ask": _answered(self._lab_ask, ("POST",)),
         }
 
     def is_active(self):
-        """False; TensorBoard shows the tab by itself once a log directory has our data."""
-        return False
+        """Whether the lab is on; with data of ours, TensorBoard shows the tab by itself."""
+        return self._lab is not None
 
     def data_plugin_names(self):
         return (metadata.PLUGIN_NAME, metadata.UNITS_PLUGIN_NAME)
@@ -103,6 +124,21 @@ class SingleDirectionsPlugin(base_plugin.TBPlugin):
             raise errors.InvalidArgumentError("one run= or more are needed")
         return _json({"runs": self._reader(request).training(list(dict.fromkeys(runs)))})
 
+    def _lab_models(self, request) -> Answer:
+        if self._lab is None:
+            return _json({"enabled": False, "reason": self._lab_off, "models": []})
+        models = [
+            {"id": model.id, "name": model.name, "bytes": model.size}
+            for model in self._lab.models()
+        ]
+        return _json({"enabled": True, "reason": "", "models": models})
+
+    def _lab_ask(self, request) -> Answer:
+        if self._lab is None:
+            raise LabError("lab_off", self._lab_off)
+        _check_sender(request, self._lab_remote)
+        return _json(self._lab.ask(_json_body(request)))
+
     def _reader(self, request) -> reading.Reader:
         if self._provider is None:
             raise reading.ProviderError(
@@ -144,13 +180,87 @@ def _json(content: Mapping[str, Any]) -> Answer:
     return dict(content), "application/json"
 
 
-def _get_only(handler: Callable[[Any], Any]):
+def _lab_of(flags: Any) -> tuple[Lab | None, str]:
+    """The lab, or None and why it is off."""
+    folder = getattr(flags, "single_directions_models", "")
+    if not folder:
+        return None, (
+            "The lesion lab is off. Start TensorBoard with --single_directions_models=DIR, the "
+            "folder of your .keras models; load only models that you trust."
+        )
+    if not Path(folder).is_dir():
+        return None, "--single_directions_models does not name a folder."
+    everywhere = bool(getattr(flags, "bind_all", False)) or not _is_loopback(
+        getattr(flags, "host", None) or "localhost"
+    )
+    if everywhere and not getattr(flags, "single_directions_remote", False):
+        return None, (
+            "The lesion lab is off, because this TensorBoard can be reached from other machines; "
+            "--single_directions_remote lets them use the lab, too."
+        )
+    return Lab(Path(folder), int(getattr(flags, "single_directions_memory_mb", 8192))), ""
+
+
+def _check_sender(request, remote: bool) -> None:
+    """Refuses what another site's page could make a browser send (tests hold each rule).
+
+    Raises:
+        LabError: a Host that is not this machine, another origin, or a body of another type.
+    """
+    host = request.host
+    if not remote and not _is_loopback(_host_name(host)):
+        raise _refused("forbidden", "The lab answers only when it is addressed as localhost.")
+    if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+        raise _refused("forbidden", "The lab answers its own page only.")
+    origin = request.headers.get("Origin")
+    if origin is not None and origin.partition("://")[2] != host:
+        raise _refused("forbidden", "The lab answers its own page only.")
+    # Another site cannot send this type without asking first, which TensorBoard does not grant.
+    if request.headers.get("Content-Type") != "application/json":
+        raise _refused("wrong_type", "Content-Type must be application/json.")
+
+
+def _refused(code: str, message: str) -> LabError:
+    logger.warning("the lesion lab refused a request: %s", code)
+    return LabError(code, message)
+
+
+def _json_body(request) -> Mapping[str, Any]:
+    length = request.content_length
+    if length is None or length > LARGEST_BODY:
+        raise _refused("too_large_request", f"At most {LARGEST_BODY:,} bytes, with their length.")
+    try:
+        body = json.loads(request.get_data(cache=False))
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise LabError("invalid_argument", "The body must be a JSON object.")
+    return body
+
+
+def _host_name(host: str) -> str:
+    """`host` without its port: "[::1]:6006" is "::1"."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _is_loopback(name: str) -> bool:
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _answered(handler: Callable[[Any], Any], methods: tuple[str, ...] = READ):
     """A WSGI application around a handler: checks the method, turns errors into JSON."""
 
     @wrappers.Request.application
     def application(request):
-        if request.method not in METHODS:
-            allowed = ", ".join(METHODS)
+        if request.method not in methods:
+            allowed = ", ".join(methods)
             message = f"only {allowed} are answered here"
             reply = _error(request, 405, "method_not_allowed", message)
             reply.headers["Allow"] = allowed
@@ -166,6 +276,11 @@ def _get_only(handler: Callable[[Any], Any]):
             return _error(request, 422, "unreadable_data", str(error))
         except reading.ProviderError as error:
             return _error(request, 502, "provider_error", str(error))
+        except LabError as error:
+            reply = _error(request, LAB_STATUS.get(error.code, 422), error.code, str(error))
+            if error.code == "busy":
+                reply.headers["Retry-After"] = "2"
+            return reply
         except Exception:
             logger.exception("a request to the Single Directions plugin failed")
             message = "The plugin failed on this request; TensorBoard's log says where."

@@ -1,0 +1,145 @@
+"""The child process that runs models: started when first needed, bounded, and started anew."""
+
+import atexit
+import contextlib
+import json
+import logging
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import IO, Any
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.1
+END_WITHIN_S = 5.0
+
+
+class LabError(Exception):
+    """Why the lab does not answer.
+
+    code: for programs, see http_api.md. The text is a sentence for the user.
+    """
+
+    def __init__(self, code: str, message: str):
+        super().__init__(message)
+        self.code = code
+
+
+class ChildProcess:
+    """Questions and answers, one JSON object a line. Not for several threads at once.
+
+    Args:
+        memory_mb: resident memory at which the child is ended.
+        command: what to run; None for the lab's own program.
+    """
+
+    def __init__(self, memory_mb: int, command: list[str] | None = None):
+        self._memory_mb = memory_mb
+        self._command = command or [sys.executable, "-m", "tb_plugin.lab_child"]
+        self._process: subprocess.Popen[str] | None = None
+        self._replies: queue.Queue[str | None] = queue.Queue()
+        atexit.register(self.stop)
+
+    def ask(self, question: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """The child's answer.
+
+        Raises:
+            LabError: the child says so, died, took longer, or grew too large; in the last three
+                cases it is gone, and the next question starts a new one.
+        """
+        process = self._started()
+        try:
+            (process.stdin or _missing()).write(json.dumps(question) + "\n")
+            (process.stdin or _missing()).flush()
+        except OSError:
+            self.stop()
+            raise LabError("child_died", "The lab's process ended. Ask again.") from None
+        reply = self._reply(process, time.monotonic() + seconds, seconds)
+        if "error" in reply:
+            raise LabError(reply["error"]["code"], reply["error"]["message"])
+        return reply["answer"]
+
+    def stop(self) -> None:
+        """Ends the child; a second call does nothing."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=END_WITHIN_S)
+        for stream in (process.stdin, process.stdout):
+            if stream:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+    def _started(self) -> "subprocess.Popen[str]":
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self.stop()
+        # TensorBoard's own process may hold a GPU for someone else's training; and a lesion of a
+        # few images is no faster there.
+        environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            env=environment,
+        )
+        self._process, self._replies = process, queue.Queue()
+        arguments = (process.stdout, self._replies)
+        threading.Thread(target=_read_lines, args=arguments, daemon=True).start()
+        return process
+
+    def _reply(
+        self, process: "subprocess.Popen[str]", deadline: float, seconds: float
+    ) -> dict[str, Any]:
+        while True:
+            with contextlib.suppress(queue.Empty):
+                line = self._replies.get(timeout=POLL_S)
+                if line is not None:
+                    return json.loads(line)
+                self.stop()
+                raise LabError(
+                    "child_died",
+                    "The lab's process ended unexpectedly. The next request starts it"
+                    " anew; if this happens again, the model may be too large for this machine.",
+                )
+            if time.monotonic() > deadline:
+                self.stop()
+                raise LabError("timeout", f"This took longer than {seconds:.0f} s and was ended.")
+            if _resident_mb(process.pid) > self._memory_mb:
+                self.stop()
+                raise LabError(
+                    "too_large",
+                    f"This needed more than {self._memory_mb:,} MB and was ended; "
+                    "--single_directions_memory_mb allows more.",
+                )
+
+
+def _missing() -> IO[str]:
+    raise OSError("the child's input is closed")
+
+
+def _read_lines(stream: IO[str], replies: "queue.Queue[str | None]") -> None:
+    """Puts each line into a queue, and None at the end."""
+    with contextlib.suppress(ValueError, OSError):  # closed under us
+        for line in stream:
+            replies.put(line)
+    replies.put(None)
+
+
+def _resident_mb(pid: int) -> float:
+    """Resident memory of a process; 0 where the system does not tell (not Linux)."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

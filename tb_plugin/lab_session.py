@@ -1,0 +1,379 @@
+"""One model of the lab with its images: what it answers under lesions.
+
+Runs in the lab's child process only, the one place where the plugin uses `repro`. The images of a
+model lie beside it: those of `model.keras` in `model.images.npz`, with
+
+    images      float32 or uint8 (n_images, ...), as the model takes them; uint8 is divided by 255
+    labels      int (n_images,)
+    class_names text (n_classes,), optional
+
+Else, for a network of the laboratory, they come from the data set that its `config.json` names.
+"""
+
+import base64
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tb_plugin import png
+
+N_CHOSEN = 20  # images shown
+# Images that accuracy is read on: a lesion of a dense network costs little for each, one of a
+# convolutional network a pass through what follows.
+N_IMAGES_DENSE, N_IMAGES_CONVOLUTIONAL = 2000, 120
+LARGEST_LAYERS = 20_000  # units in all; more could not be drawn
+N_EXTREME = 8  # images that drive a unit most, and least
+N_BINS = 30
+
+
+class SessionError(Exception):
+    """Why a model cannot be used for this; the text is a sentence for the user."""
+
+    def __init__(self, code: str, message: str):
+        super().__init__(message)
+        self.code = code
+
+
+class Session:
+    """A model, loaded under Keras's safe mode, its images, and everything compiled once.
+
+    Args:
+        path: of a `.keras` file. Never one that a browser or an event file named.
+
+    Raises:
+        SessionError: the model cannot be loaded, has no masks, or there are no images for it.
+    """
+
+    def __init__(self, path: str):
+        import keras
+
+        import repro
+        from repro.masking import layer_of
+
+        try:
+            self._model = repro.load_model(path)
+            self._masks = repro.ablation_masks(self._model)
+        except ValueError as error:
+            raise SessionError("unusable_model", _without_path(error, path)) from None
+        if not self._masks:
+            raise SessionError(
+                "unusable_model", "The model has no AblationMask layers, so no unit can be deleted."
+            )
+        self._layers = [layer_of(mask) for mask in self._masks]
+        self._sizes = [mask.n_units for mask in self._masks]
+        if sum(self._sizes) > LARGEST_LAYERS:
+            raise SessionError(
+                "too_large",
+                f"The lab draws {LARGEST_LAYERS:,} units; this has {sum(self._sizes):,}.",
+            )
+        self._dense = all(len(mask.output.shape) == 2 for mask in self._masks)
+        most = N_IMAGES_DENSE if self._dense else N_IMAGES_CONVOLUTIONAL
+        images, labels, self._class_names, self._source = _images_of(Path(path))
+        self._check_images(images, labels)
+        kept = stratified(labels, most)
+        self._images, self._labels = images[kept], labels[kept]
+        self._n_classes = int(self._model.output_shape[-1])
+        self._counts = np.bincount(self._labels, minlength=self._n_classes)
+        self._chosen = stratified(self._labels, N_CHOSEN)
+        # Means over positions, taken before anything leaves the graph: maps are large.
+        means = [_over_positions(mask.output) for mask in self._masks]
+        self._probe = keras.Model(self._model.inputs, means + list(self._model.outputs))
+        for model in (self._model, self._probe):
+            # On CPU, XLA makes convolutions slower, and compiles them for long.
+            model.compile(jit_compile=self._dense)
+        self._engine = repro.Engine(self._model, self._images, self._labels)
+        self._statistics: Any = None
+        self._intact = self.accuracy({})
+
+    # --- Questions ----------------------------------------------------------------------------
+
+    def open(self) -> dict[str, Any]:
+        """Layers, classes, the chosen images, and the intact network's answers; compiles, too."""
+        self.outputs({}, 0)  # the first call compiles
+        return {
+            "layers": [
+                {"name": name, "units": size}
+                for name, size in zip(self._layers, self._sizes, strict=True)
+            ],
+            "classes": self._names(),
+            "source": self._source,
+            "n_images": len(self._images),
+            "images": [
+                {"label": int(self._labels[i]), "png": _png(self._images[i])} for i in self._chosen
+            ],
+            "rankable": ["class_selectivity", "importance"]
+            if self._dense
+            else ["class_selectivity"],
+            "intact": self._intact,
+        }
+
+    def outputs(self, lesions: dict[str, list[int]], image: int) -> dict[str, Any]:
+        """Class probabilities of the chosen images, and every unit's activation on one of them.
+
+        Args:
+            lesions: units to clamp to zero, by layer.
+            image: place among the chosen ones; feature maps are averaged over positions.
+        """
+        if not 0 <= image < len(self._chosen):
+            raise SessionError("invalid_argument", "There is no such image.")
+        started = time.perf_counter()
+        self._assign(lesions)
+        *activations, logits = self._asked(self._probe, self._images[self._chosen])
+        one = [activation[image] for activation in activations]
+        return {
+            "probabilities": _rounded(probabilities(logits)),
+            "activity": [_rounded(activation) for activation in one],
+            "ms": round(1000 * (time.perf_counter() - started), 1),
+        }
+
+    def accuracy(self, lesions: dict[str, list[int]]) -> dict[str, Any]:
+        """Correct images of each class, and the mean loss in nats, over all images of the session.
+
+        A dense network is asked through the engine. For convolutions the masked model itself
+        answers: the engine compiles each kind of lesion anew, which pays in a sweep of thousands
+        and costs seconds for one.
+        """
+        started = time.perf_counter()
+        if self._dense:
+            outcome = self._engine.evaluate(self._keep(lesions)[None])
+            n_correct, loss = outcome.n_correct[0], float(outcome.loss[0])
+        else:
+            n_correct, loss = self._counted(lesions)
+        return {
+            "n_correct": [int(n) for n in n_correct],
+            "n": [int(n) for n in self._counts],
+            "loss": round(loss, 6),
+            "ms": round(1000 * (time.perf_counter() - started), 1),
+        }
+
+    def rank(self, by: str) -> dict[str, Any]:
+        """All units, the most selective or most important first.
+
+        Returns:
+            {"units": [[layer number, unit], ...], "values": [...]}.
+        """
+        if by == "class_selectivity":
+            values = self._unit_statistics().class_selectivity
+        else:
+            values = self._importance()
+        order = np.argsort(-values, kind="stable")
+        layer = np.repeat(np.arange(len(self._sizes)), self._sizes)
+        unit = np.concatenate([np.arange(size) for size in self._sizes])
+        return {
+            "units": [[int(layer[i]), int(unit[i])] for i in order],
+            "values": _rounded(values[order]),
+        }
+
+    def unit(self, layer: str, unit: int) -> dict[str, Any]:
+        """One unit: how its activation is spread, images at both ends, its weights as a picture.
+
+        Feature maps are averaged over positions. `weights` is null unless the unit reads the
+        pixels of an image.
+        """
+        number = self._layer_number(layer)
+        if not 0 <= unit < self._sizes[number]:
+            raise SessionError("invalid_argument", f"{layer} has no unit {unit}.")
+        activation = self._activations(number)[:, unit]
+        edges = np.linspace(
+            activation.min(), max(activation.max(), activation.min() + 1e-6), N_BINS + 1
+        )
+        order = np.argsort(-activation, kind="stable")
+        return {
+            "edges": _rounded(edges),
+            "counts": [
+                np.histogram(activation[self._labels == c], edges)[0].tolist()
+                for c in range(self._n_classes)
+            ],
+            "most": [self._pictured(i, activation) for i in order[:N_EXTREME]],
+            "least": [self._pictured(i, activation) for i in order[::-1][:N_EXTREME]],
+            "weights": self._weights_picture(number, unit),
+        }
+
+    # --- How they are answered ----------------------------------------------------------------
+
+    def _assign(self, lesions: dict[str, list[int]]) -> None:
+        """Sets the masks; the model obeys at once."""
+        keep = np.split(self._keep(lesions), np.cumsum(self._sizes)[:-1])
+        for mask, kept in zip(self._masks, keep, strict=True):
+            mask.keep.assign(kept.astype(np.float32))
+
+    def _asked(self, model: Any, images: np.ndarray) -> list[np.ndarray]:
+        """A model's outputs for any number of images, in batches of one size: a second size would
+        be compiled anew."""
+        parts = []
+        for start in range(0, len(images), N_CHOSEN):
+            places = np.arange(start, start + N_CHOSEN) % len(images)
+            answer = model.predict_on_batch(images[places])
+            parts.append(answer if isinstance(answer, list) else [answer])
+        return [np.concatenate(part)[: len(images)] for part in zip(*parts, strict=True)]
+
+    def _keep(self, lesions: dict[str, list[int]]) -> np.ndarray:
+        """float (n_units,), 0 where a unit is ablated."""
+        starts = np.cumsum([0, *self._sizes])
+        keep = np.ones(starts[-1])
+        for layer, units in lesions.items():
+            number = self._layer_number(layer)
+            if any(unit >= self._sizes[number] for unit in units):
+                raise SessionError(
+                    "invalid_argument", f"{layer} has {self._sizes[number]} units, counted from 0."
+                )
+            keep[starts[number] + np.array(units, int)] = 0
+        return keep
+
+    def _counted(self, lesions: dict[str, list[int]]) -> tuple[np.ndarray, float]:
+        """Correct images of each class and mean loss, by the masked model itself."""
+        self._assign(lesions)
+        (logits,) = self._asked(self._model, self._images)
+        right = self._labels[logits.argmax(axis=1) == self._labels]
+        share = probabilities(logits)[np.arange(len(logits)), self._labels]
+        n_correct = np.bincount(right, minlength=self._n_classes)
+        return n_correct, float(-np.log(np.maximum(share, 1e-30)).mean())
+
+    def _activations(self, number: int) -> np.ndarray:
+        """float (n_images, units) of one layer in the intact network, averaged over positions."""
+        self._assign({})
+        return self._asked(self._probe, self._images)[number]
+
+    def _unit_statistics(self) -> Any:
+        if self._statistics is None:
+            self._statistics = self._engine.statistics()
+        return self._statistics
+
+    def _importance(self) -> np.ndarray:
+        if not self._dense:
+            raise SessionError(
+                "too_large",
+                "Importance needs every unit ablated alone, which takes too long here for a "
+                "convolutional network; a sweep writes it into a unit table.",
+            )
+        return np.asarray(self._engine.single_units().loss) - self._engine.intact().loss
+
+    def _layer_number(self, layer: str) -> int:
+        if layer not in self._layers:
+            raise SessionError("invalid_argument", "The model has no such layer with a mask.")
+        return self._layers.index(layer)
+
+    def _names(self) -> list[str]:
+        return [
+            self._class_names[c] if c < len(self._class_names) else str(c)
+            for c in range(self._n_classes)
+        ]
+
+    def _pictured(self, i: int, activation: np.ndarray) -> dict[str, Any]:
+        return {
+            "label": int(self._labels[i]),
+            "activation": _rounded(activation[i]),
+            "png": _png(self._images[i]),
+        }
+
+    def _weights_picture(self, number: int, unit: int) -> str | None:
+        """The incoming weights of a unit of the first dense layer, laid out as the image."""
+        shape = self._model.input_shape[1:]
+        if number != 0 or len(self._masks[0].output.shape) != 2 or len(shape) not in (2, 3):
+            return None
+        layer = next((one for one in self._model.layers if one.name == self._layers[0]), None)
+        weights = np.asarray(layer.get_weights()[0]) if layer and layer.get_weights() else None
+        if weights is None or weights.shape != (int(np.prod(shape)), self._sizes[0]):
+            return None
+        return _png(weights[:, unit].reshape(shape))
+
+    def _check_images(self, images: np.ndarray, labels: np.ndarray) -> None:
+        n_classes, shape = int(self._model.output_shape[-1]), tuple(self._model.input_shape[1:])
+        fits = images.shape[1:] == shape and labels.shape == (len(images),) and len(images) > 0
+        if not fits or not np.all((labels >= 0) & (labels < n_classes)):
+            raise SessionError(
+                "no_images",
+                f"The images beside the model do not fit it: {len(images)} of shape "
+                f"{images.shape[1:]}, expected {shape} with labels 0 to {n_classes - 1}.",
+            )
+
+
+def _over_positions(activation: Any) -> Any:
+    """(n, units) from a layer's activation (n, *positions, units)."""
+    from keras import ops
+
+    axes = tuple(range(1, len(activation.shape) - 1))
+    return ops.mean(activation, axis=axes) if axes else activation
+
+
+def stratified(labels: np.ndarray, n: int) -> np.ndarray:
+    """Places of about n images, the same number of each class as far as there are so many.
+
+    >>> stratified(np.array([0, 0, 0, 1, 1]), 4)
+    array([0, 1, 3, 4])
+    """
+    classes = np.unique(labels)
+    each = max(1, n // len(classes))
+    return np.sort(np.concatenate([np.flatnonzero(labels == c)[:each] for c in classes]))
+
+
+def probabilities(outputs: np.ndarray) -> np.ndarray:
+    """float64 (n, n_classes): the softmax of logits; outputs that are probabilities stay."""
+    outputs = outputs.astype(np.float64)
+    if np.all(outputs >= 0) and np.allclose(outputs.sum(axis=1), 1, atol=1e-4):
+        return outputs
+    exponentials = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def _images_of(path: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:
+    """Images, labels, class names and where they come from."""
+    beside, config = path.with_suffix(".images.npz"), path.with_name("config.json")
+    if beside.is_file():
+        try:
+            with np.load(beside, allow_pickle=False) as stored:
+                images, labels = stored["images"], stored["labels"]
+                names = [str(n) for n in stored["class_names"]] if "class_names" in stored else []
+        except (OSError, ValueError, KeyError) as error:
+            message = f"{beside.name} cannot be read: {type(error).__name__}."
+            raise SessionError("no_images", message) from None
+        if images.dtype == np.uint8:
+            images = images.astype(np.float32) / 255
+        return images.astype(np.float32), labels.astype(np.int64), names, beside.name
+    if config.is_file():
+        return _images_of_run(config)
+    raise SessionError(
+        "no_images",
+        f"There are no images for this model. Put images and labels into {beside.name} beside it.",
+    )
+
+
+def _images_of_run(config: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:
+    """The test images of a network of the laboratory; of one that learned corrupted labels, its
+    training images with the labels it learned, since it can do nothing else."""
+    from repro import data
+    from repro.config import TrainConfig, from_dict
+
+    try:
+        train = from_dict(TrainConfig, json.loads(config.read_text(encoding="utf-8")))
+        splits = data.load(data.locate(train.dataset, offline=True), train)
+    except (OSError, ValueError, TypeError) as error:
+        raise SessionError("no_images", _without_path(error, str(config))) from None
+    corrupted = train.label_corruption > 0
+    chosen = splits.train if corrupted else splits.test
+    if not isinstance(chosen.images, np.ndarray) or chosen.labels is None:
+        raise SessionError("no_images", f"The images of {train.dataset} do not fit into memory.")
+    which = "training images with the labels it learned" if corrupted else "test images"
+    return chosen.images, chosen.labels.astype(np.int64), [], f"{train.dataset}, {which}"
+
+
+def _without_path(error: Exception, path: str) -> str:
+    """A sentence of an error, with the file's name in place of where it lies on this machine."""
+    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return text.replace(path, Path(path).name)
+
+
+def _png(image: np.ndarray) -> str:
+    """base64 of a picture; a vector becomes one line of grey pixels."""
+    pixels = png.as_pixels(image if image.ndim > 1 else image[None])
+    return base64.b64encode(png.encode(pixels)).decode()
+
+
+def _rounded(values: Any) -> Any:
+    """Five significant digits, as plain numbers: finer than a screen, a third of the bytes."""
+    array = np.nan_to_num(np.asarray(values, np.float64))
+    digits = np.vectorize(lambda value: float(f"{value:.5g}"), otypes=[float])
+    return digits(array).tolist()

@@ -1,0 +1,466 @@
+// The lesion lab: a saved network drawn unit by unit. Delete units and see at once what it answers.
+//
+// Every request carries the whole lesion, so undo, links and several windows cannot disagree; an
+// answer to an older lesion is dropped.
+
+import { askLab, fetchLabModels } from "./api.js";
+import { axis, frame as chartBasics, legend, tooltip } from "./axes.js";
+import { ChartFrame } from "./chart_frame.js";
+import { el, fill } from "./dom.js";
+import { formatFraction, plural } from "./labels.js";
+import { NetworkGrid } from "./network_grid.js";
+import { readLesions, writeLesions } from "./state.js";
+import { wilson } from "./transforms.js";
+
+const PAUSE_MS = 60; // while units are dragged over
+const UNDO_STEPS = 100;
+
+/** @typedef {import("./types.js").Model} Model */
+
+export class LabView {
+  /** @param {import("./chart_frame.js").Context} context */
+  constructor(context) {
+    this.context = context;
+    this.listing = /** @type {import("./types.js").LabListing | null} */ (null);
+    this.opened = /** @type {import("./types.js").LabModel | null} */ (null);
+    this.openedId = "";
+    this.drawnLesions = "";
+    this.undo = /** @type {string[]} */ ([]);
+    this.rankings = /** @type {Record<string, [number, number][]>} */ ({});
+    this.seq = 0;
+    this.timer = 0;
+    this.outputs = /** @type {import("./types.js").LabOutputs | null} */ (null);
+    this.intactOutputs = /** @type {import("./types.js").LabOutputs | null} */ (null);
+    this.accuracy = /** @type {import("./types.js").LabAccuracy | null} */ (null);
+    this.build();
+  }
+
+  build() {
+    this.message = el("div", { class: "lab-message", role: "status" });
+    this.status = el("p", { class: "lab-status", role: "status", "aria-live": "polite" });
+    this.images = el("div", { class: "lab-images", role: "group", "aria-label": "Images" });
+    this.answer = el("div", { class: "lab-answer" });
+    this.tools = this.makeTools();
+    this.grid = new NetworkGrid((deleted) => this.setLesions(writeLesions(deleted)));
+    this.classes = new ChartFrame(this.context, {
+      name: "accuracy_by_class",
+      title: "Accuracy by class",
+    });
+    this.work = el(
+      "div",
+      { hidden: true },
+      this.images,
+      this.tools.element,
+      this.status,
+      el("div", { class: "lab-columns" }, this.grid.element, this.answer),
+    );
+    this.element = el(
+      "div",
+      { class: "stack" },
+      el(
+        "section",
+        { class: "card", "aria-label": "Lesion lab" },
+        el(
+          "header",
+          { class: "card-head" },
+          el("div", {}, el("h2", {}, "Lesion lab"), (this.subtitle = el("p", { class: "subtitle" }))),
+        ),
+        this.message,
+        this.work,
+      ),
+      this.classes.element,
+    );
+    this.classes.element.hidden = true;
+  }
+
+  makeTools() {
+    const count = el("input", { type: "number", min: 1, value: 10, "aria-label": "How many units" });
+    const button = (/** @type {string} */ text, /** @type {() => void} */ click) =>
+      el("button", { class: "button", type: "button", on: { click } }, text);
+    const k = () => Math.max(1, Math.floor(Number(count.value)) || 1);
+    const undo = button("Undo", () => this.undoLast());
+    const reset = button("Restore all", () => this.setLesions(""));
+    const selective = button("most selective", () => this.deleteRanked("class_selectivity", k()));
+    const important = button("most important", () => this.deleteRanked("importance", k()));
+    const random = button("random", () => this.deleteRandom(k()));
+    const element = el(
+      "div",
+      { class: "lab-tools", role: "toolbar", "aria-label": "Lesions" },
+      el("span", {}, "Delete"),
+      count,
+      random,
+      selective,
+      important,
+      el("span", { class: "gap" }),
+      undo,
+      reset,
+    );
+    return { element, undo, reset, important };
+  }
+
+  /** @param {Model} model */
+  update(model) {
+    if (!this.listing) {
+      this.say("Looking for models …");
+      fetchLabModels().then(
+        (listing) => {
+          this.listing = listing;
+          this.update(/** @type {Model} */ (this.context.model()));
+        },
+        (error) => this.say(error.message, () => this.update(model)),
+      );
+      return;
+    }
+    const { models, enabled, reason } = this.listing;
+    const chosen = models.find((m) => m.id === model.state.model) ?? models[0];
+    const entries = models.map((m) => ({ run: m.id, label: m.name, colour: "" }));
+    const choose = (/** @type {string} */ id) =>
+      this.context.set({ model: id, lesions: "", image: -1 });
+    this.context.runList.showChoices(entries, model.state, chosen?.id ?? "", "model", choose);
+    this.context.runList.showOthers([]);
+    if (!enabled) return this.say(reason);
+    if (!chosen) return this.say("There is no .keras file in the folder of models.");
+    if (chosen.id !== this.openedId) return this.open(chosen);
+    if (this.opened) this.show(model);
+  }
+
+  /** @param {{id: string, name: string}} chosen */
+  async open(chosen) {
+    this.openedId = chosen.id;
+    this.opened = this.outputs = this.intactOutputs = this.accuracy = null;
+    this.undo = [];
+    this.rankings = {};
+    this.say(`Opening ${chosen.name}. The first model takes a while: TensorFlow is started for it.`);
+    try {
+      const opened = await askLab({ do: "open", model: chosen.id });
+      if (chosen.id !== this.openedId) return;
+      const intact = await askLab({ do: "outputs", model: chosen.id, lesions: {}, image: 0 });
+      if (chosen.id !== this.openedId) return;
+      this.opened = opened;
+      this.intactOutputs = intact;
+      this.accuracy = opened.intact;
+    } catch (error) {
+      if (chosen.id === this.openedId)
+        this.say(/** @type {Error} */ (error).message, () => this.open(chosen));
+      return;
+    }
+    this.grid.build(this.opened.layers);
+    this.drawnLesions = "\0"; // differs from any, so that the first is asked for
+    this.show(/** @type {Model} */ (this.context.model()));
+  }
+
+  /** @param {Model} model */
+  show({ state }) {
+    const opened = /** @type {import("./types.js").LabModel} */ (this.opened);
+    this.message.hidden = true;
+    this.work.hidden = false;
+    this.classes.element.hidden = false;
+    this.subtitle.textContent = `${this.nameOfModel()} · ${opened.source} · accuracy on ${plural(opened.n_images, "image")}`;
+    const deleted = this.deleted(state.lesions);
+    this.grid.show(deleted, this.outputs?.activity ?? this.intactOutputs?.activity ?? []);
+    this.tools.undo.disabled = !this.undo.length;
+    this.tools.reset.disabled = !state.lesions;
+    this.tools.important.hidden = !opened.rankable.includes("importance");
+    this.showImages(state);
+    this.showAnswer(state);
+    this.showStatus(deleted);
+    this.showClasses();
+    const wanted = JSON.stringify([state.lesions, this.image(state)]);
+    if (wanted === this.drawnLesions) return;
+    this.drawnLesions = wanted;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.evaluate(), PAUSE_MS);
+  }
+
+  /** Asks for the chosen images first, then for the accuracy on all. */
+  async evaluate() {
+    const { state } = /** @type {Model} */ (this.context.model());
+    const seq = ++this.seq;
+    const lesions = this.byLayer(this.deleted(state.lesions));
+    const question = { model: this.openedId, lesions };
+    this.status.classList.add("pending");
+    try {
+      const outputs = await askLab({ do: "outputs", ...question, image: this.image(state) });
+      if (seq !== this.seq) return;
+      this.outputs = outputs;
+      this.element.dataset.outputs = state.lesions;
+      this.show(/** @type {Model} */ (this.context.model()));
+      this.status.classList.add("pending");
+      const accuracy = await askLab({ do: "accuracy", ...question });
+      if (seq !== this.seq) return;
+      this.accuracy = accuracy;
+      this.element.dataset.evaluated = state.lesions;
+      this.status.classList.remove("pending");
+      this.show(/** @type {Model} */ (this.context.model()));
+    } catch (error) {
+      const failure = /** @type {Error & {code?: string}} */ (error);
+      if (seq !== this.seq || failure.code === "superseded") return;
+      this.status.classList.remove("pending");
+      const retry = el("button", { class: "button", on: { click: () => this.evaluate() } }, "Retry");
+      fill(this.status, `Not up to date: ${failure.message} `, retry);
+    }
+  }
+
+  // ------------------------------------------------------------------------------- lesions
+
+  /** @param {string} text @param {boolean} [remember] */
+  setLesions(text, remember = true) {
+    const before = this.context.model()?.state.lesions ?? "";
+    if (text === before) return;
+    if (remember) this.undo = [...this.undo.slice(-UNDO_STEPS), before];
+    this.context.set({ lesions: text });
+  }
+
+  undoLast() {
+    const before = this.undo.pop();
+    if (before !== undefined) this.setLesions(before, false);
+  }
+
+  /** @param {number} k */
+  deleteRandom(k) {
+    const { state } = /** @type {Model} */ (this.context.model());
+    const deleted = this.deleted(state.lesions);
+    const left = deleted.flatMap((units, layer) =>
+      units.flatMap((gone, unit) => (gone ? [] : [/** @type {[number, number]} */ ([layer, unit])])),
+    );
+    for (let i = 0; i < k && left.length; i++) {
+      const [[layer, unit]] = left.splice(Math.floor(Math.random() * left.length), 1);
+      deleted[layer][unit] = true;
+    }
+    this.setLesions(writeLesions(deleted));
+  }
+
+  /** The k first of a ranking that are still there. @param {string} by @param {number} k */
+  async deleteRanked(by, k) {
+    const model = this.openedId;
+    try {
+      this.status.classList.add("pending");
+      this.rankings[by] ??= (await askLab({ do: "rank", model, by })).units;
+    } catch (error) {
+      fill(this.status, /** @type {Error} */ (error).message);
+      return;
+    } finally {
+      this.status.classList.remove("pending");
+    }
+    if (model !== this.openedId) return;
+    const deleted = this.deleted(this.context.model()?.state.lesions ?? "");
+    const left = this.rankings[by].filter(([layer, unit]) => !deleted[layer][unit]);
+    for (const [layer, unit] of left.slice(0, k)) deleted[layer][unit] = true;
+    this.setLesions(writeLesions(deleted));
+  }
+
+  /** @param {string} text */
+  deleted(text) {
+    return readLesions(text, this.opened?.layers.map((layer) => layer.units) ?? []);
+  }
+
+  /** @param {boolean[][]} deleted @returns {Record<string, number[]>} */
+  byLayer(deleted) {
+    const lesions = /** @type {Record<string, number[]>} */ ({});
+    deleted.forEach((units, i) => {
+      const gone = units.flatMap((is, unit) => (is ? [unit] : []));
+      if (gone.length) lesions[this.opened?.layers[i].name ?? ""] = gone;
+    });
+    return lesions;
+  }
+
+  // ------------------------------------------------------------------------------- what is seen
+
+  /** @param {import("./state.js").State} state  the place of the chosen image */
+  image(state) {
+    const last = (this.opened?.images.length ?? 1) - 1;
+    return Math.min(Math.max(0, state.image), last);
+  }
+
+  nameOfModel() {
+    return this.listing?.models.find((m) => m.id === this.openedId)?.name ?? "";
+  }
+
+  /** @param {import("./state.js").State} state */
+  showImages(state) {
+    const { images, classes } = /** @type {import("./types.js").LabModel} */ (this.opened);
+    const chosen = this.image(state);
+    const focused = this.images.contains(document.activeElement);
+    const answers = (this.outputs ?? this.intactOutputs)?.probabilities ?? [];
+    const buttons = images.map(({ label, png }, i) => {
+      const guess = best(answers[i] ?? []);
+      const right = guess === label;
+      const spoken = `${classes[label]}, the network says ${classes[guess]}`;
+      return el(
+        "button",
+        {
+          class: `lab-image${right ? "" : " wrong"}`,
+          type: "button",
+          title: spoken,
+          "aria-label": spoken,
+          "aria-pressed": String(i === chosen),
+          on: { click: () => this.context.set({ image: i }) },
+        },
+        el("img", { src: `data:image/png;base64,${png}`, alt: "" }),
+        el("span", {}, `${right ? "✓" : "✗"} ${classes[guess] ?? ""}`),
+      );
+    });
+    fill(this.images, ...buttons);
+    if (focused) buttons[chosen]?.focus();
+  }
+
+  /** Class probabilities of the chosen image, intact and now. @param {import("./state.js").State} state */
+  showAnswer(state) {
+    const { images, classes } = /** @type {import("./types.js").LabModel} */ (this.opened);
+    const i = this.image(state);
+    const before = this.intactOutputs?.probabilities[i] ?? [];
+    const now = this.outputs?.probabilities[i] ?? before;
+    const bars = classes.map((name, c) =>
+      el(
+        "li",
+        { class: c === images[i].label ? "true" : "" },
+        el("span", { class: "name" }, name),
+        el(
+          "span",
+          { class: "probability", title: `${formatFraction(now[c])}, intact ${formatFraction(before[c])}` },
+          el("span", { class: "now", style: `width:${(100 * now[c]).toFixed(1)}%` }),
+          el("span", { class: "before", style: `left:${(100 * before[c]).toFixed(1)}%` }),
+        ),
+        el("span", { class: "number" }, formatFraction(now[c], 2)),
+      ),
+    );
+    fill(
+      this.answer,
+      el("h3", {}, "What it answers"),
+      el("img", { src: `data:image/png;base64,${images[i].png}`, alt: `a ${classes[images[i].label]}` }),
+      el("ul", {}, ...bars),
+      el("p", { class: "faint" }, "Bar: probability now. Tick: with the intact network."),
+    );
+  }
+
+  /** @param {boolean[][]} deleted */
+  showStatus(deleted) {
+    const { intact } = /** @type {import("./types.js").LabModel} */ (this.opened);
+    const now = this.accuracy ?? intact;
+    const units = deleted.flat();
+    const gone = units.filter(Boolean).length;
+    const change = overall(now).share - overall(intact).share;
+    const sign = change < 0 ? "−" : "+";
+    fill(
+      this.status,
+      el("strong", {}, `${gone.toLocaleString("en")} of ${plural(units.length, "unit")} deleted`),
+      " · accuracy ",
+      el("strong", {}, percent(overall(now).share)),
+      ` [${overall(now).interval.map(percent).join(", ")}], ${sign}${(100 * Math.abs(change)).toFixed(1)} points against the intact ${percent(overall(intact).share)}`,
+    );
+  }
+
+  showClasses() {
+    const { intact, classes } = /** @type {import("./types.js").LabModel} */ (this.opened);
+    const { theme } = /** @type {Model} */ (this.context.model());
+    const now = this.accuracy ?? intact;
+    const rows = classes.map((name, c) => ({
+      name,
+      n: now.n[c],
+      now: now.n_correct[c] / now.n[c],
+      interval: wilson(now.n_correct[c], now.n[c]),
+      before: intact.n_correct[c] / intact.n[c],
+      beforeInterval: wilson(intact.n_correct[c], intact.n[c]),
+    }));
+    /** @param {string} label @param {(row: any) => number} value */
+    const fraction = (label, value) => ({
+      label,
+      numeric: true,
+      value,
+      show: (/** @type {any} */ row) => formatFraction(value(row)),
+    });
+    this.classes.show({
+      option: classesOption(rows, theme),
+      count: rows.length,
+      subtitle: `95 % intervals (Wilson) over the images of each class · mean loss ${formatFraction(now.loss)} nats, intact ${formatFraction(intact.loss)}`,
+      columns: [
+        { label: "class", value: (row) => row.name },
+        { label: "images", numeric: true, value: (row) => row.n },
+        fraction("accuracy", (row) => row.now),
+        fraction("from", (row) => row.interval[0]),
+        fraction("to", (row) => row.interval[1]),
+        fraction("intact", (row) => row.before),
+        fraction("change", (row) => row.now - row.before),
+      ],
+      rows,
+    });
+  }
+
+  /** @param {string} text @param {() => void} [retry] */
+  say(text, retry) {
+    this.work.hidden = true;
+    this.classes.element.hidden = true;
+    this.message.hidden = false;
+    this.subtitle.textContent = "";
+    fill(
+      this.message,
+      el("p", {}, text),
+      retry && el("button", { class: "button", on: { click: retry } }, "Retry"),
+    );
+  }
+}
+
+/** Intact and lesioned accuracy of each class, side by side, with their intervals.
+ * @param {any[]} rows @param {typeof import("./theme.js").LIGHT} theme */
+function classesOption(rows, theme) {
+  const names = ["intact", "with the lesion"];
+  const colours = [theme.line, theme.layers[0]];
+  const bars = (/** @type {number} */ i, /** @type {string} */ key) => ({
+    name: names[i],
+    type: "bar",
+    data: rows.map((row) => row[key]),
+    itemStyle: { color: colours[i] },
+    barGap: "10%",
+    barCategoryGap: "35%",
+  });
+  const whiskers = {
+    type: "custom",
+    silent: true,
+    z: 5,
+    tooltip: { show: false },
+    data: rows.map((row, i) => [i, ...row.interval]),
+    renderItem: (/** @type {any} */ _, /** @type {any} */ api) => {
+      const width = api.size([1, 0])[0];
+      const [x, low] = api.coord([api.value(0), api.value(1)]);
+      const [, high] = api.coord([api.value(0), api.value(2)]);
+      const at = x + width * 0.17;
+      const style = { stroke: theme.text, lineWidth: 1.5 };
+      return { type: "line", shape: { x1: at, y1: low, x2: at, y2: high }, style };
+    },
+  };
+  return {
+    ...chartBasics(theme, "Accuracy of each class, intact and with the lesion."),
+    legend: legend(theme, { left: 66, data: names, selectedMode: false }),
+    tooltip: tooltip(theme, {
+      trigger: "axis",
+      axisPointer: { type: "shadow" },
+      valueFormatter: (/** @type {number} */ v) => formatFraction(v),
+    }),
+    xAxis: {
+      ...axis(theme, "Class", [0, 1], undefined, { nameGap: 34, splitLine: { show: false } }),
+      type: "category",
+      min: undefined,
+      max: undefined,
+      data: rows.map((row) => row.name),
+      axisLabel: { color: theme.muted, interval: 0, hideOverlap: true },
+    },
+    yAxis: axis(theme, "Accuracy (fraction correct)", [0, 1], undefined, { nameGap: 46 }),
+    series: [bars(0, "before"), bars(1, "now"), whiskers],
+  };
+}
+
+/** @param {import("./types.js").LabAccuracy} accuracy */
+function overall({ n_correct, n }) {
+  const sum = (/** @type {number[]} */ values) => values.reduce((a, b) => a + b, 0);
+  return { share: sum(n_correct) / sum(n), interval: wilson(sum(n_correct), sum(n)) };
+}
+
+/** Place of the largest. @param {number[]} values */
+function best(values) {
+  return values.indexOf(Math.max(...values));
+}
+
+/** @param {number} share */
+function percent(share) {
+  return `${(100 * share).toFixed(1)} %`;
+}

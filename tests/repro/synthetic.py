@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from repro.config import CumulativeConfig, FigureConfig, SingleUnitConfig, TrainConfig
-from repro.results import AblationCurve, FigureResult, NetworkResult, TrainingRecord, UnitTable
+from repro.config import (
+    CumulativeConfig,
+    FigureConfig,
+    IntactConfig,
+    NoiseConfig,
+    SingleUnitConfig,
+    SweepConfig,
+    TrainConfig,
+)
+from repro.results import (
+    AblationCurve,
+    FigureResult,
+    Intact,
+    NetworkResult,
+    NoiseCurve,
+    SweepResult,
+    TrainingRecord,
+    UnitTable,
+)
 
 FACTS = {
     "device": "cpu, 2 cores",
@@ -189,4 +207,101 @@ def units_figure(
         ),
         data,
         command,
+    )
+
+
+def noise_curve(reach: float, *, settings: NoiseConfig, seed: int = 0) -> NoiseCurve:
+    """Accuracy falls from 1 to 0.1, half way down at the scale `reach`."""
+    rng = np.random.default_rng(seed)
+    scales = settings.values()
+    middles = reach * np.exp(0.05 * rng.standard_normal((settings.draws, 1)))
+    accuracy = 0.1 + 0.9 / (1 + (scales / middles) ** 3)
+    n_correct = np.rint(4000 * accuracy).astype(np.int64)
+    return NoiseCurve(
+        layers=(("hidden_1", 512), ("hidden_2", 512)),
+        scales=scales,
+        n_correct=n_correct,
+        loss=2.3 * (1 - accuracy),
+        n_top5=np.minimum(2 * n_correct, 4000),
+        n_images=4000,
+        images=settings.images,
+    )
+
+
+def convnet_table(*, slopes: Sequence[float], seed: int = 0, units: int = 40) -> UnitTable:
+    """Layers conv_1, conv_2, ...: selectivity grows with depth; importance falls with depth and
+    is slope * selectivity + noise in each layer."""
+    rng = np.random.default_rng(seed)
+    n_units = units * len(slopes)
+    depth = np.repeat(np.arange(len(slopes)), units)
+    rest = rng.beta(6, 2 + depth / 3)
+    class_means = np.repeat(rest[None], 10, axis=0)
+    class_means[rng.integers(0, 10, n_units), np.arange(n_units)] = 1.0
+    selectivity = (1 - rest) / (1 + rest)
+    importance = np.array(slopes)[depth] * selectivity + 0.3 * rng.gamma(1.0, 0.3, n_units)
+    importance *= 0.05 / (1 + depth)
+    return UnitTable(
+        layers=tuple((f"conv_{1 + i}", units) for i in range(len(slopes))),
+        class_means=class_means,
+        n_correct=np.maximum(95 - rng.integers(0, 9, (n_units, 10)), 0),
+        loss=0.2 + importance,
+        intact_correct=np.full(10, 95),
+        intact_loss=0.2,
+        class_counts=np.full(10, 100),
+        sparsity=rest,
+        mutual_information=1.5 * selectivity + 0.2 * rng.random(n_units),
+        mutual_information_bias=np.full(n_units, 0.1),
+        weight_norm=rng.gamma(4.0, 1.0, n_units) / (0.5 + selectivity),
+        images="test",
+        fill="zero",
+    )
+
+
+def reach_of(network: TrainConfig, epoch: int = -1) -> float:
+    """How far a made-up network's curve reaches: as the paper finds it."""
+    reach = 0.8 - 0.4 * network.label_corruption**0.3
+    reach += 0.1 * (network.batch_norm - 1) + 0.02 * (network.seed % 5)
+    return reach - (0.04 * np.log2(max(epoch / 8, 1)) if epoch >= 0 else 0.0)
+
+
+def sweep_result(sweep: SweepConfig, network: TrainConfig) -> SweepResult:
+    """A made-up result of any sweep in any network."""
+    reach = reach_of(network, sweep.epoch)
+    if isinstance(sweep, CumulativeConfig):
+        orders = sweep.orders if sweep.order == "random" else 1
+        reach -= 0.1 * (sweep.fill != "zero") + 0.1 * sweep.descending
+        intact = 1.0 if sweep.epoch < 0 else 1 - 0.5 * 0.5**sweep.epoch
+        found = curve(reach, orders=orders, points=17, n_units=192, intact=intact)
+        return dataclasses.replace(found, fill=sweep.fill, images=sweep.images)
+    if isinstance(sweep, NoiseConfig):
+        return noise_curve(2 * reach - 0.5, settings=sweep)
+    if isinstance(sweep, IntactConfig):
+        loss = 0.1 + 1 / (1 + sweep.epoch) + 0.002 * max(sweep.epoch - 10, 0)
+        return Intact(n_correct=900, n_top5=990, loss=loss, n_images=1000, images=sweep.images)
+    if network.network == "mlp":
+        return unit_table(seed=network.seed)
+    slopes = np.linspace(-1.0, 0.0, 11)
+    return convnet_table(slopes=slopes, seed=network.seed + 100 * (not network.batch_norm), units=8)
+
+
+def figure_result(config: FigureConfig) -> FigureResult:
+    """Made-up results of a whole figure, every network and sweep of its config."""
+    networks = []
+    for network in config.networks():
+        sweeps: dict[str, SweepResult] = {}
+        snapshots: dict[str, tuple[tuple[int, SweepResult], ...]] = {}
+        for name, sweep in config.lesions(network):
+            found = sweep_result(sweep, network)
+            if sweep.epoch < 0:
+                sweeps[name] = found
+            else:
+                snapshots[name] = (*snapshots.get(name, ()), (sweep.epoch, found))
+        record = dataclasses.replace(
+            training(min(network.epochs, 20)),
+            test_accuracy=0.6 + reach_of(network) / 3,
+            train_loss=0.01 + network.dropout,
+        )
+        networks.append(NetworkResult(network, record, sweeps, snapshots))
+    return FigureResult(
+        config, tuple(networks), f"{config.train.dataset}, made up", "./run_all.sh --only=x"
     )

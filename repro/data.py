@@ -206,7 +206,7 @@ def _corrupted_stream(
         return Splits(train, None, test)
     labels = train.labels_on_disk()
     kept = slice(None) if train.kept is None else train.kept
-    true_labels = labels[kept]
+    true_labels = labels[kept].copy()
     labels[kept] = corrupt_labels(
         true_labels, config.label_corruption, generator(config.seed, "label corruption")
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-# In the denominator, so that a silent unit has selectivity 0 and a gradient of 0.
+# In the denominator, so that a silent unit has selectivity 0; its ReLU passes no gradient on.
 EPSILON = 1e-7
 
 
@@ -61,7 +61,7 @@ def mean_selectivity(labels: Any, activations: Any, n_classes: int) -> Any:
     ops = keras.ops
     # 16 bits would lose small differences of means.
     x = ops.cast(activations, "float32")
-    x = ops.mean(x, axis=tuple(range(1, x.ndim - 1))) if x.ndim > 2 else x
+    x = ops.mean(x, axis=tuple(range(1, len(x.shape) - 1))) if len(x.shape) > 2 else x
     labels = ops.cast(ops.reshape(labels, (-1,)), "int32")  # a Keras loss gets them as floats
     member = ops.one_hot(labels, n_classes, dtype="float32")
     counts = ops.sum(member, axis=0)

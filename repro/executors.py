@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from repro.data import DataSource
-from repro.jobs import Job, Task, open_steps
+from repro.jobs import Job, Task, open_steps, sentence
 from repro.runs import Runs
 
 # A worker that dies, by the system's hand and not by an error of its own, is tried again.
@@ -246,15 +246,14 @@ class RayCluster:
         exceptions = self._ray.exceptions
         try:
             return reply.result()
-        except (exceptions.NodeDiedError, exceptions.NodePreemptedError):
+        except exceptions.NodeDiedError:
             return Ending(died="its machine left the cluster", blame=False)
         except exceptions.OutOfMemoryError:
             return Ending(died="its machine ran out of memory; give jobs more --cpus_per_job")
         except exceptions.WorkerCrashedError:
-            return Ending(died="Ray's process for it was killed, or its machine left the cluster")
+            return Ending(died="Ray's process for it was killed")
         except Exception as error:  # whatever else Ray raises must not end the other jobs
-            first = str(error).strip().splitlines()
-            return Ending(died=f"Ray could not run it: {first[0] if first else type(error)}")
+            return Ending(error=f"Ray could not run it: {sentence(error)}")
 
 
 def _on_node(task: str, settings: dict[str, str], proof: str) -> Ending:

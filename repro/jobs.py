@@ -270,6 +270,7 @@ class _Work:
             epochs_done = epoch
 
         checkpoints = folder.checkpoints(self._note)
+        _log(f"the newest checkpoint is that of epoch {checkpoints.newest_epoch}")
         trained = training.train(
             self._job.train, splits, checkpoints, on_epoch, task.checkpoint_seconds
         )

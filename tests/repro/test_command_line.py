@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +13,8 @@ import keras
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from repro import leases
 
 TRAIN = """
 [common.train]
@@ -129,7 +131,7 @@ def test_a_second_run_finds_everything_done(
         path: path.stat().st_mtime_ns
         for part in ("networks", "tb")
         for path in (workplace / "whole" / part).rglob("*")
-        if path.is_file() and path.name != ".lock"
+        if path.is_file() and not path.name.startswith(".lease")
     }
     again = run(workplace, "whole")
     assert again.returncode == 0 and "3 done, 0 to do" in again.stdout
@@ -169,18 +171,58 @@ def test_killed_runs_go_on_to_the_same_bits(
         assert sweep.read_bytes() == (twin / sweep.name).read_bytes()
 
 
-def test_a_failed_network_does_not_stop_the_others(workplace: Path) -> None:
-    done = run(
-        workplace,
-        "failed",
-        "--only=fig7a",
-        "--set=grid.learning_rate=[1e30, 0.05]",
-        "--set=train.epochs=2",
-    )
+def test_a_failed_network_does_not_stop_the_others_and_is_left_until_it_is_asked_for(
+    workplace: Path,
+) -> None:
+    flags = ["--only=fig7a", "--set=grid.learning_rate=[1e30, 0.05]", "--set=train.epochs=2"]
+    done = run(workplace, "failed", *flags)
     assert done.returncode == 1
     assert "training diverged" in done.stdout and "log:" in done.stdout
+    assert "last line: repro.training.TrainingError: training diverged" in done.stdout
+    assert "--retry-failed tries it again" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
-    assert len(list((workplace / "failed/networks").glob("*/model.keras"))) == 1
+    (trained,) = (workplace / "failed/networks").glob("*/model.keras")
+    (failed,) = (p for p in (workplace / "failed/networks").iterdir() if p != trained.parent)
+
+    def times_tried() -> int:
+        return (failed / "log.txt").read_text().count("training begins")
+
+    again = run(workplace, "failed", *flags)
+    assert again.returncode == 1 and "1 done, 0 to do, 1 failed before" in again.stdout
+    assert f"log: {failed / 'log.txt'}" in again.stdout and times_tried() == 1
+
+    words = command(workplace, "failed", *flags)
+    words[3] = "status"
+    status = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert "training failed (training diverged" in status.stdout
+    assert "4 steps in 2 networks: 2 done, 0 running, 1 failed, 1 left" in status.stdout
+
+    retried = run(workplace, "failed", *flags, "--retry-failed")
+    assert retried.returncode == 1 and "1 done, 1 to do" in retried.stdout
+    assert times_tried() == 2
+
+
+def test_two_commands_at_once_share_the_work(workplace: Path) -> None:
+    flags = ["--only=fig1a", "--set=train.epochs=20"]
+    both = [
+        subprocess.Popen(
+            command(workplace, "shared", *flags),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=400)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    folders = list((workplace / "shared/networks").iterdir())
+    assert len(folders) == 2
+    for folder in folders:
+        log = (folder / "log.txt").read_text()
+        assert log.count("training begins") == log.count("training done") == 1
+        assert len(re.findall("cumulative-[0-9a-f]+ done", log)) == 1
+    for text in said:
+        assert "Report:" in text and "Traceback" not in text
 
 
 @pytest.mark.parametrize(
@@ -219,11 +261,18 @@ def test_status_tells_what_is_left(
     words = command(workplace, "whole")
     words[3] = "status"
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0 and done.stdout.count(" done") == 3
+    assert done.returncode == 0 and "7 steps in 3 networks: 7 done" in done.stdout
+    assert "Time left" not in done.stdout
     words = [*command(workplace, "nothing yet")]
     words[3] = "status"
     empty = subprocess.run(words, capture_output=True, text=True, timeout=60)
-    assert empty.stdout.count("to do") == 3
+    assert empty.stdout.count("to do") == 3 and "0 done, 0 running, 0 failed" in empty.stdout
+    assert "Time left: unknown" in empty.stdout
+    # Half of the work is there, and so is what it took.
+    words = command(workplace, "whole", "--set=grid.seed=[0, 1]")
+    words[3] = "status"
+    half = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert "Time left: about" in half.stdout and "measured steps" in half.stdout
 
 
 def test_interrupting_ends_workers_and_says_how_to_go_on(workplace: Path) -> None:
@@ -243,7 +292,6 @@ def test_interrupting_ends_workers_and_says_how_to_go_on(workplace: Path) -> Non
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "the same command goes on from there" in out and "Traceback" not in out + err
-    # A worker holds its network's lock as long as it lives.
-    for path in (workplace / "interrupted/networks").glob("*/.lock"):
-        with path.open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    # A worker holds its network's folder as long as it lives.
+    for folder in (workplace / "interrupted/networks").iterdir():
+        assert leases.holder(folder) is None

@@ -76,23 +76,45 @@ export async function fetchTrainings(runs) {
   return (await Promise.all(requests)).flatMap((reply) => reply.runs);
 }
 
-/** @param {string} address */
-async function get(address) {
+/** Which models the lab may open. @returns {Promise<import("./types.js").LabListing>} */
+export async function fetchLabModels() {
+  return (await get("api/v1/lab/models")).json();
+}
+
+// Tells this page from others that use the lab: of each, only the newest question waits.
+const CLIENT = Array.from(crypto.getRandomValues(new Uint8Array(9)), (byte) =>
+  byte.toString(36),
+).join("");
+
+/** A question to the lab's child process. @param {Record<string, any>} question
+ * @returns {Promise<any>} */
+export async function askLab(question) {
+  const reply = await get("api/v1/lab/ask", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ client: CLIENT, ...question }),
+  });
+  return reply.json();
+}
+
+/** @param {string} address @param {RequestInit} [settings] */
+async function get(address, settings) {
   let reply;
   try {
-    reply = await fetch(address);
+    reply = await fetch(address, settings);
   } catch {
     throw new Error("TensorBoard does not answer. Is it still running?");
   }
-  if (!reply.ok) throw new Error(await errorMessage(reply));
+  if (!reply.ok) throw await failure(reply);
   return reply;
 }
 
-/** @param {Response} reply */
-async function errorMessage(reply) {
+/** An error with the server's own sentence, and its code. @param {Response} reply */
+async function failure(reply) {
   try {
-    return (await reply.json()).error.message;
+    const { code, message } = (await reply.json()).error;
+    return Object.assign(new Error(message), { code });
   } catch {
-    return `TensorBoard answered ${reply.status} ${reply.statusText}`;
+    return new Error(`TensorBoard answered ${reply.status} ${reply.statusText}`);
   }
 }

@@ -2,11 +2,16 @@
 
 import { fetchIndex } from "./api.js";
 import { ABLATION, CurvesView, NOISE } from "./curves_view.js";
+import { DistributionsView } from "./distributions_view.js";
 import { el, fill } from "./dom.js";
+import { GuideView } from "./guide_view.js";
 import { Host, isDark, onAddressChange, onThemeChange, readAddress, writeAddress } from "./host.js";
+import { LabView } from "./lab_view.js";
 import { RunList } from "./run_list.js";
 import { encodeValue, readState } from "./state.js";
 import { DARK, LIGHT } from "./theme.js";
+import { TrainingView } from "./training_view.js";
+import { UnitView } from "./unit_view.js";
 import { UnitsView } from "./units_view.js";
 
 /** @typedef {{element: HTMLElement, update: (model: import("./types.js").Model) => void}} View */
@@ -16,8 +21,15 @@ import { UnitsView } from "./units_view.js";
 const VIEWS = [
   ["curves", "Ablation curves", (context) => new CurvesView(context, ABLATION)],
   ["units", "Selectivity vs importance", (context) => new UnitsView(context)],
+  ["unit", "Unit inspector", (context) => new UnitView(context)],
   ["noise", "Noise", (context) => new CurvesView(context, NOISE)],
+  ["distributions", "Distributions", (context) => new DistributionsView(context)],
+  ["training", "Training", (context) => new TrainingView(context)],
+  ["lab", "Lesion lab", (context) => new LabView(context)],
+  ["guide", "Guide", (context) => new GuideView(context)],
 ];
+// These need no data in the log directory.
+const ALWAYS = ["lab", "guide"];
 // TensorBoard reads a log directory while we already ask: an empty answer is asked again, slower
 // and slower.
 const FIRST_WAIT_MS = 1500;
@@ -125,7 +137,8 @@ export class App {
   render() {
     document.documentElement.dataset.theme = isDark() ? "dark" : "light";
     if (!this.index) return;
-    if (!this.index.series.length) return this.showEmpty(this.index);
+    if (!this.index.series.length && !ALWAYS.includes(this.state.view))
+      return this.showEmpty(this.index);
     this.wait = FIRST_WAIT_MS;
     this.blank.hidden = true;
     this.page.hidden = false;
@@ -144,6 +157,7 @@ export class App {
       version: this.version,
     };
     const opened = this.view(view);
+    this.page.classList.toggle("wide", view === "guide");
     if (this.main.firstChild !== opened.element) fill(this.main, opened.element);
     opened.update(this.model);
   }
@@ -213,7 +227,13 @@ export class App {
         ".",
       ),
       ...parts,
-      el("button", { class: "button", on: { click: () => this.refresh() } }, "Look again"),
+      el(
+        "div",
+        { class: "row" },
+        el("button", { class: "button", on: { click: () => this.refresh() } }, "Look again"),
+        el("button", { class: "button", on: { click: () => this.set({ view: "guide" }) } }, "Guide"),
+        el("button", { class: "button", on: { click: () => this.set({ view: "lab" }) } }, "Lesion lab"),
+      ),
     );
     clearTimeout(this.again);
     this.again = setTimeout(() => this.refreshWhenSeen(), this.wait);

@@ -16,6 +16,7 @@ export class Card {
   /** @param {CardSettings} settings */
   constructor(settings) {
     this.settings = settings;
+    this.heading = el("h2", {}, settings.title);
     this.subtitle = el("p", { class: "subtitle" });
     this.notes = el("div", { class: "notes" });
     this.controls = el("div", { class: "controls" });
@@ -44,7 +45,7 @@ export class Card {
       tool("download", "Download the chart as PNG", download("png"), "PNG"),
       tool("download", "Download the chart as SVG", download("svg"), "SVG"),
     );
-    const heading = el("div", {}, el("h2", {}, this.settings.title), this.subtitle);
+    const heading = el("div", {}, this.heading, this.subtitle);
     return el(
       "section",
       { class: "card", "aria-label": this.settings.title },

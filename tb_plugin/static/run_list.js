@@ -64,14 +64,18 @@ export class RunList {
   /** One to choose. @param {Entry[]} entries @param {import("./state.js").State} state
    * @param {string} chosen */
   showOne(entries, state, chosen) {
-    const shown = this.filtered(entries, state);
-    fill(this.tools, el("span", {}, `${plural(shown.length, "run")} with unit tables`));
-    this.draw(
-      shown,
-      "radio",
-      (e) => e.run === chosen,
-      (run) => this.set({ unitRun: run, unitTag: "", inspect: [], outline: "" }),
+    this.showChoices(entries, state, chosen, "run with a unit table", (run) =>
+      this.set({ unitRun: run, unitTag: "", inspect: [], outline: "" }),
     );
+  }
+
+  /** Anything of which one is chosen. @param {Entry[]} entries
+   * @param {import("./state.js").State} state @param {string} chosen @param {string} what
+   * @param {(run: string) => void} onChoose */
+  showChoices(entries, state, chosen, what, onChoose) {
+    const shown = this.filtered(entries, state);
+    fill(this.tools, el("span", {}, plural(shown.length, what, what.replace(/^\w+/, "$&s"))));
+    this.draw(shown, "radio", (e) => e.run === chosen, onChoose);
   }
 
   /** Runs that have nothing for this view. @param {string[]} runs */

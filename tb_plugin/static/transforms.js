@@ -129,6 +129,16 @@ export function spearmanInterval(rho, n) {
   return [Math.tanh(Math.atanh(rho) - width), Math.tanh(Math.atanh(rho) + width)];
 }
 
+/** 95 % interval of a fraction (Wilson): right at 0 and 1, too.
+ * @param {number} k  of n @param {number} n @returns {[number, number]} */
+export function wilson(k, n) {
+  if (!(n > 0)) return [NaN, NaN];
+  const z2 = 1.959964 ** 2;
+  const centre = (k + z2 / 2) / (n + z2);
+  const width = Math.sqrt(z2 * ((k * (n - k)) / n + z2 / 4)) / (n + z2);
+  return [Math.max(0, centre - width), Math.min(1, centre + width)];
+}
+
 /** Least squares y = slope x + intercept; null where x is constant.
  * @param {ArrayLike<number>} x @param {ArrayLike<number>} y */
 export function leastSquares(x, y) {
@@ -340,4 +350,14 @@ export function niceExtent([low, high]) {
 /** Takes off the rounding error of a product such as 3 * 0.1. @param {number} value */
 function tidy(value) {
   return Number(value.toPrecision(12));
+}
+
+/** Counts of one layer's histogram, or of all layers together (null).
+ * @param {import("./types.js").LayerDistribution[]} layers @param {string | null} name */
+export function pooledCounts(layers, name) {
+  const chosen = layers.filter((l) => l.counts && (name === null || l.layer === name));
+  const counts = /** @type {number[]} */ ([]);
+  for (const layer of chosen)
+    layer.counts?.forEach((count, i) => (counts[i] = (counts[i] ?? 0) + count));
+  return { counts, n: chosen.reduce((sum, layer) => sum + layer.n, 0) };
 }

@@ -79,6 +79,37 @@
  * @property {{tag: string, steps: number[], auc: number[], normalized: number[], sd: number[],
  *     intact: number[]}[]} curves
  *
+ * @typedef {object} LabListing
+ * @property {boolean} enabled
+ * @property {string} reason  why not
+ * @property {{id: string, name: string, bytes: number}[]} models
+ *
+ * @typedef {object} LabModel  an open model
+ * @property {{name: string, units: number}[]} layers
+ * @property {string[]} classes
+ * @property {string} source  of the images
+ * @property {number} n_images
+ * @property {{label: number, png: string}[]} images  the chosen ones; png in base64
+ * @property {string[]} rankable
+ * @property {LabAccuracy} intact
+ *
+ * @typedef {object} LabOutputs
+ * @property {number[][]} probabilities  of each chosen image
+ * @property {number[][]} activity  of each unit on one image
+ * @property {number} ms
+ *
+ * @typedef {object} LabAccuracy
+ * @property {number[]} n_correct  of each class
+ * @property {number[]} n
+ * @property {number} loss
+ *
+ * @typedef {object} LabUnit
+ * @property {number[]} edges
+ * @property {number[][]} counts  of each class
+ * @property {{label: number, activation: number, png: string}[]} most
+ * @property {{label: number, activation: number, png: string}[]} least
+ * @property {string | null} weights
+ *
  * @typedef {object} Column  of a table on the page
  * @property {string} label
  * @property {(row: any) => (string | number | null)} value  what is sorted and exported

@@ -1,0 +1,275 @@
+// How selectivity, mutual information or any other measured quantity is spread over the units:
+// a panel a layer, or all layers together; runs overlaid (paper section 3.4, Figs. 6 and A2).
+
+import { fetchDistributions } from "./api.js";
+import { axis, frame as chartBasics, legend, tooltip } from "./axes.js";
+import { ChartFrame } from "./chart_frame.js";
+import { dropDown, segmented, stepSlider } from "./controls.js";
+import { el, swatch } from "./dom.js";
+import {
+  columnNames,
+  compareFacts,
+  factPhrase,
+  formatFraction,
+  formatNumber,
+  legendLabels,
+  plural,
+  seriesLabels,
+} from "./labels.js";
+import { Table } from "./table.js";
+import { pooledCounts } from "./transforms.js";
+import { dataRemarks, runsChosen, seriesColours } from "./view_support.js";
+
+const COLUMNS = [
+  "class_selectivity",
+  "mutual_information",
+  "importance",
+  "accuracy_drop",
+  "largest_class_drop",
+  "mean_activation",
+  "sparsity",
+  "weight_norm",
+];
+const MOST_PANELS = 12;
+
+/** @typedef {import("./types.js").Model} Model */
+
+export class DistributionsView {
+  /** @param {import("./chart_frame.js").Context} context */
+  constructor(context) {
+    this.context = context;
+    this.found = /** @type {import("./types.js").Distributions} */ ({ edges: [], tables: [] });
+    this.series = /** @type {import("./types.js").Series[]} */ ([]);
+    this.frame = new ChartFrame(context, { name: "distributions", title: "Distribution over units" });
+    const { set } = context;
+    this.column = dropDown("Quantity", (column) => set({ column }));
+    this.pool = segmented(
+      "Layers",
+      [
+        ["layers", "each"],
+        ["all", "together"],
+      ],
+      (pool) => set({ pool }),
+    );
+    this.colour = dropDown("Colour", (colour) => set({ colour }));
+    this.frame.controls.append(this.column.element, this.pool.element, this.colour.element);
+    this.means = new Table({ sortBy: "", caption: "By layer" });
+    this.frame.details.append(this.means.element);
+    this.element = this.frame.element;
+  }
+
+  /** @param {Model} model */
+  update(model) {
+    const { index, state } = model;
+    const tables = index.series.filter((s) => s.kind === "units");
+    const labels = seriesLabels(tables);
+    const colours = seriesColours(tables, state.colour, model.theme, model.allRuns);
+    const entries = new Map();
+    tables.forEach((s, i) => {
+      entries.set(s.run, { run: s.run, label: labels[i], colour: colours[i] });
+    });
+    this.context.runList.showMany([...entries.values()], state);
+    this.context.runList.showOthers(index.runs.filter((run) => !entries.has(run)));
+    this.column.set(
+      COLUMNS.map((name) => [name, columnNames(name).short]),
+      state.column,
+    );
+    this.pool.set(state.pool);
+    const { differing } = compareFacts(tables.map((s) => s.meta.facts));
+    this.colour.set(
+      [["run", "TensorBoard's run colours"], ...differing.map((n) => /** @type {any} */ ([n, `by ${n}`]))],
+      differing.includes(state.colour) ? state.colour : "run",
+    );
+    this.series = runsChosen(tables, state);
+    if (!tables.length)
+      return this.say(
+        "No unit tables in this log directory. Write them with tb_plugin.summary.unit_table.",
+      );
+    if (!this.series.length)
+      return this.say("No run is chosen. Tick one in the list, or change the filter.");
+    this.frame.load(
+      JSON.stringify([model.version, state.column, this.series.map((s) => [s.run, s.tag])]),
+      () => fetchDistributions(this.series, state.column, -1),
+      (found) => (this.found = found),
+      () => this.draw(),
+    );
+  }
+
+  draw() {
+    const { state, index } = /** @type {Model} */ (this.context.model());
+    const items = this.items();
+    if (!items.length)
+      return this.say(`${columnNames(state.column).short} was not measured in the chosen runs.`);
+    const panels = state.pool === "all" ? ["all layers"] : panelNames(items);
+    const shown = panels.slice(0, MOST_PANELS);
+    const remarks = dataRemarks(index, "single_directions_units", 0);
+    if (panels.length > shown.length)
+      remarks.push(`The first ${shown.length} of ${panels.length} layers are drawn; the table has all.`);
+    const missing = this.found.tables.filter((t) => t.error);
+    if (missing.length)
+      remarks.push(`Not shown: ${plural(missing.length, "table")}. The first: ${missing[0].run}: ${missing[0].error}.`);
+    const { shared } = compareFacts(items.map((i) => i.series.meta.facts));
+    this.showMeans(items);
+    this.frame.card.chartHost.style.height = `${Math.max(360, Math.ceil(shown.length / 2) * 230)}px`;
+    this.frame.show({
+      option: this.option(items, shown),
+      count: items.length,
+      subtitle: ["silent units are counted", ...shared.map(factPhrase)].join(" · "),
+      remarks,
+      ...this.numbers(items),
+    });
+  }
+
+  /** Tables that could be read, with their labels and colours. */
+  items() {
+    const { state, theme, allRuns } = /** @type {Model} */ (this.context.model());
+    const tables = this.found.tables.filter((t) => !t.error);
+    const key = (/** @type {{run: string, tag: string}} */ s) => JSON.stringify([s.run, s.tag]);
+    const known = new Map(this.series.map((s) => [key(s), s]));
+    const both = tables.flatMap((table) => {
+      const series = known.get(key(table));
+      return series ? [{ table, series }] : [];
+    });
+    const series = both.map((b) => b.series);
+    const { labels, title } = legendLabels(series);
+    this.legendTitle = title;
+    const colours = seriesColours(series, state.colour, theme, allRuns);
+    return both.map((b, i) => ({ ...b, label: labels[i], colour: colours[i] }));
+  }
+
+  /** Small multiples, two across. @param {ReturnType<DistributionsView["items"]>} items
+   * @param {string[]} panels */
+  option(items, panels) {
+    const { state, theme } = /** @type {Model} */ (this.context.model());
+    const { edges } = this.found;
+    const across = panels.length > 1 ? 2 : 1;
+    const down = Math.ceil(panels.length / across);
+    const place = (/** @type {number} */ i) => ({
+      left: across === 1 ? 64 : i % 2 ? "55%" : 64,
+      width: across === 1 ? undefined : "40%",
+      right: across === 1 ? 24 : undefined,
+      top: `${(100 * Math.floor(i / across)) / down + 22 / down + 3}%`,
+      height: `${58 / down}%`,
+    });
+    const zoom = this.frame.zoom;
+    const extent = /** @type {[number, number]} */ ([edges[0], edges[edges.length - 1]]);
+    const bottom = (/** @type {number} */ i) => i >= panels.length - across;
+    return {
+      ...chartBasics(theme, `Distribution of ${columnNames(state.column).short} over units, ${plural(items.length, "run")}.`),
+      title: panels.map((text, i) => ({
+        text,
+        left: across === 2 && i % 2 ? "55%" : 64,
+        top: `${(100 * Math.floor(i / across)) / down + 10 / down + 2}%`,
+        padding: 0,
+        textStyle: { color: theme.text, fontSize: 12.5, fontWeight: 500 },
+      })),
+      legend: legend(theme, { left: 58, right: 16, data: items.map((i) => i.label), selectedMode: false }),
+      grid: panels.map((_, i) => place(i)),
+      tooltip: tooltip(theme, {
+        trigger: "axis",
+        valueFormatter: (/** @type {number} */ v) => formatFraction(v),
+      }),
+      xAxis: panels.map((_, i) => ({
+        ...axis(theme, bottom(i) ? columnNames(state.column).short : "", extent, zoom.x, {
+          nameGap: 28,
+          splitLine: { show: false },
+        }),
+        gridIndex: i,
+      })),
+      yAxis: panels.map((_, i) => ({
+        ...axis(theme, i % across ? "" : "share of units", [0, 1], zoom.y, { nameGap: 42, splitNumber: 3 }),
+        min: zoom.y ? zoom.y[0] : 0,
+        max: zoom.y ? zoom.y[1] : undefined,
+        gridIndex: i,
+      })),
+      series: panels.flatMap((panel, p) =>
+        items.flatMap((item) => {
+          const pooled = pooledCounts(item.table.layers, state.pool === "all" ? null : panel);
+          if (!pooled.n) return [];
+          return [
+            {
+              name: item.label,
+              type: "line",
+              xAxisIndex: p,
+              yAxisIndex: p,
+              data: outline(edges, pooled.counts.map((c) => c / pooled.n)),
+              symbol: "none",
+              lineStyle: { width: 2, color: item.colour },
+              itemStyle: { color: item.colour },
+              areaStyle: { color: item.colour, opacity: 0.12 },
+            },
+          ];
+        }),
+      ),
+    };
+  }
+
+  /** @param {ReturnType<DistributionsView["items"]>} items */
+  showMeans(items) {
+    const rows = items.flatMap((item) => item.table.layers.map((layer) => ({ item, layer })));
+    const number = (/** @type {string} */ label, /** @type {(l: any) => number} */ value) => ({
+      label,
+      numeric: true,
+      value: (/** @type {any} */ r) => value(r.layer) ?? null,
+      show: (/** @type {any} */ r) => formatNumber(value(r.layer)),
+    });
+    this.means.show(
+      [
+        {
+          label: this.legendTitle || "run",
+          value: (r) => r.item.label,
+          show: (r) => el("span", { class: "named" }, swatch(r.item.colour), r.item.label),
+        },
+        { label: "layer", value: (r) => r.layer.layer },
+        number("units", (l) => l.n),
+        number("mean", (l) => l.mean),
+        number("5 %", (l) => l.quantiles?.[1]),
+        number("median", (l) => l.quantiles?.[3]),
+        number("95 %", (l) => l.quantiles?.[5]),
+      ],
+      rows,
+    );
+  }
+
+  /** Every bin, for CSV and the table. @param {ReturnType<DistributionsView["items"]>} items */
+  numbers(items) {
+    const { edges } = this.found;
+    const rows = items.flatMap((item) =>
+      item.table.layers.flatMap((layer) =>
+        (layer.counts ?? []).map((count, bin) => ({ item, layer, bin, count })),
+      ),
+    );
+    return {
+      rows,
+      columns: /** @type {import("./types.js").Column[]} */ ([
+        { label: "label", value: (r) => r.item.label },
+        { label: "run", value: (r) => r.item.table.run },
+        { label: "layer", value: (r) => r.layer.layer },
+        { label: "from", numeric: true, value: (r) => edges[r.bin], show: (r) => formatNumber(edges[r.bin]) },
+        { label: "to", numeric: true, value: (r) => edges[r.bin + 1], show: (r) => formatNumber(edges[r.bin + 1]) },
+        { label: "units", numeric: true, value: (r) => r.count },
+      ]),
+    };
+  }
+
+  /** @param {string} text */
+  say(text) {
+    this.means.show([], []);
+    this.frame.say(text);
+  }
+}
+
+/** Layers of all tables, in the order of the first that has them.
+ * @param {{table: {layers: {layer: string}[]}}[]} items */
+function panelNames(items) {
+  return [...new Set(items.flatMap((item) => item.table.layers.map((l) => l.layer)))];
+}
+
+/** The outline of a histogram: two points a bin. @param {number[]} edges @param {number[]} heights
+ * @returns {[number, number][]} */
+function outline(edges, heights) {
+  return heights.flatMap((height, i) => [
+    /** @type {[number, number]} */ ([edges[i], height]),
+    /** @type {[number, number]} */ ([edges[i + 1], height]),
+  ]);
+}

@@ -1,0 +1,349 @@
+// Loss or accuracy over a training beside the area under the ablation curve (paper Fig. 4a), and
+// that area against test loss or accuracy over runs (Figs. 3b and 4c), or over one run's training
+// (Fig. 4b).
+
+import { fetchTrainings } from "./api.js";
+import { axis, frame as chartBasics, legend, tooltip } from "./axes.js";
+import { ChartFrame } from "./chart_frame.js";
+import { segmented } from "./controls.js";
+import { el } from "./dom.js";
+import { formatFraction, formatNumber, plural, shorten, tellingFacts } from "./labels.js";
+import { matcher } from "./state.js";
+import { MARKS, runColour } from "./theme.js";
+import {
+  leastSquares,
+  niceExtent,
+  paddedExtent,
+  spearman,
+  spearmanInterval,
+} from "./transforms.js";
+
+const MANY_RUNS = 8; // above, lines over training are hard to tell apart
+
+const AGAINST = /** @type {Record<string, string>} */ ({
+  test_loss: "Test loss (nats)",
+  test_accuracy: "Test accuracy (fraction correct)",
+  gap: "Generalization error (training − test accuracy)",
+});
+
+/**
+ * @typedef {import("./types.js").Model} Model
+ * @typedef {object} Item
+ * @property {import("./types.js").Training} training
+ * @property {string} label
+ * @property {string} colour
+ * @property {Record<string, string>} facts
+ */
+
+export class TrainingView {
+  /** @param {import("./chart_frame.js").Context} context */
+  constructor(context) {
+    this.context = context;
+    this.trainings = /** @type {import("./types.js").Training[]} */ ([]);
+    this.runs = /** @type {Map<string, {label: string, facts: Record<string, string>}>} */ (new Map());
+    this.over = new ChartFrame(context, { name: "training", title: "Over training" });
+    this.areas = new ChartFrame(context, { name: "auc_vs_test", title: "AUC against generalization" });
+    const { set } = context;
+    this.progress = segmented(
+      "Show",
+      [
+        ["loss", "loss"],
+        ["accuracy", "accuracy"],
+      ],
+      (progress) => {
+        this.over.zoomTo(null);
+        set({ progress });
+      },
+    );
+    this.against = segmented(
+      "Against",
+      [
+        ["test_loss", "test loss"],
+        ["test_accuracy", "test accuracy"],
+        ["gap", "generalization error"],
+      ],
+      (against) => {
+        this.areas.zoomTo(null);
+        set({ against });
+      },
+    );
+    this.over.controls.append(this.progress.element);
+    this.areas.controls.append(this.against.element);
+    this.element = el("div", { class: "stack" }, this.over.element, this.areas.element);
+  }
+
+  /** @param {Model} model */
+  update(model) {
+    const { index, state } = model;
+    // Also runs without our data: a training's losses may have been written by another program.
+    const facts = new Map(index.series.map((s) => [s.run, s.meta.facts]));
+    const names = index.runs;
+    this.runs = labelled(names, facts);
+    const entries = names.map((run) => ({
+      run,
+      label: this.runs.get(run)?.label ?? run,
+      colour: runColour(run, model.allRuns, model.theme),
+    }));
+    this.context.runList.showMany(entries, state);
+    this.context.runList.showOthers([]);
+    this.progress.set(state.progress);
+    this.against.set(state.against);
+    const matches = matcher(state.filter) ?? (() => true);
+    const off = new Set(state.off);
+    const chosen = entries.filter((e) => !off.has(e.run) && (matches(e.run) || matches(e.label)));
+    if (!chosen.length) {
+      for (const frame of [this.over, this.areas]) frame.say("No run is chosen.");
+      return;
+    }
+    const runs = chosen.map((e) => e.run);
+    this.over.load(
+      JSON.stringify([model.version, runs]),
+      () => fetchTrainings(runs),
+      (trainings) => (this.trainings = trainings),
+      () => this.draw(),
+    );
+  }
+
+  draw() {
+    const { theme, allRuns } = /** @type {Model} */ (this.context.model());
+    const items = this.trainings.map((training) => ({
+      training,
+      label: this.runs.get(training.run)?.label ?? training.run,
+      colour: runColour(training.run, allRuns, theme),
+      facts: this.runs.get(training.run)?.facts ?? {},
+    }));
+    this.drawOver(items);
+    this.drawAreas(items);
+  }
+
+  /** @param {Item[]} all */
+  drawOver(all) {
+    const { state, theme } = /** @type {Model} */ (this.context.model());
+    const names = [state.progress, `test_${state.progress}`];
+    const items = all.filter((i) => names.some((name) => i.training.scalars[name]));
+    if (!items.length)
+      return this.over.say(
+        `No training/${state.progress} in the chosen runs. Write it with tb_plugin.summary.training_scalar.`,
+      );
+    const rows = items.flatMap((item) => [
+      ...names.flatMap((name) => points(item, name)),
+      ...areaPoints(item).map(([step, value]) => ({ item, name: "normalized AUC", step, value })),
+    ]);
+    const remarks =
+      items.length > MANY_RUNS
+        ? [`${items.length} runs at once are hard to tell apart; untick some at the left.`]
+        : [];
+    this.over.show({
+      option: overOption(items, names, state.progress, this.over.zoom, theme),
+      count: items.length,
+      subtitle: `solid: training · dashed: test · dotted with marks, right axis: normalized AUC of the ablation curve`,
+      remarks,
+      rows,
+      columns: [
+        { label: "run", value: (r) => r.item.training.run },
+        { label: "quantity", value: (r) => r.name },
+        { label: "step", numeric: true, value: (r) => r.step },
+        { label: "value", numeric: true, value: (r) => r.value, show: (r) => formatNumber(r.value) },
+      ],
+    });
+  }
+
+  /** @param {Item[]} items */
+  drawAreas(items) {
+    const { state, theme } = /** @type {Model} */ (this.context.model());
+    const perRun = items.flatMap((item) => scatterPoints(item, state.against).slice(-1));
+    const alone = perRun.length === 1;
+    const dots = alone
+      ? items.flatMap((item) => scatterPoints(item, state.against))
+      : perRun;
+    if (dots.length < 2)
+      return this.areas.say(
+        `Two runs or more with an ablation curve and ${AGAINST[state.against].toLowerCase()} are needed, or one with several checkpoints.`,
+      );
+    const x = dots.map((d) => d.x);
+    const y = dots.map((d) => d.y);
+    const rho = spearman(x, y);
+    const [low, high] = spearmanInterval(rho, dots.length).map((v) => formatFraction(v));
+    const over = alone ? "checkpoints of one run" : "runs, each at its last checkpoint";
+    this.areas.show({
+      option: areasOption(dots, AGAINST[state.against], this.areas.zoom, theme),
+      count: dots.length,
+      subtitle: `Spearman ρ = ${formatFraction(rho)} [${low}, ${high}] over ${dots.length} ${over}`,
+      rows: dots,
+      columns: [
+        { label: "run", value: (d) => d.item.training.run },
+        { label: "step", numeric: true, value: (d) => d.step },
+        { label: state.against.replace("_", " "), numeric: true, value: (d) => d.x, show: (d) => formatNumber(d.x) },
+        { label: "normalized AUC", numeric: true, value: (d) => d.y, show: (d) => formatFraction(d.y) },
+      ],
+    });
+  }
+}
+
+/** Short names for runs, by the facts that tell them apart.
+ * @param {string[]} runs @param {Map<string, Record<string, string>>} facts */
+function labelled(runs, facts) {
+  const known = runs.filter((run) => facts.has(run));
+  const telling = tellingFacts(known.map((run) => facts.get(run) ?? {}));
+  const label = (/** @type {string} */ run) =>
+    telling
+      .filter((name) => facts.get(run)?.[name] !== undefined)
+      .map((name) => `${name} ${facts.get(run)?.[name]}`)
+      .join(", ") || run;
+  const labels = runs.map(label);
+  return new Map(
+    runs.map((run, i) => {
+      const unique = labels.indexOf(labels[i]) === labels.lastIndexOf(labels[i]);
+      return [run, { label: unique ? labels[i] : run, facts: facts.get(run) ?? {} }];
+    }),
+  );
+}
+
+/** @param {Item} item @param {string} name */
+function points(item, name) {
+  const found = item.training.scalars[name];
+  return (found?.steps ?? []).map((step, i) => ({ item, name, step, value: found.values[i] }));
+}
+
+/** Of the run's first ablation curve. @param {Item} item @returns {[number, number][]} */
+function areaPoints({ training }) {
+  const curve = training.curves[0];
+  return (curve?.steps ?? []).map((step, i) => [step, curve.normalized[i]]);
+}
+
+/** Area against a quantity at each analysed step; the quantity at the nearest earlier step, or the
+ * fact of that name where a run has no scalars.
+ * @param {Item} item @param {string} against */
+function scatterPoints(item, against) {
+  const at = (/** @type {string} */ name, /** @type {number} */ step) => {
+    const found = item.training.scalars[name];
+    if (!found) return Number(item.facts[name.replace("_", " ")] ?? NaN);
+    const place = found.steps.findLastIndex((s) => s <= step);
+    return place < 0 ? NaN : (found.values[place] ?? NaN);
+  };
+  return areaPoints(item).flatMap(([step, y]) => {
+    const accuracy = at("accuracy", step);
+    const training = Number.isNaN(accuracy) ? at("training_accuracy", step) : accuracy;
+    const x = against === "gap" ? training - at("test_accuracy", step) : at(against, step);
+    return Number.isFinite(x) && Number.isFinite(y) ? [{ item, step, x, y }] : [];
+  });
+}
+
+/** @param {Item[]} items @param {string[]} names @param {string} progress
+ * @param {import("./types.js").Window} zoom @param {typeof import("./theme.js").LIGHT} theme */
+function overOption(items, names, progress, zoom, theme) {
+  const values = items.flatMap((i) => names.flatMap((name) => i.training.scalars[name]?.values ?? []));
+  const steps = items.flatMap((i) => names.flatMap((name) => i.training.scalars[name]?.steps ?? []));
+  const highest = Math.max(...values.map(Number));
+  const extent = /** @type {[number, number]} */ (
+    progress === "loss" ? niceExtent([0, Math.min(highest, 5)]) : [0, 1]
+  );
+  const line = (/** @type {Item} */ item, /** @type {string} */ name, /** @type {string} */ type) => ({
+    name: item.label,
+    id: `${name}:${item.training.run}`,
+    type: "line",
+    data: points(item, name).map((p) => [p.step, p.value]),
+    symbol: "none",
+    lineStyle: { width: 2, color: item.colour, type },
+    itemStyle: { color: item.colour },
+    clip: true,
+  });
+  return {
+    ...chartBasics(theme, `${progress} and area under the ablation curve over training, ${plural(items.length, "run")}.`),
+    grid: { left: 72, right: 68, top: 48, bottom: 60 },
+    legend: legend(theme, {
+      left: 66,
+      right: 16,
+      selectedMode: false,
+      data: items.map((i) => i.label),
+      formatter: (/** @type {string} */ name) => shorten(name, 60),
+    }),
+    tooltip: tooltip(theme, {
+      trigger: "axis",
+      valueFormatter: (/** @type {number} */ v) => formatNumber(v),
+    }),
+    xAxis: axis(theme, "Training step (epoch)", [0, Math.max(...steps)], zoom.x, {
+      nameGap: 34,
+      splitLine: { show: false },
+    }),
+    yAxis: [
+      axis(theme, progress === "loss" ? "Loss (nats)" : "Accuracy (fraction correct)", extent, zoom.y, { nameGap: 46 }),
+      axis(theme, "Normalized AUC", [0, 1], undefined, {
+        nameGap: 40,
+        position: "right",
+        splitLine: { show: false },
+      }),
+    ],
+    series: items.flatMap((item, i) => [
+      line(item, names[0], "solid"),
+      line(item, names[1], "dashed"),
+      {
+        ...line(item, "auc", "dotted"),
+        yAxisIndex: 1,
+        data: areaPoints(item),
+        symbol: MARKS[i % MARKS.length],
+        symbolSize: 8,
+      },
+    ]),
+  };
+}
+
+/** @param {{item: Item, step: number, x: number, y: number}[]} dots @param {string} title
+ * @param {import("./types.js").Window} zoom @param {typeof import("./theme.js").LIGHT} theme */
+function areasOption(dots, title, zoom, theme) {
+  const xExtent = niceExtent(paddedExtent(dots.map((d) => d.x)));
+  const yExtent = niceExtent(paddedExtent(dots.map((d) => d.y)));
+  const line = leastSquares(
+    dots.map((d) => d.x),
+    dots.map((d) => d.y),
+  );
+  return {
+    ...chartBasics(theme, `Area under the ablation curve against ${title}, ${plural(dots.length, "point")}.`),
+    grid: { left: 72, right: 24, top: 24, bottom: 60 },
+    tooltip: tooltip(theme, {
+      trigger: "item",
+      formatter: (/** @type {any} */ at) => {
+        const dot = dots[at.dataIndex];
+        return dot ? spotlight(dot, title) : "";
+      },
+    }),
+    xAxis: axis(theme, title, xExtent, zoom.x, { nameGap: 34 }),
+    yAxis: axis(theme, "Normalized AUC of the ablation curve", yExtent, zoom.y, { nameGap: 46 }),
+    series: [
+      {
+        type: "scatter",
+        symbolSize: 11,
+        data: dots.map((d) => ({ value: [d.x, d.y], itemStyle: { color: d.item.colour } })),
+        clip: true,
+        z: 3,
+      },
+      line && {
+        type: "line",
+        data: xExtent.map((x) => [x, line.slope * x + line.intercept]),
+        symbol: "none",
+        silent: true,
+        clip: true,
+        lineStyle: { color: theme.all, type: "dashed", width: 2 },
+        tooltip: { show: false },
+      },
+    ].filter(Boolean),
+  };
+}
+
+/** @param {{item: Item, step: number, x: number, y: number}} dot @param {string} title */
+function spotlight(dot, title) {
+  const row = (/** @type {string} */ name, /** @type {string} */ text) =>
+    el("tr", {}, el("td", {}, name), el("td", { class: "number" }, text));
+  return el(
+    "div",
+    { class: "tooltip" },
+    el("strong", {}, dot.item.label),
+    el(
+      "table",
+      {},
+      row("normalized AUC", formatFraction(dot.y)),
+      row(title, formatNumber(dot.x)),
+      row("step", formatNumber(dot.step)),
+    ),
+  );
+}

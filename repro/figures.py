@@ -135,8 +135,13 @@ def _panel_words(figure: FigureResult, panel: PanelConfig) -> str:
     if panel.kind == "epochs":
         path = trajectory(figure.networks[0])
         n = 0 if path is None else len(path.epochs)
-        return f"{n} snapshots of the training. Band: ± 1 s.d. over random orders."
-    return f"One point a network, {len(figure.networks)} in all; ρ: Spearman, 95 % bootstrap."
+        band = "95 % bootstrap" if panel.y == "relation" else "± 1 s.d. over random orders"
+        return f"{n} snapshots of the training. Band: {band}."
+    point = "snapshot" if figure.networks[0].snapshots else "network"
+    return (
+        f"One point a {point} of {len(figure.networks)} "
+        f"network{'s' if len(figure.networks) > 1 else ''}; ρ: Spearman, 95 % bootstrap."
+    )
 
 
 def _curve_words(figure: FigureResult, panel: PanelConfig) -> str:

@@ -145,7 +145,8 @@ def series(figure: FigureResult, panel: PanelConfig) -> list[Series]:
     found = []
     for name in chosen:
         for key in sorted(groups):
-            words = [setting_words(k, value) for k, value in zip(settings, key, strict=True)]
+            alone = len(settings) == 1 and len(chosen) == 1
+            words = [setting_words(k, value, alone) for k, value in zip(settings, key, strict=True)]
             if len(chosen) > 1:
                 words.insert(0, name.replace("_", " "))
             whole = (name, *key) if len(chosen) > 1 else key
@@ -161,14 +162,16 @@ def _best_and_worst(networks: Sequence[NetworkResult], n: int, sweep: str) -> li
     return [Series((end,), f"{n} {end}", tuple(chosen), sweep) for end, chosen in ends if chosen]
 
 
-def setting_words(key: str, value: Any) -> str:
-    """A setting as a legend says it.
+def setting_words(key: str, value: Any, alone: bool = False) -> str:
+    """A setting as a legend says it; shorter where it stands alone under a title that names it.
 
-    >>> setting_words("label_corruption", 0.0), setting_words("batch_norm", False)
+    >>> setting_words("label_corruption", 0.0, alone=True), setting_words("batch_norm", False)
     ('0 % (clean)', 'without batch norm')
     """
-    if key == "label_corruption":
+    if key == "label_corruption" and alone:
         return f"{percent(value)} (clean)" if value == 0 else percent(value)
+    if key == "label_corruption":
+        return "true labels" if value == 0 else f"{percent(value)} corrupted"
     if isinstance(value, bool):
         return f"{'with' if value else 'without'} {key.replace('_', ' ')}"
     text = f"{value:g}" if isinstance(value, float) else str(value)

@@ -21,7 +21,7 @@ from repro.config import (
     SweepConfig,
     TrainConfig,
 )
-from repro.findings import figure_label, percent, setting_words
+from repro.findings import figure_label, setting_words
 from repro.results import FigureResult
 
 # A sign and a word beside the colour, so that colour is never the only cue.
@@ -236,10 +236,7 @@ def _label(network: Mapping[str, Any]) -> str:
     """What tells a network from the others of its figure, in words."""
     words = []
     for key, value in network["settings"].items():
-        if key == "label_corruption":
-            words.append(f"{percent(value)} of labels corrupted")
-        else:
-            words.append(setting_words(key, value))
+        words.append(setting_words(key, value))
     return ", ".join(words) or f"seed {network['seed']}"
 
 

@@ -145,6 +145,8 @@ def _styles(shown: Sequence[Series], theme: Theme) -> list[_Style]:
     tones = list(dict.fromkeys(one.key[-1:] for one in shown))
     lines = list(dict.fromkeys(one.key[:-1] for one in shown))
     colours = theme.series(len(tones))
+    if [one.key for one in shown] == [(False,), (True,)]:
+        colours = [theme.purple, theme.blue]  # as the paper draws networks without and with
     return [
         _Style(
             colours[tones.index(one.key[-1:])],
@@ -196,6 +198,11 @@ def _bands(
                 linewidth=0,
                 gid=f"band-{_key(one)}",
             )
+
+
+def _above(panel: PanelConfig) -> tuple[float, float]:
+    """Where a legend above the axes begins: over the panel's title if it has one."""
+    return (0, 1.09 if panel.title else 1.02)
 
 
 def _legend_beside(axes: Axes, panel: PanelConfig) -> None:
@@ -332,7 +339,7 @@ def _units(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -
     axes.legend(
         handles=handles,
         loc="lower left",
-        bbox_to_anchor=(0, 1.02 if not panel.title else 1.09),
+        bbox_to_anchor=_above(panel),
         borderaxespad=0,
         title=f"all units: {whole}, n = {table.n_units:,}",
         alignment="left",
@@ -424,8 +431,7 @@ def _distributions(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: 
     low, high = (
         (0.0, 1.0) if measure == "class_selectivity" else (everything.min(), everything.max())
     )
-    # With two series the colours of the paper's Fig. 6: purple without, blue with BatchNorm.
-    colours = [theme.purple, theme.blue] if len(shown) == 2 else theme.series(len(shown))
+    colours = [style.colour for style in _styles(shown, theme)]
     for index, (one, values) in enumerate(zip(shown, pooled, strict=True)):
         axes.hist(
             values,
@@ -441,7 +447,7 @@ def _distributions(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: 
         )
     axes.set_xlabel(UNIT_MEASURES[measure])
     axes.set_ylabel("density of units")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.02), borderaxespad=0, alignment="left")
+    axes.legend(loc="lower left", bbox_to_anchor=_above(panel), borderaxespad=0, alignment="left")
 
 
 def _by_layer(
@@ -508,7 +514,11 @@ def _epochs(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) 
         second.grid(False)
         handles = [*axes.get_legend_handles_labels()[0], *second.get_legend_handles_labels()[0]]
         axes.legend(
-            handles=handles, loc="lower left", bbox_to_anchor=(0, 1.02), borderaxespad=0, ncols=2
+            handles=handles,
+            loc="lower left",
+            bbox_to_anchor=_above(panel),
+            borderaxespad=0,
+            ncols=2,
         )
     axes.set_xlabel("epochs of training")
     _epoch_scale(axes, paths[0].epochs)
@@ -567,10 +577,14 @@ def _relations(paths: Sequence[Trajectory], axes: Axes, theme: Theme) -> None:
 
 
 def _epoch_scale(axes: Axes, epochs: np.ndarray) -> None:
-    """Logarithmic, with a place for 0, where the snapshots are not evenly spaced."""
+    """Logarithmic, with a place for 0 if it is among them, where snapshots are not evenly spaced;
+    ticks at snapshots, eight or so."""
     if len(set(np.diff(epochs))) > 1:
         axes.set_xscale("symlog", linthresh=1)
-        axes.set_xlim(0, epochs[-1])
+        every = -(-len(epochs) // 8)
+        axes.set_xticks(epochs[::-1][::every][::-1], minor=False)
+        axes.set_xticks([], minor=True)
+    axes.set_xlim(epochs[0], epochs[-1])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
 
 
@@ -605,7 +619,8 @@ def _networks(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme
     found = correlation(map(of_x, figure.networks), map(of_y, figure.networks))
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    _legend_of_points(axes, f"{correlation_words(found)}, n = {found.n} networks", len(shown))
+    words = f"{correlation_words(found)}, n = {found.n} networks"
+    _legend_of_points(axes, panel, words, len(shown))
 
 
 def _snapshot_points(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
@@ -629,14 +644,14 @@ def _snapshot_points(figure: FigureResult, panel: PanelConfig, axes: Axes, theme
     found = correlation(losses, areas)
     axes.set_xlabel("test loss (nats)")
     axes.set_ylabel(NETWORK_MEASURES[measure][0])
-    _legend_of_points(axes, f"{correlation_words(found)}, n = {found.n} snapshots", 0)
+    _legend_of_points(axes, panel, f"{correlation_words(found)}, n = {found.n} snapshots", 0)
 
 
-def _legend_of_points(axes: Axes, title: str, n_series: int) -> None:
+def _legend_of_points(axes: Axes, panel: PanelConfig, title: str, n_series: int) -> None:
     axes.legend(
         handles=None if n_series > 1 else [],
         loc="lower left",
-        bbox_to_anchor=(0, 1.02),
+        bbox_to_anchor=_above(panel),
         borderaxespad=0,
         title=title,
         alignment="left",

@@ -16,6 +16,7 @@ python=$venv/bin/python
 log=$venv/setup.log
 requirements=$root/requirements.txt
 cuda_requirements=$root/requirements-cuda.txt
+ray_requirements=$root/requirements-ray.txt
 test_requirements=$root/tests/requirements.txt
 bundle=$root/tb_plugin/frontend/bundle.py
 disk_needed_mb=4000 # the packages take about 3 GB on a disk, and pip unpacks them in between
@@ -28,7 +29,7 @@ A laboratory for lesioning neural networks: reproduces "On the importance of sin
 for generalization" (Morcos et al., ICLR 2018), shown in TensorBoard.
 
   ./run_all.sh [flags]             trains, ablates, draws and reports; run it again to go on
-  ./run_all.sh status [flags]      what is done and what is missing
+  ./run_all.sh status [flags]      what is done, running, failed and left, and the time left
   ./run_all.sh report [flags]      writes the figures and the report again from what is done
   ./run_all.sh test [pytest flags] runs every test, in a real browser too
   ./run_all.sh --help              this text
@@ -37,12 +38,19 @@ for generalization" (Morcos et al., ICLR 2018), shown in TensorBoard.
 Flags of a run:
   --profile=quick|desk|paper   quick: 10 minutes on 2 cores, the default. desk: the full MNIST on
                                a small machine, hours. paper: the settings of the paper
-  --only=fig1a,fig7a           these figures only
+  --only=fig1a,fig7            these figures only; fig7 is every one whose name begins so
   --runs_dir=DIR               where everything is written (default: runs beside this script)
   --data_dir=DIR               prepared TFDS data sets (or the variable TFDS_DATA_DIR)
   --offline                    make no network call for data; MNIST then comes from 5,000 images
                                that are installed with the packages
   --workers=N                  trainings at a time; 0, the default: as many as fit
+  --retry-failed               try again what failed in an earlier run; without it, that is
+                               reported and left
+  --executor=local|ray         local: on this machine, the default. ray: on a Ray cluster
+  --ray_address=ADDRESS        of the cluster: auto, or ray://host:10001. All its machines must see
+                               DIR of --runs_dir, the data and this checkout under the same paths
+  --gpus_per_job=X             of each training on Ray; 0.25 lets four share a GPU; 0, the default
+  --cpus_per_job=N             cores and threads of each training on Ray; 1, the default
   --set=train.epochs=100       overrides a setting of the configs; may be repeated
   --configs_dir=DIR            other configs than those of this checkout
 
@@ -51,7 +59,8 @@ Variables:
   REQUIRE_BROWSER=1            with test: fail where no browser can be had, instead of leaving
                                the browser tests out
 
-Ctrl-C or a kill loses at most the step at hand: the same command goes on from what was finished.
+Ctrl-C or a kill loses seconds of work: the same command goes on from what was finished, to the
+same results. Two commands may run at once on the same DIR: they share the work.
 
 The first call needs a network, about 4 GB of disk and a few minutes: it makes .venv beside this
 script, installs the versions of requirements.txt (with CUDA where nvidia-smi answers) and builds
@@ -227,9 +236,10 @@ make_environment() {
   said_done
 }
 
-# Prints what is left to do, in order: nothing where all is done. Quick, writes nothing.
+# missing_steps [ray] [tests]: prints what is left to do, in order: nothing where all is done. Quick,
+# writes nothing.
 missing_steps() {
-  local with_tests=$1
+  local wanted=" $* "
   environment_is_sound || {
     printf environment
     return
@@ -240,7 +250,10 @@ missing_steps() {
   if ! is_done project "$(project_input)" || ! "$python" "$bundle" --current; then
     printf 'project '
   fi
-  if ((with_tests)); then is_done tests "$(<"$test_requirements")" || printf tests; fi
+  if [[ $wanted == *" ray "* ]]; then is_done ray "$(<"$ray_requirements")" || printf 'ray '; fi
+  if [[ $wanted == *" tests "* ]]; then
+    is_done tests "$(<"$test_requirements")" || printf tests
+  fi
 }
 
 project_input() {
@@ -252,17 +265,18 @@ gpu_answers() {
   command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1
 }
 
+# set_up [ray] [tests]: what every command needs, and those besides.
 set_up() {
-  local with_tests=${1:-0} steps step requirement
+  local steps step requirement
   unset PYTHONHOME
-  steps=$(missing_steps "$with_tests")
+  steps=$(missing_steps "$@")
   [[ -z $steps ]] && return
   trap interrupted INT
   writable
   lock
   : >"$log"
   make_environment
-  steps=$(missing_steps "$with_tests") # again: the one we waited for may have done it all
+  steps=$(missing_steps "$@") # again: the one we waited for may have done it all
   for step in $steps; do
     case $step in
     packages)
@@ -292,6 +306,12 @@ set_up() {
       say "Registering the plugin with TensorBoard"
       install project "$(project_input)" "install the laboratory itself" \
         --no-deps --no-build-isolation -e "$root"
+      said_done
+      ;;
+    ray)
+      say "Installing Ray, since it is asked for"
+      install ray "$(<"$ray_requirements")" "install the packages of requirements-ray.txt" \
+        --no-deps -r "$ray_requirements"
       said_done
       ;;
     tests)
@@ -351,7 +371,7 @@ set_up_browser() {
 
 run_tests() {
   local how=()
-  set_up 1
+  set_up ray tests
   set_up_browser
   cd -- "$root"
   # All tests: on all cores, a file on one of them, so that what a file prepares is prepared once.
@@ -366,9 +386,10 @@ cores() {
 }
 
 run_laboratory() {
-  local command=$1
+  local command=$1 extra=
   shift
-  set_up
+  if [[ " $* " =~ \ --?executor[=\ ]ray\  ]]; then extra=ray; fi
+  set_up "$extra"
   # Called from elsewhere, the results still go beside this script: a later flag overrides.
   if [[ $PWD != "$root" ]]; then
     set -- "--runs_dir=$root/runs" "$@"

@@ -63,6 +63,7 @@ class Lab:
             "pyproject.toml",
             "requirements.txt",
             "requirements-cuda.txt",
+            "requirements-ray.txt",
             "tests/requirements.txt",
             "tb_plugin/frontend/bundle.py",
         ):
@@ -145,6 +146,8 @@ def test_help_needs_nothing_on_the_machine(lab, flag):
     code, out, err = lab.run(flag, PATH="/nonexistent")
     assert (code, err) == (0, "")
     for word in ("--profile=", "--only=", "--runs_dir=", "--data_dir=", "--offline", "--workers="):
+        assert word in out
+    for word in ("--executor=local|ray", "--ray_address=", "--gpus_per_job=", "--retry-failed"):
         assert word in out
     for word in ("--set=", "PYTHON=", "REQUIRE_BROWSER=1", "run_all.sh test", "status"):
         assert word in out
@@ -261,6 +264,17 @@ def test_nvidia_libraries_come_only_where_nvidia_smi_answers(lab):
     assert lab.run()[0] == 0
     assert lab.installed() == ["requirements-cuda.txt"]
     assert lab.run()[0] == 0
+    assert lab.installed() == []
+
+
+@pytest.mark.parametrize("words", [["--executor=ray"], ["--only", "fig1a", "--executor", "ray"]])
+def test_ray_comes_only_where_it_is_asked_for(lab, words):
+    lab.run("--executor=local")
+    assert "requirements-ray.txt" not in lab.installed()
+    code, out, err = lab.run(*words)
+    assert code == 0 and out == "|".join(["-P", "-m", "repro", "run", *words]) + "|\n"
+    assert lab.installed() == ["requirements-ray.txt"] and "Installing Ray" in err
+    lab.run(*words)
     assert lab.installed() == []
 
 
@@ -395,7 +409,7 @@ def test_test_installs_its_own_packages_and_runs_everything(lab):
     assert code == 0, err
     assert out == "-m|pytest|--no-header|-n|2|--dist=loadfile|\n"
     pips = [c for c in lab.calls() if c.startswith("pip start")]
-    assert len(pips) == 3 and pips[2].endswith("tests/requirements.txt")
+    assert len(pips) == 4 and pips[3].endswith("tests/requirements.txt")
     # Then with arguments of one's own: pytest gets those and nothing else.
     assert lab.run("test", "-k", "mask and ones")[1] == "-m|pytest|--no-header|-k|mask and ones|\n"
     assert lab.calls() == []

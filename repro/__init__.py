@@ -13,7 +13,8 @@ The map of the package, from the bottom up; imports run one way:
     network, passes, ablation       the engine: a model as operations, lesioned, asked
     sweep                           which lesions answer what
     training, data, summaries, findings, figures, claims
-    runs, jobs, page, report        files, processes, the report
+    leases, runs, page, report      who works where, files, the report
+    jobs, executors, progress       the plan, where it is worked on, how far it is
     __main__                        the command line
 
 `import repro` is light: Keras is imported when it is first needed. Whenever Keras is imported

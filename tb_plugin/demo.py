@@ -115,6 +115,7 @@ def synthetic_units(
     importance = 0.02 * rng.gamma(2.0, size=n_units) * (1 + strength * (0.5 - selectivity)) - 0.01
     importance[silent] = 0
     drops = 0.4 * importance[:, None] * means / np.where(silent, 1, highest)[:, None]
+    drops *= rng.gamma(4, 1 / 4, drops.shape)
     columns = {
         "class_selectivity": selectivity,
         "mutual_information": 2.2 * selectivity * rng.beta(8, 3, size=n_units),

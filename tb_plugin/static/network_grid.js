@@ -28,6 +28,9 @@ export class NetworkGrid {
   /** @param {{name: string, units: number}[]} layers */
   build(layers) {
     this.layers = layers;
+    // Small networks get large cells.
+    const units = layers.reduce((sum, layer) => sum + layer.units, 0);
+    this.element.style.setProperty("--cell", units > 1500 ? "12px" : units > 400 ? "16px" : "22px");
     this.deleted = layers.map(({ units }) => new Array(units).fill(false));
     this.heads = layers.map(() => el("p", { class: "faint" }));
     this.cells = layers.map(({ name, units }, layer) =>

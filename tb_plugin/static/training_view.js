@@ -121,6 +121,7 @@ export class TrainingView {
     const { state, theme } = /** @type {Model} */ (this.context.model());
     const names = [state.progress, `test_${state.progress}`];
     const items = all.filter((i) => names.some((name) => i.training.scalars[name]));
+    relabel(items);
     if (!items.length)
       return this.over.say(
         `No training/${state.progress} in the chosen runs. Write it with tb_plugin.summary.training_scalar.`,
@@ -197,6 +198,13 @@ function labelled(runs, facts) {
       return [run, { label: unique ? labels[i] : run, facts: facts.get(run) ?? {} }];
     }),
   );
+}
+
+/** Shorter labels, where fewer runs are to be told apart. @param {Item[]} items */
+function relabel(items) {
+  const facts = new Map(items.map((item) => [item.training.run, item.facts]));
+  const labels = labelled([...facts.keys()], facts);
+  for (const item of items) item.label = labels.get(item.training.run)?.label ?? item.label;
 }
 
 /** @param {Item} item @param {string} name */

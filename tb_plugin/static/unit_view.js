@@ -316,8 +316,10 @@ function profileOption(rows, zoom, theme) {
   const highest = (/** @type {"mean" | "drop"} */ key) =>
     Math.max(...rows.map((row) => row[key] ?? 0), 1e-6);
   const lowest = Math.min(...rows.map((row) => row.drop ?? 0), 0);
+  const places = (/** @type {number} */ v) => formatNumber(v, 2);
   const value = (/** @type {string} */ title, /** @type {object} */ more) => ({
     ...axis(theme, title, [0, 1], zoom.y, { nameGap: 48, ...more }),
+    axisLabel: { color: theme.muted, fontSize: 12, formatter: places },
   });
   // Both zeros lie at the same height.
   const below = lowest / highest("drop");

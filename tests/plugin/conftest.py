@@ -291,6 +291,31 @@ def crowded_logdir(tmp_path_factory, demo_logdir) -> Path:
 
 
 @pytest.fixture(scope="session")
+def lab_models(tmp_path_factory) -> Path:
+    """A folder of models for the lab: a small one with images, and three that must be refused."""
+    import keras
+
+    import repro
+
+    folder = tmp_path_factory.mktemp("models")
+    (folder / "tiny").mkdir()
+    model = repro.mlp((8, 8, 1), 4, (12, 6), seed=3)
+    model.save(folder / "tiny" / "model.keras")
+    model.save(folder / "no_images.keras")
+    rng = np.random.default_rng(0)
+    np.savez(
+        folder / "tiny" / "model.images.npz",
+        images=rng.integers(0, 256, (80, 8, 8, 1)).astype("u1"),
+        labels=np.arange(80) % 4,
+        class_names=np.array(["zero", "one", "two", "three"]),
+    )
+    unsafe = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x + 1)])
+    unsafe.save(folder / "unsafe.keras")
+    (folder / "broken.keras").write_bytes(b"cut short")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def fast_tensorboard(demo_logdir) -> Iterator[TensorBoard]:
     board = TensorBoard(demo_logdir, "--load_fast=true")
     yield board

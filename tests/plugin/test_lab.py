@@ -1,0 +1,525 @@
+"""The lesion lab: who may ask what, whose turn it is, and a child process that may fail."""
+
+import argparse
+import base64
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboard.backend import application
+from tensorboard.plugins import base_plugin
+from werkzeug.test import Client
+
+from tb_plugin import lab_child, png
+from tb_plugin.lab import LARGEST_BODY, Lab, Turns
+from tb_plugin.lab_process import ChildProcess, LabError
+from tb_plugin.loader import SingleDirectionsLoader
+from tb_plugin.plugin import SingleDirectionsPlugin
+from tests.plugin.conftest import ROUTES, FakeProvider
+
+ASK = f"{ROUTES}/api/v1/lab/ask"
+OPEN = {"do": "open", "client": "me", "model": "a/model"}
+
+
+def flags_of(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bind_all", action="store_true")
+    parser.add_argument("--host", default=None)
+    SingleDirectionsLoader().define_flags(parser)
+    return parser.parse_args(arguments)
+
+
+def serve(*arguments: str) -> tuple[Client, SingleDirectionsPlugin]:
+    provider = FakeProvider()
+    context = base_plugin.TBContext(data_provider=provider, flags=flags_of(*arguments))
+    plugin = SingleDirectionsPlugin(context)
+    return Client(application.TensorBoardWSGI([plugin], data_provider=provider)), plugin
+
+
+@pytest.fixture
+def models(tmp_path) -> Path:
+    folder = tmp_path / "models"
+    for name in ("a/model.keras", "b.keras", "notes.txt", "c.h5", "d.keras.zip"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"no model")
+    outside = tmp_path / "secret.keras"
+    outside.write_bytes(b"not offered")
+    (folder / "link.keras").symlink_to(outside)
+    return folder
+
+
+class Echo:
+    """Stands where the child process stands: answers with what it was asked."""
+
+    def __init__(self):
+        self.asked: list[dict] = []
+
+    def ask(self, question, seconds):
+        self.asked.append(question)
+        return {"heard": question["do"]}
+
+    def stop(self):
+        pass
+
+
+@pytest.fixture
+def client(models):
+    served, plugin = serve(f"--single_directions_models={models}")
+    plugin._lab._child = Echo()
+    served.child = plugin._lab._child
+    return served
+
+
+def post(client, body=OPEN, **headers):
+    sent = {"Content-Type": "application/json"} | {
+        k.replace("_", "-"): v for k, v in headers.items()
+    }
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return client.post(ASK, data=content, headers=sent)
+
+
+# ------------------------------------------------------------------------------- on and off
+
+
+def test_the_lab_is_off_without_its_flag():
+    client, plugin = serve()
+    listing = client.get(f"{ROUTES}/api/v1/lab/models").json
+    assert (listing["enabled"], listing["models"]) == (False, [])
+    assert "--single_directions_models" in listing["reason"]
+    reply = post(client)
+    assert (reply.status_code, reply.json["error"]["code"]) == (403, "lab_off")
+    assert plugin.is_active() is False
+
+
+@pytest.mark.parametrize("reach", ["--bind_all", "--host=0.0.0.0", "--host=example.org"])
+def test_a_tensorboard_that_others_reach_needs_a_second_flag(models, reach):
+    folder = f"--single_directions_models={models}"
+    listing = serve(folder, reach)[0].get(f"{ROUTES}/api/v1/lab/models").json
+    assert listing["enabled"] is False and "--single_directions_remote" in listing["reason"]
+    listing = serve(folder, reach, "--single_directions_remote")[0]
+    assert listing.get(f"{ROUTES}/api/v1/lab/models").json["enabled"] is True
+
+
+def test_a_folder_that_is_not_there_is_said():
+    listing = serve("--single_directions_models=/no/such/folder")[0]
+    reason = listing.get(f"{ROUTES}/api/v1/lab/models").json["reason"]
+    assert reason == "--single_directions_models does not name a folder."
+
+
+def test_with_the_lab_on_the_tab_is_there_without_data(models):
+    assert serve(f"--single_directions_models={models}")[1].is_active() is True
+
+
+def test_flags_that_another_plugin_took_do_no_harm():
+    parser = argparse.ArgumentParser()
+    SingleDirectionsLoader().define_flags(parser)
+    SingleDirectionsLoader().define_flags(parser)
+    assert parser.parse_args([]).single_directions_models == ""
+
+
+# ------------------------------------------------------------------------------- which models
+
+
+def test_only_keras_files_that_lie_in_the_folder_are_offered(client):
+    listing = client.get(f"{ROUTES}/api/v1/lab/models").json
+    assert [(m["id"], m["name"]) for m in listing["models"]] == [("a/model", "a"), ("b", "b")]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "",
+        "link",
+        "../secret",
+        "a/../../secret",
+        "/etc/passwd",
+        "c",
+        "a/model.keras",
+        "A/MODEL",
+        "a",
+    ],
+)
+def test_a_model_is_named_by_its_id_and_nothing_else(client, model):
+    reply = post(client, OPEN | {"model": model})
+    assert (reply.status_code, reply.json["error"]["code"]) == (404, "not_found")
+    assert client.child.asked == []
+
+
+def test_the_child_gets_the_real_path_of_a_listed_model(client, models):
+    assert post(client).json == {"heard": "open"}
+    assert client.child.asked[0]["path"] == str((models / "a/model.keras").resolve())
+
+
+# ------------------------------------------------------------------------------- who may ask
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_only_post_asks(client, method):
+    reply = client.open(ASK, method=method)
+    assert (reply.status_code, reply.headers["Allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content_Type": "text/plain"}, 415),
+        ({"Content_Type": "application/x-www-form-urlencoded"}, 415),
+        ({"Content_Type": "application/json; charset=utf-8"}, 415),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://localhost:1"}, 403),
+        ({"Sec_Fetch_Site": "cross-site"}, 403),
+        ({"Sec_Fetch_Site": "same-site"}, 403),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "localhost.evil.example"}, 403),
+        ({"Host": "127.0.0.1.evil.example"}, 403),
+        ({"Host": "10.0.0.1"}, 403),
+    ],
+)
+def test_what_another_site_could_send_is_refused(client, headers, status):
+    assert post(client, **headers).status_code == status
+    assert client.child.asked == []
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:6006", "127.0.0.1:1", "[::1]:6006"])
+def test_this_machine_may_ask_under_its_names(client, host):
+    assert post(client, Host=host, Origin=f"http://{host}").status_code == 200
+
+
+def test_with_the_remote_flag_any_host_may_ask_from_its_own_page(models):
+    client, plugin = serve(
+        f"--single_directions_models={models}", "--bind_all", "--single_directions_remote"
+    )
+    plugin._lab._child = Echo()
+    assert post(client, Host="lab.example", Origin="http://lab.example").status_code == 200
+    assert post(client, Host="lab.example", Origin="http://evil.example").status_code == 403
+
+
+# ------------------------------------------------------------------------------- what may be asked
+
+
+def test_a_body_that_is_too_large_is_not_read(client):
+    reply = post(client, b" " * (LARGEST_BODY + 1))
+    assert reply.status_code == 413
+    assert post(client, json.dumps(OPEN).encode().ljust(LARGEST_BODY)).status_code == 200
+
+
+@pytest.mark.parametrize("body", [b"[]", b"nonsense", b"\xff", b"[" * 60_000, b'"open"'])
+def test_a_body_that_is_no_object_is_refused(client, body):
+    assert post(client, body).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"do": "exec"},
+        {"do": "__init__"},
+        {"do": ["open"]},
+        {"client": ""},
+        {"client": "x" * 41},
+        {"client": 3},
+        {"model": None},
+        {"path": "/etc/passwd"},
+        {"do": "outputs"},
+        {"do": "outputs", "lesions": [], "image": 0},
+        {"do": "outputs", "lesions": {}, "image": True},
+        {"do": "outputs", "lesions": {"a": 1}, "image": 0},
+        {"do": "accuracy", "lesions": {"a": [0, 0]}},
+        {"do": "accuracy", "lesions": {"a": [-1]}},
+        {"do": "accuracy", "lesions": {"a": [0.5]}},
+        {"do": "rank", "by": "beauty"},
+        {"do": "unit", "layer": "a", "unit": "0"},
+    ],
+)
+def test_nothing_but_what_is_documented_reaches_the_child(client, change):
+    reply = post(client, OPEN | change)
+    assert (reply.status_code, reply.json["error"]["code"]) == (400, "invalid_argument")
+    assert client.child.asked == []
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("superseded", 409), ("busy", 429), ("child_died", 503), ("timeout", 504), ("no_images", 422)],
+)
+def test_a_failure_of_the_lab_is_json_with_its_status(client, monkeypatch, code, status):
+    def fail(question, seconds):
+        raise LabError(code, "A sentence.")
+
+    monkeypatch.setattr(client.child, "ask", fail)
+    reply = post(client)
+    assert (reply.status_code, reply.json["error"]) == (
+        status,
+        {"code": code, "message": "A sentence."},
+    )
+    assert ("Retry-After" in reply.headers) == (code == "busy")
+    assert reply.headers["X-Content-Type-Options"] == "nosniff"
+
+
+# ------------------------------------------------------------------------------- whose turn it is
+
+
+def in_background(action):
+    """Runs it in a thread; the list holds its result or its error once it is done."""
+    found: list = []
+
+    def run():
+        try:
+            found.append(action())
+        except LabError as error:
+            found.append(error.code)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, found
+
+
+def wait_until(condition):
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_of_each_client_only_the_newest_waits_and_others_keep_their_place():
+    turns, order = Turns(8), []
+
+    def take(client, name):
+        def action():
+            with turns.turn(client):
+                order.append(name)
+            return name
+
+        return in_background(action)
+
+    with turns.turn("first"):
+        old = take("a", "a1")
+        wait_until(lambda: "a" in turns._waiting)
+        other = take("b", "b1")
+        wait_until(lambda: "b" in turns._waiting)
+        ticket = turns._waiting["a"]
+        new = take("a", "a2")
+        wait_until(lambda: turns._waiting["a"] is not ticket)
+        old[0].join(20)
+        assert old[1] == ["superseded"]
+    for thread, _ in (other, new):
+        thread.join(20)
+    assert order == ["a2", "b1"]
+
+
+def test_too_many_clients_are_sent_away_and_the_place_becomes_free():
+    turns = Turns(1)
+    with turns.turn("first"):
+        waiting = in_background(lambda: turns.turn("a").__enter__())
+        wait_until(lambda: "a" in turns._waiting)
+        with pytest.raises(LabError) as refused, turns.turn("b"):
+            pass
+        assert refused.value.code == "busy"
+    waiting[0].join(20)
+    assert waiting[1] == [None]
+
+
+def test_an_error_in_a_turn_gives_it_back():
+    turns = Turns(1)
+    with pytest.raises(ZeroDivisionError), turns.turn("a"):
+        _ = 1 / 0
+    with turns.turn("a"):
+        pass
+
+
+# ------------------------------------------------------------------------------- the child process
+
+PROGRAM = """
+import json, sys, time
+for line in sys.stdin:
+    question = json.loads(line)
+    if question["do"] == "die": sys.exit(3)
+    if question["do"] == "sleep": time.sleep(60)
+    if question["do"] == "grow": hoard = bytearray(500_000_000); time.sleep(60)
+    print(json.dumps({"answer": {"count": question["n"] + 1}}), flush=True)
+"""
+
+
+@pytest.fixture
+def child():
+    process = ChildProcess(300, [sys.executable, "-c", PROGRAM])
+    yield process
+    process.stop()
+
+
+def test_one_process_answers_many_questions(child):
+    assert child.ask({"do": "count", "n": 1}, 20) == {"count": 2}
+    first = child._process.pid
+    assert child.ask({"do": "count", "n": 5}, 20) == {"count": 6}
+    assert child._process.pid == first
+
+
+@pytest.mark.parametrize(
+    ("question", "seconds", "code"),
+    [
+        ({"do": "die"}, 20, "child_died"),
+        ({"do": "sleep"}, 0.5, "timeout"),
+        pytest.param(
+            {"do": "grow"},
+            20,
+            "too_large",
+            marks=pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux tells"),
+        ),
+    ],
+)
+def test_a_child_that_dies_hangs_or_grows_is_ended_and_started_anew(child, question, seconds, code):
+    child.ask({"do": "count", "n": 1}, 20)
+    ended = child._process
+    with pytest.raises(LabError) as failed:
+        child.ask(question, seconds)
+    assert failed.value.code == code
+    assert ended.poll() is not None
+    assert child.ask({"do": "count", "n": 1}, 20) == {"count": 2}
+
+
+def test_the_real_program_ends_when_its_input_ends():
+    process = ChildProcess(8192)._started()
+    process.stdin.close()
+    assert process.wait(60) == 0
+    process.stdout.close()
+
+
+def test_an_error_of_the_child_names_no_path(tmp_path):
+    path = tmp_path / "secret_folder" / "x.keras"
+    reply = lab_child.answer(lab_child.Sessions(), {"do": "open", "path": str(path)})
+    assert reply["error"]["code"] == "unusable_model"
+    assert "secret_folder" not in reply["error"]["message"]
+
+
+# ------------------------------------------------------------------------------- pictures
+
+
+def test_a_png_holds_its_pixels(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    for shape in [(3, 5), (4, 2, 3)]:
+        pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+        path = tmp_path / "picture.png"
+        path.write_bytes(png.encode(pixels))
+        np.testing.assert_array_equal(np.asarray(image.open(path)), pixels)
+
+
+def test_pixels_run_from_black_to_white_and_a_flat_image_is_black():
+    assert png.as_pixels(np.array([[[-1.0], [0.0], [1.0]]])).tolist() == [[0, 128, 255]]
+    assert png.as_pixels(np.full((1, 2), 7.0)).tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((2, 2)), np.zeros((2, 2, 4), np.uint8)])
+def test_other_arrays_are_no_pictures(pixels):
+    with pytest.raises(ValueError, match="pixels must be uint8"):
+        png.encode(pixels)
+
+
+# ------------------------------------------------------------------------------- a real model
+
+
+@pytest.fixture(scope="module")
+def real(lab_models):
+    """The lab with a real child process on real models."""
+    lab = Lab(lab_models, 8192)
+    yield lambda **question: lab.ask({"client": "test", "model": "tiny/model"} | question)
+    lab.close()
+
+
+@pytest.fixture(scope="module")
+def opened(real):
+    return real(do="open")
+
+
+def test_a_model_opens_with_its_layers_classes_and_images(opened):
+    assert [(layer["name"], layer["units"]) for layer in opened["layers"]] == [
+        ("hidden_1", 12),
+        ("hidden_2", 6),
+    ]
+    assert opened["classes"] == ["zero", "one", "two", "three"]
+    assert opened["n_images"] == 80 and len(opened["images"]) == 20
+    assert base64.b64decode(opened["images"][0]["png"]).startswith(b"\x89PNG")
+    assert sum(opened["intact"]["n"]) == 80
+
+
+def reference(lab_models, lesions):
+    """Probabilities and accuracy by plain Keras, the masks assigned."""
+    import repro
+
+    model = repro.load_model(lab_models / "tiny" / "model.keras")
+    for layer, units in lesions.items():
+        mask = model.get_layer(f"{layer}_mask")
+        keep = np.ones(mask.n_units, "f4")
+        keep[units] = 0
+        mask.keep.assign(keep)
+    with np.load(lab_models / "tiny" / "model.images.npz") as stored:
+        images, labels = stored["images"].astype("f4") / 255, stored["labels"]
+    logits = model.predict(images, verbose=0)
+    return logits, labels
+
+
+@pytest.mark.parametrize(
+    "lesions",
+    [
+        {},
+        {"hidden_1": [0, 3, 11]},
+        {"hidden_2": list(range(6))},
+        {"hidden_1": [2], "hidden_2": [5]},
+    ],
+)
+def test_the_lab_answers_as_plain_keras_under_the_mask(real, opened, lab_models, lesions):
+    logits, labels = reference(lab_models, lesions)
+    accuracy = real(do="accuracy", lesions=lesions)
+    right = np.bincount(labels[logits.argmax(1) == labels], minlength=4)
+    assert accuracy["n_correct"] == right.tolist()
+    outputs = real(do="outputs", lesions=lesions, image=0)
+    first = logits[np.flatnonzero(labels == 0)[0]]
+    share = np.exp(first - first.max())
+    np.testing.assert_allclose(outputs["probabilities"][0], share / share.sum(), atol=2e-4)
+    for layer, units in lesions.items():
+        activity = outputs["activity"][["hidden_1", "hidden_2"].index(layer)]
+        assert all(activity[unit] == 0 for unit in units)
+
+
+def test_units_are_ranked_by_what_their_ablation_does(real, opened, lab_models):
+    ranked = real(do="rank", by="importance")
+    assert sorted(ranked["values"], reverse=True) == ranked["values"]
+    assert sorted(map(tuple, ranked["units"])) == [(0, i) for i in range(12)] + [
+        (1, i) for i in range(6)
+    ]
+    layer, unit = ranked["units"][0]
+    name = ["hidden_1", "hidden_2"][layer]
+    loss = real(do="accuracy", lesions={name: [unit]})["loss"]
+    assert loss - opened["intact"]["loss"] == pytest.approx(ranked["values"][0], abs=1e-4)
+
+
+def test_a_unit_comes_with_the_images_at_both_ends_and_its_weights(real, opened):
+    found = real(do="unit", layer="hidden_1", unit=4)
+    assert sum(sum(counts) for counts in found["counts"]) == 80
+    most, least = ([one["activation"] for one in found[end]] for end in ("most", "least"))
+    assert most == sorted(most, reverse=True) and least == sorted(least)
+    assert most[-1] >= least[-1]
+    assert base64.b64decode(found["weights"]).startswith(b"\x89PNG")
+    assert real(do="unit", layer="hidden_2", unit=0)["weights"] is None
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ({"do": "accuracy", "lesions": {"hidden_1": [12]}}, "12 units"),
+        ({"do": "accuracy", "lesions": {"<b>": [0]}}, "no such layer"),
+        ({"do": "outputs", "lesions": {}, "image": 20}, "no such image"),
+        ({"do": "unit", "layer": "hidden_1", "unit": 12}, "no unit 12"),
+        ({"do": "open", "model": "unsafe"}, "safe_mode"),
+        ({"do": "open", "model": "no_images"}, "no_images.images.npz"),
+        ({"do": "open", "model": "broken"}, "complete .keras file"),
+    ],
+)
+def test_what_cannot_be_answered_is_a_sentence(real, opened, lab_models, question, words):
+    with pytest.raises(LabError) as refused:
+        real(**question)
+    assert words in str(refused.value)
+    assert str(lab_models) not in str(refused.value)

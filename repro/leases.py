@@ -22,6 +22,7 @@ import socket
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,9 +161,9 @@ def _take(folder: Path) -> Lease:
     if _newest(folder) != path:
         path.unlink(missing_ok=True)
         raise Held(holder(folder))
-    for older in folder.glob(".lease-*.json"):
-        if _number(older) < _number(path):
-            older.unlink(missing_ok=True)
+    older = [other for other in folder.glob(".lease-*.json") if _number(other) < _number(path)]
+    for done_with in (*older, *folder.glob(".lease.*.tmp")):
+        done_with.unlink(missing_ok=True)
     return Lease(path, mine)
 
 
@@ -212,17 +213,17 @@ def _create(path: Path, content: Holder) -> None:
         with path.open("x") as file:
             json.dump(dataclasses.asdict(content), file)
     finally:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
 
 
 def _replace(path: Path, content: Holder) -> None:
     os.replace(_written_beside(path, content), path)
 
 
-def _written_beside(path: Path, content: Holder) -> str:
-    handle, temporary = tempfile.mkstemp(prefix=".lease.", suffix=".tmp", dir=path.parent)
-    with os.fdopen(handle, "w") as file:
-        json.dump(dataclasses.asdict(content), file)
+def _written_beside(path: Path, content: Holder) -> Path:
+    # Not a file of `tempfile`: those only their owner can read, and a group may share a folder.
+    temporary = path.with_name(f".lease.{uuid.uuid4().hex}.tmp")
+    temporary.write_text(json.dumps(dataclasses.asdict(content)))
     return temporary
 
 

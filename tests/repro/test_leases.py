@@ -50,6 +50,9 @@ def test_a_lease_is_held_while_inside_and_free_afterwards(tmp_path: Path) -> Non
         with pytest.raises(Held, match=f"process {os.getpid()} on "):
             with leases.lease(folder):
                 pass
+        (path,) = folder.iterdir()
+        (tmp_path / "file").write_text("")
+        assert path.stat().st_mode == (tmp_path / "file").stat().st_mode, "a group may share it"
         mine.done = 12.5
         mine.renew()
         again = leases.holder(folder)

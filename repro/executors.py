@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -91,7 +92,7 @@ def run(
     Args:
         sources: where each data set was found.
         checkpoint_seconds: at most so much training, and one epoch more, is lost by a kill.
-        on_progress: called now and then with the work done in a job, as `jobs.amount` counts it.
+        on_progress: called now and then with the work done in a job, as `jobs.amounts` counts it.
         on_finished: called when nothing is left to do of a job, whoever did it.
 
     Returns:
@@ -207,6 +208,7 @@ class RayCluster:
             raise ExecutorError(
                 "--executor=ray needs the package ray: pip install -r requirements-ray.txt"
             ) from error
+        on_kill = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(
                 address=address or None,
@@ -217,6 +219,7 @@ class RayCluster:
         except (ConnectionError, ValueError, RuntimeError) as error:
             why = str(error).strip().splitlines()[0]
             raise ExecutorError(f"no Ray cluster at {address or 'hand'}: {why}") from error
+        signal.signal(signal.SIGTERM, on_kill)  # Ray puts one of its own there
         self._ray = ray
         self._settings = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         if 0 < gpus < 1:

@@ -6,6 +6,7 @@ No network is trained here: workers are played by `Played`, and steps are files 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -233,6 +234,38 @@ def test_an_interrupted_command_ends_its_workers(runs: Runs) -> None:
     with pytest.raises(KeyboardInterrupt):
         executors.run([job(0)], runs, MNIST, played, 10.0)
     assert played.closed
+
+
+def test_ray_without_its_package_is_one_sentence(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(executors.ExecutorError, match="pip install -r requirements-ray.txt"):
+        executors.connect("ray", 1, runs, 0, address="", gpus=0.0, cpus=1)
+
+
+def test_a_machine_that_does_not_see_the_runs_folder_does_no_work(tmp_path: Path) -> None:
+    ending = executors._on_node("not even read", {}, str(tmp_path / "elsewhere/.cluster-1"))
+    assert "elsewhere: --runs_dir must lie on storage" in ending.error and not ending.died
+
+
+@pytest.mark.parametrize(
+    ("program", "cause"),
+    [
+        ("kill -9 $$", "was killed, perhaps for lack of memory"),
+        ("kill -11 $$", "ended by signal 11"),
+        ("exit 7", "ended with status 7"),
+    ],
+)
+def test_how_a_worker_died_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, cause: str
+) -> None:
+    shell = tmp_path / "python"
+    shell.write_text(f"#!/bin/sh\n{program}\n")
+    shell.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(shell))
+    ending = executors._Processes().run("a task", {})
+    assert cause in ending.died and ending.blame and not ending.error
 
 
 # --- How far, how long --------------------------------------------------------------------------

@@ -30,9 +30,8 @@ from repro.masking import ablation_masks
 from repro.regularizers import SelectivityLoss
 from repro.results import Checkpoint
 
-# Steps that run without returning to Python where images come from disk; with images in memory it
-# is the whole epoch.
-_STEPS_PER_EXECUTION = 8
+# Steps that run without returning to Python where images come from disk.
+_STREAM_STEPS = 8
 
 
 class TrainingError(RuntimeError):
@@ -174,17 +173,22 @@ class Trainee:
             losses += [SelectivityLoss(weight, self._n_classes) for _ in masks]
             metrics = [metrics, *([] for _ in masks)]
         self.n_outputs = len(losses)
-        in_memory = isinstance(splits.train, Images)
         self.model.compile(
             optimizer=_optimizer(config, self.steps),
             loss=losses if self.n_outputs > 1 else losses[0],
             metrics=metrics,
             jit_compile=uses_xla(config),
-            # An execution that reached over the end of an epoch would take the next one's images.
-            steps_per_execution=self.steps if in_memory else min(_STEPS_PER_EXECUTION, self.steps),
+            steps_per_execution=self._steps_per_execution(splits),
             auto_scale_loss=False,  # _optimizer has seen to it
         )
         self.model.optimizer.build(self.model.trainable_variables)
+
+    def _steps_per_execution(self, splits: Splits) -> int:
+        """Steps that run without returning to Python: with images in memory the whole epoch, since
+        an execution that reached over its end would take the next one's images."""
+        if self.config.data_parallel and keras.backend.backend() == "tensorflow":
+            return 1  # TensorFlow fails on a loop of steps over several devices
+        return self.steps if isinstance(splits.train, Images) else _STREAM_STEPS
 
     @property
     def variables(self) -> list[Any]:

@@ -1,0 +1,138 @@
+"""The sweeps beyond Figs. 1a and 7a: last layers, rotated bases, noise, intact, and all that is
+measured of a unit. `test_ablation` has the others; plain Keras gives the expected answers."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+
+from repro import metrics, results, sweep
+from repro.ablation import Engine, Layout
+from repro.config import (
+    SWEEPS,
+    CumulativeConfig,
+    IntactConfig,
+    NoiseConfig,
+    SingleUnitConfig,
+    TrainConfig,
+)
+from repro.results import AblationCurve, Intact, NoiseCurve, UnitTable
+from tests.repro import plain, synthetic
+
+LAYERS = (("hidden_1", 24), ("hidden_2", 16))
+
+
+def test_the_last_layers_alone_are_ablated(tiny_mlp: Any, tiny_images: Any) -> None:
+    images, labels = tiny_images
+    settings = CumulativeConfig(orders=2, points=5, last_layers=1)
+    curve = sweep.run(settings, tiny_mlp, images, labels)
+    assert isinstance(curve, AblationCurve)
+    assert curve.layers == (("hidden_2", 16),)
+    assert curve.n_ablated.tolist() == [0, 4, 8, 12, 16]
+    for order, n_correct in zip(curve.orders, curve.n_correct, strict=True):
+        for n_ablated, correct in zip(curve.n_ablated, n_correct, strict=True):
+            keep = np.ones(40)
+            keep[24 + order[:n_ablated]] = 0
+            expected = plain.answer(tiny_mlp, LAYERS, images, labels, keep)
+            assert correct == expected.n_correct.sum()
+
+
+def test_a_measure_orders_the_last_layers_among_themselves(tiny_mlp: Any, tiny_images: Any) -> None:
+    settings = CumulativeConfig(order="class_selectivity", points=3, last_layers=1)
+    curve = sweep.run(settings, tiny_mlp, *tiny_images)
+    assert isinstance(curve, AblationCurve)
+    selectivity = Engine(tiny_mlp, *tiny_images).statistics().class_selectivity[24:]
+    assert np.all(np.diff(selectivity[curve.orders[0]]) >= 0)
+
+
+def test_more_last_layers_than_there_are_is_refused() -> None:
+    layout = Layout((("a", 8), ("b", 4)))
+    assert sweep.last_layers(layout, 0) == (layout.layers, 0)
+    with pytest.raises(ValueError, match="last_layers = 3 but the network has 2 masked layers"):
+        sweep.last_layers(layout, 3)
+
+
+@pytest.mark.parametrize("fill", ["zero", "mean"])
+def test_directions_of_a_random_basis_are_projected_away(
+    tiny_mlp: Any, tiny_images: Any, fill: str
+) -> None:
+    images, labels = tiny_images
+    settings = CumulativeConfig(
+        orders=1, points=3, last_layers=1, basis="random", fill=fill, seed=5
+    )
+    curve = sweep.run(settings, tiny_mlp, images, labels)
+    assert isinstance(curve, AblationCurve)
+    # By hand: h' = h - Q Q^T (h - fill) in the last hidden layer, then the logits.
+    rng = np.random.default_rng(5)
+    probe = type(tiny_mlp)(tiny_mlp.inputs, tiny_mlp.get_layer("hidden_2_mask").output)
+    hidden = np.asarray(probe([images]), np.float64)
+    kernel, bias = (np.asarray(w, np.float64) for w in tiny_mlp.get_layer("logits").weights)
+    start = hidden.mean(axis=0) if fill == "mean" else 0.0
+    for order, n_correct in zip(curve.orders, curve.n_correct, strict=True):
+        basis = metrics.random_basis(16, rng)
+        np.testing.assert_array_equal(order, rng.permutation(16))
+        for n_ablated, correct in zip(curve.n_ablated, n_correct, strict=True):
+            q = basis[:, order[:n_ablated]]
+            left = hidden - (hidden - start) @ q @ q.T
+            assert correct == ((left @ kernel + bias).argmax(axis=1) == labels).sum()
+
+
+def test_noise_begins_intact_and_ends_at_chance(tiny_mlp: Any, tiny_images: Any) -> None:
+    images, labels = tiny_images
+    settings = NoiseConfig(scales=3, smallest=0.001, largest=1000.0, draws=4)
+    curve = sweep.run(settings, tiny_mlp, images, labels)
+    assert isinstance(curve, NoiseCurve)
+    intact = (tiny_mlp.predict(images, verbose=0).argmax(axis=1) == labels).sum()
+    assert curve.scales.tolist() == pytest.approx([0, 0.001, 1, 1000])
+    assert np.all(curve.n_correct[:, 0] == intact)
+    assert np.all(np.diff(curve.loss[:, 1:], axis=1) > 0)
+    # Labels are random: noise leaves a fifth of 4 * 230 answers right, s.d. 12.
+    assert curve.n_correct[:, -1].sum() == pytest.approx(184, abs=60)
+
+
+def test_intact_is_what_keras_predicts(tiny_mlp: Any, tiny_images: Any) -> None:
+    images, labels = tiny_images
+    found = sweep.run(IntactConfig(images="test"), tiny_mlp, images, labels)
+    assert isinstance(found, Intact)
+    expected = plain.answer(tiny_mlp, LAYERS, images, labels, np.ones(40))
+    assert found.n_correct == expected.n_correct.sum() and found.n_images == 230
+    assert found.loss == pytest.approx(expected.loss_sum / 230, rel=1e-5)
+    assert found.n_top5 == 230  # of five classes
+
+
+def test_a_unit_table_holds_what_the_appendix_measures(tiny_mlp: Any, tiny_images: Any) -> None:
+    table = sweep.run(SingleUnitConfig(), tiny_mlp, *tiny_images)
+    assert isinstance(table, UnitTable)
+    statistics = Engine(tiny_mlp, *tiny_images).statistics()
+    np.testing.assert_allclose(table.mutual_information, statistics.mutual_information)
+    np.testing.assert_array_equal(table.sparsity, statistics.sparsity)
+    bias = metrics.mutual_information_bias(statistics.bin_counts)
+    np.testing.assert_allclose(
+        table.corrected_information, statistics.mutual_information - bias, atol=1e-12
+    )
+    kernels = [np.asarray(tiny_mlp.get_layer(n).kernel) for n in ("hidden_1", "hidden_2")]
+    norms = np.concatenate([np.abs(kernel).sum(axis=0) for kernel in kernels])
+    np.testing.assert_allclose(table.weight_norm, norms, rtol=1e-5)
+    drops = (table.intact_correct - table.n_correct) / table.class_counts
+    np.testing.assert_allclose(table.largest_class_drop, drops.max(axis=1))
+
+
+@pytest.mark.parametrize("kind", sorted(SWEEPS))
+def test_every_result_survives_the_disk(kind: str) -> None:
+    made_up = synthetic.sweep_result(SWEEPS[kind](), TrainConfig("mnist", "mlp", (8,)))
+    content = results.to_bytes(made_up)
+    again = results.from_bytes(content, results.SWEEP_RESULTS[kind])  # type: ignore[type-var]
+    assert results.to_bytes(again) == content
+    assert type(again) is type(made_up)
+
+
+def test_a_result_of_an_older_version_is_refused() -> None:
+    table = synthetic.unit_table(n_units=4)
+    older = {"class_selectivity": table.class_selectivity, "loss": table.loss}
+    buffer = io.BytesIO()
+    np.savez(buffer, header=np.array('{"kind": "single_unit"}'), **older)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a single_unit result with other fields"):
+        results.from_bytes(buffer.getvalue(), UnitTable)

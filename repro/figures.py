@@ -197,6 +197,7 @@ def _panel_alternative(figure: FigureResult, panel: PanelConfig) -> str:
         return "A panel of ablated units without results."
     if panel.kind in ("curves", "noise"):
         kind: Any = NoiseCurve if panel.kind == "noise" else AblationCurve
+        corrupted = panel.series == ("label_corruption",)
         ends = []
         for one in series(figure, panel):
             mean = scores(one.networks, kind, one.sweep).mean(axis=0)
@@ -204,7 +205,8 @@ def _panel_alternative(figure: FigureResult, panel: PanelConfig) -> str:
                 "at a middling scale" if panel.kind == "noise" else "with half of the units ablated"
             )
             ends.append(
-                f"{one.label or 'all networks'}: {mean[0]:.2f} intact, "
+                f"{one.label or 'all networks'}{' corrupted labels' * corrupted}: "
+                f"{mean[0]:.2f} intact, "
                 f"{mean[len(mean) // 2]:.2f} {middle}"
             )
         what = "scale of noise" if panel.kind == "noise" else "number of ablated units"

@@ -32,9 +32,10 @@ _BADGES = {
     NOT_RUN: ("none", "–"),
 }
 _PROFILES = {
-    "quick": "Quick settings: fewer images, and training may stop before the paper's 640 epochs. "
-    "They show that everything works and what to expect; they are not the paper's training. A "
-    "network that stops once it has memorised leans less on single units than one trained on.",
+    "quick": "Quick settings: fewer images, narrow convnets on MNIST where no CIFAR-10 is at "
+    "hand, and trainings much shorter than the paper's. They show that everything works and what "
+    "to expect; they are not the paper's results. A network that stops once it has memorised "
+    "leans less on single units than one trained on.",
     "desk": "Desk settings: the paper's networks and epochs as far as two processor cores allow; "
     "each figure says what was cut.",
     "paper": "Paper settings: sizes, epochs and data as in the paper.",
@@ -426,7 +427,12 @@ def _optimizer(train: TrainConfig) -> str:
     name, momentum = "Adam", ""
     if train.optimizer == "sgd":
         name, momentum = "SGD", f", momentum {train.momentum:g}"
-    return f"{name}, learning rate {train.learning_rate:g}{momentum}, batches of {train.batch_size}"
+    words = f"{name}, learning rate {train.learning_rate:g}{momentum}"
+    if train.schedule != "constant":
+        words += f", {train.schedule} schedule"
+    if train.weight_decay:
+        words += f", weight decay {train.weight_decay:g}"
+    return f"{words}, batches of {train.batch_size}"
 
 
 def _n_images(figure: FigureResult) -> str:
@@ -509,10 +515,39 @@ def choices(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
         for config in configs
     )
     return [
-        ("Optimizer", f"{'; '.join(optimizers)}. Constant learning rate, no weight decay."),
-        ("Initial weights", "Glorot uniform, biases 0."),
+        ("Optimizer", f"{'; '.join(optimizers)}."),
+        ("Initial weights", "Glorot uniform, He normal for convolutions; biases 0."),
         ("Input", "Pixels divided by 255; no augmentation."),
-        ("Length of training", f"The paper trains 640 epochs. {'; '.join(stops)}."),
+        (
+            "Length of training",
+            "The paper trains MLPs for 640 epochs (5,000 with dropout) and convnets for 100. "
+            f"{'; '.join(stops)}.",
+        ),
+        (
+            "Convnet",
+            "Padding “same”; one dense layer on the flattened maps. The last three layers are the "
+            "last three convolutions; in ResNet-50 the three blocks of its last stage, whose "
+            "outputs after the final ReLU are the feature maps.",
+        ),
+        (
+            "Noise",
+            "Its scale multiplies each unit’s standard deviation, over images and positions, of "
+            "the intact network; drawn anew for each image, unit and position.",
+        ),
+        (
+            "Mutual information",
+            "20 bins, exact zeros in one and the others of equal mass, in bits, plug-in estimate; "
+            "means and claims subtract its bias (bins − 1)(classes − 1) / (2 N ln 2).",
+        ),
+        (
+            "Generalization error",
+            "Training accuracy minus test accuracy, in networks with a training accuracy of 0.99 "
+            "or more.",
+        ),
+        (
+            "Clamping to the mean",
+            "Of each feature map at each position, over the images on which accuracy is read.",
+        ),
         (
             "Label corruption",
             "A random fraction of the training images is chosen once and their labels are "
@@ -521,8 +556,8 @@ def choices(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
         ),
         (
             "Ablation",
-            "The activation after the ReLU is clamped, all hidden layers together. Random orders "
-            "run over the units of all layers.",
+            "The activation after the ReLU, and after batch normalisation, is clamped. Random "
+            "orders run over the units of all ablated layers together.",
         ),
         ("Points of a curve", "Evenly spaced numbers of ablated units, none and all included."),
         (
@@ -686,7 +721,8 @@ of single directions for generalization”, ICLR 2018
 <section id="words" aria-labelledby="words-title">
 <h2 id="words-title">Words</h2>
 <dl class="choices">
-<div><dt>Unit</dt><dd>A neuron of a dense layer.</dd></div>
+<div><dt>Unit</dt><dd>A neuron of a dense layer, or a feature map of a convolution, ablated at
+every position.</dd></div>
 <div><dt>Ablation</dt><dd>Clamping a unit’s activation to a fixed value, on every image.</dd></div>
 <div><dt>Cumulative ablation curve</dt><dd>Accuracy as more and more units are ablated in a random
 order.</dd></div>
@@ -694,6 +730,8 @@ order.</dd></div>
 <div><dt>Class selectivity</dt><dd>(µ<sub>max</sub> − µ<sub>rest</sub>) / (µ<sub>max</sub> +
 µ<sub>rest</sub>) of a unit’s mean activations by class. 0: alike for all classes. 1: active for
 one class only.</dd></div>
+<div><dt>Mutual information</dt><dd>What a unit’s activation tells about the class, in
+bits.</dd></div>
 <div><dt>Importance</dt><dd>Change of test loss when the unit alone is ablated.</dd></div>
 <div><dt>Label corruption</dt><dd>Fraction of training images whose labels were shuffled among
 themselves.</dd></div>

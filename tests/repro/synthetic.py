@@ -276,7 +276,7 @@ def sweep_result(sweep: SweepConfig, network: TrainConfig) -> SweepResult:
     if isinstance(sweep, NoiseConfig):
         return noise_curve(2 * reach - 0.5, settings=sweep)
     if isinstance(sweep, IntactConfig):
-        loss = 0.1 + 1 / (1 + sweep.epoch) + 0.002 * max(sweep.epoch - 10, 0)
+        loss = 0.1 + 1 / (1 + max(sweep.epoch, 0)) + 0.002 * max(sweep.epoch - 10, 0)
         return Intact(n_correct=900, n_top5=990, loss=loss, n_images=1000, images=sweep.images)
     if network.network == "mlp":
         return unit_table(seed=network.seed)

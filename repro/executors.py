@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -32,6 +33,7 @@ from repro.runs import Runs
 _ATTEMPTS = 3
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_OF_REST = 2.0
+_CONNECTION_SECONDS = 5.0
 # What a worker on another machine must be told of the environment of the command.
 _ENVIRONMENT = ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL", "XLA_FLAGS")
 
@@ -208,6 +210,8 @@ class RayCluster:
             raise ExecutorError(
                 "--executor=ray needs the package ray: pip install -r requirements-ray.txt"
             ) from error
+        address = address or os.environ.get("RAY_ADDRESS", "")
+        _check_that_it_answers(address)
         on_kill = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(
@@ -257,6 +261,21 @@ class RayCluster:
             return Ending(died="Ray's process for it was killed")
         except Exception as error:  # whatever else Ray raises must not end the other jobs
             return Ending(error=f"Ray could not run it: {sentence(error)}")
+
+
+def _check_that_it_answers(address: str) -> None:
+    """Tries a host:port or ray://host:port for some seconds; Ray itself would for minutes.
+
+    Raises:
+        ExecutorError: nothing answers there.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return  # "auto" and the like
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECTION_SECONDS).close()
+    except OSError as error:
+        raise ExecutorError(f"no Ray cluster at {address}: {error.strerror or error}") from error
 
 
 def _on_node(task: str, settings: dict[str, str], proof: str) -> Ending:

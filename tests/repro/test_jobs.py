@@ -6,6 +6,7 @@ No network is trained here: workers are played by `Played`, and steps are files 
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import threading
 from collections import Counter
@@ -242,6 +243,16 @@ def test_ray_without_its_package_is_one_sentence(
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(executors.ExecutorError, match="pip install -r requirements-ray.txt"):
         executors.connect("ray", 1, runs, 0, address="", gpus=0.0, cpus=1)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "ray://127.0.0.1:{}"])
+def test_a_cluster_that_does_not_answer_is_one_sentence(runs: Runs, address: str) -> None:
+    pytest.importorskip("ray")
+    with socket.socket() as taken:  # bound but not listening: a port where nothing answers
+        taken.bind(("127.0.0.1", 0))
+        nowhere = address.format(taken.getsockname()[1])
+        with pytest.raises(executors.ExecutorError, match=f"no Ray cluster at {nowhere}: Connec"):
+            executors.connect("ray", 1, runs, 0, address=nowhere, gpus=0.0, cpus=1)
 
 
 def test_a_machine_that_does_not_see_the_runs_folder_does_no_work(tmp_path: Path) -> None:

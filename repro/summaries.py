@@ -7,23 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_SCALAR
-from tensorboard.plugins.scalar import metadata as scalar_metadata
-from tensorboard.util.tensor_util import make_tensor_proto
-
-from repro.config import FigureConfig, TrainConfig
-from repro.findings import normalized_auc, score, score_name
+from repro.config import CumulativeConfig, FigureConfig, TrainConfig
+from repro.findings import auc, normalized_auc, score, score_name, varied_settings
 from repro.results import (
-    AblationCurve,
     FigureResult,
     Intact,
     NetworkResult,
+    NoiseCurve,
     SweepResult,
     UnitTable,
 )
 from tb_plugin import summary as plugin_summary
+
+# How the tab names what an ablated unit was clamped to.
+_FILLS = {"zero": "zero", "mean": "mean", "position_mean": "mean per position"}
+_MOST_CLASSES = 100  # of whose profiles the tab's table can be wide
 
 
 def network_label(figure: FigureConfig, network: TrainConfig) -> str:
@@ -45,7 +45,9 @@ def write(figure: FigureResult, network: NetworkResult, logdir: Path) -> None:
     with plugin_summary.Writer(str(logdir)) as writer:
         for record in network.training.history:
             for name in ("loss", "accuracy"):
-                writer.add(_scalar(f"training/{name}", record[name]), step=int(record["epoch"]))
+                writer.add(
+                    plugin_summary.training_scalar(name, record[name]), step=int(record["epoch"])
+                )
         for name, found in network.sweeps.items():
             for summary in _summaries(figure, network, name, found):
                 writer.add(summary, step=network.training.epochs)
@@ -59,53 +61,49 @@ def _summaries(
     figure: FigureResult, network: NetworkResult, name: str, found: SweepResult
 ) -> Iterator[plugin_summary.Summary]:
     """What the tab shows of one sweep; a name other than its kind's becomes part of the tag."""
-    facts = _facts(figure, network)
-    description = f"{figure.config.title}. Data: {figure.data}."
+    shared: dict[str, Any] = {
+        "facts": _facts(figure, network),
+        "description": f"{figure.config.title}. Data: {figure.data}.",
+    }
     prefix = figure.config.name if name == found.kind else f"{figure.config.name}/{name}"
-    if isinstance(found, AblationCurve):
-        settings = dict(figure.config.sweeps)[name]
-        everything = not getattr(settings, "last_layers", 0)
-        yield plugin_summary.ablation_curve(
-            f"{prefix}/accuracy_vs_ablation",
-            found.n_ablated,
-            score(network, found),
-            n_units=found.n_units,
-            split=found.images,
-            fill=found.fill,
-            order=getattr(settings, "order", "random"),
-            layers="all" if everything else ", ".join(layer for layer, _ in found.layers),
-            score=score_name(network),
-            facts=facts,
-            description=description,
+    if isinstance(found, UnitTable):
+        yield _unit_table(f"{prefix}/units", found, **shared)
+        return
+    if isinstance(found, Intact):
+        yield plugin_summary.training_scalar(f"{found.images}_loss", found.loss)
+        yield plugin_summary.training_scalar(f"{found.images}_accuracy", found.accuracy)
+        return
+    shared |= {"split": found.images, "score": score_name(network)}
+    accuracy = score(network, found)
+    n_units = sum(size for _, size in found.layers)
+    if isinstance(found, NoiseCurve):
+        yield plugin_summary.noise_curve(
+            f"{prefix}/accuracy_vs_noise", found.scales, accuracy, n_units=n_units, **shared
         )
-        if name in network.snapshots:
-            one = NetworkResult(network.config, network.training, {name: found})
-            yield _scalar(f"{prefix}/normalized_auc", float(normalized_auc(one).mean()))
-    elif isinstance(found, UnitTable):
-        yield _unit_table(prefix, found, facts, description)
-    elif isinstance(found, Intact):
-        yield _scalar(f"training/{found.images}_loss", found.loss)
-        yield _scalar(f"training/{found.images}_accuracy", found.accuracy)
-
-
-def _scalar(tag: str, value: float) -> plugin_summary.Summary:
-    # TensorBoard's own helper for this message would import TensorFlow.
-    metadata = scalar_metadata.create_summary_metadata(display_name="", description="")
-    metadata.data_class = DATA_CLASS_SCALAR
-    return plugin_summary.Summary(
-        value=[
-            plugin_summary.Summary.Value(
-                tag=tag, metadata=metadata, tensor=make_tensor_proto(value, dtype=np.float32)
-            )
-        ]
+        return
+    settings = dict(figure.config.sweeps)[name]
+    if isinstance(settings, CumulativeConfig):
+        names = ", ".join(layer for layer, _ in found.layers)
+        shared |= {
+            "fill": "direction" if settings.basis == "random" else _FILLS[found.fill],
+            "order": settings.order,
+            "layers": names if settings.last_layers else "all",
+        }
+    yield plugin_summary.ablation_curve(
+        f"{prefix}/accuracy_vs_ablation", found.n_ablated, accuracy, n_units=n_units, **shared
     )
+    if name in network.snapshots:
+        one = NetworkResult(network.config, network.training, {name: found})
+        for measure, values in (("auc", auc(one)), ("normalized_auc", normalized_auc(one))):
+            yield plugin_summary.training_scalar(measure, float(values.mean()))
 
 
 def _unit_table(
-    prefix: str, found: UnitTable, facts: dict[str, str], description: str
+    tag: str, found: UnitTable, facts: dict[str, str], description: str
 ) -> plugin_summary.Summary:
+    few = len(found.class_counts) <= _MOST_CLASSES
     return plugin_summary.unit_table(
-        f"{prefix}/units",
+        tag,
         [str(name) for name in found.layer_names],
         found.unit_indices,
         {
@@ -118,6 +116,9 @@ def _unit_table(
             "mean_activation": found.mean_activation,
             "sparsity": found.sparsity,
         },
+        classes=[str(number) for number in range(len(found.class_counts))] if few else (),
+        class_means=found.class_means.T if few else None,
+        class_drops=found.class_drops if few else None,
         facts=facts | {"images": f"{found.n_images:,} {found.images} images"},
         description=description,
     )
@@ -125,12 +126,14 @@ def _unit_table(
 
 def _facts(figure: FigureResult, network: NetworkResult) -> dict[str, str]:
     config, training = network.config, network.training
+    varied = varied_settings(figure.config, config)
     return {
         "figure": figure.config.name,
         "profile": figure.config.profile,
         "label corruption": _text(config.label_corruption),
         "network": " ".join([config.network, "-".join(map(str, config.hidden_units))]).strip(),
         "data": f"{figure.data}; {training.n_train:,} training images",
+        **{key.replace("_", " "): _text(value) for key, value in varied.items()},
         "seed": str(config.seed),
         "epochs": str(training.epochs),
         "training accuracy": f"{training.train_accuracy:.4f}",

@@ -55,6 +55,8 @@ def run(
         return Engine(model, images, labels, bases=bases, on_progress=on_progress, threads=threads)
 
     intact = engine()
+    if isinstance(config, IntactConfig):
+        return without_lesion(intact, config)
     intact.check()
     if isinstance(config, CumulativeConfig):
         if config.basis == "random":
@@ -62,8 +64,6 @@ def run(
         return cumulative(intact, config, rng)
     if isinstance(config, NoiseConfig):
         return noise(intact, config)
-    if isinstance(config, IntactConfig):
-        return without_lesion(intact, config)
     return single_unit(intact, config)
 
 

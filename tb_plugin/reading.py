@@ -400,7 +400,7 @@ def _curve(data: Sequence[Any], meta: Mapping[str, Any], step: int | None) -> di
         "step": chosen.step,
         "walltime": chosen.wall_time,
         "x": _shortest(x),
-        "rows": [_shortest(row) for row in rows],
+        "rows": _shortest(rows),
     }
 
 
@@ -490,15 +490,27 @@ def _by_layer(
     return layers
 
 
-def _shortest(values: np.ndarray) -> list[float | None]:
+def _shortest(values: np.ndarray) -> list[Any]:
     """Shortest decimals that are the same float32 again: 0.9, not 0.8999999761581421.
 
-    JSON has no NaN or infinity; they become None.
+    JSON has no NaN or infinity; they become None. Nested lists for several axes.
     """
-    decimals = values.astype(np.float32).astype(str)
-    return [
-        float(text) if ok else None for text, ok in zip(decimals, np.isfinite(values), strict=True)
-    ]
+    single = np.asarray(values).astype(np.float32)
+    finite = np.isfinite(single)
+    wide = np.where(finite, single, 0).astype(np.float64)
+    decimals, open_ = wide.copy(), np.ones(single.shape, bool)
+    # Rounding all numbers at once is many times faster than printing each; the few that more
+    # places would need (very small ones) are printed.
+    for places in (7, 8, 9):
+        rounded = np.round(wide, places)
+        fits = open_ & (rounded.astype(np.float32) == single)
+        decimals[fits] = rounded[fits]
+        open_ &= ~fits
+    printed = open_ & finite
+    decimals[printed] = single[printed].astype(str).astype(np.float64)
+    if finite.all():
+        return decimals.tolist()
+    return np.where(finite, decimals.astype(object), None).tolist()
 
 
 def _checked_table(raw: bytes, header: Mapping[str, Any]) -> bytes:

@@ -228,16 +228,16 @@ def test_zoom_by_dragging_and_back(open_tab, fast_tensorboard):
     tab.drawn()
     labels = tab.frame.locator(".chart svg text")
     box = tab.chart_box()
-    before = labels.all_inner_texts()
+    before = labels.all_text_contents()
     tab.page.mouse.move(box["x"] + 200, box["y"] + 80)
     tab.page.mouse.down()
     tab.page.mouse.move(box["x"] + 400, box["y"] + 200, steps=4)
     assert tab.frame.locator(".drag-overlay").is_visible()
     tab.page.mouse.up()
-    zoomed = labels.all_inner_texts()
+    zoomed = labels.all_text_contents()
     assert zoomed != before and "0" not in zoomed
     tab.frame.get_by_role("button", name="Reset zoom").click()
-    assert labels.all_inner_texts() == before
+    assert labels.all_text_contents() == before
 
 
 def test_downloads_hold_the_chart_and_its_numbers(open_tab, fast_tensorboard):

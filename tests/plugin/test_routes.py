@@ -12,7 +12,7 @@ from tensorboard.util import tensor_util
 from werkzeug import wrappers
 from werkzeug.test import Client
 
-from tb_plugin import metadata, summary
+from tb_plugin import metadata, reading, summary
 from tb_plugin.plugin import SingleDirectionsPlugin
 from tests.plugin.conftest import ROUTES, FakeProvider, tiny_content, tiny_curve, tiny_table
 
@@ -182,6 +182,12 @@ def test_json_numbers_are_the_same_float32_again():
     tensor = np.concatenate([np.arange(5, dtype="f4")[None], rng.random((4, 5), dtype="f4")])
     curve = curve_with(tensor)
     np.testing.assert_array_equal(np.array(curve["rows"], "f4"), tensor[1:])
+
+
+def test_json_numbers_have_the_fewest_digits():
+    values = np.array([[0.9, 1 / 3, 1e-7, 123456.7, 1e-30]] * 2, "f4")
+    shortest = [float(text) for text in values[0].astype(str)]  # NumPy's own printing
+    assert reading._shortest(values) == [shortest] * 2
 
 
 def test_what_is_not_a_number_becomes_null():

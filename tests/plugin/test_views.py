@@ -1,0 +1,358 @@
+"""What a user does in each view beyond the first two, in a real Chromium; and accessibility."""
+
+import json
+import re
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tb_plugin import summary
+from tests.plugin.conftest import TensorBoard
+from tests.plugin.test_browser import (  # noqa: F401 (fixtures)
+    DRAWN_WITHIN_MS,
+    STATE,
+    context,
+    new_tab,
+    open_tab,
+)
+
+pytestmark = pytest.mark.browser
+
+SEED_0 = "fig7a/seed=0"
+N_MANY = 100_000
+# Axe's rules that a frame cannot keep or break: the page around it is TensorBoard's.
+NOT_OURS = ["region", "landmark-one-main", "page-has-heading-one", "bypass", "document-title"]
+
+
+def drag(tab, path):
+    """Moves the pointer, pressed, along points given as fractions of the chart's grid."""
+    box = tab.chart_box()
+    left, right, top, bottom = 80, 24, 48, 60  # the chart's margins
+    width, height = box["width"] - left - right, box["height"] - top - bottom
+    points = [(box["x"] + left + x * width, box["y"] + top + y * height) for x, y in path]
+    tab.page.mouse.move(*points[0])
+    tab.page.mouse.down()
+    for point in points[1:]:
+        tab.page.mouse.move(*point, steps=6)
+    tab.page.mouse.up()
+
+
+# ------------------------------------------------------------------------------- curves and units
+
+
+def test_fills_are_compared_side_by_side(open_tab, fast_tensorboard):  # noqa: F811
+    tab = open_tab(fast_tensorboard)
+    assert tab.drawn() == 6
+    tab.frame.get_by_label("Clamped to").select_option("*")
+    tab.frame.locator('.chart[data-drawn="12"]').wait_for()
+    labels = {row[0] for row in tab.rows(".details")}
+    assert {
+        "label corruption 0.0, clamped to zero",
+        "label corruption 0.0, clamped to mean",
+    } <= labels
+    assert f"{STATE}fill=*" in tab.hash() or f"{STATE}fill=%2A" in tab.hash()
+    tab.frame.get_by_label("Clamped to").select_option("mean")
+    tab.frame.locator('.chart[data-drawn="6"]').wait_for()
+    tab.wait_for_text(".subtitle", "ablated to mean")
+
+
+def test_a_zoom_survives_a_reload(open_tab, fast_tensorboard):  # noqa: F811
+    tab = open_tab(fast_tensorboard)
+    tab.drawn()
+    drag(tab, [(0.2, 0.2), (0.6, 0.8)])
+    assert f"{STATE}zoom=" in tab.hash()
+    zoomed = tab.frame.locator(".chart svg text").all_text_contents()
+    tab.page.reload()
+    tab.drawn()
+    assert tab.frame.locator(".chart svg text").all_text_contents() == zoomed
+
+
+@pytest.mark.parametrize(
+    ("mode", "path"),
+    [
+        ("select a box", [(0.02, 0.02), (0.98, 0.98)]),
+        ("lasso", [(0.02, 0.02), (0.98, 0.02), (0.98, 0.98), (0.02, 0.98), (0.02, 0.1)]),
+    ],
+)
+def test_framed_units_are_listed_and_stay_in_the_link(open_tab, fast_tensorboard, mode, path):  # noqa: F811
+    tab = open_tab(fast_tensorboard, view="units", unitRun=SEED_0)
+    tab.drawn()
+    tab.choose(mode)
+    drag(tab, path)
+    tab.wait_for_text(".selection caption", r"\d+ units selected")
+    count = int(tab.text(".selection caption").split()[0])
+    # All but the silent units, which lie on the left edge, and the few next to it.
+    assert 200 < count <= 240
+    tab.page.reload()
+    tab.wait_for_text(".selection caption", f"^{count} units selected$")
+    tab.frame.locator(".selection").get_by_role("button", name="inspect").first.click()
+    tab.wait_for_text("h2", r"hidden_\d, unit \d+")
+
+
+def test_a_click_on_a_point_inspects_the_unit(open_tab, fast_tensorboard):  # noqa: F811
+    tab = open_tab(fast_tensorboard, view="units", unitRun=SEED_0)
+    tab.drawn()
+    box = tab.chart_box()
+    # A silent unit, at selectivity 0 and importance 0; the axis runs from -0.05 to 0.2.
+    tab.page.mouse.click(box["x"] + 81, box["y"] + 48 + (box["height"] - 108) * 20 / 25)
+    tab.wait_for_text("h2", r"hidden_\d, unit \d+")
+    tab.wait_for_text(".subtitle", "silent on every image")
+
+
+def test_density_counts_what_points_hide(open_tab, fast_tensorboard):  # noqa: F811
+    tab = open_tab(fast_tensorboard, view="units", unitRun=SEED_0)
+    tab.drawn()
+    tab.choose("density")
+    assert f"{STATE}marks=density" in tab.hash()
+    assert tab.drawn() == 256
+
+
+@pytest.fixture(scope="module")
+def big_board(tmp_path_factory):
+    """A TensorBoard with a table of 100,000 units."""
+    logdir = tmp_path_factory.mktemp("big")
+    rng = np.random.default_rng(0)
+    layers = [f"layer_{i}" for i in range(10) for _ in range(N_MANY // 10)]
+    columns = {"class_selectivity": rng.random(N_MANY), "importance": rng.normal(size=N_MANY)}
+    with summary.Writer(logdir / "big") as writer:
+        writer.add(
+            summary.unit_table("units", layers, np.tile(np.arange(N_MANY // 10), 10), columns)
+        )
+    board = TensorBoard(logdir, "--load_fast=true")
+    board.wait_for_index(lambda index: len(index["series"]) == 1)
+    yield board
+    board.close()
+
+
+def test_100_000_units_are_painted_soon_and_selected_at_once(new_tab, big_board):  # noqa: F811
+    tab = new_tab(big_board).open(view="units")
+    assert tab.drawn() == N_MANY
+    frame = tab.page.frames[-1]
+    # From the bytes to the picture, without the network; three rounds, the best counts, since
+    # other processes share the machine. The goal is 1 s on two free cores.
+    took = frame.evaluate(
+        """async () => {
+            const times = [];
+            for (let i = 0; i < 3; i++) {
+                const started = performance.now();
+                document.querySelector('input[value="omit"]').click();
+                await new Promise(requestAnimationFrame);
+                document.querySelector('input[value="keep"]').click();
+                await new Promise(requestAnimationFrame);
+                times.push((performance.now() - started) / 2);
+            }
+            return Math.min(...times);
+        }"""
+    )
+    print(f"100,000 units drawn in {took:.0f} ms")
+    assert took < 3000
+    tab.choose("select a box")
+    drag(tab, [(0.25, 0.02), (0.75, 0.98)])
+    tab.wait_for_text(".selection caption", r"\d\d,\d{3} units selected")
+    assert tab.problems == []
+
+
+# ------------------------------------------------------------------------------- the other views
+
+
+def test_noise_is_drawn_on_a_logarithmic_axis(open_tab, fast_tensorboard):  # noqa: F811
+    tab = open_tab(fast_tensorboard, view="noise")
+    assert tab.drawn() == 6
+    bears = [float(row[1]) for row in tab.rows(".details")]
+    assert bears == sorted(bears, reverse=True)
+    assert "10 draws" in tab.text(".subtitle")
+
+
+def test_two_units_are_inspected_beside_each_other(open_tab, fast_tensorboard):  # noqa: F811
+    tab = open_tab(fast_tensorboard, view="unit", unitRun=SEED_0)
+    tab.drawn()
+    tab.frame.get_by_role("button", name="A selective and a confusing unit").click()
+    panels = tab.frame.locator(".pair .card")
+    panels.nth(1).locator(".chart[data-drawn]").wait_for()
+    selectivity = [
+        float(re.search(r"class selectivity ([\d.]+)", text)[1])
+        for text in panels.locator(".subtitle").all_text_contents()
+    ]
+    assert selectivity[0] > 2 * selectivity[1]
+    assert f"{STATE}inspect=" in tab.hash()
+    assert "--single_directions_models" in tab.text(".pair")
+
+
+def test_distributions_show_batch_norm_apart(open_tab, fast_tensorboard):  # noqa: F811
+    tab = open_tab(fast_tensorboard, view="distributions", filter="fig6")
+    assert tab.drawn() == 2
+    tab.choose("together")
+    tab.wait_for_text(".chart svg text", "^all layers$")
+    means = {(row[0], row[1]): float(row[3]) for row in tab.rows(".details")}
+    assert all(means["false", f"conv_{i}"] > means["true", f"conv_{i}"] for i in range(1, 7))
+    tab.frame.get_by_label("Quantity").select_option("mutual_information")
+    tab.wait_for_text(".chart svg text", "mutual information")
+
+
+def test_training_has_two_axes_and_areas_against_test_loss(open_tab, fast_tensorboard):  # noqa: F811
+    tab = open_tab(fast_tensorboard, view="training", filter="fig1a")
+    tab.wait_for_text(".subtitle", r"over 6 runs, each at its last checkpoint")
+    charts = tab.frame.locator(".chart[data-drawn]")
+    assert [c.get_attribute("data-drawn") for c in charts.all()] == ["6", "6"]
+    texts = charts.first.locator("svg text").all_text_contents()
+    assert "Loss (nats)" in texts and "Normalized AUC" in texts
+    tab.choose("generalization error")
+    tab.wait_for_text(".chart svg text", "Generalization error")
+    tab.open(view="training", filter="corruption=0.4")
+    tab.page.reload()
+    tab.wait_for_text(".subtitle", "over 3 checkpoints of one run")
+
+
+def test_the_guide_leads_to_every_view(open_tab, fast_tensorboard):  # noqa: F811
+    tab = open_tab(fast_tensorboard, view="guide")
+    links = tab.frame.locator("dt .text-button")
+    links.first.wait_for()
+    assert links.count() == 7
+    tab.frame.locator("dt").get_by_role("button", name="Noise").click()
+    assert tab.drawn() == 6
+
+
+def test_the_lab_says_how_to_turn_it_on(open_tab, fast_tensorboard):  # noqa: F811
+    tab = open_tab(fast_tensorboard, view="lab")
+    tab.wait_for_text(".lab-message", "--single_directions_models=DIR")
+
+
+# ------------------------------------------------------------------------------- the lesion lab
+
+
+@pytest.fixture(scope="module")
+def lab_board(demo_logdir, lab_models):
+    board = TensorBoard(demo_logdir, "--load_fast=true", f"--single_directions_models={lab_models}")
+    yield board
+    board.close()
+    assert "Traceback" not in "".join(board.printed)
+
+
+def evaluated(tab, lesions):
+    """Waits until the accuracy of exactly this lesion is shown."""
+    tab.frame.locator(f'[data-evaluated="{lesions}"]').wait_for(timeout=120_000)
+
+
+def gone(tab):
+    return tab.frame.locator(".unit.gone").evaluate_all(
+        "(cells) => cells.map((cell) => `${cell.dataset.layer}:${cell.dataset.unit}`)"
+    )
+
+
+def test_units_are_deleted_by_click_drag_keys_and_buttons(open_tab, lab_board):  # noqa: F811
+    tab = open_tab(lab_board, view="lab", model="tiny/model")
+    evaluated(tab, "")
+    assert tab.frame.locator(".unit").count() == 18
+    assert tab.frame.locator(".lab-image img").count() == 20
+
+    cell = tab.frame.locator(".unit")
+    cell.nth(3).click()
+    evaluated(tab, "0:3")
+    tab.wait_for_text(".lab-status", r"1 of 18 units deleted · accuracy \d+\.\d %")
+    assert f"{STATE}lesions=0%253A3" in tab.hash()
+
+    boxes = [cell.nth(i).bounding_box() for i in (5, 7)]
+    tab.page.mouse.move(boxes[0]["x"] + 4, boxes[0]["y"] + 4)
+    tab.page.mouse.down()
+    tab.page.mouse.move(boxes[1]["x"] + 4, boxes[1]["y"] + 4, steps=12)
+    tab.page.mouse.up()
+    evaluated(tab, "0:3,5-7")
+
+    cell.nth(7).press("ArrowRight")
+    for key in ("ArrowRight", "Space"):
+        tab.page.keyboard.press(key)
+    evaluated(tab, "0:3,5-7,9")
+    tab.page.keyboard.press("Enter")
+    evaluated(tab, "0:3,5-7")
+    assert gone(tab) == ["0:3", "0:5", "0:6", "0:7"]
+
+    tab.frame.get_by_role("button", name="Undo").click()
+    evaluated(tab, "0:3,5-7,9")
+    tab.frame.get_by_label("How many units").fill("2")
+    tab.frame.get_by_role("button", name="most selective").click()
+    tab.frame.locator(".lab-status", has_text="7 of 18 units deleted").wait_for(timeout=60_000)
+    tab.frame.get_by_role("button", name="random").click()
+    tab.frame.locator(".lab-status", has_text="9 of 18 units deleted").wait_for()
+    tab.frame.get_by_role("button", name="Restore all").click()
+    evaluated(tab, "")
+    assert gone(tab) == []
+
+
+def test_a_lesion_in_a_link_is_there_again_with_all_units_gone(open_tab, lab_board):  # noqa: F811
+    tab = open_tab(lab_board, view="lab", model="tiny/model", lesions="0:0-11;1:0-5", image="7")
+    evaluated(tab, "0:0-11;1:0-5")
+    # Nothing is left but the biases, which are zero: every class is as likely.
+    assert {row for row in tab.frame.locator(".lab-answer .number").all_text_contents()} == {"0.25"}
+    assert tab.frame.locator('.lab-image[aria-pressed="true"]').count() == 1
+    tab.wait_for_text(".lab-status", r"18 of 18 units deleted")
+
+
+def test_a_model_that_cannot_be_used_is_a_sentence_and_charts_go_on(open_tab, lab_board):  # noqa: F811
+    tab = open_tab(lab_board, view="lab", model="unsafe")
+    tab.frame.locator(".lab-message", has_text="safe_mode").wait_for(timeout=120_000)
+    tab.problems.clear()  # the browser logs the reply's status
+    tab.frame.get_by_role("tab", name="Ablation curves").click()
+    assert tab.drawn() == 6
+
+
+# ------------------------------------------------------------------------------- accessibility
+
+
+def axe_source() -> str:
+    pytest.importorskip("axe_playwright_python")
+    return (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+
+
+def serious(tab) -> list[str]:
+    """What axe-core calls serious or critical in our frame."""
+    frame = tab.page.frames[-1]
+    frame.evaluate(axe_source())
+    rules = json.dumps({rule: {"enabled": False} for rule in NOT_OURS})
+    found = frame.evaluate(f"axe.run(document, {{rules: {rules}}})")
+    return [
+        f"{one['id']}: {one['nodes'][0]['html'][:160]} {one['nodes'][0]['failureSummary'][:200]}"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize("theme", ["", "?darkMode=true"])
+def test_no_view_hinders_anyone_seriously(open_tab, lab_board, theme):  # noqa: F811
+    tab = open_tab(lab_board, theme, unitRun=SEED_0, model="tiny/model")
+    problems = {}
+    for name in ("Ablation curves", "Selectivity vs importance", "Unit inspector", "Noise",
+                 "Distributions", "Training", "Lesion lab", "Guide"):  # fmt: skip
+        tab.frame.get_by_role("tab", name=name).click()
+        if name == "Lesion lab":
+            evaluated(tab, "")
+        elif name != "Guide":
+            tab.frame.locator(".chart[data-drawn]:visible").first.wait_for(timeout=DRAWN_WITHIN_MS)
+        problems[name] = serious(tab)
+    assert problems == {name: [] for name in problems}
+
+
+@pytest.mark.parametrize("width", [800, 2000])
+def test_every_view_fits_from_narrow_to_wide(open_tab, lab_board, width):  # noqa: F811
+    tab = open_tab(lab_board, size=(width, 900), unitRun=SEED_0, model="tiny/model")
+    tab.drawn()
+    frame = tab.page.frames[-1]
+    for tab_button in tab.frame.get_by_role("tab").all():
+        tab_button.click()
+        tab.frame.locator("main > *:visible").first.wait_for()
+        fits = "(box) => box.scrollWidth <= box.clientWidth"
+        for selector in ("html", ".content"):
+            assert frame.eval_on_selector(selector, fits), tab_button.inner_text()
+
+
+def test_axe_would_notice_a_button_without_a_name(open_tab, fast_tensorboard):  # noqa: F811
+    tab = open_tab(fast_tensorboard, view="guide")
+    tab.frame.locator("dt .text-button").first.wait_for()
+    tab.page.frames[-1].evaluate("document.body.append(document.createElement('button'))")
+    assert any(problem.startswith("button-name") for problem in serious(tab))
+
+
+def test_the_tests_name_every_view():
+    app = Path(__file__).parents[2] / "tb_plugin" / "static" / "app.js"
+    assert len(re.findall(r"^  \[\"\w+\", \"", app.read_text(encoding="utf-8"), re.M)) == 8

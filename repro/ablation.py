@@ -21,9 +21,11 @@ import functools
 import itertools
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -50,10 +52,13 @@ _IMAGES_PER_BATCH = 10_000
 _PAIRS_PER_PIECE = 1 << 22
 _ROWS_PER_CALL = 1 << 17
 _LESIONS_PER_PIECE = 256
+# Calls of a plain graph that are on their way at a time.
+_SIDE_BY_SIDE = 2
 # Narrow networks have a multiple of so many units: full vector registers, and few shapes.
 _UNITS_STEP = 16
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]  # rank, loss, tied: see passes.Tally
 _Piece = tuple[int, np.ndarray, np.ndarray, Rows]  # pairs; and of each row lesion, image, tally
 
@@ -198,6 +203,7 @@ class Engine:
         self._xla = dense or gpu or keras.backend.backend() == "jax"
         self._on_host = not gpu
         self._elements = _ELEMENTS_GPU if gpu else _ELEMENTS_XLA if self._xla else _ELEMENTS_GRAPH
+        self._most_images = self._batches.batch_size
         self._tally = passes.Tally(self.n_classes, self._xla)
         self._compiled: dict[Any, Any] = {}
 
@@ -381,8 +387,7 @@ class Engine:
         gathered = Accumulator(
             [size for _, size in self.layout.layers], self.n_classes, n_bins, n_top
         )
-        for batch in self._batches:
-            _, _, coordinates = intact(*self._on_device(batch))
+        for batch, (_, _, coordinates) in self._each(lambda batch: intact(*self._on_device(batch))):
             real = (np.arange(len(batch.images)) < batch.n_real).astype(np.float32)
             n = batch.n_real
             parts = [[_numpy(part) for part in self._summary(one, real)] for one in coordinates]
@@ -493,8 +498,9 @@ class Engine:
         masks = tuple(sorted({*single, *many}))
         intact = self._intact(tensors, masks)
         n_images = 0
-        for batch in self._batches:
-            tally, values, coordinates = intact(*self._on_device(batch))
+        for batch, (tally, values, coordinates) in self._each(
+            lambda batch: intact(*self._on_device(batch))
+        ):
             shared = _Shared(
                 batch,
                 dict(zip(tensors, values, strict=True)),
@@ -574,10 +580,13 @@ class Engine:
             return self._rows(run, tensors, shared, image, unit, (fill,))
 
         if not self._xla:
-            for lesion, unit in zip(lesions, units, strict=True):
+
+            def alone(lesion: int, unit: int) -> _Piece:
                 image = np.flatnonzero(shared.active[mask][:, unit])
                 tally = rows(image, np.asarray(unit))
-                yield shared.batch.n_real, np.full(len(image), lesion), image, tally
+                return shared.batch.n_real, np.full(len(image), lesion), image, tally
+
+            yield from self._side_by_side(alone, zip(lesions, units, strict=True))
             return
         for chunk, images in self._cut(len(lesions), shared.batch.n_real):
             active = shared.active[mask][images]
@@ -627,8 +636,24 @@ class Engine:
             return active.size, np.full(len(image), lesions[chunk][0]), image, rows
 
         most = 1 if isinstance(run, passes.Narrow) else _LESIONS_PER_PIECE
-        for chunk, images in self._cut(len(lesions), shared.batch.n_real, most):
-            yield piece(chunk, images)
+        yield from self._side_by_side(piece, self._cut(len(lesions), shared.batch.n_real, most))
+
+    def _side_by_side(
+        self, work: Callable[..., T], arguments: Iterable[tuple[Any, ...]]
+    ) -> Iterator[T]:
+        """What the calls return, in their order. On the processor several are on their way at a
+        time: while one is at something that few cores can share, another one has the rest."""
+        if self._xla:
+            yield from itertools.starmap(work, arguments)
+            return
+        waiting: deque[Future[T]] = deque()
+        with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+            for each in arguments:
+                waiting.append(pool.submit(work, *each))
+                if len(waiting) > _SIDE_BY_SIDE:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
 
     def _cut(
         self, n_lesions: int, n_images: int, most: int | None = None
@@ -720,6 +745,28 @@ class Engine:
         """How many rows of so many elements one step computes; a power of two."""
         return 1 << max(0, (self._elements // max(1, width)).bit_length() - 1)
 
+    def _each(self, work: Callable[[Batch], T]) -> Iterator[tuple[Batch, T]]:
+        """Every batch with what comes of it; where memory runs out, its halves, and from then on
+        no batch that is larger than they."""
+        for whole in self._batches:
+            parts = [whole]
+            while parts:
+                batch = parts.pop()
+                n_images = len(batch.images)
+                if n_images > self._most_images:
+                    parts += reversed(batch.halves())
+                    continue
+                try:
+                    result = work(batch)
+                except Exception as error:
+                    if not _memory_ran_out(error) or n_images == 1:
+                        raise
+                    self._most_images = (n_images + 1) // 2
+                    _log.warning("memory ran out; going on with %d images", self._most_images)
+                    parts.append(batch)
+                    continue
+                yield batch, result
+
     def _make_smaller(self, error: Exception) -> None:
         """Halves the rows of a call if the error says that memory ran out; raises it if not."""
         if not _memory_ran_out(error) or self._elements <= 1:
@@ -739,7 +786,7 @@ class Engine:
 
     def _on_device(self, batch: Batch) -> tuple[Any, Any]:
         """The batch's images and labels as tensors, held where one batch is all there is."""
-        if not self._batches.single:
+        if not self._batches.single or len(batch.images) < self._batches.batch_size:
             return batch.images, batch.labels
 
         def move() -> tuple[Any, Any]:
@@ -775,11 +822,18 @@ class Engine:
         Args:
             answer: from the first mask's coordinates (n_images, n_units) and labels (n_images,).
         """
-        intact = self._intact((), (0,))
+        # Without a tally, what comes after the first mask is not computed.
+        intact = self._once(
+            "first mask",
+            lambda: passes.compiled(
+                passes.Intact(self._network, self._bases, None, (), (0,)), self._xla
+            ),
+        )
         total = walk.Points.zeros(lesions, self.n_classes)
         n_images = 0
-        for batch in self._batches:
-            _, _, (coordinates,) = intact(*self._on_device(batch))
+        for batch, (_, _, (coordinates,)) in self._each(
+            lambda batch: intact(*self._on_device(batch))
+        ):
             n_real = batch.n_real
             part = answer(
                 _numpy(coordinates)[:n_real],
@@ -824,38 +878,50 @@ class Engine:
         filled = any(np.any(fill) for fill in fills[first:])
         totals = _Totals(len(ranks) * len(counts), self.n_classes)
         n_images = 0
-        for batch in self._batches:
+
+        def curves(batch: Batch) -> _Totals:
             tally, values, _ = intact(*self._on_device(batch))
             found = tuple(_numpy(part)[: batch.n_real] for part in tally)
             shared = _Shared(batch, dict(zip(tensors, values, strict=True)), {}, found, {})
-            totals.add_to_all(batch.labels[: batch.n_real], *found)
+            part = _Totals(len(ranks) * len(counts), self.n_classes)
+            part.add_to_all(batch.labels[: batch.n_real], *found)
             image = np.arange(batch.n_real)
-            for order, rank in enumerate(ranks):
-                of_first = self.layout.split(rank)[first]
+            every = np.argsort(-counts, kind="stable")
+
+            def curve(order: int, rank: np.ndarray) -> None:
+                ranks_by_mask = self.layout.split(rank)[first:]
+                of_first = ranks_by_mask[0]
                 at = int(counts.max(initial=0))
                 output = start(shared.tensors[source], _kept(of_first, at), fills[first])
-                for point in np.argsort(-counts, kind="stable"):
+                for point in every[counts[every] > 0]:
                     n = int(counts[point])
-                    lesion = np.full(len(image), order * len(counts) + point)
-                    back = np.flatnonzero((of_first >= n) & (of_first < at))
+                    back = (of_first >= n) & (of_first < at)
                     at = n
-                    if len(back):
-                        units = _computed(np.isin(np.arange(len(of_first)), back))
-                        weights = np.isin(units, back).astype(np.float32)
+                    if np.any(back):
+                        units = _computed(back)
+                        weights = back[units].astype(np.float32)
                         output = add(output, shared.tensors[source], units, weights, fills[first])
-                    if n > 0:
-                        keeps = [_kept(part, n) for part in self.layout.split(rank)[first:]]
-                        given = dict(shared.tensors) | {returning.output: output}
-                        rows = self._rows(
-                            run,
-                            [given[tensor] for tensor in run.shared],
-                            shared,
-                            image,
-                            None,
-                            ([_computed(keep) for keep in keeps], keeps, fills[first:], filled),
-                        )
-                        totals.replace(lesion, image, shared, rows)
-                    self._on_progress(batch.n_real)
+                    keeps = [_kept(part, n) for part in ranks_by_mask]
+                    given = dict(shared.tensors) | {returning.output: output}
+                    rows = self._rows(
+                        run,
+                        [given[tensor] for tensor in run.shared],
+                        shared,
+                        image,
+                        None,
+                        ([_computed(keep) for keep in keeps], keeps, fills[first:], filled),
+                    )
+                    lesion = np.full(len(image), order * len(counts) + point)
+                    part.replace(lesion, image, shared, rows)  # of other lesions in each thread
+                    self._on_progress(len(image))
+                self._on_progress(len(image) * int(np.count_nonzero(counts == 0)))
+
+            for _ in self._side_by_side(curve, enumerate(ranks)):
+                pass
+            return part
+
+        for batch, part in self._each(curves):
+            totals.merge(part)
             n_images += batch.n_real
         return totals.outcome(n_images).reshape(len(ranks), len(counts))
 
@@ -999,6 +1065,13 @@ class _Totals:
         labels = shared.batch.labels[image[differs]]
         np.add.at(self.n_correct, (lesion[differs], labels), np.where(hit[differs], 1, -1))
 
+    def merge(self, other: _Totals) -> None:
+        """Adds the counts of other images."""
+        self.n_correct += other.n_correct
+        self.n_top5 += other.n_top5
+        self.n_tied += other.n_tied
+        self.loss_sum += other.loss_sum
+
     def outcome(self, n_images: int) -> Outcome:
         return Outcome(self.n_correct, self.loss_sum, self.n_top5, self.n_tied, n_images)
 
@@ -1055,12 +1128,12 @@ def _computed(keep: np.ndarray) -> np.ndarray:
 
 
 def _memory_ran_out(error: Exception) -> bool:
-    text = str(error)
+    """Whether it says so in the words of NumPy, TensorFlow or JAX, or where it came from does."""
+    signs = ("RESOURCE_EXHAUSTED", "OOM when allocating", "Out of memory", "MemoryError")
     return (
         isinstance(error, MemoryError)
-        or any(
-            sign in text for sign in ("RESOURCE_EXHAUSTED", "OOM when allocating", "Out of memory")
-        )
+        or isinstance(error.__cause__, MemoryError)
+        or any(sign in str(error) for sign in signs)
         or type(error).__name__ == "ResourceExhaustedError"
     )
 

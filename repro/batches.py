@@ -17,6 +17,13 @@ class Batch(NamedTuple):
     labels: np.ndarray
     n_real: int
 
+    def halves(self) -> list[Batch]:
+        """The batch in two, without a half that repeats only; of two images or more."""
+        middle = (len(self.images) + 1) // 2
+        first = Batch(self.images[:middle], self.labels[:middle], min(middle, self.n_real))
+        second = Batch(self.images[middle:], self.labels[middle:], self.n_real - middle)
+        return [first, second] if second.n_real > 0 else [first]
+
 
 class Batches:
     """Images and labels, as often as they are asked for.

@@ -84,15 +84,16 @@ class Tally:
 class Intact:
     """The network without a lesion, and any tensors of it.
 
-    Returns from a call: the tally of each image, the tensors asked for by number, and the
-    coordinates of the masks asked for by number, units first: (n_images, n_units, *positions).
+    Returns from a call: the tally of each image, or () without `tally`; the tensors asked for by
+    number; and the coordinates of the masks asked for by number, units first:
+    (n_images, n_units, *positions).
     """
 
     def __init__(
         self,
         network: Network,
         bases: Mapping[int, np.ndarray],
-        tally: Tally,
+        tally: Tally | None,
         tensors: Sequence[int],
         masks: Sequence[int],
     ) -> None:
@@ -103,7 +104,7 @@ class Intact:
         values: Values = {self.network.image: images}
         for node in self.network.nodes:
             _advance(node, values)
-        tally = self.tally(values[self.network.logits], labels)
+        tally = self.tally(values[self.network.logits], labels) if self.tally else ()
         tensors = [values[tensor] for tensor in self.tensors]
         coordinates = [self._coordinates(mask, values) for mask in self.masks]
         return tally, tensors, coordinates
@@ -159,15 +160,12 @@ class SingleUnit:
             activation = ops.take(per_unit, image * n_units + unit, axis=0)
         change = of_unit(fill) - activation
         start = of_images(per_image[self.start], image)
-        if self.linear is not None:
+        if self.linear is not None and one_unit and self.linear.narrows:
+            # The map of one input unit, its bias being the intact output.
+            result = self.linear(change[..., None], of_unit(self.kernel)[:, None], start)
+        elif self.linear is not None:
             taps, weights = self.linear.taps(change), of_unit(self.kernel)
-            n_taps = self.kernel.shape[1]
-            if n_taps == 1:
-                step = taps * weights
-            elif one_unit:
-                step = ops.matmul(ops.reshape(taps, (-1, n_taps)), weights)
-            else:
-                step = ops.matmul(taps, weights)
+            step = taps * weights if self.kernel.shape[1] == 1 else ops.matmul(taps, weights)
             result = start + ops.reshape(step, ops.shape(start))
         elif self.basis is not None:
             direction = of_unit(self.basis.T)

@@ -21,6 +21,7 @@ Blocks of images are computed by threads; `kernels` holds the loops.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +29,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from repro import kernels
 
@@ -314,10 +315,16 @@ def _intact(
     return coordinates, outputs
 
 
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    """Those that this process has loaded; to list them takes 10 ms."""
+    return ThreadpoolController()
+
+
 def _in_threads(
     work: Callable[[Any], Points], tasks: Sequence[Any], threads: int
 ) -> Iterator[tuple[Any, Points]]:
     """Each task with what came of it. One thread for each of ours in the matrix products, or they
     would wait for each other."""
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
+    with _libraries().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         yield from zip(tasks, pool.map(work, tasks), strict=True)

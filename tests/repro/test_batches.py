@@ -10,7 +10,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro.batches import Batches
+from repro.batches import Batch, Batches
 
 
 def batches(images: Any, labels: Any = None, batch_size: int = 4, **options: Any) -> Batches:
@@ -93,3 +93,14 @@ def test_what_does_not_fit_is_refused(images: Any, labels: Any, sentence: str) -
         batches(images, labels)
     with pytest.raises(ValueError, match=sentence):
         list(batches([(images, labels)]))
+
+
+@pytest.mark.parametrize(("n_images", "n_real"), [(2, 2), (7, 7), (8, 5), (8, 4), (9, 1)])
+def test_halves_hold_every_real_image_once(n_images: int, n_real: int) -> None:
+    images = np.arange(n_images, dtype=np.float32)[:, None]
+    whole = Batch(images, np.arange(n_images, dtype=np.int32), n_real)
+    halves = whole.halves()
+    real = np.concatenate([half.images[: half.n_real, 0] for half in halves])
+    np.testing.assert_array_equal(real, np.arange(n_real))
+    for half in halves:
+        assert 0 < half.n_real <= len(half.images) == len(half.labels) < n_images

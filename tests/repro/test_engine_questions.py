@@ -185,10 +185,16 @@ def test_only_dense_relu_networks_are_walked(
         raise RuntimeError("walked")
 
     monkeypatch.setattr(walk, "walk", walked)
-    with pytest.raises(RuntimeError, match="walked"):
-        cases["relu"].engine.cumulative(np.arange(16))
+    monkeypatch.setattr(walk, "single_units", walked)
+    for ask in (
+        lambda engine: engine.cumulative(np.arange(16)),
+        lambda engine: engine.cumulative(np.arange(15), np.array([2])),
+        lambda engine: engine.single_units(),
+    ):
+        with pytest.raises(RuntimeError, match="walked"):
+            ask(cases["relu"].engine)
     cases["tanh"].engine.cumulative(np.arange(16), np.array([2]))
-    cases["relu"].engine.cumulative(np.arange(15), np.array([2]))
+    cases["tanh"].engine.single_units(units=np.array([3]))
 
 
 @pytest.mark.parametrize("name", [*MODELS, *CURVES_ONLY])
@@ -557,7 +563,7 @@ def test_other_errors_are_not_taken_for_memory(
     before = engine._elements
     FailingFirst(patch, RuntimeError("a mistake"), times=1)
     with pytest.raises(RuntimeError, match="a mistake"):
-        engine.single_units()
+        engine.evaluate(~np.eye(engine.layout.n_units, dtype=bool))
     assert engine._elements == before
 
 
@@ -565,35 +571,63 @@ def test_when_not_even_one_row_fits_the_error_comes_out(
     cases: dict[str, Case], patch: pytest.MonkeyPatch
 ) -> None:
     FailingFirst(patch, RuntimeError("RESOURCE_EXHAUSTED: 64 bytes"), times=10_000)
+    engine = cases["relu"].new_engine()
     with pytest.raises(RuntimeError, match="RESOURCE_EXHAUSTED"):
-        cases["relu"].new_engine().single_units()
+        engine.evaluate(~np.eye(engine.layout.n_units, dtype=bool))
 
 
-def test_noise_that_does_not_fit_is_computed_for_fewer_images(
-    cases: dict[str, Case], patch: pytest.MonkeyPatch
-) -> None:
-    """A device on which calls of more than 20 images fail."""
-    case = cases["relu"]
-    intact = case.engine.intact()  # on a device that knows no bounds
-    compiled, sizes = passes.compiled, []
+@pytest.fixture
+def small_device(patch: pytest.MonkeyPatch) -> list[int]:
+    """A device on which calls of more than 20 images fail; the sizes of those that do not."""
+    compiled: Callable[..., Any] = passes.compiled
+    sizes: list[int] = []
 
     def bounded(fn: Any, xla: bool) -> Any:
         run = compiled(fn, xla)
 
         def call(images: Any, *rest: Any) -> Any:
-            if len(images) > 20:
-                raise MemoryError("cannot allocate")
-            sizes.append(len(images))
+            if not isinstance(images, list):  # else tensors that rows are picked from
+                if len(images) > 20:
+                    raise MemoryError("cannot allocate")
+                sizes.append(len(images))
             return run(images, *rest)
 
         return call
 
     patch.setattr(passes, "compiled", bounded)
+    return sizes
+
+
+def test_noise_that_does_not_fit_is_computed_for_fewer_images(
+    cases: dict[str, Case], patch: pytest.MonkeyPatch, small_device: list[int]
+) -> None:
+    case = cases["relu"]
+    intact = case.engine.intact()  # on a device that knows no bounds
     patch.setattr(ablation, "_ELEMENTS_XLA", 1 << 12)
     engine = case.new_engine()
     outcome = engine.noise(np.array([0.0, 1.0]), draws=2, sigma=np.ones(case.n_units))
-    assert sizes and outcome.n_images == 61
+    assert small_device and outcome.n_images == 61
     np.testing.assert_array_equal(outcome.n_correct[:, 0], [intact.n_correct] * 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "question"),
+    [
+        ("maps", lambda engine: engine.cumulative(np.arange(engine.layout.n_units)[None])),
+        ("relu", lambda engine: engine.single_units()),
+        ("relu", lambda engine: engine.intact()),
+    ],
+)
+def test_images_whose_activations_do_not_fit_are_halved(
+    cases: dict[str, Case],
+    small_device: list[int],
+    name: str,
+    question: Callable[[Engine], Outcome],
+) -> None:
+    expected = question(cases[name].engine)
+    found = question(cases[name].new_engine())  # all 61 images at a time
+    assert max(small_device) <= 20 and sum(small_device) >= 61
+    assert_same(found, expected)
 
 
 # --- Refusals ------------------------------------------------------------------------------------

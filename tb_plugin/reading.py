@@ -501,7 +501,7 @@ def _shortest(values: np.ndarray) -> list[Any]:
     decimals, open_ = wide.copy(), np.ones(single.shape, bool)
     # Rounding all numbers at once is many times faster than printing each; the few that more
     # places would need (very small ones) are printed.
-    for places in (7, 8, 9):
+    for places in range(10):
         rounded = np.round(wide, places)
         fits = open_ & (rounded.astype(np.float32) == single)
         decimals[fits] = rounded[fits]
@@ -510,7 +510,9 @@ def _shortest(values: np.ndarray) -> list[Any]:
     decimals[printed] = single[printed].astype(str).astype(np.float64)
     if finite.all():
         return decimals.tolist()
-    return np.where(finite, decimals.astype(object), None).tolist()
+    answer = decimals.astype(object)
+    answer[~finite] = None
+    return answer.tolist()
 
 
 def _checked_table(raw: bytes, header: Mapping[str, Any]) -> bytes:

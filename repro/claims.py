@@ -1,6 +1,7 @@
 """The paper's claims, which figures decide them, and the verdicts on our results.
 
-The rules themselves stand in `repro.rules`, each in words beside the function that applies it.
+The rules themselves stand in `repro.rules` and `repro.unit_rules`, each in words beside the
+function that applies it.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from repro import rules
+from repro import rules, unit_rules
 from repro.results import FigureResult
-from repro.rules import INCONCLUSIVE, NOT_RUN, NOT_SUPPORTED, SUPPORTED, Finding
+from repro.verdicts import INCONCLUSIVE, NOT_RUN, NOT_SUPPORTED, SUPPORTED, Finding
 
 __all__ = [
     "CLAIMS",
@@ -242,8 +243,8 @@ CLAIMS = (
         "A unit's class selectivity does not predict its importance.",
         "rho = 0.095",
         0.095,
-        rules.C14_RULE,
-        rules.selectivity_does_not_predict_importance,
+        unit_rules.C14_RULE,
+        unit_rules.selectivity_does_not_predict_importance,
     ),
     Claim(
         "C15",
@@ -252,8 +253,8 @@ CLAIMS = (
         "either: if anything, they are the less selective ones.",
         "rho = -0.428 on CIFAR-10",
         -0.428,
-        rules.C15_RULE,
-        rules.selective_maps_are_not_important,
+        unit_rules.C15_RULE,
+        unit_rules.selective_maps_are_not_important,
     ),
     Claim(
         "C16",
@@ -261,8 +262,8 @@ CLAIMS = (
         "That relation comes from early layers; late layers show none.",
         _NO_NUMBER,
         None,
-        rules.C16_RULE,
-        rules.relation_comes_from_early_layers,
+        unit_rules.C16_RULE,
+        unit_rules.relation_comes_from_early_layers,
     ),
     Claim(
         "C17",
@@ -270,8 +271,8 @@ CLAIMS = (
         "Ablating units of early layers hurts more than ablating units of late layers.",
         _NO_NUMBER,
         None,
-        rules.C17_RULE,
-        rules.early_units_matter_more,
+        unit_rules.C17_RULE,
+        unit_rules.early_units_matter_more,
     ),
     Claim(
         "C18",
@@ -279,8 +280,8 @@ CLAIMS = (
         "Mutual information does not predict a unit's importance either.",
         _NO_NUMBER,
         None,
-        rules.C18_RULE,
-        rules.information_does_not_predict_importance,
+        unit_rules.C18_RULE,
+        unit_rules.information_does_not_predict_importance,
     ),
     Claim(
         "C19",
@@ -289,8 +290,8 @@ CLAIMS = (
         "weights.",
         _NO_NUMBER,
         None,
-        rules.C19_RULE,
-        rules.selectivity_is_unrelated_to_weights,
+        unit_rules.C19_RULE,
+        unit_rules.selectivity_is_unrelated_to_weights,
     ),
     Claim(
         "C20",
@@ -298,8 +299,8 @@ CLAIMS = (
         "Class selectivity grows with depth.",
         _NO_NUMBER,
         None,
-        rules.C20_RULE,
-        rules.selectivity_grows_with_depth,
+        unit_rules.C20_RULE,
+        unit_rules.selectivity_grows_with_depth,
     ),
     Claim(
         "C21",

@@ -1,11 +1,9 @@
-"""The rules that decide the paper's claims from results, each in words beside the function.
+"""The rules that decide the paper's claims on networks (C1 to C13, C21, C22), each in words beside
+its function.
 
 A rule is written before its results are seen. A verdict of "not supported" is a result like any
-other. `repro.claims` says which figures each rule is applied to.
-
-Throughout: a difference of two groups of networks has a 95 % Welch interval over the networks'
-means, so two networks a group are the least that can decide; rho is Spearman's, with a 95 %
-percentile bootstrap.
+other. `repro.unit_rules` has those on single units, `repro.verdicts` what both share, and
+`repro.claims` says which figures each rule is applied to.
 """
 
 from __future__ import annotations
@@ -29,104 +27,28 @@ from repro.findings import (
     noise_tolerance,
     normalized_auc,
     percent,
-    relation,
     score,
     sweep_of,
     trajectory,
-    unit_tables,
 )
-from repro.metrics import Correlation
 from repro.results import AblationCurve, FigureResult, NetworkResult, NoiseCurve, UnitTable
-
-SUPPORTED = "supported"
-NOT_SUPPORTED = "not supported"
-INCONCLUSIVE = "inconclusive"
-NOT_RUN = "not run"
-
-# |rho| below 0.3: the rank of one variable explains less than 9 % of the other's rank variance.
-NEGLIGIBLE_RHO = 0.3
-_RESAMPLES = 2000
-_FEWEST_NETWORKS = 10  # for a correlation over networks to decide anything
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a rule found: the verdict, our number in words and as a number, and its n.
-
-    note: what a reader must know to weigh the verdict; "" if nothing.
-    """
-
-    verdict: str
-    ours: str = ""
-    value: float | None = None
-    interval: tuple[float, float] | None = None
-    n: str = ""
-    note: str = ""
-
-
-Interval = tuple[float, float, float]  # estimate, low, high
-
-
-def _above(found: Interval) -> str:
-    """Supported where the whole interval lies above 0, not supported where it lies below.
-
-    >>> _above((1.0, 0.5, 1.5)), _above((-1.0, -1.5, -0.5)), _above((0.1, -0.1, 0.3))
-    ('supported', 'not supported', 'inconclusive')
-    """
-    _, low, high = found
-    return SUPPORTED if low > 0 else NOT_SUPPORTED if high < 0 else INCONCLUSIVE
-
-
-def _welch(first: Sequence[float], second: Sequence[float]) -> Interval:
-    """Difference of the means with its 95 % Welch interval; NaN with fewer than two values a side.
-
-    >>> [round(x, 3) for x in _welch([2.0, 2.2], [1.0, 1.2])]
-    [1.0, 0.391, 1.609]
-    """
-    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    if len(a) < 2 or len(b) < 2 or not np.isfinite([*a, *b]).all():
-        return float("nan"), float("nan"), float("nan")
-    difference = float(a.mean() - b.mean())
-    errors = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
-    spread = float(np.sqrt(sum(errors)))
-    if spread == 0:
-        return difference, difference, difference
-    freedom = sum(errors) ** 2 / sum(
-        error**2 / (len(values) - 1) for error, values in zip(errors, (a, b), strict=True)
-    )
-    reach = float(stats.t.ppf(0.975, freedom)) * spread
-    return difference, difference - reach, difference + reach
-
-
-def _paired(differences: Sequence[float]) -> Interval:
-    """Mean of differences with its 95 % t interval; NaN with fewer than two.
-
-    >>> [round(x, 3) for x in _paired([0.9, 1.1])]
-    [1.0, -0.271, 2.271]
-    """
-    values = np.asarray(differences, np.float64)
-    if len(values) < 2 or not np.isfinite(values).all():
-        return float("nan"), float("nan"), float("nan")
-    reach = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return float(values.mean()), float(values.mean() - reach), float(values.mean() + reach)
-
-
-def _missing(figure: FigureResult) -> str:
-    missing = len(figure.config.networks()) - len(figure.networks)
-    return f"{missing} of {len(figure.config.networks())} networks are missing." if missing else ""
-
-
-def _decided(found: Interval, ours: str, n: str, note: str = "", sign: float = 1.0) -> Finding:
-    """`_above` of an interval, or of its mirror image with sign = -1, as a finding."""
-    value, low, high = found
-    if not np.isfinite(value):
-        return Finding(
-            INCONCLUSIVE, ours, n=n, note=f"{note} It needs two networks a side.".strip()
-        )
-    verdict = _above((value, low, high) if sign > 0 else (-value, -high, -low))
-    words = f"{ours}; difference {value:+.3f} [{low:+.3f}, {high:+.3f}]"
-    return Finding(verdict, words, value, (low, high), n, note)
-
+from repro.verdicts import (
+    FEWEST_NETWORKS,
+    INCONCLUSIVE,
+    NOT_RUN,
+    NOT_SUPPORTED,
+    SUPPORTED,
+    Finding,
+    Interval,
+    correlated,
+    counted,
+    decided,
+    missing_networks,
+    paired,
+    plus_minus,
+    rho_words,
+    welch,
+)
 
 # --- C1, C2: networks that memorise -------------------------------------------------------------
 
@@ -168,7 +90,7 @@ def memorising_networks_rely_more(figure: FigureResult) -> Finding:
         clean = np.concatenate([auc(network) for network in raw[0.0]])
         others = [np.concatenate([auc(n) for n in raw[f]]) for f in raw if f > 0]
         best = max(others, key=lambda values: float(values.mean()))
-        words = f"{found.ours}; raw AUC {_plus_minus(clean)} against {_plus_minus(best)}"
+        words = f"{found.ours}; raw AUC {plus_minus(clean)} against {plus_minus(best)}"
         return Finding(found.verdict, words, found.value, found.interval, found.n, found.note)
     return found
 
@@ -239,18 +161,18 @@ def _doubts(figure: FigureResult, groups: Sequence[_Group]) -> list[str]:
         for group in groups
         if not group.memorised
     ]
-    return [*doubts, missing] if (missing := _missing(figure)) else doubts
+    return [*doubts, missing] if (missing := missing_networks(figure)) else doubts
 
 
 def _group_words(clean: _Group, corrupted: Sequence[_Group], name: str) -> str:
     ranked = sorted(corrupted, key=lambda group: float(group.values.mean()), reverse=True)
     highest, lowest = ranked[0], ranked[-1]
     words = (
-        f"{name} {_plus_minus(clean.values)} with true labels; with corrupted labels "
-        f"{_plus_minus(highest.values)} ({percent(highest.label_corruption)})"
+        f"{name} {plus_minus(clean.values)} with true labels; with corrupted labels "
+        f"{plus_minus(highest.values)} ({percent(highest.label_corruption)})"
     )
     if lowest is not highest:
-        words += f" down to {_plus_minus(lowest.values)} ({percent(lowest.label_corruption)})"
+        words += f" down to {plus_minus(lowest.values)} ({percent(lowest.label_corruption)})"
     return words
 
 
@@ -260,9 +182,9 @@ def _n_repeats(figure: FigureResult, groups: Sequence[_Group], repeat: str) -> s
     curve = next((item for item in found if item is not None), None)
     n_networks = sum(group.n_networks for group in groups)
     if curve is None:
-        return _count(n_networks, "network")
+        return counted(n_networks, "network")
     return (
-        f"{_count(n_networks, 'network')}, {_count(len(curve.n_correct), repeat)} each, "
+        f"{counted(n_networks, 'network')}, {counted(len(curve.n_correct), repeat)} each, "
         f"{curve.n_images:,} images"
     )
 
@@ -296,7 +218,7 @@ def better_networks_rely_less(figure: FigureResult) -> Finding:
     errors = [generalization_error(network) for network in kept]
     areas = [float(normalized_auc(network).mean()) for network in kept]
     found = correlation(areas, errors)
-    n = f"{_count(len(kept), 'network')}, {_left_out(figure, kept)}"
+    n = f"{counted(len(kept), 'network')}, {_left_out(figure, kept)}"
     if not np.isfinite(found.rho):
         return Finding(INCONCLUSIVE, n=n, note="rho is undefined over so few networks.")
     ranked = np.array(areas)[np.argsort(errors, kind="stable")]
@@ -305,11 +227,11 @@ def better_networks_rely_less(figure: FigureResult) -> Finding:
     gap = float(best.mean() - worst.mean())
     within = _within_rates(kept)
     ours = (
-        f"{_rho_words(found)}; normalized AUC {_plus_minus(best)} of the {k} best, "
-        f"{_plus_minus(worst)} of the {k} worst"
+        f"{rho_words(found)}; normalized AUC {plus_minus(best)} of the {k} best, "
+        f"{plus_minus(worst)} of the {k} worst"
         + (f"; within learning rates rho = {within:.2f}" if np.isfinite(within) else "")
     )
-    if len(kept) < _FEWEST_NETWORKS:
+    if len(kept) < FEWEST_NETWORKS:
         verdict = INCONCLUSIVE
     elif found.high < 0 and gap > 0:
         verdict = SUPPORTED
@@ -317,7 +239,7 @@ def better_networks_rely_less(figure: FigureResult) -> Finding:
         verdict = NOT_SUPPORTED
     else:
         verdict = INCONCLUSIVE
-    return Finding(verdict, ours, found.rho, (found.low, found.high), n, _missing(figure))
+    return Finding(verdict, ours, found.rho, (found.low, found.high), n, missing_networks(figure))
 
 
 def _within_rates(networks: Sequence[NetworkResult]) -> float:
@@ -338,16 +260,16 @@ def networks_fall_into_regimes(figure: FigureResult) -> Finding:
         return Finding(NOT_RUN)
     kept = memorised(figure.networks)
     areas = np.array([float(normalized_auc(network).mean()) for network in kept])
-    n = f"{_count(len(kept), 'network')}, {_left_out(figure, kept)}"
-    if len(kept) < 2 * _FEWEST_NETWORKS or np.ptp(areas) == 0:
+    n = f"{counted(len(kept), 'network')}, {_left_out(figure, kept)}"
+    if len(kept) < 2 * FEWEST_NETWORKS or np.ptp(areas) == 0:
         return Finding(INCONCLUSIVE, n=n, note="Too few networks to tell one cluster from two.")
     in_high, gain = two_clusters(areas)
     errors = np.array([generalization_error(network) for network in kept])
     inside, words = [], []
     for name, members in (("low", ~in_high), ("high", in_high)):
         found = correlation(areas[members], errors[members])
-        words.append(f"{_rho_words(found)} in the {name} one (n = {int(members.sum())})")
-        inside.append(members.sum() >= _FEWEST_NETWORKS and found.high < 0)
+        words.append(f"{rho_words(found)} in the {name} one (n = {int(members.sum())})")
+        inside.append(members.sum() >= FEWEST_NETWORKS and found.high < 0)
     if gain >= 10 and any(inside):
         verdict = SUPPORTED
     elif gain <= -10:
@@ -355,7 +277,7 @@ def networks_fall_into_regimes(figure: FigureResult) -> Finding:
     else:
         verdict = INCONCLUSIVE
     ours = f"two clusters better than one by {gain:.1f} in BIC; {'; '.join(words)}"
-    return Finding(verdict, ours, gain, None, n, _missing(figure))
+    return Finding(verdict, ours, gain, None, n, missing_networks(figure))
 
 
 def two_clusters(values: np.ndarray) -> tuple[np.ndarray, float]:
@@ -455,22 +377,8 @@ def reliance_tracks_test_loss(figure: FigureResult) -> Finding:
     relative = correlation(
         np.concatenate([path.normalized_auc.mean(axis=1) for path in paths]), losses
     )
-    n = f"{found.n} snapshots of {_count(len(paths), 'network')}"
-    return _correlated(found, -1, f"{_rho_words(found)}; normalized AUC: {_rho_words(relative)}", n)
-
-
-def _correlated(found: Correlation, sign: int, ours: str, n: str, note: str = "") -> Finding:
-    """Supported where |rho| of that sign is more than negligible."""
-    if not np.isfinite(found.rho):
-        return Finding(INCONCLUSIVE, n=n, note="rho is undefined.")
-    low, high = sorted((sign * found.low, sign * found.high))
-    if low > NEGLIGIBLE_RHO:
-        verdict = SUPPORTED
-    elif high < NEGLIGIBLE_RHO:
-        verdict = NOT_SUPPORTED
-    else:
-        verdict = INCONCLUSIVE
-    return Finding(verdict, ours, found.rho, (found.low, found.high), n, note)
+    n = f"{found.n} snapshots of {counted(len(paths), 'network')}"
+    return correlated(found, -1, f"{rho_words(found)}; normalized AUC: {rho_words(relative)}", n)
 
 
 # --- C7, C8: hyper-parameters -------------------------------------------------------------------
@@ -501,11 +409,11 @@ def reliance_ranks_settings(figure: FigureResult) -> Finding:
     relative = correlation(
         [float(normalized_auc(network).mean()) for network in figure.networks], accuracies
     )
-    n = _count(found.n, "network")
-    if found.n < _FEWEST_NETWORKS:
-        return Finding(INCONCLUSIVE, _rho_words(found), n=n, note="Fewer than 10 networks.")
-    ours = f"{_rho_words(found)}; normalized AUC: {_rho_words(relative)}"
-    return _correlated(found, 1, ours, n, _missing(figure))
+    n = counted(found.n, "network")
+    if found.n < FEWEST_NETWORKS:
+        return Finding(INCONCLUSIVE, rho_words(found), n=n, note="Fewer than 10 networks.")
+    ours = f"{rho_words(found)}; normalized AUC: {rho_words(relative)}"
+    return correlated(found, 1, ours, n, missing_networks(figure))
 
 
 def reliance_selects_settings(figure: FigureResult) -> Finding:
@@ -530,7 +438,7 @@ def reliance_selects_settings(figure: FigureResult) -> Finding:
         f"{n_drawn} settings; mean regret {100 * mean:.1f} ± {100 * sd:.1f} points of accuracy "
         f"(a random choice: {100 * by_chance:.1f})"
     )
-    if len(groups) < _FEWEST_NETWORKS:
+    if len(groups) < FEWEST_NETWORKS:
         verdict = INCONCLUSIVE
     elif mean <= _PAPER_REGRET and mean < by_chance / 2:
         verdict = SUPPORTED
@@ -540,7 +448,7 @@ def reliance_selects_settings(figure: FigureResult) -> Finding:
         verdict = INCONCLUSIVE
     low, high = (float(end) for end in np.quantile(regrets, [0.025, 0.975]))
     n = f"{len(groups)} settings, {len(figure.networks)} networks, {_DRAWS:,} draws of {n_drawn}"
-    return Finding(verdict, ours, mean, (low, high), n, _missing(figure))
+    return Finding(verdict, ours, mean, (low, high), n, missing_networks(figure))
 
 
 def selection(
@@ -606,7 +514,7 @@ def dropout_protects_up_to_its_rate(figure: FigureResult) -> Finding:
         at_p, ratio = _around(network, p)
         left.append(at_p)
         steeper.append(ratio)
-        words.append(f"p = {p:g}: {_plus_minus(at_p)} left at p, then {ratio:.1f} times as steep")
+        words.append(f"p = {p:g}: {plus_minus(at_p)} left at p, then {ratio:.1f} times as steep")
     areas = [float(normalized_auc(network).mean()) for network in clean]
     spread = max(areas) - min(areas)
     lowest = min(left, key=lambda values: float(values.mean()))
@@ -660,7 +568,9 @@ def dropout_discourages_memorising(figure: FigureResult) -> Finding:
         f"{item.training.train_accuracy:.3f} after {item.training.epochs} epochs"
         for item in corrupted
     )
-    return Finding(verdict, ours, value, None, _count(len(corrupted), "network"), _missing(figure))
+    return Finding(
+        verdict, ours, value, None, counted(len(corrupted), "network"), missing_networks(figure)
+    )
 
 
 # --- C11, C12, C13: batch normalisation ---------------------------------------------------------
@@ -717,269 +627,9 @@ def _with_and_without(
     if not all(sides):
         return Finding(NOT_RUN, note="It needs networks with and without batch normalisation.")
     with_norm, without = sides
-    ours = (
-        f"{_plus_minus(np.array(with_norm))} {name} with, {_plus_minus(np.array(without))} without"
-    )
+    ours = f"{plus_minus(np.array(with_norm))} {name} with, {plus_minus(np.array(without))} without"
     n = f"{len(with_norm)} networks with and {len(without)} without"
-    return _decided(_welch(with_norm, without), ours, n, _missing(figure), sign)
-
-
-# --- C14 to C20: units --------------------------------------------------------------------------
-
-C14_RULE = (
-    "Spearman's rho between class selectivity and the change of test loss when the unit is "
-    "ablated, over all units, ranked within each network; interval: 95 % bootstrap over units. "
-    "Supported: the interval lies inside (-0.3, 0.3), where one rank explains less than 9 % of the "
-    "other's variance. Not supported: it lies wholly outside. Else inconclusive; also if leaving "
-    "out the units that are silent on every image (selectivity 0 in the paper) changes the verdict."
-)
-C15_RULE = (
-    "rho of class selectivity and change of test loss over all feature maps, ranked within each "
-    "network. Supported: its interval lies below 0: selective maps are not the important ones. "
-    "Not supported: it lies above 0. Else inconclusive."
-)
-C16_RULE = (
-    "The same rho within each layer, averaged over the first third and over the last third of the "
-    "layers; intervals from those of the layers, taken as independent. Supported: that of the "
-    "early layers lies below 0 and that of the late ones inside (-0.3, 0.3). Not supported: that "
-    "of the early ones lies above 0, or that of the late ones below -0.3. Else inconclusive. "
-    "Value: the early layers'."
-)
-C17_RULE = (
-    "Mean change of test loss per ablated unit in the first hidden layer minus that in the last; "
-    "interval: 95 % bootstrap over the units of each layer. Supported: the interval lies above 0. "
-    "Not supported: it lies below 0. Else inconclusive."
-)
-C18_RULE = (
-    "rho of mutual information and change of test loss, units ranked within their layer and "
-    "network. Supported: its interval lies inside (-0.3, 0.3). Not supported: it lies wholly "
-    "outside. Else inconclusive. In words also: each layer's rho that is not negligible."
-)
-C19_RULE = (
-    "rho of class selectivity and the L1 norm of the incoming weights over all units, ranked "
-    "within each network. Supported: its interval lies below 0.3: unrelated or negatively related. "
-    "Not supported: it lies above 0.3. Else inconclusive. In words also: rho within layers."
-)
-C20_RULE = (
-    "Mean class selectivity of the units of the last third of the layers minus that of the first "
-    "third; interval: 95 % bootstrap over units. Supported: it lies above 0. Not supported: it "
-    "lies below 0. Else inconclusive."
-)
-
-
-def selectivity_does_not_predict_importance(figure: FigureResult) -> Finding:
-    """C14: on the multilayer perceptron."""
-    tables = unit_tables(figure.networks)
-    if not tables:
-        return Finding(NOT_RUN, note="No network's units were ablated.")
-    everyone, live = relation(tables), relation(tables, live_only=True)
-    n = _n_units(tables)
-    if not np.isfinite(everyone.rho):
-        note = "rho is undefined: class selectivity or importance is the same for all units."
-        return Finding(INCONCLUSIVE, n=n, note=note)
-    verdict, notes = _equivalence(everyone), []
-    n_dead = sum(int(table.dead.sum()) for table in tables)
-    if n_dead:
-        notes.append(
-            f"{_count(n_dead, 'unit')} silent on every image; without them {_rho_words(live)}."
-        )
-        if _equivalence(live) != verdict:
-            verdict = INCONCLUSIVE
-    if len(tables) < len(figure.config.networks()):
-        notes.append(f"Only {len(tables)} of {len(figure.config.networks())} networks are there.")
-    ours = _over_networks(tables, everyone)
-    interval = (everyone.low, everyone.high)
-    return Finding(verdict, ours, everyone.rho, interval, n, " ".join(notes))
-
-
-def selective_maps_are_not_important(figure: FigureResult) -> Finding:
-    """C15: on the convolutional network."""
-    tables = unit_tables(figure.networks)
-    if not tables:
-        return Finding(NOT_RUN, note="No network's units were ablated.")
-    found = relation(tables)
-    if not np.isfinite(found.rho):
-        return Finding(INCONCLUSIVE, n=_n_units(tables), note="rho is undefined.")
-    return Finding(
-        _above((-found.rho, -found.high, -found.low)),
-        _over_networks(tables, found),
-        found.rho,
-        (found.low, found.high),
-        _n_units(tables),
-        _missing(figure),
-    )
-
-
-def _over_networks(tables: Sequence[UnitTable], found: Correlation) -> str:
-    rhos = np.array([relation([table]).rho for table in tables])
-    words = _rho_words(found)
-    if len(tables) > 1 and np.all(np.isfinite(rhos)):
-        mean, sd = mean_and_sd(rhos)
-        words += f"; {mean:.2f} ± {sd:.2f} over {len(tables)} networks"
-    return words
-
-
-def relation_comes_from_early_layers(figure: FigureResult) -> Finding:
-    """C16: the relation layer by layer."""
-    tables = unit_tables(figure.networks)
-    names = [name for name, _ in tables[0].layers] if tables else []
-    if len(names) < 3:
-        return Finding(NOT_RUN, note="It needs a network with three hidden layers or more.")
-    third = len(names) // 3
-    early, late = (
-        _mean_relation([relation(tables, name) for name in part])
-        for part in (names[:third], names[-third:])
-    )
-    n = _n_units(tables)
-    if early is None or late is None:
-        return Finding(INCONCLUSIVE, n=n, note="rho is undefined in every early or late layer.")
-    if early[2] < 0 and -NEGLIGIBLE_RHO < late[1] and late[2] < NEGLIGIBLE_RHO:
-        verdict = SUPPORTED
-    elif early[1] > 0 or late[2] < -NEGLIGIBLE_RHO:
-        verdict = NOT_SUPPORTED
-    else:
-        verdict = INCONCLUSIVE
-    ours = (
-        f"mean rho {early[0]:.2f} [{early[1]:.2f}, {early[2]:.2f}] in {names[0]} to "
-        f"{names[third - 1]}, {late[0]:.2f} [{late[1]:.2f}, {late[2]:.2f}] in {names[-third]} to "
-        f"{names[-1]}"
-    )
-    return Finding(verdict, ours, early[0], early[1:], n, _missing(figure))
-
-
-def _mean_relation(found: Sequence[Correlation]) -> Interval | None:
-    """Mean of independent rhos; undefined ones, of layers without any spread, are left out."""
-    defined = [one for one in found if np.isfinite(one.rho)]
-    if not defined:
-        return None
-    mean = float(np.mean([one.rho for one in defined]))
-    errors = [(one.high - one.low) / 2 for one in defined]
-    reach = float(np.sqrt(np.sum(np.square(errors)))) / len(defined)
-    return mean, mean - reach, mean + reach
-
-
-def _equivalence(found: Correlation) -> str:
-    """Supported if the whole interval is negligible, not supported if none of it is.
-
-    >>> _equivalence(Correlation(0.1, -0.02, 0.22, 256, 0.1))
-    'supported'
-    >>> _equivalence(Correlation(0.25, 0.13, 0.36, 256, 0.0))
-    'inconclusive'
-    >>> _equivalence(Correlation(-0.5, -0.6, -0.4, 256, 0.0))
-    'not supported'
-    """
-    if not np.isfinite(found.rho):
-        return INCONCLUSIVE
-    if -NEGLIGIBLE_RHO < found.low and found.high < NEGLIGIBLE_RHO:
-        return SUPPORTED
-    if found.low >= NEGLIGIBLE_RHO or found.high <= -NEGLIGIBLE_RHO:
-        return NOT_SUPPORTED
-    return INCONCLUSIVE
-
-
-def early_units_matter_more(figure: FigureResult) -> Finding:
-    """C17: importance in the first and in the last hidden layer."""
-    tables = unit_tables(figure.networks)
-    if not tables or len(tables[0].layers) < 2:
-        return Finding(NOT_RUN, note="It needs a network with two hidden layers or more.")
-    names = [name for name, _ in tables[0].layers]
-    first, last = (_in_layers(tables, [name], "importance") for name in (names[0], names[-1]))
-    n = _n_units(tables)
-    if not len(first) or not len(last):
-        return Finding(INCONCLUSIVE, n=n, note="A layer has no unit with a finite test loss.")
-    difference, low, high = _bootstrap(first, last)
-    ours = (
-        f"{first.mean():.2g} nats a unit in {names[0]}, {last.mean():.2g} in {names[-1]}; "
-        f"difference {difference:+.2g} [{low:+.2g}, {high:+.2g}]"
-    )
-    return Finding(_above((difference, low, high)), ours, difference, (low, high), n)
-
-
-def information_does_not_predict_importance(figure: FigureResult) -> Finding:
-    """C18: mutual information in place of class selectivity."""
-    tables = unit_tables(figure.networks)
-    if not tables:
-        return Finding(NOT_RUN, note="No network's units were ablated.")
-    measure = "corrected_information"
-    found = relation(tables, x=measure, within_layers=True)
-    n = _n_units(tables)
-    if not np.isfinite(found.rho):
-        return Finding(INCONCLUSIVE, n=n, note="rho is undefined.")
-    across = relation(tables, x=measure)
-    large = [
-        f"{name} {one.rho:.2f}"
-        for name, _ in tables[0].layers
-        if not abs((one := relation(tables, name, x=measure)).rho) < NEGLIGIBLE_RHO
-    ]
-    ours = f"{_rho_words(found)} within layers; over all units {_rho_words(across)}" + (
-        f"; not negligible: {', '.join(large)}" if large else ""
-    )
-    interval = (found.low, found.high)
-    return Finding(_equivalence(found), ours, found.rho, interval, n, _missing(figure))
-
-
-def selectivity_is_unrelated_to_weights(figure: FigureResult) -> Finding:
-    """C19: class selectivity and the L1 norm of incoming weights."""
-    tables = unit_tables(figure.networks)
-    if not tables:
-        return Finding(NOT_RUN, note="No network's units were measured.")
-    found = relation(tables, y="weight_norm")
-    n = _n_units(tables)
-    if not np.isfinite(found.rho):
-        note = "The units are not the outputs of one layer's weights, or rho is undefined."
-        return Finding(INCONCLUSIVE, n=n, note=note)
-    within = relation(tables, y="weight_norm", within_layers=True)
-    if found.high < NEGLIGIBLE_RHO:
-        verdict = SUPPORTED
-    else:
-        verdict = NOT_SUPPORTED if found.low > NEGLIGIBLE_RHO else INCONCLUSIVE
-    ours = f"{_rho_words(found)}; within layers {_rho_words(within)}"
-    return Finding(verdict, ours, found.rho, (found.low, found.high), n, _missing(figure))
-
-
-def selectivity_grows_with_depth(figure: FigureResult) -> Finding:
-    """C20: class selectivity of late layers against early ones."""
-    tables = unit_tables(figure.networks)
-    names = [name for name, _ in tables[0].layers] if tables else []
-    if len(names) < 2:
-        return Finding(NOT_RUN, note="It needs a network with two hidden layers or more.")
-    third = max(1, len(names) // 3)
-    early, late = (
-        _in_layers(tables, part, "class_selectivity") for part in (names[:third], names[-third:])
-    )
-    difference, low, high = _bootstrap(late, early)
-    depths = np.arange(len(names))
-    means = [float(_in_layers(tables, [name], "class_selectivity").mean()) for name in names]
-    ours = (
-        f"{early.mean():.3f} in the first {_count(third, 'layer')}, {late.mean():.3f} in the last; "
-        f"difference {difference:+.3f} [{low:+.3f}, {high:+.3f}]"
-    )
-    if len(names) > 2:
-        ours += f"; layer means and depth: rho = {correlation(depths, means).rho:.2f}"
-    verdict = _above((difference, low, high))
-    return Finding(verdict, ours, difference, (low, high), _n_units(tables), _missing(figure))
-
-
-def _in_layers(tables: Sequence[UnitTable], layers: Sequence[str], measure: str) -> np.ndarray:
-    """A measure of the units of some layers, networks pooled, finite values only."""
-    values = np.concatenate(
-        [getattr(table, measure)[np.isin(table.layer_names, layers)] for table in tables]
-    )
-    return values[np.isfinite(values)]
-
-
-def _bootstrap(a: np.ndarray, b: np.ndarray) -> Interval:
-    """mean(a) - mean(b) with a 95 % percentile bootstrap interval, each resampled on its own."""
-    rng = np.random.default_rng(0)
-    # A draw of n units with replacement has multinomial counts: far less memory than indices.
-    draws = [
-        rng.multinomial(len(values), np.full(len(values), 1 / len(values)), _RESAMPLES)
-        @ values
-        / len(values)
-        for values in (a, b)
-    ]
-    low, high = np.quantile(draws[0] - draws[1], [0.025, 0.975])
-    return float(a.mean() - b.mean()), float(low), float(high)
+    return decided(welch(with_norm, without), ours, n, missing_networks(figure), sign)
 
 
 # --- C21, C22 -----------------------------------------------------------------------------------
@@ -1016,9 +666,9 @@ def zero_hurts_less_than_mean(figure: FigureResult) -> Finding:
         np.concatenate([normalized_auc(network, name) for network in figure.networks])
         for name in ("zero", "mean_per_position")
     )
-    ours = f"normalized AUC {_plus_minus(zero)} with zero, {_plus_minus(mean)} with the mean"
-    n = f"{_count(len(pairs), 'network')}, {len(pairs[0])} orders each"
-    return _decided(_paired(differences), ours, n, _missing(figure))
+    ours = f"normalized AUC {plus_minus(zero)} with zero, {plus_minus(mean)} with the mean"
+    n = f"{counted(len(pairs), 'network')}, {len(pairs[0])} orders each"
+    return decided(paired(differences), ours, n, missing_networks(figure))
 
 
 def selectivity_is_not_needed(figure: FigureResult) -> Finding:
@@ -1051,35 +701,5 @@ def selectivity_is_not_needed(figure: FigureResult) -> Finding:
     else:
         verdict, note = INCONCLUSIVE, "No reward for selectivity lowered the test accuracy."
     value = max(halved) if halved else None
-    n = _count(len(figure.networks), "network")
+    n = counted(len(figure.networks), "network")
     return Finding(verdict, "; ".join(words), value, None, n, note)
-
-
-# --- Words --------------------------------------------------------------------------------------
-
-
-def _plus_minus(values: np.ndarray) -> str:
-    mean, sd = mean_and_sd(values)
-    return f"{mean:.3f} ± {sd:.3f}" if np.isfinite(sd) else f"{mean:.3f}"
-
-
-def _rho_words(found: Correlation) -> str:
-    if not np.isfinite(found.rho):
-        return "rho is undefined"
-    return f"rho = {found.rho:.2f} [{found.low:.2f}, {found.high:.2f}]"
-
-
-def _n_units(tables: Sequence[UnitTable]) -> str:
-    units = sum(table.n_units for table in tables)
-    return (
-        f"{_count(units, 'unit')} of {_count(len(tables), 'network')}, "
-        f"{tables[0].n_images:,} images"
-    )
-
-
-def _count(number: int, noun: str) -> str:
-    """
-    >>> _count(2, "network")
-    '2 networks'
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repro import claims, config, rules
+from repro import claims, config, rules, unit_rules, verdicts
 from repro.config import CumulativeConfig, FigureConfig, NoiseConfig, SingleUnitConfig, TrainConfig
 from repro.results import FigureResult, Intact, NetworkResult
 from tests.repro import synthetic
@@ -328,7 +328,7 @@ def test_welch_interval_is_that_of_scipy():
     from scipy import stats
 
     a, b = [1.0, 1.3, 0.9, 1.2], [0.7, 0.6, 1.0]
-    _, low, high = rules._welch(a, b)
+    _, low, high = verdicts.welch(a, b)
     expected = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
     assert (low, high) == pytest.approx((expected.low, expected.high))
 
@@ -350,7 +350,7 @@ def units(*tables):
 )
 def test_c15_follows_the_sign_of_rho(slope, expected):
     table = synthetic.unit_table(slope, early=1.0)
-    assert rules.selective_maps_are_not_important(units(table)).verdict == expected
+    assert unit_rules.selective_maps_are_not_important(units(table)).verdict == expected
 
 
 @pytest.mark.parametrize(
@@ -363,7 +363,7 @@ def test_c15_follows_the_sign_of_rho(slope, expected):
 )
 def test_c16_wants_the_relation_early_and_none_late(slopes, expected):
     table = synthetic.convnet_table(slopes=slopes, units=150)
-    found = rules.relation_comes_from_early_layers(units(table))
+    found = unit_rules.relation_comes_from_early_layers(units(table))
     assert found.verdict == expected
     assert "in conv_1 to conv_2" in found.ours and "conv_5 to conv_6" in found.ours
 
@@ -378,14 +378,14 @@ def test_c18_follows_the_interval_of_rho_within_layers(weight, expected):
     table = dataclasses.replace(
         table, mutual_information=5 + weight * order + rng.random(table.n_units)
     )
-    assert rules.information_does_not_predict_importance(units(table)).verdict == expected
+    assert unit_rules.information_does_not_predict_importance(units(table)).verdict == expected
 
 
 @pytest.mark.parametrize(("power", "expected"), [(-1, "supported"), (1, "not supported")])
 def test_c19_accepts_no_relation_or_a_negative_one(power, expected):
     table = synthetic.unit_table()
     table = dataclasses.replace(table, weight_norm=(0.1 + table.class_selectivity) ** power)
-    found = rules.selectivity_is_unrelated_to_weights(units(table))
+    found = unit_rules.selectivity_is_unrelated_to_weights(units(table))
     assert found.verdict == expected
     assert found.value == pytest.approx(power)
 
@@ -393,17 +393,17 @@ def test_c19_accepts_no_relation_or_a_negative_one(power, expected):
 def test_c19_is_open_where_no_unit_has_weights_of_its_own():
     table = synthetic.unit_table(n_units=20)
     table = dataclasses.replace(table, weight_norm=np.full(20, np.nan))
-    assert rules.selectivity_is_unrelated_to_weights(units(table)).verdict == "inconclusive"
+    assert unit_rules.selectivity_is_unrelated_to_weights(units(table)).verdict == "inconclusive"
 
 
 def test_c20_compares_late_layers_with_early_ones():
     table = synthetic.convnet_table(slopes=np.zeros(9), units=30)
-    found = rules.selectivity_grows_with_depth(units(table))
+    found = unit_rules.selectivity_grows_with_depth(units(table))
     assert found.verdict == "supported"
     selectivity = table.class_selectivity
     assert found.value == pytest.approx(selectivity[180:].mean() - selectivity[:90].mean())
     upside_down = dataclasses.replace(table, class_means=table.class_means[:, ::-1])
-    assert rules.selectivity_grows_with_depth(units(upside_down)).verdict == "not supported"
+    assert unit_rules.selectivity_grows_with_depth(units(upside_down)).verdict == "not supported"
 
 
 # --- C21, C22

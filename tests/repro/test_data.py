@@ -212,3 +212,72 @@ def test_a_pipeline_that_starts_late_shows_what_the_whole_one_would() -> None:
 def test_images_keep_their_labels_in_the_pipeline() -> None:
     for images, labels in data.training_pipeline(numbered(50), 8, 1, 0, 1):
         np.testing.assert_array_equal(images.numpy().reshape(-1) % 3, labels.numpy())
+
+
+def test_augmented_images_are_moved_or_mirrored_and_reproducible() -> None:
+    """Each pixel of a 16 x 16 image holds a number of its own, so a move can be read off."""
+    image = 1 + np.arange(256, dtype=np.float32).reshape(16, 16, 1)
+    batch = np.broadcast_to(image, (64, 16, 16, 1))
+    moved, again, other = (
+        np.asarray(data.shifted_and_mirrored(batch, seed)) for seed in ((1, 5), (1, 5), (1, 6))
+    )
+    assert moved.tobytes() == again.tobytes() and moved.tobytes() != other.tobytes()
+    padded = np.pad(image, [(2, 2), (2, 2), (0, 0)])
+    possible = {
+        view.tobytes()
+        for top in range(5)
+        for left in range(5)
+        for part in [padded[top : top + 16, left : left + 16]]
+        for view in (part, part[:, ::-1])
+    }
+    assert {one.tobytes() for one in moved} <= possible
+    # 64 draws of 50 views: 36 different ones are to be expected.
+    assert len({one.tobytes() for one in moved}) > 20
+
+
+def test_augmentation_changes_images_and_not_their_labels_or_order() -> None:
+    values = np.random.default_rng(0)
+    images = Images(values.random((20, 8, 8, 1), np.float32), np.arange(20, dtype=np.int32), 20)
+    plain, augmented, late = (
+        [(x.numpy(), y.numpy()) for x, y in data.training_pipeline(images, 8, 3, first, 2, augment)]
+        for first, augment in ((0, False), (0, True), (1, True))
+    )
+    for (before, labels), (after, labels_after) in zip(plain, augmented, strict=True):
+        np.testing.assert_array_equal(labels, labels_after)
+        assert before.shape == after.shape and not np.array_equal(before, after)
+    for ours, theirs in zip(late, augmented[3:], strict=True):
+        assert ours[0].tobytes() == theirs[0].tobytes()
+
+
+def test_images_read_once_serve_every_network_of_a_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader is asked once for one source, and each network gets its own corruption."""
+    import tensorflow_datasets as tfds
+
+    asked = []
+
+    class Builder:
+        class info:
+            features = {"label": type("Label", (), {"num_classes": 3})}
+
+        def as_dataset(self, split: str, batch_size: int) -> str:
+            asked.append(split)
+            return split
+
+    def arrays(split: str) -> dict[str, np.ndarray]:
+        return {"image": np.full((30, 2, 2, 1), 255, np.uint8), "label": np.arange(30) % 3}
+
+    (tmp_path / "fashion_mnist/3.0.1").mkdir(parents=True)
+    (tmp_path / "fashion_mnist/3.0.1/dataset_info.json").write_text("{}")
+    monkeypatch.setattr(tfds, "builder_from_directory", lambda path: Builder())
+    monkeypatch.setattr(tfds, "as_numpy", arrays)
+    source = data.locate("fashion_mnist", str(tmp_path))
+    loaded = [
+        data.load(source, TrainConfig("fashion_mnist", "mlp", (8,), label_corruption=1.0, seed=n))
+        for n in (0, 1)
+    ]
+    assert asked == ["train", "test"]
+    assert loaded[0].train.images is loaded[1].train.images
+    assert loaded[0].train.labels.tolist() != loaded[1].train.labels.tolist()
+    assert loaded[0].train.images.max() == 1

@@ -244,9 +244,10 @@ def _located(figure: FigureConfig, sources: dict[str, DataSource]) -> FigureConf
     offline = _OFFLINE.value or bool(figure.stand_in)
     try:
         source = sources.get(own) or data.locate(own, _DATA_DIR.value, offline)
-    except MissingDataError as error:
+    except MissingDataError:
         if not figure.stand_in:
-            return dataclasses.replace(figure, not_run=str(error))
+            remedy = f"tfds build {own}, then --data_dir"
+            return dataclasses.replace(figure, not_run=f"{own} is not prepared ({remedy})")
         source = data.locate(figure.stand_in, _DATA_DIR.value, _OFFLINE.value)
         figure = dataclasses.replace(figure, instead_of=own)
     sources[source.name] = source

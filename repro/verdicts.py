@@ -60,7 +60,7 @@ def welch(first: Sequence[float], second: Sequence[float]) -> Interval:
     """Difference of the means with its 95 % Welch interval; NaN with fewer than two values a side.
 
     >>> [round(x, 3) for x in welch([2.0, 2.2], [1.0, 1.2])]
-    [1.0, 0.391, 1.609]
+    [1.0, 0.392, 1.608]
     """
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if len(a) < 2 or len(b) < 2 or not np.isfinite([*a, *b]).all():

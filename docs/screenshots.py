@@ -1,10 +1,10 @@
 """Saves a picture of each view of the plugin on a real log directory.
 
-    python docs/screenshots.py --logdir runs/tb --out docs/screenshots
+    python docs/screenshots.py --logdir runs/tb --models runs/networks --out docs/screenshots
 
-Opens a real TensorBoard in a real Chromium and writes accuracy_vs_ablation.png,
-selectivity_vs_importance.png and accuracy_vs_ablation_dark.png, each below 300 KB. `--runs` keeps
-runs whose name matches a regular expression.
+Opens a real TensorBoard in a real Chromium and writes one picture a view, some in the dark theme
+too, each below 300 KB. `--runs` keeps runs whose name matches a regular expression, `--only` the
+pictures whose name does. Without `--models` the lesion lab is left out.
 """
 
 import argparse
@@ -27,20 +27,30 @@ from playwright.sync_api import sync_playwright
 
 WIDTH, HEIGHT = 1400, 1180  # the whole card, with six runs in its table
 LARGEST_BYTES = 300_000
-WAIT_MS = 60_000
+WAIT_MS = 240_000  # the lab starts TensorFlow for its first model
 
-# File name, query, state of the plugin in the address.
-PICTURES = [
-    ("accuracy_vs_ablation", "", {}),
-    ("selectivity_vs_importance", "", {"view": "units"}),
-    ("accuracy_vs_ablation_dark", "?darkMode=true", {}),
+DRAWN = ".chart[data-drawn]:visible"
+EVALUATED = "[data-evaluated]"  # the lab has answered
+
+# File name, query, state of the plugin in the address, what to wait for.
+PICTURES: list[tuple[str, str, dict[str, str], str]] = [
+    ("accuracy_vs_ablation", "", {}, DRAWN),
+    ("accuracy_vs_ablation_dark", "?darkMode=true", {}, DRAWN),
+    ("selectivity_vs_importance", "", {"view": "units"}, DRAWN),
+    ("unit_inspector", "", {"view": "unit"}, DRAWN),
+    ("noise", "", {"view": "noise"}, DRAWN),
+    ("distributions", "", {"view": "distributions"}, DRAWN),
+    ("training", "", {"view": "training"}, DRAWN),
+    ("lesion_lab", "", {"view": "lab", "lesions": "0:0-39"}, EVALUATED),
+    ("lesion_lab_dark", "?darkMode=true", {"view": "lab", "lesions": "0:0-39"}, EVALUATED),
 ]
 
 
 @contextlib.contextmanager
-def tensorboard(logdir: Path) -> Iterator[str]:
+def tensorboard(logdir: Path, models: Path | None) -> Iterator[str]:
     """The address of a TensorBoard on a free port, ended afterwards."""
     command = [sys.executable, "-m", "tensorboard.main", f"--logdir={logdir}", "--port=0"]
+    command += [f"--single_directions_models={models}"] if models else []
     process = subprocess.Popen(
         command,
         stdout=subprocess.DEVNULL,
@@ -71,15 +81,15 @@ def wait_until_read(page, url: str) -> None:
         page.wait_for_timeout(1000)
 
 
-def take(page, url: str, query: str, state: dict[str, str]) -> bytes:
-    """One view as PNG, once its chart is drawn."""
+def take(page, url: str, query: str, state: dict[str, str], ready: str) -> bytes:
+    """One view as PNG, once what it waits for is there."""
     keys = "".join(f"&p.single_directions.{key}={quote(text)}" for key, text in state.items())
     page.goto("about:blank")
     page.goto(f"{url}/{query}#single_directions{keys}")
     frame = page.frame_locator("iframe")
-    frame.locator(".chart[data-drawn]:visible").wait_for(timeout=WAIT_MS)
-    card = frame.locator(".card").bounding_box()
-    bottom = min(HEIGHT, int(card["y"] + card["height"]) + 16)
+    frame.locator(ready).first.wait_for(timeout=WAIT_MS)
+    content = frame.locator("main > *").bounding_box()
+    bottom = min(HEIGHT, int(content["y"] + content["height"]) + 16)
     return page.screenshot(clip={"x": 0, "y": 0, "width": WIDTH, "height": bottom})
 
 
@@ -98,6 +108,8 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--logdir", type=Path, required=True)
+    parser.add_argument("--models", type=Path, help="folder of .keras models, for the lesion lab")
+    parser.add_argument("--only", default="", help="only pictures that match this expression")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--runs", default="", help="only runs that match this regular expression")
     options = parser.parse_args()
@@ -108,14 +120,17 @@ def main() -> int:
         return 1
     options.out.mkdir(parents=True, exist_ok=True)
     try:
-        with tensorboard(options.logdir) as url, sync_playwright() as playwright:
+        with tensorboard(options.logdir, options.models) as url, sync_playwright() as playwright:
             browser = playwright.chromium.launch(
                 executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
             )
             page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
             wait_until_read(page, url)
-            for name, query, state in PICTURES:
-                png = shrunk(take(page, url, query, {"filter": options.runs} | state))
+            for name, query, state, ready in PICTURES:
+                off = ready == EVALUATED and not options.models
+                if off or not re.search(options.only, name):
+                    continue
+                png = shrunk(take(page, url, query, {"filter": options.runs} | state, ready))
                 (options.out / f"{name}.png").write_bytes(png)
                 print(f"{options.out / name}.png, {len(png) // 1000} KB")
             browser.close()

@@ -1,12 +1,18 @@
 """The TensorBoard plugin "Single Directions", and the summaries that feed it.
 
-    summary.py   write ablation curves and unit tables into a log directory (NumPy only)
+    summary.py   write curves, noise, unit tables and training scalars into a log directory
     metadata.py  the names and the JSON that writers and readers share
     loader.py    what TensorBoard imports at start-up; everything else waits for load()
     plugin.py    the routes; reading.py turns stored series into replies
+    lab.py       the lesion lab: which models, what may be asked, whose turn it is
+    lab_process.py, lab_child.py, lab_session.py   its child process, which runs the models
+    png.py       the lab's pictures
     http_api.md  every route with an example
     demo.py      a synthetic log directory: `python -m tb_plugin.demo DIR`
     static/      the front end, plain ES modules
 
-This package never imports repro, Keras or TensorFlow.
+Nothing here imports repro, Keras or TensorFlow, but lab_session.py inside the lab's child process.
+The lab is off unless TensorBoard is started with --single_directions_models=DIR; images for a model
+lie beside it, see lab_session.py. Load only models that you trust: Keras's safe mode refuses code
+in a model, but it is not a sandbox.
 """

@@ -437,13 +437,15 @@ export class CurvesView {
 
   /** @param {import("./types.js").Series[]} offered @param {Model} model */
   showRuns(offered, model) {
-    const labels = seriesLabels(offered);
-    const colours = seriesColours(offered, model.state.colour, model.theme, model.allRuns);
-    const entries = new Map();
-    offered.forEach((s, i) => {
-      if (!entries.has(s.run))
-        entries.set(s.run, { run: s.run, label: labels[i], colour: colours[i] });
-    });
+    // One entry a run, called by its own facts, not by settings that are compared.
+    const known = new Map(model.index.series.map((s) => [s.run, s]));
+    const names = [...new Set(offered.map((s) => s.run))];
+    const runs = names.map((run) => /** @type {import("./types.js").Series} */ (known.get(run)));
+    const labels = seriesLabels(runs);
+    const colours = seriesColours(runs, model.state.colour, model.theme, model.allRuns);
+    const entries = new Map(
+      names.map((run, i) => [run, { run, label: labels[i], colour: colours[i] }]),
+    );
     this.context.runList.showMany([...entries.values()], model.state);
     this.context.runList.showOthers(model.index.runs.filter((run) => !entries.has(run)));
   }

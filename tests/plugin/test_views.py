@@ -45,7 +45,8 @@ def drag(tab, path):
 def test_fills_are_compared_side_by_side(open_tab, fast_tensorboard):  # noqa: F811
     tab = open_tab(fast_tensorboard)
     assert tab.drawn() == 6
-    tab.frame.get_by_label("Clamped to").select_option("*")
+    fill = tab.frame.locator("label.control", has_text="Clamped to").locator("select")
+    fill.select_option("*")
     tab.frame.locator('.chart[data-drawn="12"]').wait_for()
     labels = {row[0] for row in tab.rows(".details")}
     assert {
@@ -53,7 +54,7 @@ def test_fills_are_compared_side_by_side(open_tab, fast_tensorboard):  # noqa: F
         "label corruption 0.0, clamped to mean",
     } <= labels
     assert f"{STATE}fill=*" in tab.hash() or f"{STATE}fill=%2A" in tab.hash()
-    tab.frame.get_by_label("Clamped to").select_option("mean")
+    fill.select_option("mean")
     tab.frame.locator('.chart[data-drawn="6"]').wait_for()
     tab.wait_for_text(".subtitle", "ablated to mean")
 

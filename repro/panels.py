@@ -145,7 +145,8 @@ def _styles(shown: Sequence[Series], theme: Theme) -> list[_Style]:
     tones = list(dict.fromkeys(one.key[-1:] for one in shown))
     lines = list(dict.fromkeys(one.key[:-1] for one in shown))
     colours = theme.series(len(tones))
-    if [one.key for one in shown] == [(False,), (True,)]:
+    # Not by equality alone: label corruptions of 0 and 1 equal False and True.
+    if len(shown) == 2 and all(isinstance(one.key[-1], bool) for one in shown):
         colours = [theme.purple, theme.blue]  # as the paper draws networks without and with
     return [
         _Style(

@@ -167,3 +167,11 @@ def test_the_page_of_a_figure_without_data_says_why():
     figure = findings.FigureResult(settings, (), "none", "./run_all.sh", settings.not_run)
     text = page.render([figure], [], findings.summary([figure]), {})
     assert "Not run: imagenet2012 is not prepared." in text
+
+
+def test_with_and_without_have_the_papers_colours_and_corruptions_do_not():
+    colours = [artist("fig5b", f"mean-{key}").get_color() for key in (0, 1)]
+    assert colours == [panels.LIGHT.purple, panels.LIGHT.blue]
+    figure = synthetic.curves_figure({0.0: 0.8, 1.0: 0.4}, orders=2, points=5)
+    lines = figures.compose(figure).findobj(lambda item: str(item.get_gid()).startswith("mean-"))
+    assert not {panels.LIGHT.purple, panels.LIGHT.blue} & {str(x.get_color()) for x in lines}

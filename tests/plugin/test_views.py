@@ -45,7 +45,7 @@ def drag(tab, path):
 def test_fills_are_compared_side_by_side(open_tab, fast_tensorboard):  # noqa: F811
     tab = open_tab(fast_tensorboard)
     assert tab.drawn() == 6
-    fill = tab.frame.locator("label.control", has_text="Clamped to").locator("select")
+    fill = tab.frame.locator("label.control", has_text="Clamped to").locator("select").first
     fill.select_option("*")
     tab.frame.locator('.chart[data-drawn="12"]').wait_for()
     labels = {row[0] for row in tab.rows(".details")}

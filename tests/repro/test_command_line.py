@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,14 +65,21 @@ def command(workplace: Path, runs: str, *flags: str) -> list[str]:
 
 def run(workplace: Path, runs: str, *flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(workplace, runs, *flags), capture_output=True, text=True, timeout=240
+        command(workplace, runs, *flags), capture_output=True, text=True, timeout=400
     )
 
 
 @pytest.fixture(scope="module")
 def finished(workplace: Path) -> subprocess.CompletedProcess[str]:
-    """A whole run of two figures and three networks."""
-    done = run(workplace, "whole")
+    """A whole run of two figures and three networks, on a machine without a network.
+
+    Where this process may not cut a command off from the network, --offline says there is none.
+    """
+    words = command(workplace, "whole")
+    cut_off = ["unshare", "--map-root-user", "--net"]
+    if shutil.which("unshare") and not subprocess.run([*cut_off, "true"]).returncode:
+        words = [*cut_off, *(word for word in words if word != "--offline")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -261,7 +269,7 @@ def test_status_tells_what_is_left(
     words = command(workplace, "whole")
     words[3] = "status"
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0 and "7 steps in 3 networks: 7 done" in done.stdout
+    assert done.returncode == 0 and "6 steps in 3 networks: 6 done" in done.stdout
     assert "Time left" not in done.stdout
     words = [*command(workplace, "nothing yet")]
     words[3] = "status"

@@ -110,7 +110,8 @@ def by_keras(config: TrainConfig, data: Splits) -> Any:
 def ensemble() -> dict[str, Any]:
     """Networks in one program against each alone."""
     configs = [
-        dataclasses.replace(MLP, seed=seed, learning_rate=rate) for seed, rate in ((0, 0.03), (1, 0.1))
+        dataclasses.replace(MLP, seed=seed, learning_rate=rate)
+        for seed, rate in ((0, 0.03), (1, 0.1))
     ]
     pairs = list(zip(configs, [splits(), splits(2)], strict=True))  # images of their own, too
     data, alone_store = pairs[0][1], Kept()

@@ -241,7 +241,7 @@ def test_zoom_by_dragging_and_back(open_tab, fast_tensorboard):
 
 
 def test_downloads_hold_the_chart_and_its_numbers(open_tab, fast_tensorboard):
-    tab = open_tab(fast_tensorboard)
+    tab = open_tab(fast_tensorboard, unitRun="fig7a/seed=0")
     tab.drawn()
 
     def download(kind: str) -> bytes:

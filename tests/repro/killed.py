@@ -1,11 +1,13 @@
-"""Works on a small plan undisturbed, then once more, killed many times; `test_resume.py` starts it.
+"""Works on a small plan undisturbed, then again, killed many times; `test_resume.py` starts it.
 
     python killed.py FOLDER SEED N_KILLS
 
-The results lie in FOLDER/whole and FOLDER/killed. TensorFlow is imported once; each attempt is a
-fork of this process from before TensorFlow began to run, so that a kill costs a second and not ten.
-Every other attempt is killed from outside at a random time; the rest kill themselves at one of
-their writes: before a file's content is on the disk, before it is renamed, or before the folder is.
+The results lie in FOLDER/whole and FOLDER/killed-1; where the plan came to its end before all kills
+were dealt out, the next plan is begun in FOLDER/killed-2, and so on. TensorFlow is imported once;
+each attempt is a fork of this process from before TensorFlow began to run, so that a kill costs a
+second and not ten. Every other attempt is killed from outside at a random time; the rest kill
+themselves at one of their writes: before a file's content is on the disk, before it is renamed, or
+before the folder is.
 """
 
 from __future__ import annotations
@@ -102,32 +104,32 @@ def ended_well(action: Callable[[], None], kill_after: float | None = None) -> b
 
 
 def main(folder: Path, seed: int, n_kills: int) -> None:
-    """Prints how many attempts were killed before one came to its end."""
+    """Works until an attempt comes to its end after so many kills."""
     from repro import ablation, data, models, sweep, training  # noqa: F401
 
     splits = {job.train: data.load(SOURCE, job.train) for job in PLAN}
     data.load = lambda source, config: splits[config]
     began = time.monotonic()
-    ended_well(lambda: work(str(folder / "whole")))
+    ended_well(partial(work, str(folder / "whole")))
     whole_seconds = time.monotonic() - began
 
-    def attempt(kill_at: int) -> None:
+    def attempt(runs_dir: Path, kill_at: int) -> None:
         if kill_at:
             kill_at_call(kill_at)
-        work(str(folder / "killed"))
+        work(str(runs_dir))
 
-    chance, killed = random.Random(seed), 0
-    while True:
-        # No attempt gets through more than half of the work, of its time or of its writes.
+    chance, killed, plans, ended = random.Random(seed), 0, 1, False
+    while not ended or killed < n_kills:
+        if ended:
+            plans += 1
+        # No attempt gets through more than a quarter of the plan's time or of its 86 writes' calls.
         at_a_write = chance.randint(1, 20) if killed % 2 and killed < n_kills else 0
         at_a_time = not at_a_write and killed < n_kills
-        if ended_well(
-            partial(attempt, at_a_write),
-            chance.uniform(0.0, whole_seconds / 2) if at_a_time else None,
-        ):
-            break
-        killed += 1
-    print(killed)
+        ended = ended_well(
+            partial(attempt, folder / f"killed-{plans}", at_a_write),
+            chance.uniform(0.0, whole_seconds / 4) if at_a_time else None,
+        )
+        killed += not ended
 
 
 if __name__ == "__main__":

@@ -352,11 +352,13 @@ def _finish(
     print()
     print(report.console(complete, verdicts))
     print(f"\nReport:      {_shown(runs_folder.report / 'index.html')}")
-    print(f"Networks:    {_shown(runs_folder.root / 'networks')} (.keras models, results)")
+    networks = runs_folder.root / "networks"
+    print(f"Networks:    {_shown(networks)} (.keras models, results)")
     tensorboard = Path(sys.executable).with_name("tensorboard")
     print(
         f"TensorBoard: {shlex.quote(_shown(tensorboard))} "
-        f"--logdir {shlex.quote(_shown(runs_folder.tensorboard))}"
+        f"--logdir {shlex.quote(_shown(runs_folder.tensorboard))} "
+        f"--single_directions_models {shlex.quote(_shown(networks))}"
     )
     print(f"({time.monotonic() - began:.0f} s)")
     return len(complete) < len(figures)

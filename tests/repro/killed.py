@@ -122,7 +122,7 @@ def main(folder: Path, seed: int, n_kills: int) -> None:
     while not ended or killed < n_kills:
         if ended:
             plans += 1
-        # No attempt gets through more than a quarter of the plan's time or of its 86 writes' calls.
+        # No attempt gets through more than about a quarter of the plan, in time or in writes.
         at_a_write = chance.randint(1, 20) if killed % 2 and killed < n_kills else 0
         at_a_time = not at_a_write and killed < n_kills
         ended = ended_well(

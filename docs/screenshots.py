@@ -1,10 +1,13 @@
-"""Saves a picture of each view of the plugin on a real log directory.
+"""Saves a picture of each view of the plugin.
 
-    python docs/screenshots.py --logdir runs/tb --models runs/networks --out docs/screenshots
+    python docs/screenshots.py --out docs/screenshots
+    python docs/screenshots.py --out my_pictures --logdir runs/tb --models runs/networks
 
 Opens a real TensorBoard in a real Chromium and writes one picture a view, some in the dark theme
-too, each below 300 KB. `--runs` keeps runs whose name matches a regular expression, `--only` the
-pictures whose name does. Without `--models` the lesion lab is left out.
+too, each below 250 KB. Without `--logdir` it shows the made-up numbers of `tb_plugin.demo`, without
+`--models` a small network trained on generated glyphs (`glyphs.py`): pictures of the lesion lab
+show images, and those of a data set are not ours to publish. `--runs` keeps runs whose name matches
+a regular expression, `--only` the pictures whose name does.
 """
 
 import argparse
@@ -16,24 +19,29 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import glyphs
 from PIL import Image
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import sync_playwright
 
+from tb_plugin import demo
+
 WIDTH, HEIGHT = 1400, 1180  # the whole card, with six runs in its table
-LARGEST_BYTES = 300_000
+LARGEST_BYTES = 250_000
 WAIT_MS = 240_000  # the lab starts TensorFlow for its first model
 
 DRAWN = ".chart[data-drawn]:visible"
 EVALUATED = "[data-evaluated]"  # the lab has answered
 
 # File name, query, state of the plugin in the address, what to wait for.
-PICTURES: list[tuple[str, str, dict[str, str], str]] = [
+Picture = tuple[str, str, dict[str, str], str]
+PICTURES: list[Picture] = [
     ("accuracy_vs_ablation", "", {}, DRAWN),
     ("accuracy_vs_ablation_dark", "?darkMode=true", {}, DRAWN),
     ("selectivity_vs_importance", "", {"view": "units"}, DRAWN),
@@ -46,11 +54,15 @@ PICTURES: list[tuple[str, str, dict[str, str], str]] = [
 ]
 
 
+def find_chromium() -> str | None:
+    return shutil.which("chromium") or shutil.which("google-chrome")
+
+
 @contextlib.contextmanager
-def tensorboard(logdir: Path, models: Path | None) -> Iterator[str]:
+def tensorboard(logdir: Path, models: Path) -> Iterator[str]:
     """The address of a TensorBoard on a free port, ended afterwards."""
     command = [sys.executable, "-m", "tensorboard.main", f"--logdir={logdir}", "--port=0"]
-    command += [f"--single_directions_models={models}"] if models else []
+    command.append(f"--single_directions_models={models}")
     process = subprocess.Popen(
         command,
         stdout=subprocess.DEVNULL,
@@ -103,40 +115,64 @@ def shrunk(png: bytes) -> bytes:
     return small.getvalue()
 
 
+def save_pictures(
+    pictures: list[Picture], logdir: Path, models: Path, out: Path, runs: str
+) -> None:
+    """Writes them all from one TensorBoard and one browser.
+
+    Args:
+        runs: regular expression; only runs that match it are shown.
+
+    Raises:
+        RuntimeError, playwright's Error: TensorBoard or the browser failed.
+    """
+    with tensorboard(logdir, models) as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        wait_until_read(page, url)
+        for name, query, state, ready in pictures:
+            png = shrunk(take(page, url, query, {"filter": runs} | state, ready))
+            (out / f"{name}.png").write_bytes(png)
+            print(f"{out / name}.png, {len(png) // 1000} KB")
+        browser.close()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--logdir", type=Path, required=True)
-    parser.add_argument("--models", type=Path, help="folder of .keras models, for the lesion lab")
+    parser.add_argument("--logdir", type=Path, help="instead of the demo's")
+    parser.add_argument("--models", type=Path, help="folder of .keras models, instead of glyphs")
     parser.add_argument("--only", default="", help="only pictures that match this expression")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--runs", default="", help="only runs that match this regular expression")
     options = parser.parse_args()
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if not options.logdir.is_dir() or chromium is None:
-        missing = "Chromium on PATH" if options.logdir.is_dir() else f"directory {options.logdir}"
-        print(f"There is no {missing}.", file=sys.stderr)
+    given = [folder for folder in (options.logdir, options.models) if folder]
+    missing = [f"directory {folder}" for folder in given if not folder.is_dir()]
+    missing += [] if find_chromium() else ["Chromium on PATH"]
+    if missing:
+        print(f"There is no {missing[0]}.", file=sys.stderr)
         return 1
     options.out.mkdir(parents=True, exist_ok=True)
-    try:
-        with tensorboard(options.logdir, options.models) as url, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
-            )
-            page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-            wait_until_read(page, url)
-            for name, query, state, ready in PICTURES:
-                off = ready == EVALUATED and not options.models
-                if off or not re.search(options.only, name):
-                    continue
-                png = shrunk(take(page, url, query, {"filter": options.runs} | state, ready))
-                (options.out / f"{name}.png").write_bytes(png)
-                print(f"{options.out / name}.png, {len(png) // 1000} KB")
-            browser.close()
-    except (BrowserError, RuntimeError) as error:
-        print(f"No picture: {str(error).splitlines()[0]}", file=sys.stderr)
-        return 1
+    pictures = [picture for picture in PICTURES if re.search(options.only, picture[0])]
+    with tempfile.TemporaryDirectory() as scratch:
+        logdir, models = options.logdir, options.models
+        if logdir is None:
+            logdir = Path(scratch, "log")
+            demo.main([str(logdir)])
+        if models is None:
+            models = Path(scratch, "models")
+            models.mkdir()
+            if any(ready == EVALUATED for *_, ready in pictures):
+                accuracy = glyphs.save_network(models / "glyphs")
+                print(f"Trained on glyphs: {accuracy:.1%} of the test images right.")
+        try:
+            save_pictures(pictures, logdir, models, options.out, options.runs)
+        except (BrowserError, RuntimeError) as error:
+            print(f"No picture: {str(error).splitlines()[0]}", file=sys.stderr)
+            return 1
     return 0
 
 

@@ -33,21 +33,17 @@ import keras
 import numpy as np
 from absl import app, flags
 
-from benchmarks import limits, memory
+from benchmarks import limits, memory, options
 from benchmarks.rivals import RIVALS, Answers, Rival, absent
 from benchmarks.subjects import FULL, SMOKE, SUBJECTS, TASKS, Size, Subject
 from repro.ablation import Engine, Layout, Outcome
 from repro.network import trace
 
-_JSON = flags.DEFINE_string("json", "", "Where the numbers go; nothing is written without it.")
-_TASKS = flags.DEFINE_list("tasks", list(TASKS), "Tasks to measure.")
-_REPEATS = flags.DEFINE_integer("repeats", 3, "Timings of each contestant; the median counts.", 1)
 _RIVAL_SECONDS = flags.DEFINE_float(
     "rival_seconds", 6.0, "Seconds that one timing of a rival may take: the share follows.", 0.0
 )
 _SMOKE = flags.DEFINE_bool("smoke", False, "Tiny networks: does it run?")
 _MEMORY = flags.DEFINE_bool("memory", False, "Measure peak memory, and nothing else.")
-_TABLE = flags.DEFINE_string("table", "", "Print the Markdown table of this file.")
 
 SAMPLE = 24
 """Lesions on which all contestants must agree; 6 where a network takes seconds."""
@@ -73,11 +69,9 @@ class Disagreement(RuntimeError):
 def main(arguments: Sequence[str]) -> None:
     if arguments[1:]:
         sys.exit(f"unexpected argument {arguments[1]!r}; flags begin with --")
-    unknown = [name for name in _TASKS.value if name not in TASKS]
-    if unknown:
-        sys.exit(f"unknown task {unknown[0]!r}; expected some of {', '.join(TASKS)}")
-    if _TABLE.value:
-        print(table(json.loads(Path(_TABLE.value).read_text(encoding="utf-8"))))
+    tasks = options.tasks(list(TASKS))
+    if options.TABLE.value:
+        print(table(json.loads(Path(options.TABLE.value).read_text(encoding="utf-8"))))
         return
     report: dict[str, Any] = {"machine": machine()}
     if _MEMORY.value:
@@ -87,21 +81,21 @@ def main(arguments: Sequence[str]) -> None:
     size = SMOKE if _SMOKE.value else FULL
     report["tasks"] = {}
     subjects: dict[str, Subject] = {}
-    for name in _TASKS.value:
+    for name in tasks:
         kind = TASKS[name].subject
         if kind not in subjects:
             subjects = {kind: SUBJECTS[kind](size)}  # one at a time: memory
         report["tasks"][name] = measure(
-            name, subjects[kind], size, _REPEATS.value, _RIVAL_SECONDS.value
+            name, subjects[kind], size, options.REPEATS.value, _RIVAL_SECONDS.value
         )
         _write(report)
 
 
 def _write(report: dict[str, Any]) -> None:
-    if not _JSON.value:
+    if not options.JSON.value:
         print(json.dumps(report, indent=1))
         return
-    path = Path(_JSON.value)
+    path = Path(options.JSON.value)
     new = path.with_name(path.name + ".new")
     new.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     new.replace(path)

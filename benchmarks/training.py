@@ -32,12 +32,9 @@ from typing import Any
 
 from absl import app, flags
 
+from benchmarks import options
 from repro.config import TrainConfig
 
-_JSON = flags.DEFINE_string("json", "", "Where the numbers go; nothing is written without it.")
-_TASKS = flags.DEFINE_list("tasks", ["mlp128", "mlp512", "convnet"], "Tasks to measure.")
-_REPEATS = flags.DEFINE_integer("repeats", 3, "Turns of each way; the median counts.", 1)
-_TABLE = flags.DEFINE_string("table", "", "Print the Markdown table of this file.")
 _CHILD = flags.DEFINE_string("child", "", "Internal: train in this process, print JSON.")
 _THREADS = flags.DEFINE_integer("threads", 1, "Internal: threads of the process.")
 _SEED = flags.DEFINE_integer("seed", 0, "Internal: of the network.")
@@ -56,24 +53,26 @@ FLOOR = 2.0
 def main(arguments: Sequence[str]) -> None:
     if arguments[1:]:
         sys.exit(f"unexpected argument {arguments[1]!r}; flags begin with --")
-    unknown = [name for name in _TASKS.value if name not in TASKS]
-    if unknown:
-        sys.exit(f"unknown task {unknown[0]!r}; expected some of {', '.join(TASKS)}")
-    if _TABLE.value:
-        print(table(json.loads(Path(_TABLE.value).read_text(encoding="utf-8"))))
+    tasks = options.tasks(list(TASKS))
+    if options.TABLE.value:
+        print(table(json.loads(Path(options.TABLE.value).read_text(encoding="utf-8"))))
     elif _CHILD.value:
-        print(json.dumps(train_here(_CHILD.value, _TASKS.value[0], _THREADS.value, _SEED.value)))
+        print(json.dumps(train_here(_CHILD.value, tasks[0], _THREADS.value, _SEED.value)))
     else:
         report: dict[str, Any] = {"tasks": {}}
-        for name in _TASKS.value:
-            report["tasks"][name] = measure(name, _REPEATS.value)
-            if _JSON.value:
-                Path(_JSON.value).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        for name in tasks:
+            report["tasks"][name] = measure(name, options.REPEATS.value)
+            if options.JSON.value:
+                Path(options.JSON.value).write_text(
+                    json.dumps(report, indent=1) + "\n", encoding="utf-8"
+                )
         from benchmarks.ablation import machine  # loads Keras: only now, when all is measured
 
         report["machine"] = machine()
-        if _JSON.value:
-            Path(_JSON.value).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        if options.JSON.value:
+            Path(options.JSON.value).write_text(
+                json.dumps(report, indent=1) + "\n", encoding="utf-8"
+            )
         else:
             print(json.dumps(report, indent=1))
 

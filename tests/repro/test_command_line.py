@@ -240,7 +240,6 @@ def test_two_commands_at_once_share_the_work(workplace: Path) -> None:
         (["--set=train.epochz=3"], "did you mean 'epochs'"),
         (["--set=grid.label_corruption=[1.5]"], "expected 0.0 <= label_corruption <= 1.0"),
         (["--set=train.dataset=mnits"], "did you mean 'mnist'"),
-        (["--set=train.dataset=cifar10"], "cifar10 is not prepared"),
         (["--data_dir=/nowhere/at/all"], "which is not a directory"),
         (["--configs_dir=/nowhere/at/all"], "no folder of configs"),
         (["--runs_dir=/dev/null/runs"], "cannot make the folder"),
@@ -254,6 +253,12 @@ def test_bad_input_ends_with_one_sentence(workplace: Path, flags: list[str], sen
     assert done.returncode in (1, 2)
     assert sentence in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_figures_without_their_data_are_told_and_fail_nothing(workplace: Path) -> None:
+    done = run(workplace, "bad", "--set=train.dataset=cifar10")
+    assert done.returncode == 0
+    assert "cifar10 is not prepared" in done.stdout + done.stderr
 
 
 def test_an_unknown_command_is_refused() -> None:

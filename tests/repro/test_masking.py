@@ -74,7 +74,11 @@ def test_an_ablated_unit_reads_its_fill_and_its_neighbours_their_values(
 
 def test_a_feature_map_is_clamped_at_every_position(rng: Any) -> None:
     images = keras.Input((5, 5, 2))
-    x = keras.layers.Conv2D(4, 3, activation="relu", name="conv")(images)
+    # Positive weights on positive images: no map is dead by chance.
+    positive = keras.initializers.RandomUniform(0.1, 1.0, seed=1)
+    x = keras.layers.Conv2D(4, 3, activation="relu", kernel_initializer=positive, name="conv")(
+        images
+    )
     model = keras.Model(images, AblationMask(name="conv_mask")(x))
     model.get_layer("conv_mask").keep.assign([1, 0, 1, 1])
     maps = model.predict(rng.random((7, 5, 5, 2)), verbose=0)

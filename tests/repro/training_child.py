@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-if os.environ["KERAS_BACKEND"] == "tensorflow":
+if __name__ == "__main__" and os.environ["KERAS_BACKEND"] == "tensorflow":
     import tensorflow as tf
 
     tf.config.set_logical_device_configuration(

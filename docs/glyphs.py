@@ -83,6 +83,7 @@ def save_network(folder: Path) -> float:
 
     import repro
 
+    keras.utils.set_random_seed(0)  # the order of the batches
     train, labels = images(N_TRAIN, seed=0)
     test, test_labels = images(N_TEST, seed=1)
     model = repro.mlp((SIZE, SIZE, 1), len(GLYPHS), (64, 64), seed=0)

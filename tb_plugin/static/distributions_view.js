@@ -171,7 +171,7 @@ export class DistributionsView {
       }),
       xAxis: panels.map((_, i) => ({
         ...axis(theme, bottom(i) ? columnNames(state.column).short : "", extent, zoom.x, {
-          nameGap: 28,
+          nameGap: 24,
           splitLine: { show: false },
         }),
         gridIndex: i,

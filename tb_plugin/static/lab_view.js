@@ -70,6 +70,7 @@ export class LabView {
       ),
       this.classes.element,
     );
+    this.classes.element.classList.add("small");
     this.classes.element.hidden = true;
   }
 
@@ -372,7 +373,7 @@ export class LabView {
     this.classes.show({
       option: classesOption(rows, theme),
       count: rows.length,
-      subtitle: `95 % intervals (Wilson) over the images of each class · mean loss ${formatFraction(now.loss)} nats, intact ${formatFraction(intact.loss)}`,
+      subtitle: `lines: 95 % intervals (Wilson) over the images of each class · mean loss ${formatFraction(now.loss)} nats, intact ${formatFraction(intact.loss)}`,
       columns: [
         { label: "class", value: (row) => row.name },
         { label: "images", numeric: true, value: (row) => row.n },
@@ -413,21 +414,21 @@ function classesOption(rows, theme) {
     barGap: "10%",
     barCategoryGap: "35%",
   });
-  const whiskers = {
+  const whiskers = (/** @type {number} */ side, /** @type {string} */ key) => ({
     type: "custom",
     silent: true,
     z: 5,
     tooltip: { show: false },
-    data: rows.map((row, i) => [i, ...row.interval]),
+    data: rows.map((row, i) => [i, ...row[key]]),
     renderItem: (/** @type {any} */ _, /** @type {any} */ api) => {
       const width = api.size([1, 0])[0];
       const [x, low] = api.coord([api.value(0), api.value(1)]);
       const [, high] = api.coord([api.value(0), api.value(2)]);
-      const at = x + width * 0.17;
+      const at = x + side * width * 0.17;
       const style = { stroke: theme.text, lineWidth: 1.5 };
       return { type: "line", shape: { x1: at, y1: low, x2: at, y2: high }, style };
     },
-  };
+  });
   return {
     ...chartBasics(theme, "Accuracy of each class, intact and with the lesion."),
     legend: legend(theme, { left: 66, data: names, selectedMode: false }),
@@ -445,7 +446,12 @@ function classesOption(rows, theme) {
       axisLabel: { color: theme.muted, interval: 0, hideOverlap: true },
     },
     yAxis: axis(theme, "Accuracy (fraction correct)", [0, 1], undefined, { nameGap: 46 }),
-    series: [bars(0, "before"), bars(1, "now"), whiskers],
+    series: [
+      bars(0, "before"),
+      bars(1, "now"),
+      whiskers(-1, "beforeInterval"),
+      whiskers(1, "interval"),
+    ],
   };
 }
 

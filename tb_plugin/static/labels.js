@@ -109,6 +109,12 @@ export function formatFraction(value, places = 3) {
   return Number.isNaN(value) ? "–" : value.toFixed(places).replace("-", "−");
 }
 
+/** An interval to stand behind its estimate; nothing where it has no meaning.
+ * @param {[number, number]} interval */
+export function formatInterval(interval) {
+  return interval.some(Number.isNaN) ? "" : ` [${interval.map((v) => formatFraction(v)).join(", ")}]`;
+}
+
 /** @param {number} n @param {string} one @param {string} [many] */
 export function plural(n, one, many = `${one}s`) {
   return `${n.toLocaleString("en")} ${n === 1 ? one : many}`;

@@ -7,7 +7,14 @@ import { axis, frame as chartBasics, legend, tooltip } from "./axes.js";
 import { ChartFrame } from "./chart_frame.js";
 import { segmented } from "./controls.js";
 import { el } from "./dom.js";
-import { formatFraction, formatNumber, plural, shorten, tellingFacts } from "./labels.js";
+import {
+  formatFraction,
+  formatInterval,
+  formatNumber,
+  plural,
+  shorten,
+  tellingFacts,
+} from "./labels.js";
 import { matcher } from "./state.js";
 import { MARKS, runColour } from "./theme.js";
 import {
@@ -164,12 +171,12 @@ export class TrainingView {
     const x = dots.map((d) => d.x);
     const y = dots.map((d) => d.y);
     const rho = spearman(x, y);
-    const [low, high] = spearmanInterval(rho, dots.length).map((v) => formatFraction(v));
+    const interval = formatInterval(spearmanInterval(rho, dots.length));
     const over = alone ? "checkpoints of one run" : "runs, each at its last checkpoint";
     this.areas.show({
       option: areasOption(dots, AGAINST[state.against], this.areas.zoom, theme),
       count: dots.length,
-      subtitle: `Spearman ρ = ${formatFraction(rho)} [${low}, ${high}] over ${dots.length} ${over}`,
+      subtitle: `Spearman ρ = ${formatFraction(rho)}${interval} over ${dots.length} ${over}`,
       rows: dots,
       columns: [
         { label: "run", value: (d) => d.item.training.run },

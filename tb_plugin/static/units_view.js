@@ -4,7 +4,14 @@
 import { ChartFrame } from "./chart_frame.js";
 import { dropDown, segmented, stepSlider } from "./controls.js";
 import { el, fill, swatch } from "./dom.js";
-import { columnNames, factPhrase, formatFraction, formatNumber, plural } from "./labels.js";
+import {
+  columnNames,
+  factPhrase,
+  formatFraction,
+  formatInterval,
+  formatNumber,
+  plural,
+} from "./labels.js";
 import { readOutline, writeOutline } from "./state.js";
 import { Table } from "./table.js";
 import {
@@ -326,8 +333,7 @@ export class UnitsView {
     const drawn = related.all.rows.length;
     const units = drawn === n ? [] : [`${plural(n, "unit")} in all`];
     const silent = related.all.silent ? [`${related.all.silent} silent`] : [];
-    const [low, high] = related.all.interval.map((value) => formatFraction(value));
-    const rho = `Spearman ρ = ${formatFraction(related.all.rho)} [${low}, ${high}] over ${plural(drawn, "unit")}`;
+    const rho = `Spearman ρ = ${formatFraction(related.all.rho)}${formatInterval(related.all.interval)} over ${plural(drawn, "unit")}`;
     return [rho, ...units, ...silent, ...facts].join(" · ");
   }
 

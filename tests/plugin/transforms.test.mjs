@@ -434,3 +434,8 @@ test("of several settings the most frequent is shown, unless another is asked fo
   );
   assert.deepEqual(settingPhrases(choices), []);
 });
+
+test("an interval is written with three places, and left out where it has no meaning", () => {
+  assert.equal(labels.formatInterval([-0.25, 0.5]), " [−0.250, 0.500]");
+  assert.equal(labels.formatInterval(t.spearmanInterval(-1, 6)), "");
+});

@@ -110,7 +110,7 @@ export class DistributionsView {
       remarks.push(`Not shown: ${plural(missing.length, "table")}. The first: ${missing[0].run}: ${missing[0].error}.`);
     const { shared } = compareFacts(items.map((i) => i.series.meta.facts));
     this.showMeans(items);
-    this.frame.card.chartHost.style.height = `${Math.max(360, Math.ceil(shown.length / 2) * 230)}px`;
+    this.frame.card.chartHost.style.height = `${Math.max(360, Math.ceil(shown.length / 2) * 245)}px`;
     this.frame.show({
       option: this.option(items, shown),
       count: items.length,
@@ -149,7 +149,7 @@ export class DistributionsView {
       width: across === 1 ? undefined : "40%",
       right: across === 1 ? 24 : undefined,
       top: `${(100 * Math.floor(i / across)) / down + 22 / down + 3}%`,
-      height: `${58 / down}%`,
+      height: `${48 / down}%`, // the names of the lowest axes need room
     });
     const zoom = this.frame.zoom;
     const extent = /** @type {[number, number]} */ ([edges[0], edges[edges.length - 1]]);
@@ -171,7 +171,7 @@ export class DistributionsView {
       }),
       xAxis: panels.map((_, i) => ({
         ...axis(theme, bottom(i) ? columnNames(state.column).short : "", extent, zoom.x, {
-          nameGap: 24,
+          nameGap: 26,
           splitLine: { show: false },
         }),
         gridIndex: i,

@@ -32,6 +32,7 @@ LAYERS: list[set[str]] = [
         "summaries",
         "figures",
         "claims",
+        "markup",
     },
     {"leases", "runs", "jobs", "executors", "progress", "page", "report"},
     {"__main__"},

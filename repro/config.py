@@ -5,8 +5,8 @@ One file in configs/ describes one figure. A `[common]` table holds for every pr
 
     [quick.train]       one network's training (TrainConfig)
     [quick.grid]        settings of train that take several values: one network for each
-    [quick.cumulative]  (also single_unit, noise, intact) the lesions and the images they are read
-                        on; several of a kind are named: [quick.cumulative.zero], ...
+    [quick.cumulative]  (also single_unit, noise, intact, portraits) the lesions and the images they
+                        are read on; several of a kind are named: [quick.cumulative.zero], ...
 
 and beside the profiles `[[panel]]`, one picture of the figure each (PanelConfig).
 
@@ -34,7 +34,8 @@ ORDERS = ("random", "class_selectivity", "mutual_information", "weight_norm", "m
 FILLS = ("zero", "mean", "position_mean")
 BASES = ("unit", "random")
 TIMES = ("end", "snapshots")
-PANELS = ("curves", "noise", "units", "distributions", "epochs", "networks")
+PANELS = ("curves", "noise", "units", "distributions", "epochs", "networks", "portrait")
+ROLES = ("selective", "confusing")
 DATASETS = ("mnist", "fashion_mnist", "cifar10", "imagenet2012")
 
 
@@ -385,9 +386,46 @@ class IntactConfig:
         return f"{self.kind}-{_digest(self)}"
 
 
-SweepConfig = CumulativeConfig | SingleUnitConfig | NoiseConfig | IntactConfig
+@dataclass(frozen=True)
+class PortraitsConfig:
+    """A selective unit and a confusing one, the first picture of DeepMind's post (paper.md 5):
+    what drives each, and what its ablation costs.
+
+    Both are units that the network needs, so that neither is picked for doing nothing: of the units
+    whose importance lies above the median, the selective one has the largest class selectivity and
+    the confusing one the smallest.
+
+    n_top: how many images to keep for each, those that drive it most.
+    last_layers: pick among the last so many masked layers; 0 for all. One by default: importance
+        and selectivity both change with depth, and two units of one layer differ in nothing else.
+    Other fields as in CumulativeConfig.
+    """
+
+    n_top: int = setting(8, low=1, high=64)
+    images: str = setting("test", choices=("train", "test"))
+    n_images: int = setting(0, low=0)
+    fill: str = setting("zero", choices=FILLS)
+    seed: int = setting(0, low=0)
+    last_layers: int = setting(1, low=0)
+    at: str = setting("end", choices=TIMES)
+    epoch: int = setting(-1, low=-1)
+
+    kind = "portraits"
+
+    def n_lesions(self, n_units: int) -> int:
+        """How many lesions the sweep makes at most, the intact network included."""
+        return n_units + 1
+
+    @property
+    def sweep_id(self) -> str:
+        """File name of the result inside the network's folder."""
+        return f"{self.kind}-{_digest(self)}"
+
+
+SweepConfig = CumulativeConfig | SingleUnitConfig | NoiseConfig | IntactConfig | PortraitsConfig
 SWEEPS: dict[str, type[SweepConfig]] = {
-    cls.kind: cls for cls in (CumulativeConfig, SingleUnitConfig, NoiseConfig, IntactConfig)
+    cls.kind: cls
+    for cls in (CumulativeConfig, SingleUnitConfig, NoiseConfig, IntactConfig, PortraitsConfig)
 }
 
 
@@ -399,7 +437,8 @@ class PanelConfig:
         "curves": accuracy along cumulative ablation; "noise": against the scale of noise;
         "units": two measures of every unit, with a line for each layer;
         "distributions": of a measure over units, by series or by layer;
-        "epochs": along training; "networks": one point a network (or snapshot).
+        "epochs": along training; "networks": one point a network (or snapshot);
+        "portrait": one unit, the images that drive it most and its mean activation for each class.
     sweep: name of the sweep it shows; "" for the first that fits the kind; "all" for curves that
         differ in the sweep rather than in the network.
     series: settings of the training that tell series apart, in words as in the TOML; networks
@@ -411,6 +450,7 @@ class PanelConfig:
         (Fig. 3a).
     mark: a setting whose value, a fraction of the units, each series marks with a dashed vertical
         line (the dropout of Fig. 5a).
+    role: whose portrait it is, "selective" or "confusing".
     """
 
     kind: str = setting(choices=PANELS)
@@ -422,6 +462,7 @@ class PanelConfig:
     lines_only: bool = setting(False)
     best_and_worst: int = setting(0, low=0)
     mark: str = setting("", free=True)
+    role: str = setting("selective", choices=ROLES)
 
 
 @dataclass(frozen=True)

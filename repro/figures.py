@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib.style
@@ -21,6 +21,7 @@ from repro.config import PanelConfig
 from repro.findings import (
     NETWORK_MEASURES,
     UNIT_MEASURES,
+    class_name,
     figure_label,
     paper_epochs,
     percent,
@@ -34,8 +35,17 @@ from repro.findings import (
     unit_tables,
 )
 from repro.findings import panels as panels_of
-from repro.panels import DARK, LIGHT, Theme, correlation_words, has_data, split_name
-from repro.results import AblationCurve, FigureResult, NetworkResult, NoiseCurve
+from repro.panels import (
+    DARK,
+    LIGHT,
+    Theme,
+    correlation_words,
+    has_data,
+    portrait_words,
+    portraits,
+    split_name,
+)
+from repro.results import AblationCurve, FigureResult, NetworkResult, NoiseCurve, Portraits
 
 __all__ = ["alternative_text", "caption", "compose", "draw", "percent", "training_words"]
 
@@ -62,15 +72,24 @@ def draw(
     Raises:
         ValueError: the figure has no network.
     """
+    return rendered(
+        lambda: compose(figure, dark=dark, standalone=standalone), kinds, dark, standalone
+    )
+
+
+def rendered(
+    picture: Callable[[], Figure], kinds: Sequence[str], dark: bool, standalone: bool
+) -> dict[str, bytes]:
+    """Whatever `picture` composes, in the style of this project; arguments as for `draw`."""
     files = {}
     with matplotlib.style.context(["default", _settings(DARK if dark else LIGHT)]):
-        picture = compose(figure, dark=dark, standalone=standalone)
+        composed = picture()
         background = ("#15151c" if dark else "#ffffff") if standalone else "none"
         # Without a date or a version in the file, and with a fixed salt, bytes repeat.
         metadata = {"png": {"Software": None}, "svg": {"Date": None}}
         for kind in kinds:
             buffer = io.BytesIO()
-            picture.savefig(
+            composed.savefig(
                 buffer, format=kind, dpi=_PNG_DPI, facecolor=background, metadata=metadata[kind]
             )
             files[kind] = buffer.getvalue()
@@ -132,6 +151,15 @@ def _panel_words(figure: FigureResult, panel: PanelConfig) -> str:
             f" Measured on {table.n_images:,} {split_name(table.images)} images; silent units "
             "count with a class selectivity of 0."
         )
+    if panel.kind == "portrait":
+        found = portraits(figure, panel)
+        return (
+            f"Images: those of {found.n_images:,} {split_name(found.images)} images that drive the "
+            "unit most, with their class; bars: its mean activation for each class. Picked from "
+            f"{_layers_words(found)} by rule: of the units whose importance (change of "
+            f"{split_name(found.images)} loss on ablation) lies above the median, the most "
+            "class-selective one and the least."
+        )
     if panel.kind == "epochs":
         path = trajectory(figure.networks[0])
         n = 0 if path is None else len(path.epochs)
@@ -142,6 +170,11 @@ def _panel_words(figure: FigureResult, panel: PanelConfig) -> str:
         f"One point a {point} of {len(figure.networks)} "
         f"network{'s' if len(figure.networks) > 1 else ''}; ρ: Spearman, 95 % bootstrap."
     )
+
+
+def _layers_words(found: Portraits) -> str:
+    names = [name for name, _ in found.layers]
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
 
 
 def _curve_words(figure: FigureResult, panel: PanelConfig) -> str:
@@ -225,6 +258,17 @@ def _panel_alternative(figure: FigureResult, panel: PanelConfig) -> str:
     if panel.kind == "distributions":
         return (
             f"Distribution over ablated units of {UNIT_MEASURES[panel.x or 'class_selectivity']}."
+        )
+    if panel.kind == "portrait":
+        found = portraits(figure, panel)
+        index = found.roles.index(panel.role)
+        dataset = figure.networks[0].config.dataset
+        classes = [class_name(dataset, label) for label in found.top_labels[index] if label >= 0]
+        strongest = class_name(dataset, int(found.class_means[:, index].argmax()))
+        return (
+            f"A {panel.role} unit, {found.name(panel.role)}, and what it costs when ablated: "
+            f"{portrait_words(found, panel.role)}. Images that drive it most are of the classes "
+            f"{', '.join(classes)}; its mean activation is largest for {strongest}."
         )
     if panel.kind == "epochs":
         return "Along training: what ablated units cost, and the losses of the network."

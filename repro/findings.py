@@ -20,6 +20,7 @@ from repro.config import (
     FigureConfig,
     NoiseConfig,
     PanelConfig,
+    PortraitsConfig,
     SingleUnitConfig,
     TrainConfig,
 )
@@ -29,6 +30,7 @@ from repro.results import (
     Intact,
     NetworkResult,
     NoiseCurve,
+    Portraits,
     SweepResult,
     UnitTable,
 )
@@ -42,6 +44,12 @@ _OWN_FIGURES = {
     "bnxdropout": "BatchNorm × dropout",
     "regularizer": "Selectivity regularizer",
     "overtraining": "Fig. 7 over training",
+    "illustration": "Two units",
+}
+# Names of the classes, where a data set has other ones than numbers.
+_CLASSES = {
+    "cifar10": "airplane automobile bird cat deer dog frog horse ship truck".split(),
+    "fashion_mnist": "T-shirt trouser pullover dress coat sandal shirt sneaker bag boot".split(),
 }
 
 T = TypeVar("T", bound=SweepResult)
@@ -58,6 +66,16 @@ def figure_label(name: str) -> str:
     if name.startswith("fig") and len(name) > 3:
         return f"Fig. {name[3:]}"
     return _OWN_FIGURES.get(name, name)
+
+
+def class_name(dataset: str, number: int) -> str:
+    """A class as a reader knows it; its number where the data set has no names.
+
+    >>> class_name("cifar10", 3), class_name("mnist", 3)
+    ('cat', '3')
+    """
+    names = _CLASSES.get(dataset, [])
+    return names[number] if number < len(names) else str(number)
 
 
 def paper_epochs(config: TrainConfig) -> int | None:
@@ -107,7 +125,12 @@ def panels(figure: FigureConfig) -> tuple[PanelConfig, ...]:
     if figure.panels:
         return figure.panels
     varied = tuple(k for k, values in figure.grid if len(values) > 1 and k != "seed")
-    kinds = {CumulativeConfig: "curves", NoiseConfig: "noise", SingleUnitConfig: "units"}
+    kinds = {
+        CumulativeConfig: "curves",
+        NoiseConfig: "noise",
+        SingleUnitConfig: "units",
+        PortraitsConfig: "portrait",
+    }
     name, sweep = figure.sweeps[0]
     return (PanelConfig(kinds.get(type(sweep), "networks"), sweep=name, series=varied),)
 
@@ -503,6 +526,8 @@ def _sweep_summary(network: NetworkResult, name: str, found: SweepResult) -> dic
         }
     if isinstance(found, UnitTable):
         return common | _units_summary(found)
+    if isinstance(found, Portraits):
+        return common | _portraits_summary(found)
     return common | {"accuracy": _number(found.accuracy), "loss": _number(found.loss)}
 
 
@@ -529,6 +554,25 @@ def _units_summary(table: UnitTable) -> dict[str, Any]:
         "all_units": _correlation(relation([table])),
         "live_units": _correlation(relation([table], live_only=True)),
         "layers": layers,
+    }
+
+
+def _portraits_summary(found: Portraits) -> dict[str, Any]:
+    """Numbers of the picked units, without their images."""
+    return {
+        "n_units": found.n_units,
+        "median_importance": _number(found.median_importance),
+        "units": [
+            {
+                "role": role,
+                "unit": found.name(role),
+                "class_selectivity": _number(found.class_selectivity[index]),
+                "importance": _number(found.importance[index]),
+                "rank": int(found.rank[index]),
+                "class_means": [_number(mean) for mean in found.class_means[:, index]],
+            }
+            for index, role in enumerate(found.roles)
+        ],
     }
 
 

@@ -1,14 +1,12 @@
 """The report as one HTML page that needs nothing but itself: style, pictures and numbers inline.
 
-Every text that is not written here goes through `_text`, so nothing in a title, a path or a
+Every text that is not written here goes through `markup.text`, so nothing in a title, a path or a
 layer's name can become markup.
 """
 
 from __future__ import annotations
 
-import base64
-import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from repro import figures as drawing
@@ -18,10 +16,12 @@ from repro.config import (
     FigureConfig,
     IntactConfig,
     NoiseConfig,
+    PortraitsConfig,
     SweepConfig,
     TrainConfig,
 )
 from repro.findings import figure_label, setting_words
+from repro.markup import STYLE, code, data_uri, table, text
 from repro.results import FigureResult
 
 # A sign and a word beside the colour, so that colour is never the only cue.
@@ -64,7 +64,7 @@ def render(
         for figure in figures
     ]
     return _PAGE.format(
-        style=_STYLE,
+        style=STYLE,
         lead=_lead(figures, verdicts),
         contents=_contents(figures),
         figures="\n".join(sections),
@@ -89,24 +89,13 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600:,} h {whole % 3600 // 60} min"
 
 
-def _text(value: Any) -> str:
-    return html.escape(str(value), quote=True)
-
-
-def _code(command: str) -> str:
-    """A command that breaks between words only: a line may not begin inside "--profile"."""
-    return (
-        "<code>" + " ".join(f"<span>{_text(word)}</span>" for word in command.split()) + "</code>"
-    )
-
-
 def _lead(figures: Sequence[FigureResult], verdicts: Sequence[Verdict]) -> str:
     profiles = list(dict.fromkeys(figure.config.profile for figure in figures))
-    notes = "".join(f'<p class="profile">{_text(_PROFILES[name])}</p>' for name in profiles)
+    notes = "".join(f'<p class="profile">{text(_PROFILES[name])}</p>' for name in profiles)
     found = "".join(
-        f'<li>{_badge(verdict.verdict)}<div><a href="#{_text(_anchor(verdict))}">'
-        f"<b>{_text(verdict.claim)}</b></a> {_text(verdict.statement)} "
-        f'<span class="ours">{_text(verdict.ours)}</span></div></li>'
+        f'<li>{_badge(verdict.verdict)}<div><a href="#{text(_anchor(verdict))}">'
+        f"<b>{text(verdict.claim)}</b></a> {text(verdict.statement)} "
+        f'<span class="ours">{text(verdict.ours)}</span></div></li>'
         for verdict in verdicts
     )
     return notes + (f'<ul class="found">{found}</ul>' if found else "<p>No claim was judged.</p>")
@@ -114,7 +103,7 @@ def _lead(figures: Sequence[FigureResult], verdicts: Sequence[Verdict]) -> str:
 
 def _contents(figures: Sequence[FigureResult]) -> str:
     return "".join(
-        f'<a href="#{_text(figure.config.name)}">{_text(figure_label(figure.config.name))}</a>'
+        f'<a href="#{text(figure.config.name)}">{text(figure_label(figure.config.name))}</a>'
         for figure in figures
     )
 
@@ -127,10 +116,10 @@ def _figure(
 ) -> str:
     name = figure.config.name
     own = [verdict for verdict in verdicts if verdict.figure == name]
-    files = " ".join(f'<a href="{_text(file)}">{_text(file)}</a>' for file in _files(figure))
-    return f"""<section id="{_text(name)}" aria-labelledby="{_text(name)}-title">
-<h2 id="{_text(name)}-title"><span class="number">{_text(figure_label(name))}</span>
-{_text(figure.config.title)}</h2>
+    files = " ".join(f'<a href="{text(file)}">{text(file)}</a>' for file in _files(figure))
+    return f"""<section id="{text(name)}" aria-labelledby="{text(name)}-title">
+<h2 id="{text(name)}-title"><span class="number">{text(figure_label(name))}</span>
+{text(figure.config.title)}</h2>
 <div class="beside">
 {_picture(figure)}
 <div class="cards">{"".join(_card(verdict) for verdict in own)}</div>
@@ -147,31 +136,27 @@ def _figure(
 def _picture(figure: FigureResult) -> str:
     if not figure.networks:
         why = figure.not_run or "there is no network to show"
-        return f"<p>Not run: {_text(why)}.</p>"
+        return f"<p>Not run: {text(why)}.</p>"
     light, dark = (
-        _data_uri(drawing.draw(figure, kinds=["svg"], dark=dark, standalone=False)["svg"])
+        data_uri(drawing.draw(figure, kinds=["svg"], dark=dark, standalone=False)["svg"])
         for dark in (False, True)
     )
     return (
         f'<figure><picture><source media="screen and (prefers-color-scheme: dark)" srcset="{dark}">'
-        f'<img src="{light}" alt="{_text(drawing.alternative_text(figure))}"></picture>'
-        f"<figcaption>{_text(drawing.caption(figure))}</figcaption></figure>"
+        f'<img src="{light}" alt="{text(drawing.alternative_text(figure))}"></picture>'
+        f"<figcaption>{text(drawing.caption(figure))}</figcaption></figure>"
     )
 
 
-def _data_uri(svg: bytes) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode('ascii')}"
-
-
 def _card(verdict: Verdict) -> str:
-    note = f'<p class="note">{_text(verdict.note)}</p>' if verdict.note else ""
-    return f"""<article class="claim" id="{_text(_anchor(verdict))}">
-<h3>{_badge(verdict.verdict)}<span>{_text(verdict.claim)}</span></h3>
-<p>{_text(verdict.statement)}</p>
-<dl><dt>Paper</dt><dd>{_text(verdict.paper)}</dd>
-<dt>Ours</dt><dd>{_text(verdict.ours)}</dd>
-<dt>n</dt><dd>{_text(verdict.n or "none")}</dd></dl>
-{note}<p class="rule"><b>Rule.</b> {_text(verdict.rule)}</p>
+    note = f'<p class="note">{text(verdict.note)}</p>' if verdict.note else ""
+    return f"""<article class="claim" id="{text(_anchor(verdict))}">
+<h3>{_badge(verdict.verdict)}<span>{text(verdict.claim)}</span></h3>
+<p>{text(verdict.statement)}</p>
+<dl><dt>Paper</dt><dd>{text(verdict.paper)}</dd>
+<dt>Ours</dt><dd>{text(verdict.ours)}</dd>
+<dt>n</dt><dd>{text(verdict.n or "none")}</dd></dl>
+{note}<p class="rule"><b>Rule.</b> {text(verdict.rule)}</p>
 </article>"""
 
 
@@ -185,38 +170,22 @@ def _files(figure: FigureResult) -> list[str]:
     name = figure.config.name
     if not figure.networks:
         return []
-    kinds = {"cumulative": "curves", "single_unit": "units", "noise": "noise", "intact": "intact"}
-    parts = dict.fromkeys(kinds[sweep.kind] for _, sweep in figure.config.sweeps)
+    names = {"cumulative": "curves", "single_unit": "units"}
+    parts = dict.fromkeys(names.get(sweep.kind, sweep.kind) for _, sweep in figure.config.sweeps)
     return [f"{name}.png", f"{name}.svg", *(f"{name}_{part}.csv" for part in parts)]
 
 
 def _badge(verdict: str) -> str:
     kind, sign = _BADGES[verdict]
     return (
-        f'<span class="badge {kind}"><span aria-hidden="true">{sign}</span> {_text(verdict)}</span>'
-    )
-
-
-def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of plain texts; the first column names the row."""
-    top = "".join(f'<th scope="col">{_text(head)}</th>' for head in heads)
-    body = "".join(
-        f'<tr><th scope="row">{_text(first)}</th>'
-        + "".join(f"<td>{_text(cell)}</td>" for cell in rest)
-        + "</tr>"
-        for first, *rest in rows
-    )
-    return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{_text(caption)}"><table>'
-        f"<caption>{_text(caption)}</caption>"
-        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<span class="badge {kind}"><span aria-hidden="true">{sign}</span> {text(verdict)}</span>'
     )
 
 
 def _networks_table(numbers: Mapping[str, Any]) -> str:
     networks = numbers["networks"][:_ROWS]
     more = len(numbers["networks"]) - len(networks)
-    return _table(
+    return table(
         "One row a network." + (f" {more} more are in summary.json." if more else ""),
         ("Network", "Epochs", "Train accuracy", "Test accuracy", "Train loss", "Test loss"),
         (
@@ -249,7 +218,12 @@ def _sweep_table(numbers: Mapping[str, Any], name: str) -> str:
         for network in numbers["networks"][:_ROWS]
         if name in network["sweeps"]
     ]
-    kinds = {"cumulative": _curves_table, "noise": _noise_table, "single_unit": _units_tables}
+    kinds = {
+        "cumulative": _curves_table,
+        "noise": _noise_table,
+        "single_unit": _units_tables,
+        "portraits": _portraits_table,
+    }
     if not found or found[0][1]["kind"] not in kinds:
         return ""
     return kinds[found[0][1]["kind"]](numbers, name, found)
@@ -259,7 +233,7 @@ _Rows = Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
 
 
 def _curves_table(numbers: Mapping[str, Any], name: str, found: _Rows) -> str:
-    return _table(
+    return table(
         f"Cumulative ablation {_quoted(name)}. AUC: mean ± s.d. over orders, on "
         f"{found[0][1]['n_images']:,} {found[0][1]['images']} images, filled with "
         f"{found[0][1]['fill'].replace('_', ' ')}.",
@@ -278,7 +252,7 @@ def _curves_table(numbers: Mapping[str, Any], name: str, found: _Rows) -> str:
 
 
 def _noise_table(numbers: Mapping[str, Any], name: str, found: _Rows) -> str:
-    return _table(
+    return table(
         f"Noise {_quoted(name)}. Accuracy relative to the intact network, averaged over all "
         f"scales: mean ± s.d. over draws, on {found[0][1]['n_images']:,} "
         f"{found[0][1]['images']} images.",
@@ -291,7 +265,7 @@ def _noise_table(numbers: Mapping[str, Any], name: str, found: _Rows) -> str:
 
 
 def _units_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> str:
-    return _table(
+    return table(
         f"Single units {_quoted(name)}. rho: Spearman's rank correlation of class selectivity and "
         "importance over all units, with its 95 % bootstrap interval.",
         ("Network", "rho", "rho without silent units", "Silent units", "Class selectivity"),
@@ -308,7 +282,7 @@ def _units_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> str:
             ),
             *_over_networks(numbers),
         ],
-    ) + _table(
+    ) + table(
         "One row a layer. Importance: change of loss when the unit is ablated, mean ± s.d. "
         "over units. Mutual information: its bias subtracted.",
         (
@@ -335,6 +309,25 @@ def _units_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> str:
             for network, sweep in found
             for layer in sweep["layers"]
         ][: 2 * _ROWS],
+    )
+
+
+def _portraits_table(numbers: Mapping[str, Any], name: str, found: _Rows) -> str:
+    return table(
+        "The units shown. Rank: by importance, among the units they were picked from.",
+        ("Picked as", "Unit", "Class selectivity", "Importance (nats)", "Rank", "Network"),
+        (
+            (
+                unit["role"],
+                unit["unit"],
+                _decimal(unit["class_selectivity"], 3),
+                "undefined" if unit["importance"] is None else f"{unit['importance']:.2g}",
+                f"{unit['rank']:,} of {sweep['n_units']:,}",
+                _label(network),
+            )
+            for network, sweep in found
+            for unit in sweep["units"]
+        ),
     )
 
 
@@ -389,8 +382,8 @@ def _settings(figure: FigureResult, seconds: float | None) -> str:
         "Command": figure.command,
     }
     items = "".join(
-        f"<div><dt>{_text(term)}</dt><dd>"
-        + (_code(value) if term == "Command" else _text(value))
+        f"<div><dt>{text(term)}</dt><dd>"
+        + (code(value) if term == "Command" else text(value))
         + "</dd></div>"
         for term, value in rows.items()
         if value
@@ -416,6 +409,13 @@ def _lesion_words(sweep: SweepConfig) -> str:
         return f"noise of {sweep.smallest:g} to {sweep.largest:g} s.d. on all units"
     if isinstance(sweep, IntactConfig):
         return f"none, on {sweep.images} images"
+    if isinstance(sweep, PortraitsConfig):
+        where = f" of the last {sweep.last_layers} layers" if sweep.last_layers > 1 else ""
+        where = " of the last layer" if sweep.last_layers == 1 else where
+        return (
+            f"every unit{where} alone, clamped to {sweep.fill.replace('_', ' ')}; of those whose "
+            "importance lies above the median, the most class-selective one and the least"
+        )
     return f"every unit alone, clamped to {sweep.fill.replace('_', ' ')}"
 
 
@@ -477,28 +477,27 @@ def _claims_table(verdicts: Sequence[Verdict]) -> str:
 
 def _claim_row(verdict: Verdict, heads: Sequence[str]) -> str:
     cells = (
-        _text(verdict.paper),
-        _text(verdict.ours)
-        + (f'<p class="note">{_text(verdict.note)}</p>' if verdict.note else ""),
-        _text(verdict.n),
-        _text(f"{verdict.data}; {verdict.profile} settings"),
+        text(verdict.paper),
+        text(verdict.ours) + (f'<p class="note">{text(verdict.note)}</p>' if verdict.note else ""),
+        text(verdict.n),
+        text(f"{verdict.data}; {verdict.profile} settings"),
         _badge(verdict.verdict),
-        _text(verdict.rule),
-        _code(verdict.command),
+        text(verdict.rule),
+        code(verdict.command),
     )
     rest = "".join(
         f'<td role="cell" data-head="{head}"><div>{cell}</div></td>'
         for head, cell in zip(heads[1:], cells, strict=True)
     )
     return (
-        f'<tr role="row"><th scope="row" role="rowheader">{_text(verdict.claim)} '
-        f"<span>{_text(figure_label(verdict.figure))}</span></th>{rest}</tr>"
+        f'<tr role="row"><th scope="row" role="rowheader">{text(verdict.claim)} '
+        f"<span>{text(figure_label(verdict.figure))}</span></th>{rest}</tr>"
     )
 
 
 def _choices(figures: Sequence[FigureResult]) -> str:
     items = "".join(
-        f"<div><dt>{_text(topic)}</dt><dd>{_text(choice)}</dd></div>"
+        f"<div><dt>{text(topic)}</dt><dd>{text(choice)}</dd></div>"
         for topic, choice in choices([figure.config for figure in figures])
     )
     return f'<dl class="choices">{items}</dl>'
@@ -579,112 +578,6 @@ def choices(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
         ),
     ]
 
-
-_STYLE = """
-:root { color-scheme: light dark;
-  --page: #f6f6f9; --card: #fff; --ink: #1d1d28; --muted: #5c5c6b; --line: #dfdfe7;
-  --accent: #3d2fa8; --yes: #0b6b3a; --yes-bg: #dff3e7; --no: #9c1c2b; --no-bg: #fbe3e5;
-  --open: #7a4d00; --open-bg: #fdf0d5; --none: #4d4d5a; --none-bg: #e9e9ef; }
-@media screen and (prefers-color-scheme: dark) { :root {
-  --page: #101015; --card: #18181f; --ink: #ececf1; --muted: #a9a9b8; --line: #2f2f3a;
-  --accent: #b3a8ff; --yes: #7fdda8; --yes-bg: #12331f; --no: #ff9ba5; --no-bg: #3d161b;
-  --open: #f4c76b; --open-bg: #38280a; --none: #c4c4d0; --none-bg: #2a2a34; } }
-* { box-sizing: border-box; }
-html { scroll-behavior: smooth; -webkit-text-size-adjust: 100%; }
-body { margin: 0; background: var(--page); color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
-header, main, footer { max-width: 76rem; margin: 0 auto; padding: 0 1.25rem; }
-header { padding-top: 2.5rem; }
-h1 { font-size: clamp(1.6rem, 5vw, 2.4rem); line-height: 1.15; margin: 0 0 .5rem;
-  letter-spacing: -.02em; text-wrap: balance; }
-h2 { font-size: clamp(1.2rem, 3.5vw, 1.5rem); line-height: 1.25; margin: 0 0 1rem;
-  text-wrap: balance; }
-h2 .number { color: var(--accent); margin-right: .35em; white-space: nowrap; }
-h3 { font-size: 1rem; margin: 1.75rem 0 .5rem; }
-p { margin: 0 0 .75rem; }
-a { color: var(--accent); }
-.subtitle { color: var(--muted); max-width: 48rem; }
-.profile { border-left: 3px solid var(--accent); padding: .1rem 0 .1rem .9rem; max-width: 48rem; }
-nav { display: flex; flex-wrap: wrap; gap: .4rem 1.25rem; padding: .75rem 0;
-  border-bottom: 1px solid var(--line); }
-section { background: var(--card); border: 1px solid var(--line); border-radius: 12px;
-  padding: clamp(1rem, 3vw, 2rem); margin: 1.5rem 0; }
-.found { list-style: none; margin: 0; padding: 0; }
-.found li { display: grid; grid-template-columns: 9.5rem 1fr; gap: 1rem; align-items: start;
-  padding: .7rem 0; border-top: 1px solid var(--line); }
-.found .ours { display: block; color: var(--muted); font-size: .9rem; }
-.badge { display: inline-block; border-radius: 99px; padding: .1rem .65rem; font-size: .85rem;
-  font-weight: 600; white-space: nowrap; justify-self: start; }
-.yes { color: var(--yes); background: var(--yes-bg); }
-.no { color: var(--no); background: var(--no-bg); }
-.open { color: var(--open); background: var(--open-bg); }
-.none { color: var(--none); background: var(--none-bg); }
-.beside { display: grid; grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); gap: 2rem;
-  align-items: start; }
-figure { margin: 0; }
-figure img { display: block; width: 100%; height: auto; }
-figcaption { color: var(--muted); font-size: .875rem; margin-top: .75rem; }
-.cards { display: grid; gap: 1rem; }
-.claim { border: 1px solid var(--line); border-radius: 10px; padding: 1rem; scroll-margin: 1rem; }
-.claim h3 { margin: 0 0 .5rem; display: flex; gap: .75rem; align-items: center; }
-.claim dl { display: grid; grid-template-columns: auto 1fr; gap: .25rem .9rem; margin: 0 0 .75rem; }
-dt { color: var(--muted); }
-dd { margin: 0; overflow-wrap: anywhere; }
-.claim dd, .claim dt { font-size: .92rem; }
-.note { color: var(--open); font-size: .9rem; }
-.rule { color: var(--muted); font-size: .82rem; margin: 0; }
-.scroll { overflow-x: auto; margin-bottom: 1rem; }
-.scroll:focus-visible, a:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; }
-caption { text-align: left; color: var(--muted); font-size: .85rem; padding-bottom: .5rem; }
-th, td { text-align: left; vertical-align: top; padding: .45rem 1rem .45rem 0;
-  border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; }
-thead th { color: var(--muted); font-weight: 600; font-size: .82rem; vertical-align: bottom; }
-.scroll td, .scroll th { white-space: nowrap; }
-.settings, .choices { display: grid; gap: .5rem 2rem; margin: 0 0 1rem; font-size: .9rem;
-  grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); }
-.choices { gap: 1rem 2rem; }
-.choices dt { color: var(--ink); font-weight: 600; }
-code { font: .85em/1.4 ui-monospace, "SF Mono", Menlo, Consolas, monospace;
-  overflow-wrap: anywhere; }
-code span { display: inline-block; }
-.files { font-size: .9rem; margin: 0; display: flex; flex-wrap: wrap; gap: .25rem 1rem; }
-.claims { font-size: .85rem; }
-.claims th span { display: block; font-weight: 400; color: var(--muted); white-space: nowrap; }
-.claims td:nth-child(7) { min-width: 14rem; color: var(--muted); }
-.claims td:nth-child(3) { min-width: 11rem; }
-.claims td:nth-child(2), .claims td:nth-child(5) { min-width: 6rem; }
-.claims td:nth-child(8) { min-width: 10rem; padding-right: 0; }
-.claims .note { margin: .4rem 0 0; font-size: 1em; }
-footer { color: var(--muted); font-size: .85rem; padding-bottom: 3rem; }
-@media (max-width: 62rem) { .beside { grid-template-columns: 1fr; gap: 1.25rem; } }
-@media (max-width: 72rem) {
-  .claims, .claims tbody, .claims tr, .claims th, .claims td { display: block; }
-  .claims thead { position: absolute; width: 1px; height: 1px; overflow: hidden;
-    clip-path: inset(50%); }
-  .claims tr { border-top: 2px solid var(--line); padding: .75rem 0; }
-  .claims th { border: 0; font-size: 1rem; padding: 0 0 .25rem; }
-  .claims th span { display: inline; }
-  .claims td { border: 0; padding: .25rem 0; display: grid; min-width: 0 !important;
-    grid-template-columns: 5.5rem 1fr; }
-  .claims td::before { content: attr(data-head); color: var(--muted); }
-  .claims caption { display: block; }
-}
-@media (max-width: 34rem) {
-  header, main, footer { padding-left: .75rem; padding-right: .75rem; }
-  .found li { grid-template-columns: 1fr; gap: .3rem; }
-  figure img { margin: 0 -.6rem; width: calc(100% + 1.2rem); max-width: none; }
-}
-@media print {
-  body { background: #fff; font-size: 10pt; }
-  section { border: 0; padding: 0; }
-  nav { display: none; }
-  figure, .claim, tr { break-inside: avoid; }
-  h2, h3 { break-after: avoid; }
-  .scroll { overflow: visible; }
-  .scroll td, .scroll th { white-space: normal; }
-}
-"""
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">

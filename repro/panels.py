@@ -1,11 +1,13 @@
 """The kinds of pictures that the paper's figures are made of, each drawn into one pair of axes.
 
 Curves with bands (Figs. 1, 2, 3a, 5, A1), units (Figs. 7, A3, A4), distributions (Figs. 6, A2),
-along training (Fig. 4a) and networks (Figs. 3b, 4b, 4c). A panel's config says what is drawn
-against what; nothing here knows a figure by name.
+along training (Fig. 4a), networks (Figs. 3b, 4b, 4c) and single units with the images that drive
+them (DeepMind's post). A panel's config says what is drawn against what; nothing here knows a
+figure by name.
 
 Artists carry a group id that names their data: "mean-<series>", "band-<series>", "units-<layer
-number>", "dead-...", "line-...", "distribution-<series>", "networks-<series>", "epochs-<measure>".
+number>", "dead-...", "line-...", "distribution-<series>", "networks-<series>", "epochs-<measure>",
+"image-<place>" and "profile" of a portrait.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from repro.findings import (
     UNIT_MEASURES,
     Series,
     Trajectory,
+    class_name,
     correlation,
     curves,
     mean_and_sd,
@@ -34,11 +37,12 @@ from repro.findings import (
     score_name,
     scores,
     series,
+    sweep_of,
     sweeps_of,
     trajectory,
     unit_tables,
 )
-from repro.results import AblationCurve, FigureResult, NoiseCurve, UnitTable
+from repro.results import AblationCurve, FigureResult, NoiseCurve, Portraits, UnitTable
 
 N_CLASSES = {"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "imagenet2012": 1000}
 
@@ -46,6 +50,8 @@ _MARKERS = "os^Dv*Pp"
 _LINES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _LEGEND_LINE = 0.19  # inches, of type of 9 points
+_ACROSS = 8  # images of a portrait in one row
+_NAMED_CLASSES = 20  # that fit below a portrait's bars
 # From so many series on, a legend above the axes has two columns.
 _TWO_COLUMNS = 6
 
@@ -90,7 +96,7 @@ def correlation_words(found: metrics.Correlation) -> str:
 
 def legend_height(figure: FigureResult, panel: PanelConfig) -> float:
     """Inches that the panel's legend needs above the axes; 0 where it stands elsewhere."""
-    if panel.kind in ("curves", "noise") or panel.series == ("layer",):
+    if panel.kind in ("curves", "noise", "portrait") or panel.series == ("layer",):
         return 0.0
     if panel.kind == "units":
         tables = unit_tables(figure.networks, panel.sweep)
@@ -108,6 +114,7 @@ def draw(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> 
         "distributions": _distributions,
         "epochs": _epochs,
         "networks": _networks,
+        "portrait": _portrait,
     }
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -125,7 +132,8 @@ def has_data(figure: FigureResult, panel: PanelConfig) -> bool:
         return any(network.snapshots for network in figure.networks)
     if panel.kind == "networks":
         return bool(figure.networks)
-    kind: Any = {"curves": AblationCurve, "noise": NoiseCurve}.get(panel.kind, UnitTable)
+    kinds = {"curves": AblationCurve, "noise": NoiseCurve, "portrait": Portraits}
+    kind: Any = kinds.get(panel.kind, UnitTable)
     shown = series(figure, panel)
     return any(sweeps_of(one.networks, kind, one.sweep) for one in shown)
 
@@ -162,7 +170,7 @@ def _key(one: Series) -> str:
     return "-".join(f"{k:g}" if isinstance(k, int | float) else str(k) for k in one.key)
 
 
-def _bands(
+def bands(
     axes: Axes,
     theme: Theme,
     shown: Sequence[Series],
@@ -224,7 +232,7 @@ def _curves(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) 
     first = curves(shown[0].networks, shown[0].sweep)[0]
     network = shown[0].networks[0]
     samples = [scores(one.networks, AblationCurve, one.sweep) for one in shown]
-    _bands(axes, theme, shown, first.n_ablated, samples)
+    bands(axes, theme, shown, first.n_ablated, samples)
     if panel.mark:
         _mark_fractions(axes, theme, panel, shown, first.n_units)
     _chance(axes, theme, network.config.dataset)
@@ -283,7 +291,7 @@ def _noise(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -
     first = sweeps_of(shown[0].networks, NoiseCurve, shown[0].sweep)[0]
     network = shown[0].networks[0]
     samples = [scores(one.networks, NoiseCurve, one.sweep)[:, 1:] for one in shown]
-    _bands(axes, theme, shown, first.scales[1:], samples)
+    bands(axes, theme, shown, first.scales[1:], samples)
     _chance(axes, theme, network.config.dataset)
     axes.set_xscale("log")
     axes.set_xlim(first.scales[1], first.scales[-1])
@@ -312,7 +320,7 @@ def _units(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -
         rows = (table.layer_names == name) & finite
         if not panel.lines_only:
             _points(axes, table, (across, up), rows, index, (colour, marker))
-        ends = _regression(across[rows], up[rows])
+        ends = regression(across[rows], up[rows])
         if ends is not None:
             axes.plot(*ends, color=colour, linewidth=2, linestyle=style, gid=f"line-{index}")
         words = f"{_short(name)}: {correlation_words(relation([table], name, x=x, y=y))}"
@@ -391,13 +399,13 @@ def _label_up(axes: Axes, table: UnitTable, measure: str, values: np.ndarray) ->
     if measure != "importance":
         axes.set_ylabel(UNIT_MEASURES[measure])
         return
-    exponent = _exponent(values)
+    exponent = power_of_ten(values)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y / 10.0**exponent:.4g}"))
     unit = f"10{str(exponent).translate(_SUPERSCRIPTS)} nats" if exponent else "nats"
     axes.set_ylabel(f"change of {split_name(table.images)} loss on ablation ({unit})")
 
 
-def _regression(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def regression(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Ends of the least-squares line over the range of x; None where it is undefined."""
     if len(x) < 2 or np.ptp(x) == 0:
         return None
@@ -406,7 +414,7 @@ def _regression(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray] |
     return ends, slope * ends + intercept
 
 
-def _exponent(values: np.ndarray) -> int:
+def power_of_ten(values: np.ndarray) -> int:
     """Power of ten, a multiple of 3, that brings an axis to numbers people read."""
     largest = float(np.abs(values).max(initial=0.0))
     if largest == 0 or 0.1 <= largest < 1000:
@@ -658,6 +666,90 @@ def _legend_of_points(axes: Axes, panel: PanelConfig, title: str, n_series: int)
         alignment="left",
         ncols=1 if n_series < _TWO_COLUMNS else 3,
     )
+
+
+# --- Portraits ---------------------------------------------------------------------------------
+
+
+def portraits(figure: FigureResult, panel: PanelConfig) -> Portraits:
+    """The portraits of the first network that has them."""
+    found = (sweep_of(network, Portraits, panel.sweep) for network in figure.networks)
+    return next(item for item in found if item is not None)
+
+
+def portrait_words(found: Portraits, role: str) -> str:
+    """What is known of a unit, in one line.
+
+    The rank is by importance, among all units that it was picked from.
+    """
+    index = found.roles.index(role)
+    return (
+        f"class selectivity {found.class_selectivity[index]:.2f}, "
+        f"importance {found.importance[index]:.2g} nats "
+        f"(rank {found.rank[index]:,} of {found.n_units:,})"
+    )
+
+
+def _portrait(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
+    """One unit: above, the images that drive it most; below, its mean activation for each class."""
+    found = portraits(figure, panel)
+    dataset = figure.networks[0].config.dataset
+    index = found.roles.index(panel.role)
+    axes.set_axis_off()
+    title = panel.title or f"{panel.role} unit"
+    axes.set_title(
+        f"{title}: {found.name(panel.role)}\n{portrait_words(found, panel.role)}",
+        loc="left",
+        fontsize=9,
+        color=theme.ink,
+    )
+    n_top = found.top_images.shape[1]
+    across = min(n_top, _ACROSS)
+    rows = -(-n_top // across)
+    for place in range(n_top):
+        row, column = divmod(place, across)
+        corner = (column / across, 1 - 0.45 * (row + 1) / rows)
+        one = axes.inset_axes((*corner, 0.94 / across, 0.45 * 0.86 / rows))
+        label = int(found.top_labels[index, place])
+        one.set_axis_off()
+        if label < 0:
+            continue  # fewer images than that drive the unit
+        pixels = found.top_images[index, place]
+        grey = pixels.shape[-1] == 1
+        one.imshow(
+            pixels[..., 0] if grey else pixels[..., :3],
+            cmap="gray" if grey else None,
+            vmin=0,
+            vmax=255,
+            interpolation="nearest",
+            gid=f"image-{place}",
+        )
+        one.set_title(class_name(dataset, label), fontsize=7.5, pad=2, color=theme.muted)
+    _profile(axes.inset_axes((0, 0, 1, 0.42)), found.class_means[:, index], dataset, theme)
+
+
+def _profile(axes: Axes, means: np.ndarray, dataset: str, theme: Theme) -> None:
+    """A bar for each class, the strongest in another colour."""
+    colours = [theme.blue] * len(means)
+    colours[int(means.argmax())] = theme.purple
+    for number, (mean, colour) in enumerate(zip(means, colours, strict=True)):
+        axes.bar(number, mean, color=colour, width=0.8, gid=f"profile-{number}")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.grid(axis="x", visible=False)
+    axes.set_ylabel("mean activation", fontsize=9)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
+    if len(means) > _NAMED_CLASSES:
+        axes.set_xlabel("class")
+        return
+    names = [class_name(dataset, number) for number in range(len(means))]
+    long = max(len(name) for name in names) > 3
+    axes.set_xticks(range(len(means)), names, rotation=35 if long else 0, fontsize=8)
+    if long:
+        for text in axes.get_xticklabels():
+            text.set_horizontalalignment("right")
+    else:
+        axes.set_xlabel("class")
 
 
 def _short(name: str) -> str:

@@ -21,6 +21,7 @@ from repro.results import (
     Intact,
     NetworkResult,
     NoiseCurve,
+    Portraits,
     SweepResult,
     UnitTable,
 )
@@ -38,6 +39,10 @@ UNIT_COLUMNS = (
     "mean_activation", "sparsity", "dead",
 )  # fmt: skip
 INTACT_COLUMNS = ("n_correct", "n_images", "accuracy", "loss")
+PORTRAIT_COLUMNS = (
+    "role", "unit", "class_selectivity", "importance", "rank", "n_units", "class",
+    "mean_activation", "top_images",
+)  # fmt: skip
 
 
 def write(
@@ -51,7 +56,7 @@ def write(
     index.html      everything, in one file that needs no other
     summary.json    numbers of every network; claims.json, claims.csv: the verdicts
     <figure>.png, <figure>.svg, and every number drawn: <figure>_curves.csv, <figure>_noise.csv,
-                    <figure>_units.csv, <figure>_intact.csv
+                    <figure>_units.csv, <figure>_intact.csv, <figure>_portraits.csv
 
     Args:
         directory: where; `write_bytes` makes it if need be.
@@ -98,8 +103,8 @@ def console(results: Sequence[FigureResult], verdicts: Sequence[Verdict]) -> str
 
 
 def figure_csv(figure: FigureResult) -> dict[str, bytes]:
-    """{"curves": ..., "noise": ..., "units": ..., "intact": ...}, those that the figure has: every
-    number drawn, one row a point.
+    """{"curves": ..., "noise": ..., "units": ..., "intact": ..., "portraits": ...}, those that the
+    figure has: every number drawn, one row a point.
 
     Floats are written so that reading them gives the same float64.
     """
@@ -187,11 +192,28 @@ def _intact_rows(found: Intact) -> Iterator[tuple[Any, ...]]:
     yield found.n_correct, found.n_images, found.accuracy, found.loss
 
 
+def _portrait_rows(found: Portraits) -> Iterator[tuple[Any, ...]]:
+    """One row for each picked unit and class; top_images: how many of those shown are of it."""
+    for index, role in enumerate(found.roles):
+        unit = (
+            role,
+            found.name(role),
+            float(found.class_selectivity[index]),
+            float(found.importance[index]),
+            int(found.rank[index]),
+            found.n_units,
+        )
+        for number, mean in enumerate(found.class_means[:, index].tolist()):
+            shown = int(np.count_nonzero(found.top_labels[index] == number))
+            yield (*unit, number, mean, shown)
+
+
 _TABLES: dict[type, tuple[str, tuple[str, ...], Callable[[Any], Iterator[tuple[Any, ...]]]]] = {
     AblationCurve: ("curves", CURVE_COLUMNS, _curve_rows),
     NoiseCurve: ("noise", NOISE_COLUMNS, _noise_rows),
     UnitTable: ("units", UNIT_COLUMNS, _unit_rows),
     Intact: ("intact", INTACT_COLUMNS, _intact_rows),
+    Portraits: ("portraits", PORTRAIT_COLUMNS, _portrait_rows),
 }
 
 

@@ -251,6 +251,67 @@ class Intact:
 
 
 @dataclass(frozen=True)
+class Portraits:
+    """Single units as examples, with the images that drive them most (paper.md 5).
+
+    layers: name and number of units of each layer that they were picked from.
+    roles: what each was picked as: "selective", "confusing".
+    units: int64 (n_picked,), each one's number through these layers.
+    class_means: float64 (n_classes, n_picked), mean activation over the images of each class.
+    class_selectivity: float64 (n_picked,) in [0, 1].
+    importance: float64 (n_picked,), change of the mean loss in nats on ablation.
+    rank: int64 (n_picked,), place by importance among all units of these layers; 1 is the first.
+    median_importance: of these layers' units, in nats.
+    top_images: uint8 (n_picked, n_top, height, width, channels), the images of largest activation,
+        largest first; black where fewer drive the unit.
+    top_labels: int64 (n_picked, n_top), their classes; -1 where there is none.
+    top_activations: float32 (n_picked, n_top); 0 where there is none.
+    n_images, images, fill, n_tied: as in UnitTable, which counts single units alike.
+    """
+
+    kind: ClassVar[str] = "portraits"
+
+    layers: tuple[tuple[str, int], ...]
+    roles: tuple[str, ...]
+    units: np.ndarray
+    class_means: np.ndarray
+    class_selectivity: np.ndarray
+    importance: np.ndarray
+    rank: np.ndarray
+    median_importance: float
+    top_images: np.ndarray
+    top_labels: np.ndarray
+    top_activations: np.ndarray
+    n_images: int
+    images: str
+    fill: str
+    n_tied: int | None = None
+
+    def __post_init__(self) -> None:
+        n_picked, n_top = len(self.roles), self.top_labels.shape[-1]
+        for name in ("units", "class_selectivity", "importance", "rank"):
+            _check_shape(name, getattr(self, name), (n_picked,))
+        _check_shape("class_means", self.class_means, (len(self.class_means), n_picked))
+        for name in ("top_labels", "top_activations"):
+            _check_shape(name, getattr(self, name), (n_picked, n_top))
+        _check_shape("top_images", self.top_images, (n_picked, n_top, *self.top_images.shape[2:]))
+
+    @property
+    def n_units(self) -> int:
+        """How many they were picked from."""
+        return sum(size for _, size in self.layers)
+
+    def name(self, role: str) -> str:
+        """A unit by its layer and its number there: "hidden_2, unit 17"."""
+        unit = int(self.units[self.roles.index(role)])
+        for layer, size in self.layers:
+            if unit < size:
+                return f"{layer}, unit {unit}"
+            unit -= size
+        raise ValueError(f"unit {unit} lies in none of the layers {self.layers}")
+
+
+@dataclass(frozen=True)
 class TrainingRecord:
     """How a network came out of training, and under what circumstances.
 
@@ -323,12 +384,12 @@ class FigureResult:
     not_run: str = ""
 
 
-SweepResult = AblationCurve | UnitTable | NoiseCurve | Intact
+SweepResult = AblationCurve | UnitTable | NoiseCurve | Intact | Portraits
 SWEEP_RESULTS: dict[str, type[SweepResult]] = {
-    cls.kind: cls for cls in (AblationCurve, UnitTable, NoiseCurve, Intact)
+    cls.kind: cls for cls in (AblationCurve, UnitTable, NoiseCurve, Intact, Portraits)
 }
 Result = SweepResult | TrainingRecord
-R = TypeVar("R", AblationCurve, UnitTable, NoiseCurve, Intact, TrainingRecord)
+R = TypeVar("R", AblationCurve, UnitTable, NoiseCurve, Intact, Portraits, TrainingRecord)
 
 
 def to_bytes(result: Result) -> bytes:
@@ -361,8 +422,9 @@ def from_bytes(content: bytes, kind: type[R]) -> R:
         raise ValueError(f"expected a result of kind {kind.kind!r}, got {found!r}")
     if "layers" in facts:
         facts["layers"] = tuple((name, size) for name, size in facts["layers"])
-    if "history" in facts:
-        facts["history"] = tuple(facts["history"])
+    for name in ("history", "roles"):
+        if name in facts:
+            facts[name] = tuple(facts[name])
     try:
         return kind(**facts, **arrays)
     except TypeError as error:

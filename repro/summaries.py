@@ -16,6 +16,7 @@ from repro.results import (
     Intact,
     NetworkResult,
     NoiseCurve,
+    Portraits,
     SweepResult,
     UnitTable,
 )
@@ -73,6 +74,8 @@ def _summaries(
         yield plugin_summary.training_scalar(f"{found.images}_loss", found.loss)
         yield plugin_summary.training_scalar(f"{found.images}_accuracy", found.accuracy)
         return
+    if isinstance(found, Portraits):
+        return  # for the report: the tab has every unit of a network, and shows no images
     shared |= {"split": found.images, "score": score_name(network)}
     accuracy = score(network, found)
     n_units = sum(size for _, size in found.layers)

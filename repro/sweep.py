@@ -12,13 +12,15 @@ from repro import metrics
 from repro.ablation import Engine, Fill, Layout, Outcome
 from repro.config import (
     ORDERS,
+    ROLES,
     CumulativeConfig,
     IntactConfig,
     NoiseConfig,
+    PortraitsConfig,
     SingleUnitConfig,
     SweepConfig,
 )
-from repro.results import AblationCurve, Intact, NoiseCurve, SweepResult, UnitTable
+from repro.results import AblationCurve, Intact, NoiseCurve, Portraits, SweepResult, UnitTable
 
 
 def run(
@@ -64,6 +66,8 @@ def run(
         return cumulative(intact, config, rng)
     if isinstance(config, NoiseConfig):
         return noise(intact, config)
+    if isinstance(config, PortraitsConfig):
+        return portraits(intact, images, labels, config)
     return single_unit(intact, config)
 
 
@@ -228,6 +232,82 @@ def single_unit(engine: Engine, config: SingleUnitConfig) -> UnitTable:
         fill=config.fill,
         n_tied=int(outcome.n_tied.sum()),
     )
+
+
+def portraits(engine: Engine, images: Any, labels: Any, config: PortraitsConfig) -> Portraits:
+    """Picks a selective unit and a confusing one, and what drives them (paper.md 5).
+
+    Args:
+        images, labels: those of the engine.
+    """
+    layers, first = last_layers(engine.layout, config.last_layers)
+    statistics = engine.statistics(n_top=config.n_top)
+    outcome = engine.single_units(
+        _fill(engine, config.fill), np.arange(first, engine.layout.n_units)
+    )
+    importance = outcome.loss - float(engine.intact().loss)
+    selectivity = statistics.class_selectivity[first:]
+    picked = picked_units(selectivity, importance)
+    top = statistics.top_images[first + picked]
+    pictures, top_labels = _images_of(images, labels, top)
+    return Portraits(
+        layers=layers,
+        roles=ROLES,
+        units=picked,
+        class_means=statistics.class_means[:, first + picked],
+        class_selectivity=selectivity[picked],
+        importance=importance[picked],
+        rank=1 + np.array([np.count_nonzero(importance > importance[unit]) for unit in picked]),
+        median_importance=float(np.median(importance)),
+        top_images=pictures,
+        top_labels=top_labels,
+        top_activations=statistics.top_activations[first + picked],
+        n_images=outcome.n_images,
+        images=config.images,
+        fill=config.fill,
+        n_tied=int(outcome.n_tied.sum()),
+    )
+
+
+def picked_units(selectivity: np.ndarray, importance: np.ndarray) -> np.ndarray:
+    """int64 (2,), a selective unit and a confusing one, see `config.PortraitsConfig`.
+
+    Of equal ones the first. Where no unit lies above the median, all are candidates.
+
+    Args:
+        selectivity, importance: float (n_units,).
+
+    >>> picked_units(np.array([0.9, 0.7, 0.1, 0.2]), np.array([0.0, 3.0, 0.1, 2.0]))
+    array([1, 3])
+    """
+    needed = np.flatnonzero(importance > np.median(importance))
+    if not len(needed):
+        needed = np.arange(len(importance))
+    of_needed = selectivity[needed]
+    return needed[[int(of_needed.argmax()), int(of_needed.argmin())]]
+
+
+def _images_of(images: Any, labels: Any, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 images and int64 labels by their number in the set; black and -1 for number -1.
+
+    Args:
+        images: pixels in [0, 1]; others are scaled so that these images reach from black to white.
+        numbers: int, any shape.
+    """
+    wanted = np.unique(numbers[numbers >= 0])
+    shape = tuple(images.shape[1:])
+    pixels, classes = np.zeros((len(wanted), *shape)), np.zeros(len(wanted), np.int64)
+    if labels is not None:
+        pixels[:], classes[:] = images[wanted], labels[wanted]
+    elif len(wanted):  # a stream gives those taken in the order of their numbers
+        parts = [(np.asarray(part), np.asarray(of_part)) for part, of_part in images.take(wanted)]
+        pixels[:] = np.concatenate([part for part, _ in parts])
+        classes[:] = np.concatenate([of_part for _, of_part in parts])
+    low, high = pixels.min(initial=0.0), pixels.max(initial=1.0)
+    in_bytes = np.rint(255 * (pixels - low) / (high - low)).astype(np.uint8)
+    place = np.where(numbers < 0, len(wanted), np.searchsorted(wanted, numbers))
+    in_bytes = np.concatenate([in_bytes, np.zeros((1, *shape), np.uint8)])
+    return in_bytes[place], np.append(classes, -1)[place]
 
 
 def _weight_norms(engine: Engine) -> np.ndarray:

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from repro.config import (
+    ROLES,
     CumulativeConfig,
     FigureConfig,
     IntactConfig,
     NoiseConfig,
+    PortraitsConfig,
     SingleUnitConfig,
     SweepConfig,
     TrainConfig,
@@ -23,6 +25,7 @@ from repro.results import (
     Intact,
     NetworkResult,
     NoiseCurve,
+    Portraits,
     SweepResult,
     TrainingRecord,
     UnitTable,
@@ -257,6 +260,35 @@ def convnet_table(*, slopes: Sequence[float], seed: int = 0, units: int = 40) ->
     )
 
 
+def portraits(settings: PortraitsConfig, seed: int = 0) -> Portraits:
+    """Units 7 and 40 of two layers of 24: the first for class 3 alone, the second for all alike,
+    driven by one image fewer than are kept."""
+    rng = np.random.default_rng(seed)
+    n_top = settings.n_top
+    labels = np.stack([np.full(n_top, 3), np.arange(n_top) % 10])
+    activations = np.sort(rng.gamma(4.0, 1.0, (2, n_top)).astype(np.float32))[:, ::-1].copy()
+    pictures = rng.integers(0, 256, (2, n_top, 6, 6, 3), dtype=np.uint8)
+    labels[1, -1], activations[1, -1], pictures[1, -1] = -1, 0, 0
+    means = np.full((10, 2), 0.5)
+    means[3, 0] = 4.5
+    return Portraits(
+        layers=(("conv_10", 24), ("conv_11", 24)),
+        roles=ROLES,
+        units=np.array([7, 40]),
+        class_means=means,
+        class_selectivity=np.array([0.8, 0.0]),
+        importance=np.array([0.02, 0.03]),
+        rank=np.array([5, 2]),
+        median_importance=0.01,
+        top_images=pictures,
+        top_labels=labels,
+        top_activations=activations,
+        n_images=1000,
+        images=settings.images,
+        fill=settings.fill,
+    )
+
+
 def reach_of(network: TrainConfig, epoch: int = -1) -> float:
     """How far a made-up network's curve reaches: as the paper finds it."""
     reach = 0.8 - 0.4 * network.label_corruption**0.3
@@ -278,6 +310,8 @@ def sweep_result(sweep: SweepConfig, network: TrainConfig) -> SweepResult:
     if isinstance(sweep, IntactConfig):
         loss = 0.1 + 1 / (1 + max(sweep.epoch, 0)) + 0.002 * max(sweep.epoch - 10, 0)
         return Intact(n_correct=900, n_top5=990, loss=loss, n_images=1000, images=sweep.images)
+    if isinstance(sweep, PortraitsConfig):
+        return portraits(sweep, network.seed)
     if network.network == "mlp":
         return unit_table(seed=network.seed)
     slopes = np.linspace(-1.0, 0.0, 11)

@@ -290,14 +290,23 @@ def test_wrong_panels_and_sweeps_are_refused(
 
 
 def test_figures_share_the_networks_they_can() -> None:
-    """The convnets of Fig. 5b serve six more figures, the MLPs of Figs. 1a and 7a three."""
+    """The convnets of Fig. 5b serve eight more figures, the MLPs of Figs. 1a and 7a three."""
 
     def networks(name: str, profile: str) -> set[TrainConfig]:
         (path,) = (ROOT / "configs").glob(f"{name}_*.toml")
         return set(load_figure(path, profile).networks())
 
     for profile in config.PROFILES:
-        for name in ("fig6", "fig7b", "figA1", "figA2a", "figA3b", "figA4b", "rotated"):
+        for name in (
+            "fig6",
+            "fig7b",
+            "figA1",
+            "figA2a",
+            "figA3b",
+            "figA4b",
+            "rotated",
+            "illustration",
+        ):
             assert networks(name, profile) <= networks("fig5b", profile), (name, profile)
         assert networks("fig2a", profile) == networks("fig1a", profile)
         assert networks("fig2b", profile) == networks("fig1b", profile)

@@ -56,7 +56,9 @@ def test_sweeps_along_training_lie_at_their_epochs(tmp_path):
         assert value == pytest.approx(curve.auc.mean(), rel=1e-6)
 
 
-@pytest.mark.parametrize("name", ["classdrop", "overtraining", "rotated", "ordered"])
+@pytest.mark.parametrize(
+    "name", ["classdrop", "overtraining", "rotated", "ordered", "illustration"]
+)
 def test_every_kind_of_figure_can_be_written(tmp_path, name):
     network, tensors = read_back(name, tmp_path)
     n_curves = sum("vs_ablation" in tag for tag in tensors)

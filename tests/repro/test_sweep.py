@@ -16,10 +16,11 @@ from repro.config import (
     CumulativeConfig,
     IntactConfig,
     NoiseConfig,
+    PortraitsConfig,
     SingleUnitConfig,
     TrainConfig,
 )
-from repro.results import AblationCurve, Intact, NoiseCurve, UnitTable
+from repro.results import AblationCurve, Intact, NoiseCurve, Portraits, UnitTable
 from tests.repro import plain, synthetic
 
 LAYERS = (("hidden_1", 24), ("hidden_2", 16))
@@ -118,6 +119,48 @@ def test_a_unit_table_holds_what_the_appendix_measures(tiny_mlp: Any, tiny_image
     np.testing.assert_allclose(table.weight_norm, norms, rtol=1e-5)
     drops = (table.intact_correct - table.n_correct) / table.class_counts
     np.testing.assert_allclose(table.largest_class_drop, drops.max(axis=1))
+
+
+def test_portraits_are_of_needed_units_and_the_images_that_drive_them(
+    tiny_mlp: Any, tiny_images: Any
+) -> None:
+    images, labels = tiny_images
+    found = sweep.run(PortraitsConfig(n_top=4), tiny_mlp, images, labels)
+    assert isinstance(found, Portraits) and found.layers == (("hidden_2", 16),)
+    table = sweep.run(SingleUnitConfig(), tiny_mlp, images, labels)
+    assert isinstance(table, UnitTable)
+    importance, selectivity = table.importance[24:], table.class_selectivity[24:]
+    needed = [unit for unit in range(16) if importance[unit] > np.median(importance)]
+    assert found.units.tolist() == [
+        max(needed, key=lambda unit: selectivity[unit]),
+        min(needed, key=lambda unit: selectivity[unit]),
+    ]
+    np.testing.assert_allclose(found.importance, importance[found.units], rtol=1e-5)
+    np.testing.assert_allclose(found.class_means, table.class_means[:, 24 + found.units])
+    by_importance = np.argsort(-importance).tolist()
+    assert [by_importance[rank - 1] for rank in found.rank] == found.units.tolist()
+    probe = type(tiny_mlp)(tiny_mlp.inputs, tiny_mlp.get_layer("hidden_2_mask").output)
+    activations = np.asarray(probe([images]))
+    for place, unit in enumerate(found.units):
+        strongest = np.argsort(-activations[:, unit])[:4]
+        np.testing.assert_array_equal(found.top_labels[place], labels[strongest])
+        expected = np.rint(255 * images[strongest].astype(float))
+        np.testing.assert_array_equal(found.top_images[place], expected)
+
+
+def test_images_that_are_missing_are_black_and_of_no_class() -> None:
+    images = np.linspace(-1, 1, 4 * 9).reshape(4, 3, 3, 1)
+    numbers = np.array([[3, -1], [0, 3]])
+    pictures, classes = sweep._images_of(images, np.array([5, 6, 7, 8]), numbers)
+    assert classes.tolist() == [[8, -1], [5, 8]]
+    assert pictures[0, 1].max() == 0 and pictures[1, 0].min() == 0 and pictures[0, 0].max() == 255
+    none, nobody = sweep._images_of(images, np.zeros(4, int), np.full((2, 2), -1))
+    assert none.shape == (2, 2, 3, 3, 1) and not none.any() and np.all(nobody == -1)
+
+
+def test_units_are_picked_among_all_where_none_is_needed_more_than_another() -> None:
+    picked = sweep.picked_units(np.array([0.2, 0.9, 0.1]), np.zeros(3))
+    assert picked.tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("kind", sorted(SWEEPS))

@@ -289,7 +289,10 @@ class CumulativeConfig:
 class SingleUnitConfig:
     """Ablation of every unit alone, and its class selectivity (paper sections 2.3, 3.4; Fig. 7).
 
-    Fields as in CumulativeConfig.
+    last_layers: only the units of the last so many masked layers; 0 for all.
+    basis: "unit"; or "random": in place of a layer's units as many directions of one random
+        rotation of it (paper.md 6.2).
+    Other fields as in CumulativeConfig.
     """
 
     images: str = setting("test", choices=("train", "test"))
@@ -298,8 +301,14 @@ class SingleUnitConfig:
     seed: int = setting(0, low=0)
     at: str = setting("end", choices=TIMES)
     epoch: int = setting(-1, low=-1)
+    last_layers: int = setting(0, low=0)
+    basis: str = setting("unit", choices=BASES)
 
     kind = "single_unit"
+
+    def __post_init__(self) -> None:
+        if self.basis == "random" and self.fill == "position_mean":
+            raise ConfigError('basis = "random" needs a fill of "zero" or "mean"')
 
     def n_lesions(self, n_units: int) -> int:
         """How many lesions the sweep makes, the intact network included."""

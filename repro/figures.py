@@ -144,12 +144,12 @@ def _panel_words(figure: FigureResult, panel: PanelConfig) -> str:
         )
     if panel.kind == "distributions":
         table = unit_tables(figure.networks, panel.sweep)[0]
-        where = "Violins: units of a layer, networks pooled; dot: mean."
-        return (
-            where if panel.series == ("layer",) else "Units of all layers, networks pooled."
-        ) + (
-            f" Measured on {table.n_images:,} {split_name(table.images)} images; silent units "
-            "count with a class selectivity of 0."
+        where = "Units of all ablated layers, networks pooled."
+        if panel.series == ("layer",):
+            where = "Violins: units of a layer, networks pooled; dot: mean."
+        silent = "; silent units count with a class selectivity of 0"
+        return f"{where} Measured on {table.n_images:,} {split_name(table.images)} images" + (
+            f"{silent}." if panel.x in ("", "class_selectivity") else "."
         )
     if panel.kind == "portrait":
         found = portraits(figure, panel)

@@ -416,7 +416,9 @@ def _lesion_words(sweep: SweepConfig) -> str:
             f"every unit{where} alone, clamped to {sweep.fill.replace('_', ' ')}; of those whose "
             "importance lies above the median, the most class-selective one and the least"
         )
-    return f"every unit alone, clamped to {sweep.fill.replace('_', ' ')}"
+    what = "every direction of a random basis" if sweep.basis == "random" else "every unit"
+    where = f" of the last {sweep.last_layers} layers" if sweep.last_layers else ""
+    return f"{what}{where} alone, clamped to {sweep.fill.replace('_', ' ')}"
 
 
 def _optimizer(train: TrainConfig) -> str:

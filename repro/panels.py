@@ -441,7 +441,10 @@ def _distributions(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: 
         (0.0, 1.0) if measure == "class_selectivity" else (everything.min(), everything.max())
     )
     colours = [style.colour for style in _styles(shown, theme)]
+    # What a unit's ablation costs may be of any size.
+    digits = ".2g" if measure in ("importance", "accuracy_drop", "largest_class_drop") else ".2f"
     for index, (one, values) in enumerate(zip(shown, pooled, strict=True)):
+        turned = unit_tables(one.networks, one.sweep)[0].basis == "random"
         axes.hist(
             values,
             bins=np.linspace(low, max(high, low + 1e-9), 31).tolist(),
@@ -450,7 +453,8 @@ def _distributions(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: 
             alpha=0.5 if index == 0 else 1.0,
             linewidth=2,
             color=colours[index],
-            label=f"{one.label}: mean {values.mean():.2f}, n = {len(values):,} units "
+            label=f"{one.label}: mean {values.mean():{digits}}, "
+            f"n = {len(values):,} {'directions' if turned else 'units'} "
             f"of {len(one.networks)} network{'' if len(one.networks) == 1 else 's'}",
             gid=f"distribution-{_key(one)}",
         )

@@ -108,6 +108,8 @@ class UnitTable:
         unit is not the output of one layer's weights.
     images: which images ("test" or "train").
     n_tied: (image, unit) pairs whose two best logits tie within rounding; None if not counted.
+    basis: "unit"; or "random": a row is a direction of a random rotation of its layer, and its
+        activation the projection on that direction, of either sign (paper.md 6.2).
     """
 
     kind: ClassVar[str] = "single_unit"
@@ -126,6 +128,7 @@ class UnitTable:
     images: str
     fill: str
     n_tied: int | None = None
+    basis: str = "unit"
 
     def __post_init__(self) -> None:
         n_units = sum(size for _, size in self.layers)
@@ -157,13 +160,16 @@ class UnitTable:
 
     @property
     def class_selectivity(self) -> np.ndarray:
-        """float64 (n_units,) in [0, 1]; 0 for a dead unit (paper section 2.3)."""
-        return metrics.class_selectivity(self.class_means)
+        """float64 (n_units,) in [0, 1]; 0 for a dead unit (paper section 2.3). NaN where it is not
+        defined: for directions, and for units with a negative mean, as after GELU."""
+        defined = (self.class_means >= 0).all(axis=0) & (self.basis == "unit")
+        found = metrics.class_selectivity(np.where(defined, self.class_means, 0.0))
+        return np.where(defined, found, np.nan)
 
     @property
     def dead(self) -> np.ndarray:
         """bool (n_units,): silent on every image."""
-        return self.class_means.max(axis=0) == 0
+        return ~self.class_means.any(axis=0)
 
     @property
     def importance(self) -> np.ndarray:

@@ -68,6 +68,10 @@ def run(
         return noise(intact, config)
     if isinstance(config, PortraitsConfig):
         return portraits(intact, images, labels, config)
+    if config.basis == "random":
+        layers, _ = last_layers(intact.layout, config.last_layers)
+        bases = {name: metrics.random_basis(size, rng) for name, size in layers}
+        return single_unit(engine(bases), config)
     return single_unit(intact, config)
 
 
@@ -212,25 +216,34 @@ def without_lesion(engine: Engine, config: IntactConfig) -> Intact:
 
 
 def single_unit(engine: Engine, config: SingleUnitConfig) -> UnitTable:
-    """Ablates every unit alone, and measures what it does (paper 2.3, 3.4, A.4, A.5)."""
+    """Ablates every unit alone, and measures what it does (paper 2.3, 3.4, A.4, A.5).
+
+    Args:
+        engine: whose units are directions where the config says so.
+    """
+    layers, first = last_layers(engine.layout, config.last_layers)
+    units = np.arange(first, engine.layout.n_units)
     statistics = engine.statistics()
     intact = engine.intact()
-    outcome = engine.single_units(_fill(engine, config.fill))
+    outcome = engine.single_units(_fill(engine, config.fill), units)
+    # The weights that lead to a direction are those of all units together.
+    norms = _weight_norms(engine) if config.basis == "unit" else np.full(first + len(units), np.nan)
     return UnitTable(
-        layers=engine.layout.layers,
-        class_means=statistics.class_means,
+        layers=layers,
+        class_means=statistics.class_means[:, units],
         n_correct=outcome.n_correct,
         loss=outcome.loss,
         intact_correct=intact.n_correct,
         intact_loss=float(intact.loss),
         class_counts=statistics.class_counts,
-        sparsity=statistics.sparsity,
-        mutual_information=statistics.mutual_information,
-        mutual_information_bias=metrics.mutual_information_bias(statistics.bin_counts),
-        weight_norm=_weight_norms(engine),
+        sparsity=statistics.sparsity[units],
+        mutual_information=statistics.mutual_information[units],
+        mutual_information_bias=metrics.mutual_information_bias(statistics.bin_counts[units]),
+        weight_norm=norms[units],
         images=config.images,
         fill=config.fill,
         n_tied=int(outcome.n_tied.sum()),
+        basis=config.basis,
     )
 
 

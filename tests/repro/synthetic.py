@@ -314,6 +314,9 @@ def sweep_result(sweep: SweepConfig, network: TrainConfig) -> SweepResult:
         return portraits(sweep, network.seed)
     if network.network == "mlp":
         return unit_table(seed=network.seed)
+    if sweep.basis == "random":
+        found = convnet_table(slopes=(0.0,) * 3, seed=network.seed + 50, units=8)
+        return dataclasses.replace(found, basis="random")
     slopes = np.linspace(-1.0, 0.0, 11)
     return convnet_table(slopes=slopes, seed=network.seed + 100 * (not network.batch_norm), units=8)
 

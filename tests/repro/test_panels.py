@@ -159,6 +159,18 @@ def test_sweeps_are_series_where_the_panel_says_so():
     np.testing.assert_allclose(drawn, zero.accuracy.mean(axis=0))
 
 
+def test_units_and_directions_are_compared_by_what_each_costs():
+    sweeps = made_up("rotated").networks[0].sweeps
+    texts = [text.get_text() for text in composed("rotated").axes[-2].get_legend().get_texts()]
+    for text, name, noun in zip(
+        texts, ("each_unit", "each_direction"), ("units", "directions"), strict=True
+    ):
+        mean, n_units = sweeps[name].importance.mean(), sweeps[name].n_units
+        assert f"mean {mean:.2g}, n = {n_units} {noun} of 1 network" in text
+        assert text.startswith(name.replace("_", " "))
+    assert "class selectivity" not in figures.caption(made_up("rotated"))
+
+
 def test_a_portrait_shows_the_images_their_classes_and_the_profile():
     found = made_up("illustration").networks[0].sweeps["portraits"]
     drawn = [one for gid in range(8) for one in both("illustration", f"image-{gid}")]

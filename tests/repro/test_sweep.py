@@ -81,6 +81,43 @@ def test_directions_of_a_random_basis_are_projected_away(
             assert correct == ((left @ kernel + bias).argmax(axis=1) == labels).sum()
 
 
+@pytest.mark.parametrize("fill", ["zero", "mean"])
+def test_each_direction_of_a_random_basis_is_clamped_alone(
+    tiny_mlp: Any, tiny_images: Any, fill: str
+) -> None:
+    images, labels = tiny_images
+    settings = SingleUnitConfig(basis="random", last_layers=1, fill=fill, seed=5)
+    table = sweep.run(settings, tiny_mlp, images, labels)
+    assert isinstance(table, UnitTable) and table.layers == (("hidden_2", 16),)
+    basis = metrics.random_basis(16, np.random.default_rng(5))
+    probe = type(tiny_mlp)(tiny_mlp.inputs, tiny_mlp.get_layer("hidden_2_mask").output)
+    hidden = np.asarray(probe([images]), np.float64)
+    kernel, bias = (np.asarray(w, np.float64) for w in tiny_mlp.get_layer("logits").weights)
+    for number, n_correct in enumerate(table.n_correct):
+        along = hidden @ basis[:, number]
+        rest = along - (along.mean() if fill == "mean" else 0.0)
+        answer = ((hidden - np.outer(rest, basis[:, number])) @ kernel + bias).argmax(axis=1)
+        hits = np.bincount(labels[answer == labels], minlength=5)
+        np.testing.assert_array_equal(n_correct, hits)
+    means = np.stack([(hidden[labels == c] @ basis).mean(axis=0) for c in range(5)])
+    np.testing.assert_allclose(table.class_means, means, atol=1e-5)
+    # Projections have either sign, and no weights of their own: neither measure is defined.
+    assert np.isnan(table.class_selectivity).all() and np.isnan(table.weight_norm).all()
+    assert not table.dead.any()
+
+
+def test_the_last_layers_units_alone_are_those_of_the_whole_table(
+    tiny_mlp: Any, tiny_images: Any
+) -> None:
+    whole = sweep.run(SingleUnitConfig(), tiny_mlp, *tiny_images)
+    last = sweep.run(SingleUnitConfig(last_layers=1), tiny_mlp, *tiny_images)
+    assert isinstance(whole, UnitTable) and isinstance(last, UnitTable)
+    np.testing.assert_array_equal(last.n_correct, whole.n_correct[24:])
+    for measure in ("class_selectivity", "mutual_information", "weight_norm", "sparsity"):
+        np.testing.assert_array_equal(getattr(last, measure), getattr(whole, measure)[24:])
+    np.testing.assert_allclose(last.importance, whole.importance[24:], rtol=1e-9)
+
+
 def test_noise_begins_intact_and_ends_at_chance(tiny_mlp: Any, tiny_images: Any) -> None:
     images, labels = tiny_images
     settings = NoiseConfig(scales=3, smallest=0.001, largest=1000.0, draws=4)

@@ -8,8 +8,10 @@ selective a unit is for a class says little about how much the network needs it.
 The map of the package, from the bottom up; imports run one way:
 
     metrics, config, results        measures, settings, records     (NumPy, SciPy)
+    inspection                      what a model file holds, before Keras reads it
     batches, statistics, walk       images, units' activity, curves of dense networks
     masking, models                 the layer that lesions, the paper's networks   (Keras)
+    trial                           foreign models, loaded in a process of their own first
     network, passes, ablation       the engine: a model as operations, lesioned, asked
     sweep                           which lesions answer what
     training, data, summaries, findings, figures, claims

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import math
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from repro.config import TrainConfig
+from repro import inspection
+from repro.config import TrainConfig, from_dict
 from repro.masking import AblationMask
 
 # (channels, stride) of each layer of the paper's CIFAR-10 network.
@@ -291,27 +293,116 @@ def _scaled(channels: int, width: float) -> int:
     return max(1, round(channels * width))
 
 
-def load_model(path: str | Path) -> keras.Model:
-    """Loads a `.keras` model of this project under Keras's safe mode, masks included.
+def load_model(path: str | Path, trusted: bool = False) -> keras.Model:
+    """Loads a `.keras` model under Keras's safe mode, masks included.
 
-    The same as `keras.models.load_model(path)` after `import repro`, with a plain sentence for
-    what goes wrong. The optimizer is not restored.
+    A file that this project did not write is looked through first (`inspection`), then loaded in a
+    process of its own (`trial`, some ten seconds), and only then here. That refuses code, other
+    files, and models that crash, hang or fill the memory; see `trial` for what it does not protect
+    from. A file in a folder of a run, with its config and its training record beside it, counts as
+    written by this project and is spared the trial: do not take over whole runs folders from
+    people whom you do not trust.
+
+    The optimizer is not restored.
+
+    Args:
+        trusted: you know who made the file: neither look through it nor try it, so that layers
+            that you have registered with Keras are loaded as well. Safe mode stays.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a complete `.keras` file, or one that Keras refuses.
+        ValueError: not a complete `.keras` file, or one that is refused; by whom, and what to do.
+        RuntimeError: an installed Keras that is too old to load models of others.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no model at {path}")
-    if path.suffix != ".keras":
-        raise ValueError(f"expected a .keras file, got {path}")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is not a complete .keras file; it may be cut short")
+    inspection.check_keras(keras.__version__)
+    inspection.opened(path).close()
+    if not trusted:
+        inspection.inspect(path)
+        if not _of_a_run(path):
+            from repro import trial
+
+            trial.attempt(path)
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds for a damaged archive
-        reason = str(error).strip().splitlines()
+        raise ValueError(f"{path} cannot be loaded as a Keras model: {_sentence(error)}") from error
+
+
+def model_from_function(name: str, weights: str | Path) -> keras.Model:
+    """A model built by a function of the user's, with weights from a file that holds data alone.
+
+    The remedy where `load_model` refuses a file. Whoever has such a model elsewhere writes the
+    weights with `model.save_weights("file.weights.h5")`.
+
+    Args:
+        name: "package.module:build", a function without arguments that returns a built
+            `keras.Model`; the module must be importable, as from the current folder.
+        weights: a `.weights.h5` file.
+
+    Raises:
+        FileNotFoundError: no such file of weights.
+        ValueError: no such function, another kind of object, or weights that do not fit.
+    """
+    inspection.check_keras(keras.__version__)
+    path = Path(weights)
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights at {path}")
+    if not path.name.endswith(".weights.h5"):
+        raise ValueError(f"expected a .weights.h5 file, as of model.save_weights, got {path}")
+    inspection.check_weights(path, path)
+    model = _built_by(name)
+    try:
+        model.load_weights(path)
+    except Exception as error:  # Keras raises many kinds here, too
         raise ValueError(
-            f"{path} cannot be loaded as a Keras model: {reason[0] if reason else type(error)}"
+            f"the weights in {path} do not fit the model of {name}: {_sentence(error)}"
         ) from error
+    return model
+
+
+def _built_by(name: str) -> keras.Model:
+    module_name, _, function_name = name.partition(":")
+    if not module_name or not function_name:
+        raise ValueError(f"expected package.module:function, got {name!r}")
+    try:
+        build = getattr(importlib.import_module(module_name), function_name)
+    except ModuleNotFoundError as error:
+        if error.name and not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # a module of the user's lacks another one
+        raise ValueError(
+            f"no module {error.name} for {name}; run from the folder that it is in, or install it"
+        ) from error
+    except AttributeError as error:
+        raise ValueError(f"module {module_name} has no {function_name}") from error
+    if not callable(build):
+        raise ValueError(f"{name} is {type(build).__name__}, not a function")
+    model = build()
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"{name} returned {type(model).__name__}, not a keras.Model")
+    if not model.built:
+        raise ValueError(
+            f"the model of {name} is not built: begin it with keras.Input, or call model.build"
+        )
+    return model
+
+
+def _of_a_run(path: Path) -> bool:
+    """Whether a folder of a run holds the file as its trained network."""
+    folder = path.resolve().parent
+    try:
+        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        known = from_dict(TrainConfig, values).run_id == folder.name
+    except (OSError, ValueError, TypeError):
+        return False
+    return known and path.name == "model.keras" and (folder / "training.npz").is_file()
+
+
+def _sentence(error: Exception) -> str:
+    """What Keras says, in a line; of weights that do not fit, why the first ones do not."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    if lines[0].startswith("A total of ") and len(lines) > 1:
+        return f"weights do not fit their layers: {lines[1]}"
+    return lines[0]

@@ -51,10 +51,14 @@ class Session:
         import keras
 
         import repro
+        from repro import inspection
         from repro.masking import layer_of
 
         try:
-            self._model = repro.load_model(path)
+            # This process is bounded itself: nothing is gained by trying the model in another.
+            inspection.inspect(path)
+            inspection.check_weights_of(path)
+            self._model = repro.load_model(path, trusted=True)
             self._masks = repro.ablation_masks(self._model)
         except ValueError as error:
             raise SessionError("unusable_model", _without_path(error, path)) from None

@@ -15,9 +15,9 @@ ROOT = Path(__file__).parents[2]
 # From the bottom up: a module imports from its own layer and from those before it. A new module
 # must be given its place here.
 LAYERS: list[set[str]] = [
-    {"metrics", "config", "results", "statistics", "batches", "kernels"},
+    {"metrics", "config", "results", "statistics", "batches", "kernels", "inspection"},
     {"walk"},
-    {"masking", "models", "regularizers", "network", "passes", "ablation"},
+    {"masking", "models", "trial", "regularizers", "network", "passes", "ablation"},
     {"sweep"},
     {
         "training",

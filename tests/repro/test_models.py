@@ -324,7 +324,7 @@ def test_a_saved_network_loads_safely_and_predicts_the_same_bits(
     mask = ablation_masks(network)[-1]
     mask.keep.assign(np.arange(mask.n_units) % 3 > 0)
     network.save(tmp_path / "network.keras")
-    loaded = load_model(tmp_path / "network.keras")
+    loaded = load_model(tmp_path / "network.keras", trusted=True)
     keeps = [np.array(mask.keep) for mask in ablation_masks(loaded)]
     assert np.array_equal(keeps[-1], np.array(mask.keep)) and all(k.all() for k in keeps[:-1])
     expected = answers(network, images)

@@ -156,7 +156,7 @@ def test_a_network_trained_in_16_bits_is_kept_in_32(tmp_path: Path) -> None:
     assert {layer.compute_dtype for layer in trained.model.layers} == {"float32"}
     assert keras.config.dtype_policy() == before and before.name == "float32"
     trained.model.save(tmp_path / "model.keras")
-    loaded = models.load_model(tmp_path / "model.keras")
+    loaded = models.load_model(tmp_path / "model.keras", trusted=True)
     images = COLOUR.test.images
     found, expected = loaded(images, training=False), trained.model(images, training=False)
     assert np.array_equal(found, expected)

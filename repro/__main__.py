@@ -69,6 +69,12 @@ _GPUS_PER_JOB = flags.DEFINE_float(
 _CPUS_PER_JOB = flags.DEFINE_integer(
     "cpus_per_job", 1, "With --executor=ray: CPU cores, and threads, of each network.", 1
 )
+_TOGETHER = flags.DEFINE_integer(
+    "together",
+    0,
+    "MLPs of one shape to train in one program, with KERAS_BACKEND=jax; 0: 32 on a GPU, else 1.",
+    0,
+)
 _RETRY_FAILED = flags.DEFINE_bool("retry_failed", False, "Try again what failed before.")
 flags.DEFINE_alias("retry-failed", "retry_failed")
 _CHECKPOINT_SECONDS = flags.DEFINE_float(
@@ -78,6 +84,11 @@ _SET = flags.DEFINE_multi_string(
     "set", [], "Replace a setting, e.g. --set=train.epochs=100. May be repeated."
 )
 _CONFIGS_DIR = flags.DEFINE_string("configs_dir", "", "Folder of figure configs (TOML).")
+
+
+# Networks in one program unless told otherwise: of the paper's widest MLPs, weights, momentum and
+# gradients of 32 fill 2.3 GB.
+_MOST_TOGETHER = 32
 
 
 class Usage(ValueError):
@@ -265,6 +276,7 @@ def _configs_directory() -> Path:
 
 def _work(todo: Sequence[Job], runs_folder: Runs, sources: dict[str, DataSource]) -> dict[Job, str]:
     """Trains and lesions what is missing, under one progress bar; see `executors.run`."""
+    together = _together()
     executor = executors.connect(
         _EXECUTOR.value,
         len(todo),
@@ -301,7 +313,17 @@ def _work(todo: Sequence[Job], runs_folder: Runs, sources: dict[str, DataSource]
             on_progress,
             on_finished,
             bar.write,
+            together,
         )
+
+
+def _together() -> int:
+    """How many networks to train in one program."""
+    jax = os.environ.get("KERAS_BACKEND") == "jax"
+    if _TOGETHER.value > 1 and not jax:
+        raise Usage("--together needs JAX: set KERAS_BACKEND=jax")
+    on_gpu = _GPUS_PER_JOB.value > 0 if _EXECUTOR.value == "ray" else executors.has_gpu()
+    return _TOGETHER.value or (_MOST_TOGETHER if jax and on_gpu else 1)
 
 
 @contextmanager

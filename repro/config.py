@@ -219,6 +219,30 @@ class TrainConfig:
         return f"{self.dataset}-{self.network}-{_digest(self)}"
 
 
+PER_NETWORK = ("seed", "label_corruption", "learning_rate", "snapshots", "stop_at_train_accuracy")
+"""Settings in which networks of one program may differ; the learning rate, if it is constant."""
+
+
+def can_share(first: TrainConfig, second: TrainConfig) -> bool:
+    """Whether two networks can be trained in one program, see `repro.ensembles`.
+
+    Convolutions cannot: with weights of their own for each network they become grouped ones, which
+    run slower than one network after another.
+
+    >>> one = TrainConfig("mnist", "mlp", (8,), seed=1)
+    >>> can_share(one, dataclasses.replace(one, seed=2, label_corruption=0.2))
+    True
+    >>> can_share(one, dataclasses.replace(one, batch_size=64))
+    False
+    """
+    if first.network != "mlp" or first.data_parallel or first.augment:
+        return first == second
+    alike = [name for name in PER_NETWORK if name != "learning_rate"]
+    if first.schedule == "constant" and not first.warmup_epochs:
+        alike.append("learning_rate")
+    return first == dataclasses.replace(second, **{name: getattr(first, name) for name in alike})
+
+
 @dataclass(frozen=True)
 class CumulativeConfig:
     """Cumulative ablation, in random orders (paper section 2.2, Fig. 1) or in a given one.

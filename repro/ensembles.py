@@ -6,15 +6,14 @@ over the networks, images in the device's memory, nothing on the host but an ord
 epoch. A step is Keras's own (`model.train_step`), so losses, schedules, regularizers and metrics
 are those of `repro.training`, and a network alone is the ensemble of one.
 
-Networks can share a program if their configs differ in nothing but `PER_NETWORK`. Each has its own
-checkpoints, as if it were alone: an ensemble can be resumed in parts or one by one. On a CPU, a
-network trained alone is resumed to the same bits; in another ensemble its sums may be taken in
-another order.
+Networks can share a program if their configs differ in nothing but `config.PER_NETWORK`. Each has
+its own checkpoints, as if it were alone: an ensemble can be resumed in parts or one by one. On a
+CPU, a network trained alone is resumed to the same bits; in another ensemble its sums may be taken
+in another order.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +22,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from repro.config import TrainConfig
+from repro.config import PER_NETWORK, TrainConfig, can_share
 from repro.data import Images, Splits, epoch_order
 from repro.training import (
     Checkpoints,
@@ -34,9 +33,6 @@ from repro.training import (
     TrainingError,
     distributed,
 )
-
-PER_NETWORK = ("seed", "label_corruption", "learning_rate", "snapshots", "stop_at_train_accuracy")
-"""Settings in which networks of one program may differ; the learning rate, if it is constant."""
 
 # Values of the weights that are trained, of the model's other variables, and of the optimizer's.
 State = tuple[list[Any], list[Any], list[Any]]
@@ -50,20 +46,6 @@ class Member:
     splits: Splits
     checkpoints: Checkpoints
     on_epoch: OnEpoch = lambda epoch, record: None
-
-
-def can_share(first: TrainConfig, second: TrainConfig) -> bool:
-    """Whether two networks can be trained in one program.
-
-    Convolutions cannot: with weights of their own for each network they become grouped ones, which
-    run slower than one network after another.
-    """
-    if first.network != "mlp" or first.data_parallel or first.augment:
-        return first == second
-    alike = [name for name in PER_NETWORK if name != "learning_rate"]
-    if first.schedule == "constant" and not first.warmup_epochs:
-        alike.append("learning_rate")
-    return first == dataclasses.replace(second, **{name: getattr(first, name) for name in alike})
 
 
 def train(

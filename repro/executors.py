@@ -1,12 +1,14 @@
 """Where jobs are worked on: processes of this machine, or those of a Ray cluster.
 
-Both start the same worker, `python -m repro work`, one for each job. `run` hands jobs out, looks
-where another command is at work already, tries again where a worker died, and follows the progress
-that workers write into their leases (`repro.leases`). Nothing here knows what a job is about.
+Both start the same worker, `python -m repro work`, one for each job, or for several whose networks
+are to be trained in one program. `run` hands jobs out, looks where another command is at work
+already, tries again where a worker died, and follows the progress that workers write into their
+leases (`repro.leases`). Nothing here knows what a job is about.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -25,9 +27,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from repro.config import can_share
 from repro.data import DataSource
 from repro.jobs import Job, Task, open_steps, sentence
-from repro.runs import Runs
+from repro.runs import TRAINING, Runs
 
 # A worker that dies, by the system's hand and not by an error of its own, is tried again.
 _ATTEMPTS = 3
@@ -86,6 +89,7 @@ def run(
     on_progress: Callable[[Job, float], None] = lambda job, done: None,
     on_finished: Callable[[Job], None] = lambda job: None,
     on_note: Callable[[str], None] = lambda sentence: None,
+    together: int = 1,
 ) -> dict[Job, str]:
     """Works until nothing of the jobs is left to do; what fails does not stop the others.
 
@@ -96,38 +100,65 @@ def run(
         checkpoint_seconds: at most so much training, and one epoch more, is lost by a kill.
         on_progress: called now and then with the work done in a job, as `jobs.amounts` counts it.
         on_finished: called when nothing is left to do of a job, whoever did it.
+        together: so many networks at most are trained in one process and program, where their
+            configs allow it. One whose worker died once is trained alone.
 
     Returns:
         Errors that could not be noted in the networks' folders: a sentence for each such job.
     """
-    waiting, working = deque(jobs), dict[Future[Ending], Job]()
+    waiting, working = deque(jobs), dict[Future[Ending], tuple[Job, ...]]()
     resting: dict[Job, float] = {}
     deaths: Counter[tuple[Job, str]] = Counter()
     errors: dict[Job, str] = {}
 
+    def is_free(job: Job) -> bool:
+        held = time.monotonic() < resting.get(job, 0.0) or runs.network(job.train).holder
+        return job not in errors and not held
+
+    def in_one_program(job: Job) -> bool:
+        """Whether the job's next step is a training that may share a process."""
+        untrained = TRAINING in open_steps(job, runs.network(job.train))
+        return untrained and not deaths[job, TRAINING]
+
+    def companions(job: Job) -> tuple[Job, ...]:
+        """Other jobs that wait, to be trained in one program with this one."""
+        if together < 2 or not in_one_program(job):
+            return ()
+        alike = (other for other in waiting if can_share(job.train, other.train))
+        fitting = (other for other in alike if in_one_program(other) and is_free(other))
+        return tuple(itertools.islice(fitting, together - 1))
+
     def start_those_that_are_free() -> None:
         for _ in range(len(waiting)):
-            if len(working) >= executor.slots:
+            if len(working) >= executor.slots or not waiting:
                 return
             job = waiting.popleft()
-            folder = runs.network(job.train)
-            if job in errors or not open_steps(job, folder):
+            if job in errors or not open_steps(job, runs.network(job.train)):
                 on_finished(job)
-            elif time.monotonic() < resting.get(job, 0.0) or folder.holder:
+            elif not is_free(job):
                 waiting.append(job)
             else:
+                others = companions(job)
+                for other in others:
+                    waiting.remove(other)
                 source = sources[job.train.dataset]
-                task = Task(job, str(runs.root), source, executor.threads, checkpoint_seconds)
-                working[executor.submit(task)] = job
+                task = Task(
+                    job, str(runs.root), source, executor.threads, checkpoint_seconds, others
+                )
+                working[executor.submit(task)] = (job, *others)
 
-    def settle(job: Job, ending: Ending) -> None:
+    def settle(jobs: tuple[Job, ...], ending: Ending) -> None:
         for note in ending.notes:
-            on_note(f"{job.train.run_id}: {note}")
+            on_note(f"{jobs[0].train.run_id}: {note}")
         if ending.error:
-            errors[job] = ending.error
+            errors[jobs[0]] = ending.error
         if ending.elsewhere:
             # This machine may know sooner than the worker's that the other process is dead.
-            resting[job] = time.monotonic() + _SECONDS_OF_REST
+            resting[jobs[0]] = time.monotonic() + _SECONDS_OF_REST
+        for job in reversed(jobs):
+            settle_one(job, ending)
+
+    def settle_one(job: Job, ending: Ending) -> None:
         folder = runs.network(job.train)
         remaining = open_steps(job, folder)
         if ending.died and remaining:
@@ -149,7 +180,7 @@ def run(
                     settle(working.pop(future), future.result())
             elif waiting:
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
-            for job in working.values():
+            for job in itertools.chain.from_iterable(working.values()):
                 if holder := runs.network(job.train).holder:
                     on_progress(job, holder.done)
     finally:

@@ -3,7 +3,9 @@
 A job is one network; its steps are the training and then each sweep, every one named by the hash of
 its settings. Each job has a process of its own, which does what is missing and nothing else, so the
 same plan run again after a kill goes on where it was. A step that fails is noted in the network's
-folder and left alone from then on; the other steps that do not need it are done all the same.
+folder and left alone from then on; the other steps that do not need it are done all the same. Where
+it is asked for, as on a GPU, several jobs have a process together and train in one program
+(`repro.ensembles`); each network's folder is what it would be alone.
 
 A worker (`repro.executors` starts them) reads one JSON line from its standard input (`Task`), holds
 the network's folder while it works, and writes its log there. Its standard output has JSON lines:
@@ -15,6 +17,7 @@ folder what failed. It ends when its standard input closes, so no worker outlive
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import sys
@@ -22,10 +25,11 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,6 +39,10 @@ from repro.data import DataSource, Splits
 from repro.leases import Held, Lease
 from repro.results import TrainingRecord
 from repro.runs import TRAINING, NetworkFolder, Runs, circumstances
+
+if TYPE_CHECKING:
+    from repro.ensembles import Member
+    from repro.training import Trained
 
 # Training and test images of each data set.
 _N_IMAGES = {
@@ -80,20 +88,27 @@ class Failure:
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker needs to know."""
+    """What a worker needs to know.
+
+    companions: jobs of the same data to do in the same process, whose networks can be trained in
+        one program with the job's (`config.can_share`).
+    """
 
     job: Job
     runs_dir: str
     source: DataSource
     threads: int
     checkpoint_seconds: float
+    companions: tuple[Job, ...] = ()
 
     def to_json(self) -> str:
         """One line."""
         return json.dumps(
             {
-                "train": configs.to_dict(self.job.train),
-                "sweeps": [[s.kind, configs.to_dict(s)] for s in self.job.sweeps],
+                "jobs": [
+                    [configs.to_dict(job.train), [[s.kind, configs.to_dict(s)] for s in job.sweeps]]
+                    for job in (self.job, *self.companions)
+                ],
                 "runs_dir": self.runs_dir,
                 "source": dataclasses.asdict(self.source),
                 "threads": self.threads,
@@ -105,16 +120,20 @@ class Task:
     def from_json(cls, line: str) -> Task:
         """The inverse of `to_json`."""
         values = json.loads(line)
-        sweeps = [
-            configs.from_dict(configs.SWEEPS[kind], settings) for kind, settings in values["sweeps"]
-        ]
-        job = Job(configs.from_dict(TrainConfig, values["train"]), tuple(sweeps))
+        job, *companions = (
+            Job(
+                configs.from_dict(TrainConfig, train),
+                tuple(configs.from_dict(configs.SWEEPS[kind], found) for kind, found in sweeps),
+            )
+            for train, sweeps in values["jobs"]
+        )
         return cls(
             job,
             values["runs_dir"],
             DataSource(**values["source"]),
             values["threads"],
             values["checkpoint_seconds"],
+            tuple(companions),
         )
 
 
@@ -182,33 +201,82 @@ def amounts(job: Job) -> dict[str, float]:
 
 
 def work(task: Task, note: Callable[[str], None] = print) -> None:
-    """Does what is left of one job, in this process; a step that fails is noted in the folder.
+    """Does what is left of a task's jobs, in this process; what fails is noted in the folders.
 
     Args:
         note: called with sentences for the user.
 
     Raises:
-        Held: another process works on the network.
-        RunsError: the folder cannot be written to.
+        Held: another process works on the job's network. A companion's is left to it.
+        RunsError: a folder cannot be written to.
     """
-    folder = Runs(Path(task.runs_dir)).network(task.job.train)
-    with folder.prepare(on_lost=_give_up) as lease:
-        _Work(task, folder, lease, note).do()
+    with ExitStack() as stack:
+        held = []
+        for job in (task.job, *task.companions):
+            folder = Runs(Path(task.runs_dir)).network(job.train)
+            try:
+                lease = stack.enter_context(folder.prepare(on_lost=_give_up))
+            except Held:
+                if job == task.job:
+                    raise
+                continue
+            held.append(_Work(job, task, folder, lease, note))
+            if job != task.job:
+                with folder.log.open("a") as log:
+                    _log(f"the log of {task.job.train.run_id} goes on: they share a process", log)
+        untrained = [one for one in held if one.trains]
+        if len(untrained) > 1:
+            _train_together(untrained, task)
+        for one in held:
+            one.do()
+
+
+def _train_together(works: Sequence[_Work], task: Task) -> None:
+    """Trains the networks of several jobs in one program.
+
+    Where the program itself fails, as for lack of memory, its networks are left to be trained one
+    after another.
+    """
+    from repro import ensembles, training
+
+    training.configure(task.threads)
+    try:
+        members = [one.member() for one in works]
+        began = time.monotonic()
+        found = ensembles.train(members, task.checkpoint_seconds)
+    except Exception as error:
+        traceback.print_exception(error)
+        _log(f"not trained together ({sentence(error)}), but one by one")
+        return
+    _log(f"{len(works)} networks trained together in {time.monotonic() - began:.1f} s")
+    for one, trained in zip(works, found, strict=True):
+        one.finish_training(trained, len(works))
 
 
 class _Work:
     """The steps of one job, in a process that holds the network's folder."""
 
     def __init__(
-        self, task: Task, folder: NetworkFolder, lease: Lease, note: Callable[[str], None]
+        self, job: Job, task: Task, folder: NetworkFolder, lease: Lease, note: Callable[[str], None]
     ) -> None:
-        self._task, self._folder, self._lease, self._note = task, folder, lease, note
-        self._job = task.job
-        self._amounts = amounts(task.job)
+        self._job, self._task, self._folder, self._lease = job, task, folder, lease
+        self._note = note
+        self._amounts = amounts(job)
+
+    @property
+    def trains(self) -> bool:
+        """Whether the network is yet to be trained."""
+        return TRAINING in open_steps(self._job, self._folder)
+
+    @functools.cached_property
+    def _splits(self) -> Splits:
+        from repro import data
+
+        return data.load(self._task.source, self._job.train)
 
     def do(self) -> None:
         """Does the open steps, one after the other."""
-        from repro import data, models, training
+        from repro import models, training
 
         job, folder = self._job, self._folder
         remaining = open_steps(job, folder)
@@ -217,13 +285,13 @@ class _Work:
             return
         training.configure(self._task.threads)
         try:
-            splits = data.load(self._task.source, job.train)
+            splits = self._splits
         except Exception as error:
             for step in remaining:
                 self._fail(step, error)
             return
         if not folder.trained:
-            self._attempt(TRAINING, lambda: self._train(splits))
+            self._attempt(TRAINING, self._train)
         if not folder.trained:
             return
         # From the file, so that a sweep sees the same network whether or not it was just trained.
@@ -256,24 +324,58 @@ class _Work:
         traceback.print_exception(error)
         self._folder.note_failure(step, sentence(error))
 
-    def _train(self, splits: Splits) -> float:
-        """Trains the network, from its last checkpoint if there is one; returns the seconds."""
-        from repro import training
-        from repro.ablation import Engine
+    def member(self) -> Member:
+        """What `ensembles.train` needs of this network."""
+        from repro.ensembles import Member
 
-        task, folder = self._task, self._folder
-        passes, epochs_done = len(splits.train) * _PASSES_PER_TRAINING_IMAGE, 0
+        checkpoints = self._folder.checkpoints(self._note)
+        _log(f"the newest checkpoint is that of epoch {checkpoints.newest_epoch}")
+        return Member(self._job.train, self._splits, checkpoints, self._on_epoch())
+
+    def finish_training(self, trained: Trained | Exception, n_together: int) -> None:
+        """Keeps a network that was trained with others, or notes why there is none."""
+
+        def action() -> float:
+            if isinstance(trained, Exception):
+                raise trained
+            # The program's seconds, shared out.
+            return self._keep(dataclasses.replace(trained, seconds=trained.seconds / n_together))
+
+        self._lease.done = 0.0  # `_attempt` counts the whole training
+        self._attempt(TRAINING, action)
+
+    def _on_epoch(self) -> Callable[[int, Any], None]:
+        """Tells the lease how far the training is."""
+        passes, epochs_done = len(self._splits.train) * _PASSES_PER_TRAINING_IMAGE, 0
 
         def on_epoch(epoch: int, _: Any) -> None:
             nonlocal epochs_done
             self._lease.done += (epoch - epochs_done) * passes
             epochs_done = epoch
 
-        checkpoints = folder.checkpoints(self._note)
-        _log(f"the newest checkpoint is that of epoch {checkpoints.newest_epoch}")
-        trained = training.train(
-            self._job.train, splits, checkpoints, on_epoch, task.checkpoint_seconds
+        return on_epoch
+
+    def _train(self) -> float:
+        """Trains the network, from its last checkpoint if there is one; returns the seconds."""
+        from repro import training
+
+        member = self.member()
+        return self._keep(
+            training.train(
+                member.config,
+                member.splits,
+                member.checkpoints,
+                member.on_epoch,
+                self._task.checkpoint_seconds,
+            )
         )
+
+    def _keep(self, trained: Trained) -> float:
+        """Writes a trained network and its record into the folder; returns the seconds it took."""
+        from repro import training
+        from repro.ablation import Engine
+
+        splits = self._splits
         on_train = Engine(trained.model, splits.train.images, splits.train.labels).intact()
         on_test = Engine(trained.model, splits.test.images, splits.test.labels).intact()
         record = TrainingRecord(
@@ -285,9 +387,9 @@ class _Work:
             test_accuracy=float(on_test.accuracy),
             test_loss=float(on_test.loss),
             facts=circumstances(training.device())
-            | {"seconds": round(trained.seconds, 1), "data": task.source.describe()},
+            | {"seconds": round(trained.seconds, 1), "data": self._task.source.describe()},
         )
-        folder.save_training(trained.model.save, record)
+        self._folder.save_training(trained.model.save, record)
         return trained.seconds
 
     def _sweep(
@@ -355,10 +457,14 @@ def sentence(error: BaseException) -> str:
     return text if isinstance(error, known) else f"{type(error).__name__}: {text}"
 
 
-def _log(words: str) -> None:
-    """A line of the network's log, with the time and the process."""
+def _log(words: str, file: IO[str] | None = None) -> None:
+    """A line of the network's log, with the time and the process.
+
+    Args:
+        file: the log; None for standard output, which a worker has turned into it.
+    """
     when = time.strftime("%Y-%m-%d %H:%M:%S")
-    print(f"{when} {os.uname().nodename} {os.getpid()}: {words}", flush=True)
+    print(f"{when} {os.uname().nodename} {os.getpid()}: {words}", file=file, flush=True)
 
 
 def _give_up() -> None:

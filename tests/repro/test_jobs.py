@@ -175,6 +175,47 @@ def test_a_machine_that_leaves_is_never_held_against_the_job(runs: Runs) -> None
     assert jobs.failures([one], runs) == [] and jobs.unfinished([one], runs) == []
 
 
+def test_networks_that_can_share_a_program_share_a_worker(runs: Runs) -> None:
+    plan = [job(0), job(1, hidden_units=(16,)), job(2), job(3), job(4)]
+    do(runs, plan[2], TRAINING)  # its sweeps alone are open
+    handed_out: list[tuple[Job, ...]] = []
+
+    class Grouped(Played):
+        def submit(self, task: Task) -> Future[Ending]:
+            handed_out.append((task.job, *task.companions))
+            assert Task.from_json(task.to_json()) == task
+            for each in handed_out[-1]:
+                do(runs, each, *each.steps)
+            return super().submit(task)
+
+    finished: list[Job] = []
+    played = Grouped(lambda job, attempt: Ending(), slots=1)
+    executors.run(plan, runs, MNIST, played, 10.0, on_finished=finished.append, together=3)
+    assert handed_out == [(plan[0], plan[3], plan[4]), (plan[1],), (plan[2],)]
+    assert sorted(finished, key=plan.index) == plan
+    assert jobs.unfinished(plan, runs) == []
+
+
+def test_networks_whose_worker_died_are_trained_alone_from_then_on(runs: Runs) -> None:
+    plan = [job(0), job(1)]
+    handed_out: list[tuple[Job, ...]] = []
+
+    class Grouped(Played):
+        def submit(self, task: Task) -> Future[Ending]:
+            handed_out.append((task.job, *task.companions))
+            return super().submit(task)
+
+    def script(job: Job, attempt: int) -> Ending:
+        if len(handed_out) == 1:
+            return Ending(died="the process was killed")
+        do(runs, job, *job.steps)
+        return Ending()
+
+    executors.run(plan, runs, MNIST, Grouped(script, slots=1), 10.0, together=8)
+    assert handed_out == [tuple(plan), (plan[0],), (plan[1],)]
+    assert jobs.failures(plan, runs) == []
+
+
 def test_what_another_command_works_on_is_left_to_it_and_waited_for(runs: Runs) -> None:
     mine, theirs = job(0), job(1)
     release = threading.Event()

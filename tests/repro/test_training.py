@@ -278,3 +278,11 @@ def test_networks_trained_together_are_those_trained_alone() -> None:
     assert found["epochs"] == [4, 4, 1, 6] and "training diverged" in found["diverged"]
     assert "differ in seed, label_corruption" in found["refusal"]
     assert "images in memory" in found["stream_refusal"]
+    worker = found["one_worker"]
+    assert worker["done"] == [True, False, True] and worker["held"] == [False] * 3
+    ((name, reason),) = worker["failed"]
+    assert name == worker["diverging"] and "training diverged" in reason
+    # The first network's log is the process's own; the others' point to it.
+    assert worker["logs"] == [False, True, True]
+    assert worker["largest_difference"] < 1e-5
+    assert worker["seconds"][0] == worker["seconds"][1]

@@ -9,6 +9,8 @@ import dataclasses
 import json
 import os
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,10 +24,13 @@ if __name__ == "__main__" and os.environ["KERAS_BACKEND"] == "tensorflow":
 
 import keras
 
-from repro import ensembles, models, training
-from repro.config import TrainConfig
-from repro.data import Images, Splits, epoch_order
+import repro.data
+from repro import ensembles, jobs, models, training
+from repro.config import IntactConfig, TrainConfig
+from repro.data import DataSource, Images, Splits, epoch_order
+from repro.jobs import Job, Task
 from repro.results import Checkpoint
+from repro.runs import Runs
 
 MLP = TrainConfig("mnist", "mlp", (8, 8), batch_size=16, epochs=4)
 
@@ -145,7 +150,32 @@ def ensemble() -> dict[str, Any]:
         "diverged": str(diverged),
         "refusal": refusal(lambda: ensembles.train([member, wide])),
         "stream_refusal": refusal(lambda: ensembles.train([member, stream])),
+        "one_worker": one_worker(),
     }
+
+
+def one_worker() -> dict[str, Any]:
+    """Three jobs in one process, of which one network diverges; all are as if done alone."""
+    repro.data.load = lambda source, config: splits()
+    plan = [
+        Job(dataclasses.replace(MLP, **changes), (IntactConfig(),))
+        for changes in ({"seed": 0}, {"learning_rate": 1e30}, {"label_corruption": 0.5, "seed": 1})
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        runs = Runs(Path(folder))
+        source = DataSource("mnist", "embedded")
+        jobs.work(Task(plan[0], folder, source, 1, 0.0, tuple(plan[1:])))
+        networks = [runs.network(job.train) for job in plan]
+        alone = training.train(plan[0].train, splits(), Kept()).model
+        return {
+            "done": [network.done(plan[0].sweeps[0].sweep_id) for network in networks],
+            "failed": [[one.job.train.run_id, one.reason] for one in jobs.failures(plan, runs)],
+            "diverging": plan[1].train.run_id,
+            "held": [network.holder is not None for network in networks],
+            "logs": [network.log.is_file() for network in networks],
+            "largest_difference": difference(models.load_model(networks[0].model), alone),
+            "seconds": [network.load_training().facts["seconds"] for network in networks[::2]],
+        }
 
 
 def run(pairs: Any, stores: Any = None) -> list[Any]:

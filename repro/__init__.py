@@ -11,6 +11,7 @@ The map of the package, from the bottom up; imports run one way:
     inspection                      what a model file holds, before Keras reads it
     batches, statistics, walk       images, units' activity, curves of dense networks
     masking, models                 the layer that lesions, the paper's networks   (Keras)
+    graph, insertion                any model as its calls, masks in it, lesions by name
     trial                           foreign models, loaded in a process of their own first
     network, passes, ablation       the engine: a model as operations, lesioned, asked
     sweep                           which lesions answer what
@@ -33,27 +34,38 @@ import wrapt
 
 if TYPE_CHECKING:
     from repro.ablation import Engine
+    from repro.insertion import HiddenLayer, ablate, hidden_layers, insert_masks, restore
     from repro.masking import AblationMask, ablation_masks
     from repro.models import convnet, load_model, mlp, resnet50
 
 __all__ = [
     "AblationMask",
     "Engine",
+    "HiddenLayer",
+    "ablate",
     "ablation_masks",
     "convnet",
+    "hidden_layers",
+    "insert_masks",
     "load_model",
     "mlp",
     "resnet50",
+    "restore",
 ]
 
 _HOMES = {
     "AblationMask": "repro.masking",
     "Engine": "repro.ablation",
+    "HiddenLayer": "repro.insertion",
+    "ablate": "repro.insertion",
     "ablation_masks": "repro.masking",
     "convnet": "repro.models",
+    "hidden_layers": "repro.insertion",
+    "insert_masks": "repro.insertion",
     "load_model": "repro.models",
     "mlp": "repro.models",
     "resnet50": "repro.models",
+    "restore": "repro.insertion",
 }
 
 

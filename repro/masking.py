@@ -78,6 +78,9 @@ class AblationMask(keras.layers.Lambda):
     def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
         return self.function(inputs, self.keep, self.fill)
 
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return mask  # which time steps are padding: the same as before
+
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
 
@@ -102,8 +105,8 @@ def ablation_masks(model: keras.Model) -> list[AblationMask]:
     masks = list(_masks(model))
     if not masks:
         raise ValueError(
-            f"model {model.name!r} has no AblationMask layer; build it with repro.models, or put "
-            "repro.AblationMask() after each hidden activation"
+            f"model {model.name!r} has no AblationMask layer; take repro.insert_masks(model), or "
+            "put repro.AblationMask() after each hidden activation"
         )
     return masks
 
@@ -115,7 +118,7 @@ def _masks(model: keras.Model) -> Iterator[AblationMask]:
         elif isinstance(layer, keras.Model) and any(True for _ in _masks(layer)):
             raise ValueError(
                 f"model {model.name!r} holds masks inside the nested model {layer.name!r}; "
-                "flatten it: the engine lesions masks at the top level only"
+                "repro.insert_masks(model) opens it up"
             )
 
 

@@ -17,7 +17,17 @@ ROOT = Path(__file__).parents[2]
 LAYERS: list[set[str]] = [
     {"metrics", "config", "results", "statistics", "batches", "kernels", "inspection"},
     {"walk"},
-    {"masking", "models", "trial", "regularizers", "network", "passes", "ablation"},
+    {
+        "masking",
+        "models",
+        "trial",
+        "regularizers",
+        "graph",
+        "insertion",
+        "network",
+        "passes",
+        "ablation",
+    },
     {"sweep"},
     {
         "training",

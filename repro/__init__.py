@@ -15,7 +15,7 @@ The map of the package, from the bottom up; imports run one way:
     trial                           foreign models, loaded in a process of their own first
     network, passes, ablation       the engine: a model as operations, lesioned, asked
     sweep                           which lesions answer what
-    training, data, summaries, findings, figures, claims
+    training, data, own, summaries, findings, figures, claims
     leases, runs, page, report      who works where, files, the report
     jobs, executors, progress       the plan, where it is worked on, how far it is
     __main__                        the command line

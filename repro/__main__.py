@@ -4,6 +4,7 @@ Commands:
   run      train what is missing, lesion it, write figures, report and TensorBoard summaries
   status   tell what is done, running, failed and left, and how long the rest will take
   report   write figures, report and summaries again from the results that exist
+  lesion   study a classifier of your own, lesion MODEL.keras --data=npz:file.npz: which units matter
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tqdm import tqdm
 
 from repro import config as configs
 from repro import data, executors, jobs, progress, runs, summaries
-from repro.config import ConfigError, FigureConfig, TrainConfig
+from repro.config import OWN, ConfigError, FigureConfig, TrainConfig
 from repro.data import DataError, DataSource, MissingDataError
 from repro.executors import ExecutorError
 from repro.jobs import Job
@@ -43,6 +44,18 @@ _ONLY = flags.DEFINE_list("only", [], "Figures to make, e.g. fig1a,fig7a. Defaul
 _RUNS_DIR = flags.DEFINE_string("runs_dir", "runs", "Folder of all results.")
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", "", "Folder prepared by TensorFlow Datasets. Default: $TFDS_DATA_DIR."
+)
+_MODEL = flags.DEFINE_string(
+    "model",
+    "",
+    "A trained .keras classifier of your own, in place of the networks of the figures that need "
+    "nothing else; with --data.",
+)
+_DATA = flags.DEFINE_string(
+    "data", "", "Your model's images: npz:file.npz, tfds:name or dir:folder-of-class-folders."
+)
+_SCALE = flags.DEFINE_string(
+    "scale", "auto", "What your model takes: pixels divided by 255, none, tf, torch or caffe; auto."
 )
 _OFFLINE = flags.DEFINE_bool("offline", False, "Make no network call.")
 _WORKERS = flags.DEFINE_integer(
@@ -85,6 +98,35 @@ _SET = flags.DEFINE_multi_string(
 )
 _CONFIGS_DIR = flags.DEFINE_string("configs_dir", "", "Folder of figure configs (TOML).")
 
+# Of `lesion`, which takes --data, --scale, --data_dir and --offline too.
+_OUT = flags.DEFINE_string("out", "runs/lesion", "lesion: folder of the results.")
+_BUDGET = flags.DEFINE_string(
+    "budget",
+    "10min",
+    "lesion: how long it may take, e.g. 90s, 10min, 2h; decides how many images and units.",
+)
+_FULL = flags.DEFINE_bool(
+    "full", False, "lesion: all images and all units, however long that takes; says how long."
+)
+_LAYERS = flags.DEFINE_list(
+    "layers", [], "lesion: hidden layers, names or patterns such as block?_*. Default: all."
+)
+_CLASSES = flags.DEFINE_string(
+    "classes", "", "lesion: a text file that names the model's classes, one a line in its order."
+)
+_SPLIT = flags.DEFINE_enum(
+    "split", "test", ("test", "train"), "lesion: train, if the model was trained on these images."
+)
+_SEED = flags.DEFINE_integer("seed", 0, "lesion: of the samples and of random orders.", 0)
+_MODEL_FN = flags.DEFINE_string(
+    "model_fn",
+    "",
+    "lesion: in place of MODEL.keras your own function that builds the model, package.module:build;"
+    " with --weights.",
+)
+flags.DEFINE_alias("model-fn", "model_fn")
+_WEIGHTS = flags.DEFINE_string("weights", "", "lesion: its weights, file.weights.h5.")
+
 
 # Networks in one program unless told otherwise: of the paper's widest MLPs, weights, momentum and
 # gradients of 32 fill 2.3 GB.
@@ -104,13 +146,20 @@ def main() -> None:
         command = sys.argv.pop(1)
     else:
         command = "run"
-    commands: dict[str, Callable[[], int]] = {"run": _run, "status": _status, "report": _report}
+    commands: dict[str, Callable[[], int]] = {
+        "run": _run,
+        "status": _status,
+        "report": _report,
+        "lesion": _lesion,
+    }
 
     def obey(arguments: Sequence[str]) -> int:
         try:
             if command not in commands:
                 raise Usage(f"unknown command {command!r}; expected {', '.join(commands)}")
-            if arguments[1:]:
+            if command == "lesion":
+                _WORDS[:] = arguments[1:]
+            elif arguments[1:]:
                 raise Usage(f"unexpected argument {arguments[1]!r}; flags begin with --")
             return commands[command]()
         except (Usage, ConfigError, DataError, RunsError, ExecutorError) as error:
@@ -144,7 +193,8 @@ def _run() -> int:
     print(
         f"Plan: {len(figures)} figures, {len(plan)} networks "
         f"({len(plan) - len(todo) - n_failed} done, {len(todo)} to do"
-        f"{f', {n_failed} failed before' if n_failed else ''}), profile {_PROFILE.value}"
+        f"{f', {n_failed} failed before' if n_failed else ''}), "
+        + ("a network of your own" if _MODEL.value else f"profile {_PROFILE.value}")
     )
     stops = {n.stop_at_train_accuracy for f in figures for n in f.networks()} - {0.0}
     if stops:
@@ -239,9 +289,30 @@ def _report() -> int:
 def _plan() -> tuple[list[FigureConfig], dict[str, DataSource]]:
     """The figures asked for, and where their images are."""
     paths = configs.find_figures(_configs_directory(), _ONLY.value)
+    if _MODEL.value or _DATA.value:
+        return _plan_of_own(paths)
     figures = [configs.load_figure(path, _PROFILE.value, _SET.value) for path in paths]
     sources: dict[str, DataSource] = {}
     return [_located(figure, sources) for figure in figures], sources
+
+
+def _plan_of_own(paths: Sequence[Path]) -> tuple[list[FigureConfig], dict[str, DataSource]]:
+    """The figures that the user's own trained network is to be in, and where its images are."""
+    from repro import own
+
+    if not (_MODEL.value and _DATA.value):
+        raise Usage("--model and --data go together: your trained network, and images for it")
+    fitting = [path for path in paths if configs.takes_own_network(path)]
+    if not fitting or (_ONLY.value and len(fitting) < len(paths)):
+        every = configs.find_figures(_configs_directory())
+        names = (path.stem.split("_")[0] for path in every if configs.takes_own_network(path))
+        raise Usage(f"--model is for figures that need no training: {', '.join(names)}")
+    network = own.given(Path(_MODEL.value).expanduser(), _DATA.value, _SCALE.value)
+    figures = [
+        dataclasses.replace(configs.load_figure(path, OWN, _SET.value), train=network)
+        for path in fitting
+    ]
+    return figures, {OWN: DataSource(_DATA.value, OWN, _DATA_DIR.value)}
 
 
 def _located(figure: FigureConfig, sources: dict[str, DataSource]) -> FigureConfig:
@@ -407,6 +478,8 @@ def _collect(
                 snapshots[name] = (*snapshots.get(name, ()), (sweep.epoch, found))
         networks.append(NetworkResult(network, folder.load_training(), sweeps, snapshots))
     data_words = sources[figure.train.dataset].describe()
+    if figure.profile == OWN:  # known once the images were read
+        data_words = str(networks[0].training.facts["data"])
     if figure.instead_of:
         data_words += f", in place of {figure.instead_of}, which is not at hand"
     return FigureResult(
@@ -418,7 +491,12 @@ def _collect(
 
 
 def _command(figure: FigureConfig) -> str:
-    words = ["./run_all.sh", f"--only={figure.name}", f"--profile={figure.profile}"]
+    words = ["./run_all.sh", f"--only={figure.name}"]
+    if figure.profile == OWN:
+        words += [f"--model={_MODEL.value}", f"--data={_DATA.value}"]
+        words += [f"--scale={_SCALE.value}"] * (_SCALE.value != "auto")
+    else:
+        words += [f"--profile={figure.profile}"]
     words += [f"--set={text}" for text in _SET.value]
     return shlex.join(words)
 

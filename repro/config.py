@@ -8,7 +8,8 @@ One file in configs/ describes one figure. A `[common]` table holds for every pr
     [quick.cumulative]  (also single_unit, noise, intact, portraits) the lesions and the images they
                         are read on; several of a kind are named: [quick.cumulative.zero], ...
 
-and beside the profiles `[[panel]]`, one picture of the figure each (PanelConfig).
+and beside the profiles `[[panel]]`, one picture of the figure each (PanelConfig), and perhaps
+`[own]`: what holds where the figure is made of a user's own trained network (`repro.own`).
 
 A network is named by the hash of the settings that made it, so two figures that need the same
 network share it, and a changed setting never meets an old result. So are sweeps in a network.
@@ -30,6 +31,7 @@ from typing import Any
 import numpy as np
 
 PROFILES = ("quick", "desk", "paper")
+OWN = "own"  # in place of a profile, a data set or an architecture: a trained network of the user's
 ORDERS = ("random", "class_selectivity", "mutual_information", "weight_norm", "mean_activation")
 FILLS = ("zero", "mean", "position_mean")
 BASES = ("unit", "random")
@@ -51,10 +53,12 @@ def setting(
     choices: Sequence[str] | None = None,
     above: float | None = None,
     free: bool = False,
+    named: bool = True,
 ) -> Any:
     """A dataclass field with its allowed range: low <= value <= high, value > above, or choices;
-    free: any text."""
+    free: any text; named: part of the name of what has this setting."""
     limits = {"low": low, "high": high, "choices": choices, "above": above, "free": free}
+    limits["named"] = named
     return dataclasses.field(default=default, metadata=limits)
 
 
@@ -93,13 +97,17 @@ class TrainConfig:
         0 to make units less selective (paper.md 6.1); 0 for none.
     augment: random crops and mirror images, of colour images with true labels alone: they would
         keep a network from memorising corrupted ones.
+    model, images, scale, content: of a network of the user's own, which is not trained: its file,
+        its images in words that `repro.labelled` reads, what is done to their pixels, and a hash of
+        what is in both. `repro.own.given` fills them in; the name of the network has the hash in
+        place of the two paths.
 
     Raises:
         ConfigError: settings that do not fit each other.
     """
 
-    dataset: str = setting(choices=DATASETS)
-    network: str = setting(choices=("mlp", "convnet", "resnet50"))
+    dataset: str = setting(choices=(*DATASETS, OWN))
+    network: str = setting(choices=("mlp", "convnet", "resnet50", OWN))
     hidden_units: tuple[int, ...] = setting((), low=1)
     origin: str = setting("tfds", choices=("tfds", "embedded"))
     n_train: int = setting(0, low=0)
@@ -125,6 +133,10 @@ class TrainConfig:
     snapshots: tuple[int, ...] = setting((), low=0)
     selectivity_regularizer: float = setting(0.0, low=-1e6, high=1e6)
     augment: bool = setting(False)
+    model: str = setting("", free=True, named=False)
+    images: str = setting("", free=True, named=False)
+    scale: str = setting("auto", free=True)
+    content: str = setting("", free=True)
 
     def __post_init__(self) -> None:
         for refused, sentence in self._misfits():
@@ -134,6 +146,7 @@ class TrainConfig:
     def _misfits(self) -> list[tuple[bool, str]]:
         """Each thing that settings can get wrong together: whether they do, and what to say."""
         is_mlp, is_convnet = self.network == "mlp", self.network == "convnet"
+        is_own = self.network == OWN
         colour = self.dataset in ("cifar10", "imagenet2012")
 
         def increasing(epochs: tuple[int, ...]) -> bool:
@@ -142,6 +155,10 @@ class TrainConfig:
             )
 
         return [
+            (
+                (self.dataset == OWN) != is_own or (bool(self.model + self.images) and not is_own),
+                "a trained network of your own is given with --model and --data, not in a config",
+            ),
             (
                 is_mlp and not self.hidden_units,
                 "an mlp needs hidden_units, for example hidden_units = [512, 512]",
@@ -216,7 +233,8 @@ class TrainConfig:
         >>> TrainConfig("mnist", "mlp", (512, 512)).run_id.rsplit("-", 1)[0]
         'mnist-mlp'
         """
-        return f"{self.dataset}-{self.network}-{_digest(self)}"
+        kind = OWN if self.network == OWN else f"{self.dataset}-{self.network}"
+        return f"{kind}-{_digest(self)}"
 
 
 PER_NETWORK = ("seed", "label_corruption", "learning_rate", "snapshots", "stop_at_train_accuracy")
@@ -544,7 +562,7 @@ def load_figure(path: Path, profile: str, overrides: Sequence[str] = ()) -> Figu
 
     Args:
         path: the file; its stem up to the first "_" is the figure's name.
-        profile: "quick", "desk" or "paper".
+        profile: "quick", "desk" or "paper"; or "own" for a network that is yet to be filled in.
         overrides: "section.key=value" strings that replace settings, values in TOML's notation;
             a section that the figure does not have is left alone, so one override can serve
             several figures.
@@ -552,21 +570,25 @@ def load_figure(path: Path, profile: str, overrides: Sequence[str] = ()) -> Figu
     Raises:
         ConfigError: anything in the file or the overrides that cannot be used.
     """
-    if profile not in PROFILES:
+    if profile not in (*PROFILES, OWN):
         raise ConfigError(f"unknown profile {profile!r}; expected one of {', '.join(PROFILES)}")
     document = _read(path)
-    _check_keys(path, "", document, ("title", "panel", "common", *PROFILES))
+    _check_keys(path, "", document, ("title", "panel", "common", *PROFILES, OWN))
     if profile not in document:
         raise ConfigError(f"{path}: has no [{profile}] table")
+    title = str(document.get("title", path.stem))
     sections: dict[str, dict[str, Any]] = {}
     stand_in = ""
     for table in ("common", profile):
         content = _table(path, table, document.get(table, {}))
-        _check_keys(path, table, content, ("train", "grid", "stand_in", *SWEEPS))
-        stand_in = content.get("stand_in", stand_in)
+        words = ("title",) if table == OWN else ("train", "grid", "stand_in")
+        _check_keys(path, table, content, (*words, *SWEEPS))
+        stand_in, title = content.get("stand_in", stand_in), content.get("title", title)
         for name, values in content.items():
-            if name != "stand_in":
+            if name not in ("stand_in", "title"):
                 _merge(sections.setdefault(name, {}), _table(path, f"{table}.{name}", values))
+    if profile == OWN:
+        sections |= {"train": {"dataset": OWN, "network": OWN}, "grid": {}}
     _override(sections, overrides)
     if stand_in not in ("", *DATASETS):
         raise ConfigError(
@@ -579,7 +601,7 @@ def load_figure(path: Path, profile: str, overrides: Sequence[str] = ()) -> Figu
     train |= {key: values[0] for key, values in grid if key not in train}
     figure = FigureConfig(
         name=path.stem.split("_")[0],
-        title=str(document.get("title", path.stem)),
+        title=title,
         profile=profile,
         train=_build(path, f"{profile}.train", TrainConfig, train),
         grid=grid,
@@ -589,6 +611,8 @@ def load_figure(path: Path, profile: str, overrides: Sequence[str] = ()) -> Figu
         stand_in=stand_in,
     )
     try:
+        if (figure.train.network == OWN) != (profile == OWN):
+            raise ConfigError("a trained network of your own is given with --model and --data")
         figure.networks()
     except ConfigError as error:
         raise ConfigError(f"{path}: [{profile}.grid] {error}") from error
@@ -617,6 +641,11 @@ def find_figures(directory: Path, only: Sequence[str] = ()) -> list[Path]:
     ]
 
 
+def takes_own_network(path: Path) -> bool:
+    """Whether the figure of a config can be made of a user's own trained network."""
+    return OWN in _read(path)
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """Settings of a config as JSON-ready values."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
@@ -631,7 +660,8 @@ def _digest(config: Any) -> str:
     changed = {
         field.name: getattr(config, field.name)
         for field in dataclasses.fields(config)
-        if field.default is dataclasses.MISSING or getattr(config, field.name) != field.default
+        if field.metadata.get("named", True)
+        and (field.default is dataclasses.MISSING or getattr(config, field.name) != field.default)
     }
     return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:10]
 

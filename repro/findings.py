@@ -68,13 +68,9 @@ def figure_label(name: str) -> str:
     return _OWN_FIGURES.get(name, name)
 
 
-def class_name(dataset: str, number: int) -> str:
-    """A class as a reader knows it; its number where the data set has no names.
-
-    >>> class_name("cifar10", 3), class_name("mnist", 3)
-    ('cat', '3')
-    """
-    names = _CLASSES.get(dataset, [])
+def class_name(network: NetworkResult, number: int) -> str:
+    """A class as a reader knows it; its number where the data set has no names."""
+    names = network.training.facts.get("class_names") or _CLASSES.get(network.config.dataset, [])
     return names[number] if number < len(names) else str(number)
 
 

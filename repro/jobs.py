@@ -19,6 +19,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 import os
 import sys
 import threading
@@ -34,13 +35,15 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from repro import config as configs
-from repro.config import FigureConfig, SweepConfig, TrainConfig
+from repro.config import OWN, FigureConfig, SweepConfig, TrainConfig
 from repro.data import DataSource, Splits
 from repro.leases import Held, Lease
 from repro.results import TrainingRecord
 from repro.runs import TRAINING, NetworkFolder, Runs, circumstances
 
 if TYPE_CHECKING:
+    import keras
+
     from repro.ensembles import Member
     from repro.training import Trained
 
@@ -50,6 +53,7 @@ _N_IMAGES = {
     "fashion_mnist": (60_000, 10_000),
     "cifar10": (50_000, 10_000),
     "imagenet2012": (1_281_167, 50_000),
+    OWN: (0, 10_000),  # a guess: they are not looked at before the work begins
 }
 _N_EMBEDDED = (4_000, 1_000)
 # Work is counted in images passed through the network once. A training step passes forward and
@@ -270,9 +274,20 @@ class _Work:
 
     @functools.cached_property
     def _splits(self) -> Splits:
-        from repro import data
+        from repro import data, own
 
+        if self._job.train.network == OWN:
+            return own.splits(self._job.train, self._task.source, self._own_model)
         return data.load(self._task.source, self._job.train)
+
+    @functools.cached_property
+    def _own_model(self) -> keras.Model:
+        """The user's network, with masks."""
+        from repro import models, own
+
+        if self._folder.trained:
+            return models.load_model(self._folder.model)
+        return own.masked_model(self._job.train)
 
     def do(self) -> None:
         """Does the open steps, one after the other."""
@@ -291,7 +306,8 @@ class _Work:
                 self._fail(step, error)
             return
         if not folder.trained:
-            self._attempt(TRAINING, self._train)
+            is_own = job.train.network == OWN
+            self._attempt(TRAINING, self._adopt if is_own else self._train)
         if not folder.trained:
             return
         # From the file, so that a sweep sees the same network whether or not it was just trained.
@@ -370,27 +386,38 @@ class _Work:
             )
         )
 
+    def _adopt(self) -> None:
+        """Takes the user's own network as the one that is to be lesioned."""
+        found = self._splits.test.labelled
+        facts = {"data": found.words, "class_names": found.class_names}
+        self._write(self._own_model, (), {"seconds": 0.0} | facts)
+
     def _keep(self, trained: Trained) -> float:
         """Writes a trained network and its record into the folder; returns the seconds it took."""
+        facts = {"seconds": round(trained.seconds, 1), "data": self._task.source.describe()}
+        self._write(trained.model, trained.history, facts)
+        return trained.seconds
+
+    def _write(
+        self, model: keras.Model, history: Sequence[dict[str, float]], facts: dict[str, Any]
+    ) -> None:
+        """Writes a network and its record, with what it answers, into the folder."""
         from repro import training
-        from repro.ablation import Engine
 
         splits = self._splits
-        on_train = Engine(trained.model, splits.train.images, splits.train.labels).intact()
-        on_test = Engine(trained.model, splits.test.images, splits.test.labels).intact()
+        train_accuracy, train_loss = _answers(model, splits.train)
+        test_accuracy, test_loss = _answers(model, splits.test)
         record = TrainingRecord(
-            history=tuple(trained.history),
+            history=tuple(history),
             n_train=len(splits.train),
             n_test=len(splits.test),
-            train_accuracy=float(on_train.accuracy),
-            train_loss=float(on_train.loss),
-            test_accuracy=float(on_test.accuracy),
-            test_loss=float(on_test.loss),
-            facts=circumstances(training.device())
-            | {"seconds": round(trained.seconds, 1), "data": self._task.source.describe()},
+            train_accuracy=train_accuracy,
+            train_loss=train_loss,
+            test_accuracy=test_accuracy,
+            test_loss=test_loss,
+            facts=circumstances(training.device()) | facts,
         )
-        self._folder.save_training(trained.model.save, record)
-        return trained.seconds
+        self._folder.save_training(model.save, record)
 
     def _sweep(
         self, settings: SweepConfig, model: Any, trained: list[np.ndarray], splits: Splits
@@ -412,6 +439,16 @@ class _Work:
             settings, model, data.images, data.labels, on_progress, self._task.threads
         )
         self._folder.save_sweep(settings, result)
+
+
+def _answers(model: keras.Model, images: Any) -> tuple[float, float]:
+    """Accuracy and mean loss in nats; NaN where there are no images."""
+    from repro.ablation import Engine
+
+    if not len(images):
+        return math.nan, math.nan
+    found = Engine(model, images.images, images.labels).intact()
+    return float(found.accuracy), float(found.loss)
 
 
 def worker() -> int:

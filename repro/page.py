@@ -12,6 +12,7 @@ from typing import Any
 from repro import figures as drawing
 from repro.claims import INCONCLUSIVE, NOT_RUN, NOT_SUPPORTED, SUPPORTED, Verdict
 from repro.config import (
+    OWN,
     CumulativeConfig,
     FigureConfig,
     IntactConfig,
@@ -39,6 +40,8 @@ _PROFILES = {
     "desk": "Desk settings: the paper's networks and epochs as far as two processor cores allow; "
     "each figure says what was cut.",
     "paper": "Paper settings: sizes, epochs and data as in the paper.",
+    OWN: "A trained network of your own: the paper's claims are asked of it as they are of the "
+    "paper's networks, so a verdict is about this network alone.",
 }
 
 
@@ -426,6 +429,8 @@ def _optimizer(train: TrainConfig) -> str:
     >>> _optimizer(TrainConfig("mnist", "mlp", (8,), optimizer="adam", learning_rate=0.001))
     'Adam, learning rate 0.001, batches of 128'
     """
+    if train.network == OWN:
+        return "not known: a trained network was given"
     name, momentum = "Adam", ""
     if train.optimizer == "sgd":
         name, momentum = "SGD", f", momentum {train.momentum:g}"
@@ -514,6 +519,7 @@ def choices(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
         if config.train.stop_at_train_accuracy
         else f"{figure_label(config.name)}: {config.train.epochs:,} epochs, no stop rule"
         for config in configs
+        if config.train.network != OWN
     )
     return [
         ("Optimizer", f"{'; '.join(optimizers)}."),

@@ -697,7 +697,7 @@ def portrait_words(found: Portraits, role: str) -> str:
 def _portrait(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
     """One unit: above, the images that drive it most; below, its mean activation for each class."""
     found = portraits(figure, panel)
-    dataset = figure.networks[0].config.dataset
+    network = figure.networks[0]
     index = found.roles.index(panel.role)
     axes.set_axis_off()
     title = panel.title or f"{panel.role} unit"
@@ -728,11 +728,13 @@ def _portrait(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme
             interpolation="nearest",
             gid=f"image-{place}",
         )
-        one.set_title(class_name(dataset, label), fontsize=7.5, pad=2, color=theme.muted)
-    _profile(axes.inset_axes((0, 0, 1, 0.42)), found.class_means[:, index], dataset, theme)
+        one.set_title(class_name(network, label), fontsize=7.5, pad=2, color=theme.muted)
+    means = found.class_means[:, index]
+    names = [class_name(network, number) for number in range(len(means))]
+    _profile(axes.inset_axes((0, 0, 1, 0.42)), means, names, theme)
 
 
-def _profile(axes: Axes, means: np.ndarray, dataset: str, theme: Theme) -> None:
+def _profile(axes: Axes, means: np.ndarray, names: Sequence[str], theme: Theme) -> None:
     """A bar for each class, the strongest in another colour."""
     colours = [theme.blue] * len(means)
     colours[int(means.argmax())] = theme.purple
@@ -746,7 +748,6 @@ def _profile(axes: Axes, means: np.ndarray, dataset: str, theme: Theme) -> None:
     if len(means) > _NAMED_CLASSES:
         axes.set_xlabel("class")
         return
-    names = [class_name(dataset, number) for number in range(len(means))]
     long = max(len(name) for name in names) > 3
     axes.set_xticks(range(len(means)), names, rotation=35 if long else 0, fontsize=8)
     if long:

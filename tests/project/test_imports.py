@@ -33,6 +33,7 @@ LAYERS: list[set[str]] = [
         "training",
         "ensembles",
         "data",
+        "own",
         "streams",
         "findings",
         "panels",

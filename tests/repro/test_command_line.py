@@ -246,6 +246,9 @@ def test_two_commands_at_once_share_the_work(workplace: Path) -> None:
         (["--profile=quik"], "quick"),
         (["--no_such_flag"], "no_such_flag"),
         (["surplus"], "unexpected argument 'surplus'"),
+        (["--model=my.keras"], "--model and --data go together"),
+        (["--model=my.keras", "--data=dir:x"], "--model is for figures that need no training"),
+        (["--together=4"], "--together needs JAX"),
     ],
 )
 def test_bad_input_ends_with_one_sentence(workplace: Path, flags: list[str], sentence: str) -> None:

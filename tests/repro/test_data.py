@@ -107,7 +107,7 @@ def test_a_prepared_directory_comes_first(tmp_path: Path, monkeypatch: pytest.Mo
     assert data.locate("mnist", str(tmp_path), offline=True) == expected
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     assert data.locate("mnist") == expected
-    assert data._prepared(tmp_path, "mnist").name == "3.0.10"
+    assert data.prepared(tmp_path, "mnist").name == "3.0.10"
 
 
 def test_offline_makes_no_network_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,148 @@
+"""A trained network of the user's own, in place of those that a figure trains.
+
+Some figures need nothing but a trained classifier (Figs. 7d, 7e, A2b, A3 and A4d, and the pictures
+of two units). Their configs have an `[own]` table, and
+
+    ./run_all.sh --only=fig7d --model=my.keras --data=dir:folder-of-class-folders
+
+makes them of a `.keras` model: masks are put after its hidden layers (`repro.insertion`), the
+images are read as `repro.labelled` says, and no step of a training is taken. The name of such a
+network is the hash of what is in the two, so a changed file is another network.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from repro.config import OWN, TrainConfig
+from repro.data import DataError, DataSource, Images, Splits
+from repro.labelled import Labelled, find
+
+if TYPE_CHECKING:
+    import keras
+
+# Images handed to the engine at a time: of 224 x 224 pixels in colour, 39 MB.
+_READING_BATCH = 64
+_BLOCK = 1 << 20
+
+
+def given(model: Path, data: str, scale: str = "auto") -> TrainConfig:
+    """The settings of a network that is given and not trained.
+
+    Args:
+        model: a `.keras` file.
+        data: "npz:file.npz", "tfds:name" or "dir:folder", see `repro.labelled`.
+        scale: one of `labelled.SCALES`.
+
+    Raises:
+        DataError: no such file or folder.
+    """
+    if not model.is_file():
+        raise DataError(f"no model at {model}")
+    digest = hashlib.sha256()
+    _add_file(digest, model)
+    kind, _, name = data.partition(":")
+    path = Path(name).expanduser()
+    if kind in ("npz", "dir"):
+        if not path.exists():
+            raise DataError(f"--data names {name}, which does not exist")
+        data = f"{kind}:{path.resolve()}"
+    if kind == "npz":
+        _add_file(digest, path)
+    elif kind == "dir":
+        for file in sorted(path.glob("*/*")):
+            digest.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode())
+    else:
+        digest.update(data.encode())
+    return TrainConfig(
+        dataset=OWN,
+        network=OWN,
+        model=str(model.resolve()),
+        images=data,
+        scale=scale,
+        content=digest.hexdigest()[:16],
+    )
+
+
+def _add_file(digest: Any, path: Path) -> None:
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+
+
+def masked_model(train: TrainConfig) -> keras.Model:
+    """The user's model, with masks after its hidden layers where it has none.
+
+    Raises:
+        ValueError: a file that cannot be loaded safely, or a model that cannot be lesioned.
+    """
+    from repro.insertion import insert_masks
+    from repro.masking import ablation_masks
+    from repro.models import load_model
+
+    model = load_model(train.model)
+    try:
+        ablation_masks(model)
+    except ValueError:
+        return insert_masks(model)
+    return model
+
+
+def splits(train: TrainConfig, source: DataSource, model: keras.Model) -> Splits:
+    """The user's images as those of the test; there are none to train on.
+
+    Raises:
+        DataError: images that are not there or do not fit the model.
+    """
+    shape = tuple(model.input_shape[1:])
+    n_classes = int(model.output_shape[-1])
+    found = find(train.images, shape, n_classes, scale=train.scale, data_dir=source.directory)
+    test = LabelledStream(found, np.arange(len(found)), n_classes)
+    nothing = np.zeros((0, *test.shape[1:]), np.float32)
+    return Splits(Images(nothing, np.zeros(0, np.int32), n_classes), None, test)
+
+
+@dataclass(frozen=True)
+class LabelledStream:
+    """Labelled images that are read when they are needed; looks like `streams.ImageStream`.
+
+    places: int64 (n_images,), those of `labelled`, in this order.
+    """
+
+    labelled: Labelled
+    places: np.ndarray
+    n_classes: int
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @property
+    def images(self) -> LabelledStream:
+        """The stream itself, which gives the labels too."""
+        return self
+
+    @property
+    def labels(self) -> None:
+        """None: labels come with the images."""
+        return None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n_images, ...), the last ones of one image."""
+        return (len(self), *self.labelled.images(self.places[:1]).shape[1:])
+
+    def take(self, index: np.ndarray) -> LabelledStream:
+        """Those of its images, by their position in the stream, in the order of their numbers."""
+        return dataclasses.replace(self, places=self.places[np.sort(index)])
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for start in range(0, len(self), _READING_BATCH):
+            places = self.places[start : start + _READING_BATCH]
+            yield self.labelled.images(places), self.labelled.labels[places]

@@ -14,9 +14,10 @@ The map of the package, from the bottom up; imports run one way:
     graph, insertion                any model as its calls, masks in it, lesions by name
     trial                           foreign models, loaded in a process of their own first
     network, passes, ablation       the engine: a model as operations, lesioned, asked
-    sweep                           which lesions answer what
-    training, data, own, summaries, findings, figures, claims
+    sweep, budget                   which lesions answer what; how many fit into a time
+    training, data, labelled, own, summaries, findings, figures, claims
     leases, runs, page, report      who works where, files, the report
+    study, lesion_run               any classifier, in Python and on the command line
     jobs, executors, progress       the plan, where it is worked on, how far it is
     __main__                        the command line
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from repro.insertion import HiddenLayer, ablate, hidden_layers, insert_masks, restore
     from repro.masking import AblationMask, ablation_masks
     from repro.models import convnet, load_model, mlp, resnet50
+    from repro.study import lesion
 
 __all__ = [
     "AblationMask",
@@ -47,6 +49,7 @@ __all__ = [
     "convnet",
     "hidden_layers",
     "insert_masks",
+    "lesion",
     "load_model",
     "mlp",
     "resnet50",
@@ -62,6 +65,7 @@ _HOMES = {
     "convnet": "repro.models",
     "hidden_layers": "repro.insertion",
     "insert_masks": "repro.insertion",
+    "lesion": "repro.study",
     "load_model": "repro.models",
     "mlp": "repro.models",
     "resnet50": "repro.models",

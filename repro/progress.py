@@ -10,6 +10,7 @@ measured yet, the next wider class has to do, down to any step at all.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from repro import config as configs
 from repro.config import TrainConfig
 from repro.jobs import Job, amounts, open_steps
 from repro.runs import TRAINING, Runs
+
+_SECONDS = {"s": 1, "min": 60, "h": 3600}
 
 DONE, RUNNING, FAILED, LEFT = "done", "running", "failed", "left"
 
@@ -147,6 +150,22 @@ def in_words(seconds: float) -> str:
     if hours < 48:
         return f"{hours} h {minutes} min"
     return f"{hours // 24} days {hours % 24} h"
+
+
+def seconds_of(text: str) -> float:
+    """A duration in words as seconds.
+
+    Raises:
+        ValueError: it is none, or not above 0.
+
+    >>> seconds_of("10min"), seconds_of("1.5 h"), seconds_of("90")
+    (600.0, 5400.0, 90.0)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h|)\s*", text)
+    seconds = float(found[1]) * _SECONDS[found[2] or "s"] if found else 0.0
+    if seconds <= 0:
+        raise ValueError(f"expected a time such as 90s, 10min or 2h, got {text!r}")
+    return seconds
 
 
 def _likenesses(train: TrainConfig, step: str) -> Iterator[tuple[str, ...]]:

@@ -77,8 +77,8 @@ def write(
         for part, content in figure_csv(figure).items():
             write_bytes(directory / f"{name}_{part}.csv", content)
     records = [claims.to_record(verdict) for verdict in verdicts]
-    write_bytes(directory / "summary.json", _json(numbers))
-    write_bytes(directory / "claims.json", _json(records))
+    write_bytes(directory / "summary.json", to_json(numbers))
+    write_bytes(directory / "claims.json", to_json(records))
     write_bytes(directory / "claims.csv", claims_csv(verdicts))
     # Last, so that whoever sees the page finds the files that it links to.
     text = page.render(results, verdicts, numbers, seconds)
@@ -117,7 +117,7 @@ def figure_csv(figure: FigureResult) -> dict[str, bytes]:
                 (*common, name, epoch, *row) for row in of_sweep(found)
             )
     return {
-        part: _csv((*COMMON_COLUMNS, *columns), rows[part])
+        part: to_csv((*COMMON_COLUMNS, *columns), rows[part])
         for part, columns, _ in _TABLES.values()
         if part in rows
     }
@@ -141,7 +141,7 @@ def _all_sweeps(network: NetworkResult) -> Iterator[tuple[str, int | None, Sweep
 def claims_csv(verdicts: Sequence[Verdict]) -> bytes:
     """The verdicts, one row each; the interval as two columns, nothing where there is none."""
     columns = [field.name for field in dataclasses.fields(Verdict) if field.name != "interval"]
-    return _csv(
+    return to_csv(
         (*columns, "low", "high"),
         (
             (
@@ -153,7 +153,8 @@ def claims_csv(verdicts: Sequence[Verdict]) -> bytes:
     )
 
 
-def _curve_rows(curve: AblationCurve) -> Iterator[tuple[Any, ...]]:
+def curve_rows(curve: AblationCurve) -> Iterator[tuple[Any, ...]]:
+    """A row of CURVE_COLUMNS for each point of each order."""
     return _lesion_rows(curve, curve.n_ablated)
 
 
@@ -209,7 +210,7 @@ def _portrait_rows(found: Portraits) -> Iterator[tuple[Any, ...]]:
 
 
 _TABLES: dict[type, tuple[str, tuple[str, ...], Callable[[Any], Iterator[tuple[Any, ...]]]]] = {
-    AblationCurve: ("curves", CURVE_COLUMNS, _curve_rows),
+    AblationCurve: ("curves", CURVE_COLUMNS, curve_rows),
     NoiseCurve: ("noise", NOISE_COLUMNS, _noise_rows),
     UnitTable: ("units", UNIT_COLUMNS, _unit_rows),
     Intact: ("intact", INTACT_COLUMNS, _intact_rows),
@@ -217,7 +218,8 @@ _TABLES: dict[type, tuple[str, tuple[str, ...], Callable[[Any], Iterator[tuple[A
 }
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+def to_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """A table as CSV in UTF-8; floats are written so that reading them gives the same float64."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
@@ -225,5 +227,6 @@ def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     return buffer.getvalue().encode()
 
 
-def _json(content: Any) -> bytes:
+def to_json(content: Any) -> bytes:
+    """Plain values as JSON in UTF-8; there may be no NaN among them."""
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

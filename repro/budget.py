@@ -1,0 +1,167 @@
+"""How much of a study fits into a given time: measured on a few lesions, then divided.
+
+Costs are taken to grow with images, units and points, which holds for convolutional networks; of
+dense ones even everything takes seconds. What is left out is chosen by two rules:
+
+- images before units: every unit on a sample of images, as long as that is `FEW_IMAGES` or more;
+  only then a sample of the units, the same share of each layer;
+- of the time for lesions, `_CURVE_SHARE` goes to the cumulative ablation curve.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from repro.ablation import Engine
+
+FEW_IMAGES = 100
+_FEWEST_IMAGES = 16
+_FEWEST_UNITS = 4  # of a layer
+_CURVE_SHARE = 0.35
+# Of the budget, what is divided: the rest is for pictures, files, and for being wrong.
+_DIVIDED = 0.85
+# Orders and points of the curve: the first that leaves it FEW_IMAGES.
+_CURVES = ((10, 51), (10, 21), (5, 21), (3, 11), (2, 6))
+_PROBED_UNITS = 12
+_PROBE_SECONDS = 2.0
+_PROBE_POINTS = (3, 9)
+_PROBE_IMAGES = 256
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds on this machine, compilation apart.
+
+    image: to read one image intact, with every unit's activity.
+    lesion: to lesion one unit on one image, averaged over units.
+    order: to follow one random order on one image; point: for each of its points besides.
+    compilation: until everything has run once, in all.
+    """
+
+    image: float
+    lesion: float
+    order: float
+    point: float
+    compilation: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study does.
+
+    n_images: a sample stratified by class; n_units: that are lesioned alone.
+    orders, points, curve_images: of the cumulative ablation curve.
+    seconds: that it will take, as far as a few lesions tell.
+    """
+
+    n_images: int
+    n_units: int
+    orders: int
+    points: int
+    curve_images: int
+    seconds: float
+
+
+def measure(engine: Engine, images: np.ndarray, labels: np.ndarray) -> Pace:
+    """Times a few lesions of a few images; takes some seconds, and compiles what it needs.
+
+    Args:
+        engine: of the network; its graphs are compiled on the way.
+        images, labels: some of those to study; as many as are needed are used.
+    """
+    few = min(len(images), _FEWEST_IMAGES)
+    probe = engine.on(images[:few], labels[:few])
+    first, again = _twice(probe.statistics)
+    compilation = max(0.0, first - again)
+    # As many images as make the probe lesions last, and not too long: each costs about as much
+    # as reading the image again.
+    fitting = int(_PROBE_SECONDS / _PROBED_UNITS / max(again / few, 1e-9))
+    few = min(len(images), _PROBE_IMAGES, max(_FEWEST_IMAGES, fitting))
+    probe = engine.on(images[:few], labels[:few])
+    n_units = engine.layout.n_units
+    # Spread evenly over all units, so that large layers count for more.
+    units = np.unique(np.linspace(0, n_units - 1, _PROBED_UNITS).round().astype(int))
+    first, of_units = _twice(functools.partial(probe.single_units, units=units))
+    layers = np.searchsorted(engine.layout.starts, units, side="right")
+    share = len(set(layers.tolist())) / len(engine.layout.layers)
+    compilation += max(0.0, first - of_units) / share
+    _, of_images = _twice(probe.statistics)
+    orders = np.random.default_rng(0).permutation(n_units)[None]
+    spent = []
+    for points in _PROBE_POINTS:
+        counts = np.unique(np.linspace(0, n_units, points).round().astype(int))
+        first, again = _twice(functools.partial(probe.cumulative, orders, counts))
+        compilation += max(0.0, first - again)
+        spent.append(again)
+    point = max(0.0, (spent[1] - spent[0]) / (_PROBE_POINTS[1] - _PROBE_POINTS[0]))
+    return Pace(
+        image=of_images / few,
+        lesion=of_units / (len(units) * few),
+        order=max(0.0, spent[0] - _PROBE_POINTS[0] * point) / few,
+        point=point / few,
+        compilation=compilation,
+    )
+
+
+def everything(pace: Pace, n_images: int, n_units: int) -> Plan:
+    """All images, all units, and the longest curve."""
+    orders, points = _CURVES[0]
+    return _estimated(pace, n_images, n_units, orders, points, n_images)
+
+
+def within(pace: Pace, seconds: float, n_images: int, n_units: int, n_layers: int) -> Plan:
+    """As much as fits into a time; at least a little of everything, even where that takes longer.
+
+    Args:
+        seconds: for all of it, from now on.
+        n_images, n_units, n_layers: that there are.
+    """
+    whole = everything(pace, n_images, n_units)
+    if whole.seconds <= _DIVIDED * seconds:
+        return whole
+    left = max(0.0, _DIVIDED * seconds - pace.compilation)
+    for_units, for_curve = (1 - _CURVE_SHARE) * left, _CURVE_SHARE * left
+    of_image = pace.image + n_units * pace.lesion
+    images = _between(for_units / of_image, min(FEW_IMAGES, n_images), n_images)
+    fewest = min(n_units, _FEWEST_UNITS * n_layers)
+    units = _between((for_units / images - pace.image) / pace.lesion, fewest, n_units)
+    if units == fewest:
+        of_image = pace.image + units * pace.lesion
+        images = _between(for_units / of_image, min(_FEWEST_IMAGES, n_images), images)
+    for orders, points in _CURVES:
+        fitting = for_curve / (orders * (pace.order + points * pace.point))
+        if fitting >= min(FEW_IMAGES, images):
+            break
+    on_curve = _between(fitting, min(_FEWEST_IMAGES, images), images)
+    return _estimated(pace, images, units, orders, points, on_curve)
+
+
+def _estimated(
+    pace: Pace, n_images: int, n_units: int, orders: int, points: int, curve_images: int
+) -> Plan:
+    seconds = (
+        pace.compilation
+        + n_images * (pace.image + n_units * pace.lesion)
+        + curve_images * orders * (pace.order + points * pace.point)
+    )
+    return Plan(n_images, n_units, orders, points, curve_images, seconds)
+
+
+def _between(value: float, low: int, high: int) -> int:
+    return int(min(max(math.floor(min(value, high)), low), high))
+
+
+def _twice(work: Callable[[], Any]) -> tuple[float, float]:
+    """Seconds of the first call, which compiles, and of the second."""
+    began = time.perf_counter()
+    work()
+    between = time.perf_counter()
+    work()
+    return between - began, time.perf_counter() - between

@@ -1,0 +1,238 @@
+"""`python -m repro lesion`: from a file of a model to a folder of results.
+
+<out>/report/                     index.html, pictures, CSV
+<out>/tb/<model>/                 TensorBoard events
+<out>/networks/<model>/           model.keras, masked, and images for the lesion lab
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+from repro import budget, labelled, models, progress, study, study_page
+from repro.ablation import Engine
+from repro.data import DataError
+from repro.labelled import Labelled
+from repro.runs import Runs
+from repro.study import Study
+
+# Images read before it is known how many there is time for.
+_PILOT_IMAGES = 256
+_REPORT, _TENSORBOARD, _NETWORKS = "report", "tb", "networks"
+
+
+class LesionError(ValueError):
+    """A study that cannot be made; the message says why."""
+
+
+class Bar(Protocol):
+    """A progress bar, as tqdm has them."""
+
+    def update(self, n: float) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be studied, how, and where to put it.
+
+    model: a `.keras` file; or "", and model_fn and weights are given, see
+        `models.model_from_function`.
+    data, scale: see `labelled`. classes: a file of class names, one a line; "" for none.
+    layers: names or patterns of hidden layers; () for all.
+    out: the folder of results.
+    seconds: that it may take; None for everything, however long that is.
+    split: "test", or "train" for images that the model was trained on.
+    command: what was typed, for the report.
+    """
+
+    model: str
+    data: str
+    out: Path
+    seconds: float | None = 600.0
+    model_fn: str = ""
+    weights: str = ""
+    scale: str = "auto"
+    classes: str = ""
+    layers: tuple[str, ...] = ()
+    split: str = "test"
+    seed: int = 0
+    data_dir: str = ""
+    offline: bool = False
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Where the results lie, and what was found, in sentences.
+
+    model: with masks. networks: the folder to open the lesion lab on.
+    """
+
+    findings: tuple[str, ...]
+    report: Path
+    model: Path
+    tensorboard: Path
+    networks: Path
+
+
+def run(
+    request: Request,
+    say: Callable[[str], None],
+    bar: Callable[[float], AbstractContextManager[Bar]],
+) -> Results:
+    """Loads, measures, plans, lesions, reports.
+
+    Args:
+        say: is told what is about to happen, a sentence at a time.
+        bar: makes a progress bar of so many (image, lesion) pairs.
+
+    Raises:
+        LesionError: the model or the images cannot be used. DataError: nor found.
+        RunsError: the results cannot be written.
+    """
+    ends = None if request.seconds is None else time.monotonic() + request.seconds
+    # First, so that a folder that cannot be written is known before the work.
+    out = Runs(request.out).root
+    model = _loaded(request)
+    try:
+        masked, hidden = study.prepare(model, request.layers or None)
+    except ValueError as error:
+        raise LesionError(str(error)) from error
+    n_masked = sum(row.masked for row in hidden)
+    say(f"Model: {masked.name}, {n_masked} layers masked, {len(hidden) - n_masked} not")
+    found = _found(request, masked)
+    say(f"Data: {found.words}; {len(found):,} images")
+    rng = np.random.default_rng(request.seed)
+    order = labelled.stratified_order(found.labels, rng)
+    try:
+        made = _studied(request, found, order, masked, hidden, ends, say, bar)
+        return _written(request, made, out)
+    except (ValueError, RuntimeError) as error:
+        if type(error) not in (ValueError, RuntimeError):
+            raise  # it has a sentence of its own
+        raise LesionError(str(error)) from error
+
+
+def _loaded(request: Request) -> keras.Model:
+    try:
+        if request.model_fn:
+            return models.model_from_function(request.model_fn, request.weights)
+        return models.load_model(request.model)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise LesionError(str(error)) from error
+
+
+def _found(request: Request, model: keras.Model) -> Labelled:
+    names: tuple[str, ...] = ()
+    if request.classes:
+        try:
+            names = tuple(Path(request.classes).read_text(encoding="utf-8").split("\n"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"--classes names {request.classes}, which cannot be read") from error
+        names = tuple(name.strip() for name in names if name.strip())
+    scales = (keras.layers.Rescaling, keras.layers.Normalization)
+    return labelled.find(
+        request.data,
+        tuple(model.input_shape[1:]),
+        int(model.output_shape[-1]),
+        scale=request.scale,
+        scales_itself=any(isinstance(layer, scales) for layer in model.layers),
+        class_names=names,
+        data_dir=request.data_dir,
+        offline=request.offline,
+    )
+
+
+def _studied(
+    request: Request,
+    found: Labelled,
+    order: np.ndarray,
+    model: keras.Model,
+    hidden: Sequence[study.HiddenLayer],
+    ends: float | None,
+    say: Callable[[str], None],
+    bar: Callable[[float], AbstractContextManager[Bar]],
+) -> Study:
+    """The study with everything computed that its report shows."""
+    few = order[:_PILOT_IMAGES]
+    images, labels = found.images(few), found.labels[few]
+    shown: list[Bar] = []
+
+    def advance(pairs: int) -> None:
+        for one in shown:
+            one.update(pairs)
+
+    engine = Engine(model, images, labels, on_progress=advance)
+    pace = budget.measure(engine, images, labels)
+    n_units = engine.layout.n_units
+    if ends is None:
+        plan = budget.everything(pace, len(found), n_units)
+    else:
+        left = max(0.0, ends - time.monotonic())
+        n_layers = len(engine.layout.layers)
+        plan = budget.within(pace, left, len(found), n_units, n_layers)
+    say(_plan_words(plan, len(found), n_units))
+    chosen = order[: plan.n_images]
+    images, labels = found.images(chosen), found.labels[chosen]
+    made = Study(
+        engine.on(images, labels),
+        model,
+        hidden,
+        images,
+        labels,
+        n_available=len(found),
+        n_units=plan.n_units,
+        class_names=found.class_names,
+        data=found.words,
+        split=request.split,
+        seed=request.seed,
+        # The curve comes first, so what is left is for units; some is kept for the files.
+        deadline=float("inf") if ends is None else ends - 0.05 * (request.seconds or 0),
+    )
+    steps = plan.curve_images * plan.orders * plan.points + plan.n_images * plan.n_units
+    with bar(steps) as one:
+        shown.append(one)
+        made.curve(plan.orders, plan.points, plan.curve_images)
+        made.units  # noqa: B018  computed here, under the bar
+        shown.clear()
+    return made
+
+
+def _plan_words(plan: budget.Plan, n_images: int, n_units: int) -> str:
+    def share(part: int, whole: int, what: str) -> str:
+        return f"all {whole:,} {what}" if part == whole else f"{part:,} of {whole:,} {what}"
+
+    words = f"{share(plan.n_images, n_images, 'images')}, {share(plan.n_units, n_units, 'units')}"
+    curve = f"{plan.orders} orders at {plan.points} points"
+    if plan.curve_images < plan.n_images:
+        curve += f" on {plan.curve_images:,} images"
+    takes = progress.in_words(plan.seconds)
+    takes = takes if takes.startswith("less") else f"about {takes}"
+    return f"Plan: {words}, a curve of {curve}: {takes}"
+
+
+def _written(request: Request, made: Study, out: Path) -> Results:
+    name = run_name(made.model.name if request.model_fn else Path(request.model).stem)
+    model = made.save(out / _NETWORKS / name)
+    made.to_tensorboard(out / _TENSORBOARD, run=name)
+    page = made.report(out / _REPORT, request.command)
+    found = tuple(study_page.findings(made, made.curves[-1]))
+    return Results(found, page, model, out / _TENSORBOARD, out / _NETWORKS)
+
+
+def run_name(text: str) -> str:
+    """A name for folders, of letters, digits, dots, dashes and underscores.
+
+    >>> run_name("my model (2)"), run_name("..")
+    ('my_model_2', 'model')
+    """
+    return re.sub(r"[^\w.-]+", "_", text).strip("._") or "model"

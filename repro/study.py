@@ -1,0 +1,563 @@
+"""A study of one classifier: which units matter, which are dead or redundant, and how much the
+network leans on single directions.
+
+    study = repro.lesion(model, images, labels)
+    study.units                       # a table, one row a unit
+    study.curve(orders=10)            # cumulative ablation
+    study.report("out"), study.to_tensorboard("logs")
+
+Each answer is computed when it is first asked for, and kept. The model is never changed.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from scipy import stats
+
+from repro import labelled, metrics, models, runs, sweep
+from repro.ablation import Engine, Layout, Outcome
+from repro.config import CumulativeConfig
+from repro.insertion import HiddenLayer, hidden_layers, insert_masks
+from repro.masking import AblationMask
+from repro.results import AblationCurve
+from repro.statistics import UnitStatistics
+from tb_plugin import summary
+
+UNIT_COLUMNS = (
+    ("unit", np.int64),
+    ("class_selectivity", np.float64),
+    ("mutual_information", np.float64),
+    ("mutual_information_bias", np.float64),
+    ("importance", np.float64),
+    ("accuracy_drop", np.float64),
+    ("largest_class_drop", np.float64),
+    ("mean_activation", np.float64),
+    ("sparsity", np.float64),
+    ("dead", np.bool_),
+    ("redundant", np.bool_),
+)
+"""Columns of `Study.units` after the first, which is the layer's name."""
+
+CHECKED_IMAGES = 16
+# Pieces in which units are lesioned, so that a deadline is heeded between them.
+_PIECES = 20
+# Random sets of other units, beside the redundant ones, that are removed together.
+CONTROLS = 5
+_CLASS_COLUMNS = 100  # of whose profiles the tab's table can be wide
+_SAVED_BYTES = 64_000_000  # of images beside a saved model, for the lesion lab
+_SAVED_IMAGES = 2000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """On how many images a study stands, and what that does to its numbers.
+
+    n_images: that were used; n_available: that there were.
+    """
+
+    n_images: int
+    n_available: int
+
+    # 2 / 2^6 = 0.03 < 0.05 < 2 / 2^5: with fewer, a two-sided sign test cannot tell.
+    CHANGED = 6
+
+    def standard_error(self, accuracy: float) -> float:
+        """Of an accuracy: sqrt(p (1 - p) / n).
+
+        >>> Sample(400, 10_000).standard_error(0.8)
+        0.02
+        """
+        return math.sqrt(accuracy * (1 - accuracy) / self.n_images)
+
+    def interval(self, n_correct: int) -> tuple[float, float]:
+        """Wilson's 95 % interval of an accuracy, which holds near 1 and 0 too."""
+        found = stats.binomtest(n_correct, self.n_images).proportion_ci(method="wilson")
+        return float(found.low), float(found.high)
+
+    @property
+    def smallest_step(self) -> float:
+        """The smallest change of accuracy that there can be: one image."""
+        return 1 / self.n_images
+
+    @property
+    def smallest_visible(self) -> float:
+        """The smallest drop of accuracy that is told from chance (sign test, two-sided, 5 %), where
+        every image that changes changes for the worse: `CHANGED` images."""
+        return self.CHANGED / self.n_images
+
+
+@dataclass(frozen=True)
+class Together:
+    """Units removed all at once, beside as many others.
+
+    n_units: how many. outcome: of the lesion. controls: `CONTROLS` lesions, each of as many units
+        drawn from those that are neither dead nor among them; None where there are too few.
+    """
+
+    n_units: int
+    outcome: Outcome
+    controls: Outcome | None
+
+
+def lesion(
+    model: keras.Model | str | Path,
+    images: Any,
+    labels: Any,
+    *,
+    layers: Sequence[str] | None = None,
+    n_images: int = 0,
+    n_units: int = 0,
+    class_names: Sequence[str] = (),
+    data: str = "",
+    split: str = "test",
+    seed: int = 0,
+    on_progress: Callable[[int], None] = lambda pairs: None,
+) -> Study:
+    """Studies a classifier by lesioning its units, one at a time and many together.
+
+    Args:
+        model: functional or Sequential, one input, one output of logits or probabilities of two
+            classes or more; or the path of a `.keras` file. Masks are put after its hidden layers,
+            see `repro.insert_masks`; a model that has masks keeps those.
+        images: (n_images, ...), as the model takes them. labels: int (n_images,).
+        layers: which hidden layers, by name or pattern; None for all.
+        n_images: how many images to use, a sample stratified by class; 0 for all.
+        n_units: how many units to lesion alone, drawn at random, the same share of each layer; 0
+            for all. The others' importance is then NaN.
+        class_names: of the classes in order. data: what the images are, in words, for the report.
+        split: "test", or "train" for images that the model was trained on.
+        seed: of the samples and of the curve's orders.
+        on_progress: called with the number of (image, lesion) pairs just evaluated.
+
+    Raises:
+        ValueError: a model that cannot be lesioned, or images and labels that do not fit it.
+        FileNotFoundError: no such file.
+    """
+    masked, hidden = prepare(model, layers)
+    images, labels = np.asarray(images), labelled.plain_labels(labels)
+    n_available = len(labels)
+    if len(images) != n_available:
+        raise ValueError(f"there are {len(images)} images but {n_available} labels")
+    if not 0 <= n_images <= n_available:
+        raise ValueError(
+            f"n_images must be 0 (all) to {n_available}, the images given; got {n_images}"
+        )
+    if n_images:
+        order = labelled.stratified_order(labels, np.random.default_rng(seed))[:n_images]
+        images, labels = images[order], labels[order]
+    return Study(
+        Engine(masked, images, labels, on_progress=on_progress),
+        masked,
+        hidden,
+        images,
+        labels,
+        n_available=n_available,
+        n_units=n_units,
+        class_names=class_names,
+        data=data,
+        split=split,
+        seed=seed,
+    )
+
+
+def prepare(
+    model: keras.Model | str | Path, layers: Sequence[str] | None = None
+) -> tuple[keras.Model, tuple[HiddenLayer, ...]]:
+    """The model with masks, and what became of each of its layers.
+
+    Args and errors as for `lesion`.
+    """
+    if not isinstance(model, keras.Model):
+        model = models.load_model(model)
+    if layers is None and any(isinstance(one, AblationMask) for one in model.layers):
+        return _classifier(model), tuple(hidden_layers(model, ()))
+    rows = tuple(hidden_layers(model, layers))
+    return insert_masks(_classifier(model), layers), rows
+
+
+def _classifier(model: keras.Model) -> keras.Model:
+    """The same model, if it is one that gives each class a score."""
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError(
+            f"model {model.name!r} has {len(model.inputs)} inputs and {len(model.outputs)} "
+            "outputs; a study needs a classifier with one of each: build keras.Model(input, output)"
+        )
+    shape = tuple(model.output_shape)
+    if len(shape) != 2 or shape[1] is None or shape[1] < 2:
+        raise ValueError(
+            f"model {model.name!r} answers with shape {shape}; a study needs (n_images, n_classes) "
+            "logits or probabilities of two classes or more; in place of one sigmoid of x, give "
+            "the two logits 0 and x"
+        )
+    last = model.layers[-1]
+    if getattr(last, "activation", None) is keras.activations.sigmoid:
+        raise ValueError(
+            f"model {model.name!r} ends in a sigmoid, which answers a question for each class; a "
+            "study needs one answer for each image: logits or a softmax"
+        )
+    return model
+
+
+class Study:
+    """What lesions tell about one classifier; made by `repro.lesion`.
+
+    Attributes:
+        model: with masks. hidden_layers: of each layer whether it is masked, and why.
+        layout: the masked layers and their numbers of units; rows of `units` run through them.
+        sample: on how many images, and what that means.
+        labels: int32 (n_images,). n_classes, class_names, data, split, seed: as given.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        model: keras.Model,
+        hidden: Sequence[HiddenLayer],
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        n_available: int,
+        n_units: int = 0,
+        class_names: Sequence[str] = (),
+        data: str = "",
+        split: str = "test",
+        seed: int = 0,
+        deadline: float = math.inf,
+    ) -> None:
+        """
+        Args:
+            engine: on these images. deadline: by `time.monotonic()`, after which no more units
+                are lesioned alone. The others: as for `lesion`.
+        """
+        if split not in ("train", "test"):
+            raise ValueError(f"split must be 'train' or 'test', got {split!r}")
+        self.model, self.hidden_layers = model, tuple(hidden)
+        self.layout: Layout = engine.layout
+        if not 0 <= n_units <= self.layout.n_units:
+            raise ValueError(
+                f"n_units must be 0 (all) to {self.layout.n_units}, the masked units; got {n_units}"
+            )
+        self.sample = Sample(len(labels), n_available)
+        self.labels, self.n_classes = labels, engine.n_classes
+        if len(class_names) not in (0, self.n_classes):
+            raise ValueError(
+                f"class_names must name the model's {self.n_classes} classes, got "
+                f"{len(class_names)} names"
+            )
+        self.class_names = tuple(map(str, class_names))
+        self.data, self.split, self.seed = data, split, seed
+        self._images, self._engine, self._deadline = images, engine, deadline
+        self._n_units = n_units or self.layout.n_units
+        self._curves: dict[tuple[int, int, int], AblationCurve] = {}
+
+    # --- Answers ------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def intact(self) -> Outcome:
+        """The network without a lesion; checks first, against plain Keras on a few images, that
+        lesions do what they say.
+
+        Raises:
+            RuntimeError: they do not.
+        """
+        few = labelled.stratified_order(self.labels, self._rng())[:CHECKED_IMAGES]
+        self._engine.on(self._images[few], self.labels[few]).check()
+        return self._engine.intact()
+
+    @functools.cached_property
+    def statistics(self) -> UnitStatistics:
+        """What every unit does in the intact network."""
+        return self._engine.statistics()
+
+    @functools.cached_property
+    def units(self) -> np.ndarray:
+        """A structured array (n_units,), one row a unit, layers in the network's order.
+
+        layer, unit: the layer's name, and the unit's number in it, from 0.
+        class_selectivity: in [0, 1]; 0 for a dead unit. NaN where a class mean is negative, as
+            after GELU or tanh: the index is not defined there.
+        mutual_information: bits that the activation tells about the class, as estimated;
+            mutual_information_bias: what it would show of a unit that knows nothing.
+        importance: change of the mean loss when the unit is ablated, nats; above 0 where that
+            harms. accuracy_drop: fraction of the images lost; largest_class_drop: of the images of
+            the class that loses most. NaN where the unit was not lesioned.
+        mean_activation; sparsity: fraction of images and positions where it is exactly 0.
+        dead: 0 on every image. redundant: not dead, and yet removing it alone neither raises the
+            loss nor loses images on balance.
+        """
+        statistics, layout = self.statistics, self.layout
+        n_correct, loss = self._lesioned_alone
+        names = [name for name, _ in layout.layers]
+        sizes = [size for _, size in layout.layers]
+        longest = max(map(len, names))
+        table = np.zeros(layout.n_units, [("layer", f"U{longest}"), *UNIT_COLUMNS])
+        table["layer"] = np.repeat(names, sizes)
+        table["unit"] = np.concatenate([np.arange(size) for size in sizes])
+        table["class_selectivity"] = defined_selectivity(statistics.class_means)
+        table["mutual_information"] = statistics.mutual_information
+        table["mutual_information_bias"] = metrics.mutual_information_bias(statistics.bin_counts)
+        table["importance"] = loss - float(self.intact.loss)
+        correct = float(self.intact.n_correct.sum())
+        table["accuracy_drop"] = (correct - n_correct.sum(axis=1)) / self.sample.n_images
+        table["largest_class_drop"] = self.class_drops.max(axis=1)
+        table["mean_activation"] = statistics.means
+        table["sparsity"] = statistics.sparsity
+        silent = np.all(statistics.class_means == 0, axis=0)
+        table["dead"] = silent & (statistics.variance == 0)
+        harmless = (table["importance"] <= 0) & (table["accuracy_drop"] <= 0)
+        table["redundant"] = harmless & ~table["dead"]
+        return table
+
+    @functools.cached_property
+    def class_drops(self) -> np.ndarray:
+        """float64 (n_units, n_classes), accuracy that each class loses without the unit; NaN where
+        it was not lesioned."""
+        n_correct, _ = self._lesioned_alone
+        done = np.isfinite(n_correct[:, 0])
+        drops = np.full(n_correct.shape, np.nan)
+        counts = np.bincount(self.labels, minlength=self.n_classes)
+        drops[done] = metrics.class_drops(self.intact.n_correct, n_correct[done], counts)
+        return drops
+
+    @property
+    def lesioned(self) -> np.ndarray:
+        """bool (n_units,), whether the unit was lesioned alone."""
+        return np.isfinite(self.units["importance"])
+
+    def curve(self, orders: int = 10, points: int = 51, n_images: int = 0) -> AblationCurve:
+        """Accuracy as more and more units of all masked layers are ablated, in random orders (paper
+        section 2.2). `normalized_auc` of it tells how much the network leans on single units.
+
+        Args:
+            orders: how many. points: numbers of ablated units, evenly spaced from none to all.
+            n_images: to read it on, a sample stratified by class; 0 for all of the study's.
+
+        Raises:
+            ValueError: a number out of range.
+        """
+        if not 0 <= n_images <= self.sample.n_images:
+            raise ValueError(f"n_images must be 0 to {self.sample.n_images}, got {n_images}")
+        if points < 2:
+            raise ValueError(f"points must be 2 or more, got {points}")
+        key = (orders, points, n_images or self.sample.n_images)
+        if key not in self._curves:
+            self.intact  # noqa: B018  checks that lesions do what they say
+            config = CumulativeConfig(orders=orders, points=points, images=self.split)
+            self._curves[key] = sweep.cumulative(self._on_some(key[2]), config, self._rng())
+        return self._curves[key]
+
+    @property
+    def curves(self) -> tuple[AblationCurve, ...]:
+        """Those asked for so far, the finest last; the default one if there was none."""
+        if not self._curves:
+            self.curve()
+        return tuple(sorted(self._curves.values(), key=lambda one: one.n_correct.size))
+
+    @functools.cached_property
+    def redundant_together(self) -> Together | None:
+        """All redundant units removed at once: each can be spared, but can all? None without any.
+
+        Units of all layers are removed in one lesion.
+        """
+        units = self.units
+        chosen = np.flatnonzero(units["redundant"])
+        if not len(chosen):
+            return None
+        others = np.flatnonzero(~units["redundant"] & ~units["dead"])
+        rng, keep = self._rng(), np.ones((1 + CONTROLS, len(units)), bool)
+        keep[0, chosen] = False
+        enough = len(others) >= len(chosen)
+        for row in keep[1:]:
+            row[rng.permutation(others)[: len(chosen)]] = False
+        outcome = self._engine.evaluate(keep if enough else keep[:1])
+        return Together(len(chosen), _rows(outcome, 0), _rows(outcome, slice(1, None), enough))
+
+    def relation(
+        self, layer: str | None = None, x: str = "class_selectivity", y: str = "importance"
+    ) -> metrics.Correlation:
+        """Spearman's rho between two columns of `units`, over those where both are known (paper
+        section 3.4).
+
+        Args:
+            layer: its units alone; None for all.
+        """
+        units = self.units
+        known = np.isfinite(units[x]) & np.isfinite(units[y])
+        if layer is not None:
+            known &= units["layer"] == layer
+        return metrics.spearman(units[x][known], units[y][known])
+
+    # --- What is written ----------------------------------------------------------------------
+
+    def report(self, directory: str | Path, command: str = "") -> Path:
+        """Writes a page with pictures, tables and what they stand on, and the numbers as CSV.
+
+        Args:
+            directory: made if missing. command: what made this study, for the page.
+
+        Returns:
+            index.html, which needs no other file.
+
+        Raises:
+            RunsError: it cannot be written.
+        """
+        from repro import study_page
+
+        return study_page.write(self, Path(directory), command)
+
+    def to_tensorboard(self, logdir: str | Path, run: str = "study") -> Path:
+        """Writes what the plugin's tab shows: unit table and curve.
+
+        Args:
+            logdir: to open TensorBoard on. run: a folder in it, which is replaced.
+
+        Returns:
+            The run's folder.
+
+        Raises:
+            RunsError: it cannot be written.
+        """
+        directory = Path(logdir) / run
+        curves = self.curves
+
+        def fill(temporary: Path) -> None:
+            with summary.Writer(temporary) as writer:
+                writer.add(self._unit_summary())
+                writer.add(self._curve_summary(curves[-1]))
+
+        runs.replace_directory(directory, fill)
+        return directory
+
+    def save(self, directory: str | Path) -> Path:
+        """Saves the masked model and some of the images, as the plugin's lesion lab opens them.
+
+        Args:
+            directory: which is replaced.
+
+        Returns:
+            model.keras, in that folder; beside it lies model.images.npz.
+
+        Raises:
+            RunsError: it cannot be written.
+        """
+        each = max(1, self._images[0].size * 4)
+        n_images = min(_SAVED_IMAGES, max(1, _SAVED_BYTES // each), self.sample.n_images)
+        chosen = labelled.stratified_order(self.labels, self._rng())[:n_images]
+        names = {"class_names": np.array(self.class_names)} if self.class_names else {}
+
+        def fill(temporary: Path) -> None:
+            self.model.save(temporary / "model.keras")
+            np.savez_compressed(
+                temporary / "model.images.npz",
+                images=np.asarray(self._images[chosen], np.float32),
+                labels=self.labels[chosen],
+                **names,
+            )
+
+        runs.replace_directory(Path(directory), fill)
+        return Path(directory) / "model.keras"
+
+    # --- How ----------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def _lesioned_alone(self) -> tuple[np.ndarray, np.ndarray]:
+        """Correct images of each class (n_units, n_classes) and loss (n_units,) without each unit,
+        float64; NaN where it was not lesioned."""
+        self.intact  # noqa: B018  checks that lesions do what they say
+        n_units = self.layout.n_units
+        n_correct = np.full((n_units, self.n_classes), np.nan)
+        loss = np.full(n_units, np.nan)
+        # A random order in which layers keep their shares, so that those not reached are a sample.
+        layer = np.repeat(
+            np.arange(len(self.layout.layers)), [size for _, size in self.layout.layers]
+        )
+        order = labelled.stratified_order(layer, self._rng())[: self._n_units]
+        timed = math.isfinite(self._deadline)
+        for piece in np.array_split(order, min(len(order), _PIECES) if timed else 1):
+            if time.monotonic() > self._deadline:
+                break
+            # In their order in the network: what a layer needs is computed once.
+            piece = np.sort(piece)
+            outcome = self._engine.single_units(units=piece)
+            n_correct[piece], loss[piece] = outcome.n_correct, outcome.loss
+        return n_correct, loss
+
+    def _on_some(self, n_images: int) -> Engine:
+        if n_images == self.sample.n_images:
+            return self._engine
+        order = labelled.stratified_order(self.labels, self._rng())[:n_images]
+        return self._engine.on(self._images[order], self.labels[order])
+
+    def _rng(self) -> np.random.Generator:
+        return np.random.default_rng(self.seed)
+
+    def _facts(self) -> dict[str, str]:
+        return {
+            "network": self.model.name,
+            "data": self.data or "not stated",
+            "images": f"{self.sample.n_images:,} of {self.sample.n_available:,}, {self.split}",
+            "accuracy": f"{float(self.intact.accuracy):.4f}",
+        }
+
+    def _unit_summary(self) -> summary.Summary:
+        units = self.units
+        few = self.n_classes <= _CLASS_COLUMNS
+        names = self.class_names or tuple(map(str, range(self.n_classes)))
+        columns = {name: units[name] for name, _ in UNIT_COLUMNS[1:]}
+        columns["redundant"] = np.where(self.lesioned, units["redundant"], np.nan)
+        return summary.unit_table(
+            "lesion/units",
+            units["layer"].tolist(),
+            units["unit"],
+            columns,
+            classes=names if few else (),
+            class_means=self.statistics.class_means.T if few else None,
+            class_drops=self.class_drops if few else None,
+            facts=self._facts(),
+            description="Every unit lesioned alone; columns are those of repro.lesion(...).units.",
+        )
+
+    def _curve_summary(self, curve: AblationCurve) -> summary.Summary:
+        return summary.ablation_curve(
+            "lesion/accuracy_vs_ablation",
+            curve.n_ablated,
+            curve.accuracy,
+            n_units=curve.n_units,
+            split=self.split,
+            facts=self._facts(),
+            description=f"Units of all masked layers, on {curve.n_images:,} images.",
+        )
+
+
+def defined_selectivity(class_means: np.ndarray) -> np.ndarray:
+    """float64 (n_units,), `metrics.class_selectivity`; NaN for units with a negative class mean.
+
+    >>> defined_selectivity(np.array([[3.0, -1.0], [1.0, 2.0]]))
+    array([0.5, nan])
+    """
+    defined = np.all(class_means >= 0, axis=0)
+    found = np.full(class_means.shape[1], np.nan)
+    found[defined] = metrics.class_selectivity(class_means[:, defined])
+    return found
+
+
+def _rows(outcome: Outcome, which: Any, there: bool = True) -> Any:
+    """One lesion of an outcome, or a slice of them; None if they are not there."""
+    if not there:
+        return None
+    return Outcome(
+        outcome.n_correct[which],
+        outcome.loss_sum[which],
+        outcome.n_top5[which],
+        outcome.n_tied[which],
+        outcome.n_images,
+    )

@@ -15,6 +15,7 @@ The map of the package, from the bottom up; imports run one way:
     trial                           foreign models, loaded in a process of their own first
     network, passes, ablation       the engine: a model as operations, lesioned, asked
     sweep, budget                   which lesions answer what; how many fit into a time
+    callbacks, recovery             reliance while a model is trained; training on with a lesion
     training, data, labelled, own, summaries, findings, figures, claims
     leases, runs, page, report      who works where, files, the report
     study, lesion_run               any classifier, in Python and on the command line
@@ -35,15 +36,20 @@ import wrapt
 
 if TYPE_CHECKING:
     from repro.ablation import Engine
+    from repro.callbacks import SingleDirectionReliance
     from repro.insertion import HiddenLayer, ablate, hidden_layers, insert_masks, restore
     from repro.masking import AblationMask, ablation_masks
-    from repro.models import convnet, load_model, mlp, resnet50
+    from repro.models import convnet, load_model, mlp, model_from_function, resnet50
+    from repro.recovery import recover
+    from repro.regularizers import SelectivityRegularized
     from repro.study import lesion
 
 __all__ = [
     "AblationMask",
     "Engine",
     "HiddenLayer",
+    "SelectivityRegularized",
+    "SingleDirectionReliance",
     "ablate",
     "ablation_masks",
     "convnet",
@@ -52,6 +58,8 @@ __all__ = [
     "lesion",
     "load_model",
     "mlp",
+    "model_from_function",
+    "recover",
     "resnet50",
     "restore",
 ]
@@ -60,6 +68,8 @@ _HOMES = {
     "AblationMask": "repro.masking",
     "Engine": "repro.ablation",
     "HiddenLayer": "repro.insertion",
+    "SelectivityRegularized": "repro.regularizers",
+    "SingleDirectionReliance": "repro.callbacks",
     "ablate": "repro.insertion",
     "ablation_masks": "repro.masking",
     "convnet": "repro.models",
@@ -68,6 +78,8 @@ _HOMES = {
     "lesion": "repro.study",
     "load_model": "repro.models",
     "mlp": "repro.models",
+    "model_from_function": "repro.models",
+    "recover": "repro.recovery",
     "resnet50": "repro.models",
     "restore": "repro.insertion",
 }

@@ -16,6 +16,7 @@ of its own. What remains is trust in the JSON, zip and HDF5 readers, and in Kera
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import stat
@@ -150,8 +151,8 @@ def check_keras(version: str) -> None:
         ...
     RuntimeError: Keras 3.9.0 loads malicious models; install 3.15.1 or later: pip install "keras>=3.15.1"
     """  # noqa: E501
-    digits = [int("".join(filter(str.isdigit, part)) or 0) for part in version.split(".")[:3]]
-    if tuple(digits) < LEAST_KERAS:
+    digits = ["".join(itertools.takewhile(str.isdigit, part)) for part in version.split(".")]
+    if tuple(int(part or 0) for part in digits[:3]) < LEAST_KERAS:
         least = ".".join(map(str, LEAST_KERAS))
         raise RuntimeError(
             f"Keras {version} loads malicious models; install {least} or later: "

@@ -28,7 +28,7 @@ LAYERS: list[set[str]] = [
         "passes",
         "ablation",
     },
-    {"sweep", "budget"},
+    {"sweep", "budget", "callbacks", "recovery"},
     {
         "training",
         "ensembles",

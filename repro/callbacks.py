@@ -22,7 +22,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from repro import metrics, passes, walk
+from repro import graph, metrics, passes, walk
 from repro.ablation import dense_layers
 from repro.batches import Batch, Batches
 from repro.insertion import insert_masks
@@ -204,21 +204,22 @@ class _Passes:
         self, masked: keras.Model, masks: Sequence[AblationMask], curves: Sequence[_Curve]
     ) -> None:
         self.curves, self._masks = curves, masks
-        (image,), (answer,) = masked.inputs, masked.outputs
+        image, answer, before = _tensors(masked)
         self._tails: list[_Part] = []
         # From the image or an earlier mask's input to this mask's.
         self._heads: list[tuple[int, _Part] | None] = []
         begin, begins_at = image, -1
         for number, mask in enumerate(masks):
-            tail = _part(mask.input, answer)
-            head = _part(begin, mask.input) if tail else None
+            at = before[id(mask)]
+            tail = _part(at, answer)
+            head = _part(begin, at) if tail else None
             if tail is None or head is None:  # other tensors pass by the mask
                 self._heads.append(None)
                 self._tails.append(_Part(image, answer))
             else:
                 self._heads.append((begins_at, head))
                 self._tails.append(tail)
-                begin, begins_at = mask.input, number
+                begin, begins_at = at, number
 
     def __call__(self, batches: Batches) -> list[np.ndarray]:
         held = [ops.convert_to_numpy(mask.keep) for mask in self._masks]
@@ -341,7 +342,8 @@ class _Walks:
     ) -> None:
         self.curves = curves
         self._all, self._chain, self._otherwise = ablation_masks(masked), chain, otherwise
-        self._head = _Part(masked.inputs[0], self._all[0].input)
+        image, _, before = _tensors(masked)
+        self._head = _Part(image, before[id(self._all[0])])
         # Measured masks are the last ones or chosen by name: from their numbering to that of all.
         starts = np.cumsum([0, *(mask.n_units for mask in self._all)])
         numbers = [self._all.index(mask) for mask in masks]
@@ -377,6 +379,18 @@ class _Walks:
             / n
             for curve in self.curves
         ]
+
+
+def _tensors(masked: keras.Model) -> tuple[Any, Any, dict[int, Any]]:
+    """Symbolic tensors: the image, the answer, and by id of its mask each hidden activation."""
+    read = graph.read(masked)
+    (image,), (answer,) = keras.tree.flatten(read.inputs), keras.tree.flatten(read.outputs)
+    before = {
+        id(call.operation): call.inputs[0]
+        for call in read.calls
+        if isinstance(call.operation, AblationMask)
+    }
+    return image, answer, before
 
 
 def _dense_chain(masked: keras.Model) -> list[keras.layers.Dense] | None:

@@ -79,6 +79,21 @@ _ACTIVATIONS = """
     softplus softsign sparse_plus sparse_sigmoid sparsemax squareplus swish tanh tanh_shrink
     threshold
 """
+# What nested models were compiled with; Keras compiles those again.
+_OPTIMIZERS = """
+    Adadelta Adafactor Adagrad Adam Adamax AdamW Ftrl Lamb Lion LossScaleOptimizer Nadam RMSprop SGD
+"""
+_SCHEDULES = "CosineDecay ExponentialDecay InverseTimeDecay PiecewiseConstantDecay PolynomialDecay"
+_LOSSES = """
+    BinaryCrossentropy CategoricalCrossentropy CategoricalFocalCrossentropy CategoricalHinge Hinge
+    Huber KLDivergence LogCosh MeanAbsoluteError MeanSquaredError SparseCategoricalCrossentropy
+    SquaredHinge
+"""
+_METRICS = """
+    Accuracy AUC BinaryAccuracy CategoricalAccuracy CategoricalCrossentropy Mean MeanAbsoluteError
+    MeanSquaredError Precision Recall SparseCategoricalAccuracy SparseCategoricalCrossentropy
+    SparseTopKCategoricalAccuracy TopKCategoricalAccuracy
+"""
 # What may be named, by the module that the file gives.
 CLASSES: dict[str, frozenset[str]] = {
     module: frozenset(names.split())
@@ -93,6 +108,10 @@ CLASSES: dict[str, frozenset[str]] = {
         "keras.regularizers": "L1 L1L2 L2 OrthogonalRegularizer",
         "keras.constraints": "MaxNorm MinMaxNorm NonNeg UnitNorm",
         "keras.random": "SeedGenerator",
+        "keras.optimizers": _OPTIMIZERS,
+        "keras.optimizers.schedules": _SCHEDULES,
+        "keras.losses": _LOSSES,
+        "keras.metrics": _METRICS,
         "keras.src.applications.convnext": "LayerScale StochasticDepth",
         "keras.src.ops.core": "Cast Slice StopGradient Unstack",
     }.items()

@@ -18,6 +18,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from repro import graph
 from repro.batches import Batches
 from repro.insertion import ablate, insert_masks
 from repro.masking import AblationMask, ablation_masks
@@ -142,11 +143,9 @@ def recover(
 
 def _masked_copy(model: keras.Model) -> keras.Model:
     """The model with masks and weights of its own."""
-    if not any(isinstance(layer, AblationMask) for layer in model.layers):
-        return insert_masks(model, share_weights=False)
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
-    return copy
+    if any(isinstance(layer, AblationMask) for layer in model.layers):
+        return graph.copied(model)
+    return insert_masks(model, share_weights=False)
 
 
 @dataclass(frozen=True)

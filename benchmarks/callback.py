@@ -1,0 +1,165 @@
+"""Measures what `repro.SingleDirectionReliance` costs, as a share of the epochs it follows.
+
+  python -m benchmarks.callback --json=out.json      both tasks, some minutes on 2 cores
+  python -m benchmarks.callback --tasks=mlp512       one
+  python -m benchmarks.callback --table=out.json     the Markdown table of such a file
+
+A plain `model.fit(images, labels)` of the paper's networks, with the callback at its defaults and
+without it, taking turns. An epoch of the convolutional network is measured on a part of the images
+and scaled to all of them; the callback draws its images from as many as it would, so its own time
+is not scaled. The first epoch and the first measurement compile and are given apart.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from absl import app
+
+from benchmarks import options
+from repro.config import TrainConfig
+
+LARGEST_SHARE = 0.05
+"""What the project set out to stay below."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """config: network, data and epochs of one fit. n_images: of an epoch in the paper."""
+
+    config: TrainConfig
+    n_images: int
+
+
+TASKS = {
+    "mlp512": Task(TrainConfig("mnist", "mlp", (512, 512), epochs=5), 60_000),
+    "convnet": Task(TrainConfig("cifar10", "convnet", width=0.25, n_train=2_500, epochs=4), 50_000),
+}
+
+
+def main(arguments: Sequence[str]) -> None:
+    if arguments[1:]:
+        sys.exit(f"unexpected argument {arguments[1]!r}; flags begin with --")
+    tasks = options.tasks(list(TASKS))
+    if options.TABLE.value:
+        print(table(json.loads(Path(options.TABLE.value).read_text(encoding="utf-8"))))
+        return
+    from benchmarks.ablation import machine  # loads Keras
+
+    report: dict[str, Any] = {"machine": machine(), "tasks": {}}
+    for name in tasks:
+        report["tasks"][name] = measure(TASKS[name], options.REPEATS.value)
+        print(f"{name}: {report['tasks'][name]}", file=sys.stderr, flush=True)
+        if options.JSON.value:
+            Path(options.JSON.value).write_text(
+                json.dumps(report, indent=1) + "\n", encoding="utf-8"
+            )
+    if not options.JSON.value:
+        print(json.dumps(report, indent=1))
+
+
+def measure(task: Task, repeats: int) -> dict[str, Any]:
+    """The numbers of one task: medians over the repeats' epochs but the first."""
+    from repro import data
+
+    splits = data.load(data.locate(task.config.dataset), task.config)
+    turns = [fit(task.config, splits, with_it) for _ in range(repeats) for with_it in (False, True)]
+    return summary(turns, len(splits.train), task.n_images)
+
+
+def fit(config: TrainConfig, splits: Any, with_it: bool) -> dict[str, list[float]]:
+    """One training: seconds of its epochs, and of the callback in each."""
+    import keras
+
+    from repro import callbacks, training
+
+    class Clock(keras.callbacks.Callback):
+        """Stands before the callback, so that an epoch ends before it begins."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.seconds: list[float] = []
+
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.began = time.perf_counter()
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.seconds.append(time.perf_counter() - self.began)
+
+    images, labels = splits.train.images, splits.train.labels
+    model = training.build(config, splits)
+    model.compile(
+        keras.optimizers.SGD(config.learning_rate, momentum=config.momentum),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile=False,
+    )
+    clock, reliance = Clock(), callbacks.SingleDirectionReliance(images, labels)
+    model.fit(
+        images,
+        labels,
+        batch_size=config.batch_size,
+        epochs=config.epochs,
+        verbose=0,
+        callbacks=[clock, reliance] if with_it else [clock],
+    )
+    return {"epoch_s": clock.seconds, "callback_s": reliance.seconds}
+
+
+def summary(
+    turns: Sequence[dict[str, list[float]]], n_train: int, n_images: int
+) -> dict[str, float]:
+    """What fits with and without the callback took, epochs scaled to n_images.
+
+    >>> without = {"epoch_s": [9.0, 2.0, 2.0], "callback_s": []}
+    >>> with_it = {"epoch_s": [9.0, 2.0, 2.2], "callback_s": [5.0, 0.1, 0.1]}
+    >>> found = summary([without, with_it], 1000, 5000)
+    >>> found["epoch_s"], found["callback_s"], found["first_s"], round(found["share"], 3)
+    (10.0, 0.1, 5.0, 0.01)
+    """
+    alone = [one for one in turns if not one["callback_s"]]
+    beside = [one for one in turns if one["callback_s"]]
+
+    def median(fits: Sequence[dict[str, list[float]]], what: str) -> float:
+        return statistics.median(seconds for one in fits for seconds in one[what][1:])
+
+    scale = n_images / n_train
+    epoch, callback = median(alone, "epoch_s") * scale, median(beside, "callback_s")
+    return {
+        "epoch_s": epoch,
+        "epoch_with_s": median(beside, "epoch_s") * scale,
+        "callback_s": callback,
+        "first_s": statistics.median(one["callback_s"][0] for one in beside),
+        "share": callback / epoch,
+        "n_train": n_train,
+        "n_images": n_images,
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    """Markdown: an epoch, the callback after it, and its share."""
+    lines = [
+        "| task | an epoch without | its own time with the callback | callback | share | first time |",  # noqa: E501
+        "|---|---|---|---|---|---|",
+    ]
+    for name, task in report["tasks"].items():
+        scaled = task["n_images"] != task["n_train"]
+        note = f" (from {task['n_train']:,} of {task['n_images']:,} images)" if scaled else ""
+        missed = "" if task["share"] < LARGEST_SHARE else " (**5 % or more**)"
+        lines.append(
+            f"| `{name}` | {task['epoch_s']:.2f} s{note} | {task['epoch_with_s']:.2f} s "
+            f"| {task['callback_s']:.3f} s | {task['share']:.1%}{missed} "
+            f"| {task['first_s']:.1f} s |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -27,6 +27,8 @@ from repro.streams import ImageStream
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from repro.own import LabelledStream
+
 EMBEDDED_TEST_PER_CLASS = 100
 
 # TFDS keeps retrying an unreachable host for minutes; these are the hosts it would ask.
@@ -120,7 +122,7 @@ class Splits:
 
     train: Images | ImageStream
     true_labels: np.ndarray | None
-    test: Images | ImageStream
+    test: Images | ImageStream | LabelledStream
 
 
 def generator(seed: int, purpose: str) -> np.random.Generator:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     import keras
 
     from repro.ensembles import Member
+    from repro.sweep import Engines
     from repro.training import Trained
 
 # Training and test images of each data set.
@@ -150,7 +151,11 @@ def plan(figures: Sequence[FigureConfig]) -> list[Job]:
         for network in figure.networks():
             wanted = sweeps.setdefault(network, [])
             wanted += [sweep for _, sweep in figure.lesions(network) if sweep not in wanted]
-    return [Job(network, tuple(wanted)) for network, wanted in sweeps.items()]
+    # Those of one snapshot follow each other: they share what is compiled for it.
+    return [
+        Job(network, tuple(sorted(wanted, key=lambda sweep: sweep.epoch)))
+        for network, wanted in sweeps.items()
+    ]
 
 
 def open_steps(job: Job, folder: NetworkFolder) -> tuple[str, ...]:
@@ -266,6 +271,7 @@ class _Work:
         self._job, self._task, self._folder, self._lease = job, task, folder, lease
         self._note = note
         self._amounts = amounts(job)
+        self._engines: tuple[int, Engines] | None = None
 
     @property
     def trains(self) -> bool:
@@ -388,9 +394,9 @@ class _Work:
 
     def _adopt(self) -> None:
         """Takes the user's own network as the one that is to be lesioned."""
-        found = self._splits.test.labelled
-        facts = {"data": found.words, "class_names": found.class_names}
-        self._write(self._own_model, (), {"seconds": 0.0} | facts)
+        from repro import own
+
+        self._write(self._own_model, (), {"seconds": 0.0} | own.facts(self._splits))
 
     def _keep(self, trained: Trained) -> float:
         """Writes a trained network and its record into the folder; returns the seconds it took."""
@@ -403,10 +409,12 @@ class _Work:
     ) -> None:
         """Writes a network and its record, with what it answers, into the folder."""
         from repro import training
+        from repro.sweep import Engines
 
         splits = self._splits
-        train_accuracy, train_loss = _answers(model, splits.train)
-        test_accuracy, test_loss = _answers(model, splits.test)
+        engines = Engines(model, threads=self._task.threads)
+        train_accuracy, train_loss = _answers(engines, splits.train)
+        test_accuracy, test_loss = _answers(engines, splits.test)
         record = TrainingRecord(
             history=tuple(history),
             n_train=len(splits.train),
@@ -429,25 +437,30 @@ class _Work:
         """
         from repro import sweep
 
+        engines = self._engines_at(settings.epoch, model, trained)
+        data = splits.train if settings.images == "train" else splits.test
+        result = sweep.run(settings, engines, data.images, data.labels)
+        self._folder.save_sweep(settings, result)
+
+    def _engines_at(self, epoch: int, model: Any, trained: list[np.ndarray]) -> Engines:
+        """The engines of one snapshot, or of the trained network; those of the last one asked for
+        are remembered."""
+        from repro.sweep import Engines
+
         def on_progress(pairs: int) -> None:
             self._lease.done += pairs * _PASSES_PER_LESIONED_IMAGE
 
-        along_training = settings.epoch >= 0
-        model.set_weights(self._folder.load_snapshot(settings.epoch) if along_training else trained)
-        data = splits.train if settings.images == "train" else splits.test
-        result = sweep.run(
-            settings, model, data.images, data.labels, on_progress, self._task.threads
-        )
-        self._folder.save_sweep(settings, result)
+        if self._engines is None or self._engines[0] != epoch:
+            model.set_weights(self._folder.load_snapshot(epoch) if epoch >= 0 else trained)
+            self._engines = epoch, Engines(model, on_progress, self._task.threads)
+        return self._engines[1]
 
 
-def _answers(model: keras.Model, images: Any) -> tuple[float, float]:
+def _answers(engines: Engines, images: Any) -> tuple[float, float]:
     """Accuracy and mean loss in nats; NaN where there are no images."""
-    from repro.ablation import Engine
-
     if not len(images):
         return math.nan, math.nan
-    found = Engine(model, images.images, images.labels).intact()
+    found = engines.on(images.images, images.labels, check=False).intact()
     return float(found.accuracy), float(found.loss)
 
 

@@ -109,6 +109,14 @@ def splits(train: TrainConfig, source: DataSource, model: keras.Model) -> Splits
     return Splits(Images(nothing, np.zeros(0, np.int32), n_classes), None, test)
 
 
+def facts(splits: Splits) -> dict[str, Any]:
+    """What a record of the network says of its images."""
+    test = splits.test
+    if not isinstance(test, LabelledStream):
+        raise TypeError(f"expected images of the user's own, got {type(test).__name__}")
+    return {"data": test.labelled.words, "class_names": test.labelled.class_names}
+
+
 @dataclass(frozen=True)
 class LabelledStream:
     """Labelled images that are read when they are needed; looks like `streams.ImageStream`.

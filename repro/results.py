@@ -169,7 +169,7 @@ class UnitTable:
     @property
     def dead(self) -> np.ndarray:
         """bool (n_units,): silent on every image."""
-        return ~self.class_means.any(axis=0)
+        return (self.class_means == 0).all(axis=0)
 
     @property
     def importance(self) -> np.ndarray:

@@ -23,21 +23,67 @@ from repro.config import (
 from repro.results import AblationCurve, Intact, NoiseCurve, Portraits, SweepResult, UnitTable
 
 
+class Engines:
+    """Engines of one network as it is now, for several sweeps.
+
+    They share their compiled graphs, and one of them has been checked against plain Keras.
+
+    Args:
+        model: as for `ablation.Engine`; its weights must not change while this is in use.
+        on_progress: called with the number of (image, lesion) pairs just evaluated.
+        threads: processors to use; None for all.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        on_progress: Callable[[int], None] = lambda pairs: None,
+        threads: int | None = None,
+    ) -> None:
+        self._model, self._on_progress, self._threads = model, on_progress, threads
+        self._first: Engine | None = None
+        self._checked = False
+
+    def on(self, images: Any, labels: Any, check: bool = True) -> Engine:
+        """The network's engine on these images.
+
+        Args:
+            check: verify the engine first, once for all images, see `Engine.check`.
+        """
+        if self._first is None:
+            self._first = self.turned(None, images, labels)
+            engine = self._first
+        else:
+            engine = self._first.on(images, labels)
+        if check and not self._checked:
+            engine.check()
+            self._checked = True
+        return engine
+
+    def turned(self, bases: Mapping[str, np.ndarray] | None, images: Any, labels: Any) -> Engine:
+        """A new engine, whose units are the directions of these bases."""
+        return Engine(
+            self._model,
+            images,
+            labels,
+            bases=bases,
+            on_progress=self._on_progress,
+            threads=self._threads,
+        )
+
+
 def run(
     config: SweepConfig,
-    model: keras.Model,
+    network: keras.Model | Engines,
     images: Any,
     labels: Any,
-    on_progress: Callable[[int], None] = lambda pairs: None,
-    threads: int | None = None,
 ) -> SweepResult:
     """Makes the lesions of one config in one network.
 
     Args:
-        model, images, labels: as for `ablation.Engine`; images of the split that the config names.
+        network: a model, or its engines where several sweeps are made in it.
+        images, labels: as for `ablation.Engine`; images of the split that the config names.
             A stream (labels None) has a length and `take`, as `streams.ImageStream` does.
-        on_progress: called with the number of (image, lesion) pairs just evaluated.
-        threads: processors to use; None for all.
 
     Raises:
         ValueError: fewer images than config.n_images, or fewer masked layers than
@@ -52,27 +98,27 @@ def run(
             images = images.take(chosen)
         else:
             images, labels = images[chosen], labels[chosen]
+    engines = network if isinstance(network, Engines) else Engines(network)
 
-    def engine(bases: Mapping[str, np.ndarray] | None = None) -> Engine:
-        return Engine(model, images, labels, bases=bases, on_progress=on_progress, threads=threads)
+    def turned(bases: Mapping[str, np.ndarray]) -> Engine:
+        return engines.turned(bases, images, labels)
 
-    intact = engine()
     if isinstance(config, IntactConfig):
-        return without_lesion(intact, config)
-    intact.check()
+        return without_lesion(engines.on(images, labels, check=False), config)
+    engine = engines.on(images, labels)
     if isinstance(config, CumulativeConfig):
         if config.basis == "random":
-            return rotated(intact.layout, engine, config, rng)
-        return cumulative(intact, config, rng)
+            return rotated(engine.layout, turned, config, rng)
+        return cumulative(engine, config, rng)
     if isinstance(config, NoiseConfig):
-        return noise(intact, config)
+        return noise(engine, config)
     if isinstance(config, PortraitsConfig):
-        return portraits(intact, images, labels, config)
+        return portraits(engine, images, labels, config)
     if config.basis == "random":
-        layers, _ = last_layers(intact.layout, config.last_layers)
+        layers, _ = last_layers(engine.layout, config.last_layers)
         bases = {name: metrics.random_basis(size, rng) for name, size in layers}
-        return single_unit(engine(bases), config)
-    return single_unit(intact, config)
+        return single_unit(turned(bases), config)
+    return single_unit(engine, config)
 
 
 def cumulative(engine: Engine, config: CumulativeConfig, rng: np.random.Generator) -> AblationCurve:

@@ -31,7 +31,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from repro import metrics, passes, walk
+from repro import graph, metrics, passes, walk
 from repro.batches import Batch, Batches
 from repro.masking import AblationMask, ablation_masks, layer_of
 from repro.network import Linear, Network, trace
@@ -52,8 +52,12 @@ _IMAGES_PER_BATCH = 10_000
 _PAIRS_PER_PIECE = 1 << 22
 _ROWS_PER_CALL = 1 << 17
 _LESIONS_PER_PIECE = 256
-# Calls of a plain graph that are on their way at a time.
+# Calls of a plain graph that are on their way at a time, and curves: those wait on Python between
+# their points.
 _SIDE_BY_SIDE = 2
+_CURVES_SIDE_BY_SIDE = 4
+# Images on which it is tried whether a model answers image by image.
+_IMAGES_TRIED = 5
 # Narrow networks have a multiple of so many units: full vector registers, and few shapes.
 _UNITS_STEP = 16
 
@@ -107,7 +111,7 @@ class Outcome:
     loss_sum: float64 (*lesions,), cross-entropy in nats, summed over the images.
     n_top5: int64 (*lesions,), images whose class is among the five best.
     n_tied: int64 (*lesions,), images whose two best logits differ by less than rounding explains
-        (`passes.TIE`); for these, and only these, another order of summation may give another
+        (`passes.TIES`); for these, and only these, another order of summation may give another
         class.
     n_images: how many images.
     """
@@ -164,7 +168,8 @@ class Engine:
 
     Raises:
         ValueError: no masks, masks that already ablate, images or labels that do not fit, a basis
-            that is not orthogonal.
+            that is not orthogonal; or a model that the engine cannot follow exactly, as one whose
+            answer to an image depends on chance or on other images (docs/models.md).
     """
 
     def __init__(
@@ -179,9 +184,9 @@ class Engine:
         on_progress: Callable[[int], None] = lambda pairs: None,
     ) -> None:
         _check_intact(ablation_masks(model))
-        self._model = keras.models.clone_model(model)
-        self._model.set_weights(model.get_weights())
-        self._network = trace(self._model)
+        copied = graph.copied(model)
+        self._network = trace(copied)
+        self._model = keras.Model(copied.inputs[0], copied.outputs[0], name=model.name)
         masks = {mask.name: mask for mask in ablation_masks(self._model)}
         self._masks = [masks[node.name] for node in self._network.masks]
         self.layout = Layout(tuple((layer_of(mask), mask.n_units) for mask in self._masks))
@@ -189,13 +194,8 @@ class Engine:
         self._bases = self._checked_bases(bases or {})
         if batch_size is None:
             batch_size = min(_IMAGES_PER_BATCH, _ELEMENTS_SHARED // self._network.width)
-        self._batches = Batches(
-            images,
-            labels,
-            image_shape=tuple(model.input_shape[1:]),
-            n_classes=self.n_classes,
-            batch_size=batch_size,
-        )
+        self._batch_size = batch_size
+        self._read(images, labels)
         self._threads, self._on_progress = threads, on_progress
         # On CPU, XLA makes dense networks faster and convolutions slower by half.
         dense = all(len(mask.output.shape) == 2 for mask in self._masks)
@@ -203,9 +203,32 @@ class Engine:
         self._xla = dense or gpu or keras.backend.backend() == "jax"
         self._on_host = not gpu
         self._elements = _ELEMENTS_GPU if gpu else _ELEMENTS_XLA if self._xla else _ELEMENTS_GRAPH
-        self._most_images = self._batches.batch_size
-        self._tally = passes.Tally(self.n_classes, self._xla)
+        self._tie = passes.TIES[self._network.precision]
+        self._tally = passes.Tally(self.n_classes, self._xla, self._tie)
         self._compiled: dict[Any, Any] = {}
+        if self._network.unproven:
+            self._check_by_image()
+
+    def on(self, images: Any, labels: Any = None) -> Engine:
+        """The same network asked on other images, with the same compiled graphs.
+
+        Args and errors as for the constructor.
+        """
+        other = copy.copy(self)
+        other._read(images, labels)
+        return other
+
+    def _read(self, images: Any, labels: Any) -> None:
+        """Takes these images to answer on."""
+        self._batches = Batches(
+            images,
+            labels,
+            image_shape=tuple(self._model.input_shape[1:]),
+            n_classes=self.n_classes,
+            batch_size=self._batch_size,
+        )
+        self._most_images = self._batches.batch_size
+        self._held: tuple[Any, Any] | None = None  # the only batch, on the device
 
     # --- Questions ----------------------------------------------------------------------------
 
@@ -427,15 +450,8 @@ class Engine:
         batch = next(iter(self._batches))
         images, labels = batch.images[: batch.n_real], batch.labels[: batch.n_real]
         # The same compiled graphs as for the sweeps, on one batch.
-        engine = copy.copy(self)
+        engine = self.on(images, labels)
         engine._on_progress = lambda pairs: None
-        engine._batches = Batches(
-            images,
-            labels,
-            image_shape=self._batches.image_shape,
-            n_classes=self.n_classes,
-            batch_size=len(images),
-        )
         probe = keras.Model(self._model.inputs, [mask.output for mask in self._masks])
         plain = [_numpy(one) for one in keras.tree.flatten(probe([images], training=False))]
         units = [mask.n_units // 2 for mask in self._masks]
@@ -447,7 +463,7 @@ class Engine:
         keep = np.ones((1 + len(numbers), self.layout.n_units), bool)
         keep[1 + np.arange(len(numbers)), numbers] = False
         intact_loss, *lesioned_loss = engine.evaluate(keep, fill).loss_sum
-        if not _close(intact_loss, self._plain_loss(images, labels)):
+        if not self._close(intact_loss, self._plain_loss(images, labels)):
             raise RuntimeError("the engine's intact network does not answer as the model does")
         for number, (mask, unit, value) in enumerate(zip(self._masks, units, values, strict=True)):
             if number in self._bases:
@@ -467,7 +483,7 @@ class Engine:
             expected[..., unit] = value
             if not np.array_equal(clamped, expected):
                 raise RuntimeError(f"unit {unit} of {name} was lesioned but does not read its fill")
-            if not _close(lesioned_loss[number], loss):
+            if not self._close(lesioned_loss[number], loss):
                 raise RuntimeError(
                     f"with unit {unit} of {name} clamped the engine does not answer as the model"
                 )
@@ -639,7 +655,10 @@ class Engine:
         yield from self._side_by_side(piece, self._cut(len(lesions), shared.batch.n_real, most))
 
     def _side_by_side(
-        self, work: Callable[..., T], arguments: Iterable[tuple[Any, ...]]
+        self,
+        work: Callable[..., T],
+        arguments: Iterable[tuple[Any, ...]],
+        at_a_time: int = _SIDE_BY_SIDE,
     ) -> Iterator[T]:
         """What the calls return, in their order. On the processor several are on their way at a
         time: while one is at something that few cores can share, another one has the rest."""
@@ -647,10 +666,10 @@ class Engine:
             yield from itertools.starmap(work, arguments)
             return
         waiting: deque[Future[T]] = deque()
-        with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        with ThreadPoolExecutor(at_a_time) as pool:
             for each in arguments:
                 waiting.append(pool.submit(work, *each))
-                if len(waiting) > _SIDE_BY_SIDE:
+                if len(waiting) > at_a_time:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
@@ -789,10 +808,10 @@ class Engine:
         if not self._batches.single or len(batch.images) < self._batches.batch_size:
             return batch.images, batch.labels
 
-        def move() -> tuple[Any, Any]:
-            return ops.convert_to_tensor(batch.images), ops.convert_to_tensor(batch.labels)
-
-        return self._once("batch", move)
+        if self._held is None:
+            images, labels = batch.images, batch.labels
+            self._held = ops.convert_to_tensor(images), ops.convert_to_tensor(labels)
+        return self._held
 
     def _intact(self, tensors: tuple[int, ...], masks: tuple[int, ...]) -> Any:
         def build() -> Any:
@@ -838,7 +857,7 @@ class Engine:
             part = answer(
                 _numpy(coordinates)[:n_real],
                 batch.labels[:n_real],
-                tie=passes.TIE,
+                tie=self._tie,
                 top=passes.TOP,
                 threads=self._threads,
                 on_progress=self._on_progress,
@@ -916,7 +935,7 @@ class Engine:
                     self._on_progress(len(image))
                 self._on_progress(len(image) * int(np.count_nonzero(counts == 0)))
 
-            for _ in self._side_by_side(curve, enumerate(ranks)):
+            for _ in self._side_by_side(curve, enumerate(ranks), _CURVES_SIDE_BY_SIDE):
                 pass
             return part
 
@@ -981,8 +1000,51 @@ class Engine:
                     f"the basis of {name} must be an orthogonal ({size}, {size}) matrix, "
                     f"got shape {basis.shape}"
                 )
+            mask = self._masks[names.index(name)]
+            if mask.compute_dtype != "float32":
+                raise ValueError(
+                    f"{name} is computed in {mask.compute_dtype}, and directions need float32; "
+                    "build the model with that dtype"
+                )
             checked[names.index(name)] = basis.astype(np.float32)
         return checked
+
+    def _close(self, found: Any, expected: float) -> bool:
+        """Whether two summed losses are the same but for rounding."""
+        tolerance = max(1e-4, self._tie)
+        return bool(np.isclose(found, expected, rtol=tolerance, atol=tolerance))
+
+    def _check_by_image(self) -> None:
+        """Refuses a network whose answer to an image depends on other images, or on chance.
+
+        Asked where some operations are not known to be free of that. The network is computed twice
+        on a few images, and on the last of them alone.
+        """
+        batch = next(iter(self._batches))
+        images = batch.images[np.arange(_IMAGES_TRIED) % batch.n_real]
+        tensors = [tensor for node in self._network.nodes for tensor in node.outputs]
+        run = passes.Intact(self._network, {}, None, [*tensors, self._network.logits], [])
+        (*values, first), (*_, again), (*_, alone) = (
+            run(ops.convert_to_tensor(some), None)[1] for some in (images, images, images[-1:])
+        )
+        names = ", ".join(self._network.unproven)
+        if any(tuple(value.shape[:1]) != (_IMAGES_TRIED,) for value in values):
+            raise ValueError(
+                "the engine needs the axis of images first throughout the model, and an operation "
+                f"moves it or takes it away ({names}); build the model without that"
+            )
+        first, again, alone = (
+            _numpy(ops.cast(logits, "float32")) for logits in (first, again, alone)
+        )
+        largest = np.abs(first).max()
+        by_chance = np.abs(first - again).max() > 1e-6 * largest
+        if by_chance or np.abs(first[-1] - alone[0]).max() > max(1e-3, 2 * self._tie) * largest:
+            raise ValueError(
+                "the model's answer to an image depends on "
+                + ("chance" if by_chance else "the other images of its batch")
+                + f", which comes from one of {names}; build the model without that: the engine "
+                "compares answers with and without a lesion"
+            )
 
     def _plain_loss(self, images: np.ndarray, labels: np.ndarray) -> float:
         """Summed cross-entropy of the engine's copy of the model, by Keras alone."""
@@ -1136,10 +1198,6 @@ def _memory_ran_out(error: Exception) -> bool:
         or any(sign in str(error) for sign in signs)
         or type(error).__name__ == "ResourceExhaustedError"
     )
-
-
-def _close(found: Any, expected: float) -> bool:
-    return bool(np.isclose(found, expected, rtol=1e-4, atol=1e-4))
 
 
 def _has_gpu() -> bool:

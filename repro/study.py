@@ -50,6 +50,8 @@ UNIT_COLUMNS = (
 CHECKED_IMAGES = 16
 # Pieces in which units are lesioned, so that a deadline is heeded between them.
 _PIECES = 20
+# Of a mean loss, relative: what the order of summation explains.
+_ROUNDING = 1e-6
 # Random sets of other units, beside the redundant ones, that are removed together.
 CONTROLS = 5
 _CLASS_COLUMNS = 100  # of whose profiles the tab's table can be wide
@@ -313,7 +315,8 @@ class Study:
         table["sparsity"] = statistics.sparsity
         silent = np.all(statistics.class_means == 0, axis=0)
         table["dead"] = silent & (statistics.variance == 0)
-        harmless = (table["importance"] <= 0) & (table["accuracy_drop"] <= 0)
+        raised = table["importance"] > _ROUNDING * float(self.intact.loss)
+        harmless = ~np.isnan(loss) & ~raised & (table["accuracy_drop"] <= 0)
         table["redundant"] = harmless & ~table["dead"]
         return table
 
@@ -452,16 +455,17 @@ class Study:
         each = max(1, self._images[0].size * 4)
         n_images = min(_SAVED_IMAGES, max(1, _SAVED_BYTES // each), self.sample.n_images)
         chosen = labelled.stratified_order(self.labels, self._rng())[:n_images]
-        names = {"class_names": np.array(self.class_names)} if self.class_names else {}
+        stored = {
+            "images": np.asarray(self._images[chosen], np.float32),
+            "labels": self.labels[chosen],
+        }
+        if self.class_names:
+            stored["class_names"] = np.array(self.class_names)
 
         def fill(temporary: Path) -> None:
             self.model.save(temporary / "model.keras")
-            np.savez_compressed(
-                temporary / "model.images.npz",
-                images=np.asarray(self._images[chosen], np.float32),
-                labels=self.labels[chosen],
-                **names,
-            )
+            with open(temporary / "model.images.npz", "xb") as file:
+                np.savez_compressed(file, allow_pickle=False, **stored)
 
         runs.replace_directory(Path(directory), fill)
         return Path(directory) / "model.keras"

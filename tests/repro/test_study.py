@@ -1,0 +1,366 @@
+"""A study of any classifier: its numbers against plain Keras and NumPy, its report, its files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from scipy import stats
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import repro
+from repro import study, study_page
+from repro.study import Sample, Study, lesion
+from tests.repro.conftest import set_masks
+from tests.repro.test_report import Page
+
+DEAD, UNREAD = 5, 9  # units of the second hidden layer
+
+
+@pytest.fixture(scope="module")
+def classifier(_tiny_mlp: Any) -> Any:
+    """The tiny network with one unit that is never active and one that nothing reads."""
+    model = keras.models.clone_model(_tiny_mlp)
+    model.set_weights(_tiny_mlp.get_weights())
+    hidden, logits = model.get_layer("hidden_2"), model.get_layer("logits")
+    kernel, bias = hidden.get_weights()
+    kernel[:, DEAD], bias[DEAD] = 0, -1
+    hidden.set_weights([kernel, bias])
+    kernel, bias = logits.get_weights()
+    kernel[UNREAD] = 0
+    logits.set_weights([kernel, bias])
+    return model
+
+
+@pytest.fixture(scope="module")
+def made(classifier: Any, tiny_images: tuple[np.ndarray, np.ndarray]) -> Study:
+    names = ("ant", "bee", "<cow>", "dog", "elk")
+    return lesion(classifier, *tiny_images, class_names=names, data="noise & more", seed=3)
+
+
+@pytest.fixture(scope="module")
+def written(made: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made.curve(orders=3, points=6)
+    return made.report(tmp_path_factory.mktemp("study") / "report", "python -m repro lesion x")
+
+
+def plain(model: Any, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
+    """Correct images of each class and mean loss, by Keras and NumPy alone."""
+    logits = np.asarray(model.predict(images, verbose=0), np.float64)
+    top = logits.max(axis=1, keepdims=True)
+    log_p = logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
+    hits = logits.argmax(axis=1) == labels
+    n_classes = logits.shape[1]
+    loss = -log_p[np.arange(len(labels)), labels].mean()
+    return np.bincount(labels[hits], minlength=n_classes), float(loss)
+
+
+# --- Units -------------------------------------------------------------------------------------
+
+
+def test_units_cost_what_plain_keras_says_they_cost(made: Study, classifier: Any) -> None:
+    images, labels = made._images, made.labels
+    correct, loss = plain(classifier, images, labels)
+    counts = np.bincount(labels, minlength=5)
+    n_units = len(made.units)
+    for row in (0, 7, 24, 24 + UNREAD, n_units - 1):
+        set_masks(classifier, (np.arange(n_units) != row).astype(np.float32))
+        without, lesioned_loss = plain(classifier, images, labels)
+        set_masks(classifier, np.ones(n_units, np.float32))
+        unit = made.units[row]
+        # Float32 logits, summed in another order.
+        assert unit["importance"] == pytest.approx(lesioned_loss - loss, abs=2e-6)
+        assert unit["accuracy_drop"] == pytest.approx((correct - without).sum() / 230)
+        assert unit["largest_class_drop"] == pytest.approx(((correct - without) / counts).max())
+
+
+def test_rows_name_layer_and_unit(made: Study) -> None:
+    names = list(zip(made.units["layer"].tolist(), made.units["unit"].tolist(), strict=True))
+    assert names[0] == ("hidden_1", 0) and names[24] == ("hidden_2", 0) and len(names) == 40
+    assert len(set(names)) == 40
+
+
+def test_a_silent_unit_is_dead_and_one_that_nothing_reads_is_redundant(
+    made: Study, classifier: Any
+) -> None:
+    hidden = [classifier.get_layer(f"hidden_{n}_mask").output for n in (1, 2)]
+    active = np.concatenate(
+        keras.Model(classifier.inputs, hidden).predict(made._images, verbose=0), axis=1
+    )
+    dead = np.flatnonzero(made.units["dead"])
+    assert 24 + DEAD in dead and dead.tolist() == np.flatnonzero(active.max(axis=0) == 0).tolist()
+    assert not made.units["class_selectivity"][dead].any()
+    rounding = 1e-6 * float(made.intact.loss)
+    assert np.abs(made.units["importance"][dead]).max() < rounding
+    unread = made.units[24 + UNREAD]
+    assert unread["redundant"] and abs(unread["importance"]) < rounding
+    assert unread["mean_activation"] > 0
+    assert not made.units["redundant"][dead].any()
+    harmful = made.units["importance"] > rounding
+    assert harmful.any() and not made.units["redundant"][harmful].any()
+
+
+def test_redundant_units_are_removed_all_at_once(made: Study, classifier: Any) -> None:
+    together = made.redundant_together
+    chosen = made.units["redundant"]
+    assert together is not None and together.n_units == chosen.sum()
+    set_masks(classifier, (~chosen).astype(np.float32))
+    correct, _ = plain(classifier, made._images, made.labels)
+    set_masks(classifier, np.ones(len(chosen), np.float32))
+    assert together.outcome.n_correct.tolist() == correct.tolist()
+    if together.controls is not None:
+        assert together.controls.accuracy.shape == (study.CONTROLS,)
+
+
+def test_a_sequential_model_without_masks_is_studied_as_it_is() -> None:
+    """tanh, so that units have means of both signs; the reference is written out in NumPy."""
+    rng = np.random.default_rng(2)
+    model = keras.Sequential(
+        [
+            keras.Input((7,)),
+            keras.layers.Dense(6, activation="tanh", name="first"),
+            keras.layers.Dense(3, activation="softmax", name="answer"),
+        ],
+        name="plain",
+    )
+    weights = [rng.normal(size=one.shape).astype(np.float32) for one in model.get_weights()]
+    model.set_weights(weights)
+    images = rng.normal(size=(90, 7)).astype(np.float32)
+    labels = rng.integers(0, 3, (90, 1)).astype(np.uint8)  # a column, as Keras's CIFAR-10 has
+    made = lesion(model, images, labels)
+    hidden = np.tanh(images @ weights[0] + weights[1])
+
+    def loss(activation: np.ndarray) -> float:
+        logits = activation @ weights[2] + weights[3]
+        log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        return float(-log_p[np.arange(90), labels[:, 0]].mean())
+
+    expected = [loss(hidden * (np.arange(6) != unit)) - loss(hidden) for unit in range(6)]
+    np.testing.assert_allclose(made.units["importance"], expected, atol=1e-5)
+    means = np.stack([hidden[labels[:, 0] == c].mean(axis=0) for c in range(3)])
+    defined = (means >= 0).all(axis=0)
+    assert np.array_equal(np.isfinite(made.units["class_selectivity"]), defined)
+    assert [row.layer for row in made.hidden_layers if row.masked] == ["first"]
+    assert [row.why for row in made.hidden_layers if row.layer == "answer"] != [""]
+    assert model.layers[0].name == "first" and len(model.layers) == 2
+
+
+# --- Curves ------------------------------------------------------------------------------------
+
+
+def test_a_curve_runs_from_the_intact_network_to_nothing_and_is_kept(made: Study) -> None:
+    curve = made.curve(orders=3, points=6)
+    assert curve.accuracy.shape == (3, 6) and curve.n_ablated.tolist() == [0, 8, 16, 24, 32, 40]
+    assert np.all(curve.n_correct[:, 0] == made.intact.n_correct.sum())
+    nothing_left = made._engine.evaluate(np.zeros((1, 40), bool))
+    assert np.all(curve.n_correct[:, -1] == nothing_left.n_correct.sum())
+    assert made.curve(orders=3, points=6) is curve and made.curves[-1] is curve
+
+
+def test_a_curve_may_be_read_on_fewer_images_with_the_share_of_each_class(made: Study) -> None:
+    curve = made.curve(orders=2, points=3, n_images=46)
+    assert curve.n_images == 46
+    whole = made.curve(orders=2, points=3)
+    assert np.abs(curve.accuracy[:, 0] - whole.accuracy[:, 0]).max() < 0.3
+    assert made.curves[-1].n_correct.size == max(one.n_correct.size for one in made.curves)
+
+
+# --- Samples -----------------------------------------------------------------------------------
+
+
+def test_a_sample_keeps_the_share_of_each_class_and_of_each_layer(
+    classifier: Any, tiny_images: tuple[np.ndarray, np.ndarray]
+) -> None:
+    images, labels = tiny_images
+    labels = np.minimum(labels, 3)  # the last class is twice as frequent
+    made = lesion(classifier, images, labels, n_images=115, n_units=20, seed=1)
+    assert made.sample == Sample(115, 230)
+    expected = np.bincount(labels, minlength=5) / 2
+    assert np.abs(np.bincount(made.labels, minlength=5) - expected).max() <= 2
+    lesioned = made.units[made.lesioned]
+    assert len(lesioned) == 20
+    shares = [np.count_nonzero(lesioned["layer"] == name) for name in ("hidden_1", "hidden_2")]
+    assert abs(shares[0] - 12) <= 1 and abs(shares[1] - 8) <= 1
+    others = made.units[~made.lesioned]
+    assert np.isnan(others["importance"]).all() and not others["redundant"].any()
+    assert np.isfinite(others["class_selectivity"]).all()
+    again = lesion(classifier, images, labels, n_images=115, n_units=20, seed=1)
+    np.testing.assert_array_equal(again._images, made._images)
+
+
+def test_what_a_sample_of_so_many_images_can_tell() -> None:
+    sample = Sample(400, 10_000)
+    assert sample.standard_error(0.5) == pytest.approx(math.sqrt(0.25 / 400))
+    low, high = sample.interval(400)
+    assert low < 1.0 == high  # an accuracy of 1 is not certain
+    # As many changed answers, all for the worse, as a sign test needs.
+    assert stats.binomtest(Sample.CHANGED, Sample.CHANGED).pvalue < 0.05
+    assert stats.binomtest(Sample.CHANGED - 1, Sample.CHANGED - 1).pvalue > 0.05
+    assert sample.smallest_visible == Sample.CHANGED * sample.smallest_step == 6 / 400
+
+
+def test_when_the_time_is_up_no_more_units_are_lesioned_and_the_report_says_so(
+    made: Study, tmp_path: Path
+) -> None:
+    late = Study(
+        made._engine,
+        made.model,
+        made.hidden_layers,
+        made._images,
+        made.labels,
+        n_available=10_000,
+        deadline=-math.inf,
+    )
+    assert not late.lesioned.any()
+    page = Page(late.report(tmp_path).read_text(encoding="utf-8"))
+    assert "0 of 40" in page.text and "230 of 10,000" in page.text
+
+
+# --- Reports -----------------------------------------------------------------------------------
+
+
+def test_the_page_needs_no_other_file_and_no_text_becomes_markup(written: Path) -> None:
+    content = written.read_text(encoding="utf-8")
+    page = Page(content)
+    assert len(page.all("img")) == 2
+    assert all(image["src"].startswith("data:image/svg+xml;base64,") for image in page.all("img"))
+    assert all(image["alt"] for image in page.all("img"))
+    assert not page.all("script") and not page.all("link")[1:]
+    outside = [link["href"] for link in page.all("a") if "//" in link["href"]]
+    assert outside == ["https://arxiv.org/abs/1803.06959"]
+    assert not page.all("cow") and "noise & more" in page.text
+    beside = {path.name for path in written.parent.iterdir()}
+    named = {link["href"] for link in page.all("a")} - set(outside)
+    assert {name for name in named if not name.startswith("#")} <= beside
+    anchors = {name[1:] for name in named if name.startswith("#")}
+    assert anchors <= set(page.ids) and len(page.ids) == len(set(page.ids))
+
+
+def test_the_page_says_what_was_found(made: Study, written: Path) -> None:
+    text = Page(written.read_text(encoding="utf-8")).text
+    best = made.units[np.argmax(made.units["importance"])]
+    assert f"unit {best['unit']} of {best['layer']}" in text
+    assert f"{made.curve(orders=3, points=6).normalized_auc.mean():.3f}" in text
+    assert f"{made.units['dead'].sum()} units are dead, of 40" in text
+    assert "all 230" in text and "python -m repro lesion x" in text
+    for row in made.hidden_layers:
+        assert row.layer in text
+    low, high = made.sample.interval(int(made.intact.n_correct.sum()))
+    assert study_page._percent(low) in text and study_page._percent(high) in text
+
+
+def test_every_number_is_in_the_tables(made: Study, written: Path) -> None:
+    folder = written.parent
+    rows = list(csv.DictReader(io.StringIO((folder / "units.csv").read_text())))
+    assert len(rows) == 40
+    for name in ("importance", "mutual_information", "class_selectivity"):
+        assert [float(row[name]) for row in rows] == made.units[name].tolist()
+    assert [row["dead"] == "1" for row in rows] == made.units["dead"].tolist()
+    curve = made.curve(orders=3, points=6)
+    points = list(csv.DictReader(io.StringIO((folder / "curve.csv").read_text())))
+    assert [float(row["accuracy"]) for row in points] == curve.accuracy.ravel().tolist()
+    numbers = json.loads((folder / "summary.json").read_text())
+    assert numbers["units"]["all"] == 40 and numbers["units"]["dead"] == made.units["dead"].sum()
+    assert numbers["accuracy"] == pytest.approx(float(made.intact.accuracy))
+    assert numbers["relation"]["rho"] == pytest.approx(
+        stats.spearmanr(made.units["class_selectivity"], made.units["importance"]).statistic
+    )
+
+
+def test_a_network_no_better_than_chance_is_warned_of(made: Study, classifier: Any) -> None:
+    answers = classifier.predict(made._images, verbose=0).argmax(axis=1)
+    for labels, warned in ((answers, False), ((answers + 1) % 5, True)):
+        engine = made._engine.on(made._images, labels)
+        found = Study(engine, made.model, (), made._images, labels, n_available=230)
+        assert float(found.intact.accuracy) == (not warned)
+        assert ("hardly better than chance" in study_page.render(found)) == warned
+
+
+def test_tensorboard_reads_units_and_curve_back(made: Study, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    for _ in range(2):  # the second time replaces the first
+        folder = made.to_tensorboard(tmp_path)
+    assert folder == tmp_path / "study" and len(list(folder.iterdir())) == 1
+    assert (tmp_path / "other").is_dir()
+    read = EventAccumulator(str(folder))
+    read.Reload()
+    assert {"lesion/units", "lesion/accuracy_vs_ablation"} <= set(read.Tags()["tensors"])
+
+
+def test_a_saved_study_is_a_masked_model_with_images_beside_it(made: Study, tmp_path: Path) -> None:
+    path = made.save(tmp_path / "mine")
+    model = keras.models.load_model(path)
+    assert [mask.name for mask in repro.ablation_masks(model)] == ["hidden_1_mask", "hidden_2_mask"]
+    with np.load(path.with_suffix(".images.npz")) as stored:
+        images, labels, names = (stored[key] for key in ("images", "labels", "class_names"))
+    assert images.dtype == np.float32 and len(images) == len(labels) == 230
+    assert names.tolist()[0] == "ant"
+    np.testing.assert_array_equal(plain(model, images, labels)[0], made.intact.n_correct)
+
+
+# --- What cannot be studied --------------------------------------------------------------------
+
+
+def _two_outputs() -> keras.Model:
+    x = keras.Input((4,))
+    y = keras.layers.Dense(3, activation="relu")(x)
+    return keras.Model(x, [keras.layers.Dense(2)(y), keras.layers.Dense(2)(y)])
+
+
+def _one_sigmoid(n_units: int) -> keras.Model:
+    hidden = keras.layers.Dense(3, activation="relu")
+    last = keras.layers.Dense(n_units, activation="sigmoid")
+    return keras.Sequential([keras.Input((4,)), hidden, last])
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        (_two_outputs, "1 inputs and 2 outputs"),
+        (lambda: _one_sigmoid(1), "two classes or more; in place of one sigmoid"),
+        (lambda: _one_sigmoid(3), "ends in a sigmoid"),
+    ],
+)
+def test_models_that_are_no_classifiers_are_refused(model: Any, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        lesion(model(), np.zeros((5, 4)), np.zeros(5, int))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"labels": np.eye(5)[np.zeros(230, int)]}, r"argmax\(axis=1\)"),
+        ({"labels": np.zeros(230)}, "whole numbers"),
+        ({"labels": np.full(230, 5)}, "0 to 4"),
+        ({"labels": np.zeros(229, int)}, "230 images but 229 labels"),
+        ({"images": np.zeros((230, 5, 6, 1))}, r"shape \(n, 6, 6, 1\)"),
+        ({"images": np.full((230, 6, 6, 1), np.nan)}, "not finite"),
+        ({"n_images": 231}, "n_images must be 0"),
+        ({"n_units": 41}, "n_units must be 0"),
+        ({"class_names": ["a"]}, "the model's 5 classes"),
+        ({"split": "validation"}, "'test' or 'train'|'train' or 'test'"),
+    ],
+)
+def test_images_that_do_not_fit_are_refused(
+    classifier: Any,
+    tiny_images: tuple[np.ndarray, np.ndarray],
+    change: dict[str, Any],
+    sentence: str,
+) -> None:
+    given = {"images": tiny_images[0], "labels": tiny_images[1]} | change
+    with pytest.raises(ValueError, match=sentence):
+        lesion(classifier, **given)
+
+
+def test_a_curve_of_nothing_is_refused(made: Study) -> None:
+    with pytest.raises(ValueError, match="points must be 2 or more"):
+        made.curve(points=1)
+    with pytest.raises(ValueError, match="n_images must be 0 to 230"):
+        made.curve(n_images=231)

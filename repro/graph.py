@@ -8,7 +8,7 @@ nothing in them is missed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,11 +122,18 @@ def copied(model: keras.Model) -> keras.Model:
             f"again from their configuration ({reason[0] if reason else type(error).__name__}); "
             "give layers of your own a get_config, and a Lambda a registered function with a name"
         ) from error
-    for call in _level(copy).calls:
-        layer = call.operation
+    for layer in _layers(copy):
         if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
             layer.finalize_state()  # what it computes from its weights when it is adapted
     return copy
+
+
+def _layers(model: keras.Model) -> Iterator[Any]:
+    """The model's layers and those of nested models."""
+    for layer in model.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)
 
 
 def labels(graph: Graph) -> dict[int, str]:
@@ -231,7 +238,7 @@ def _given_to(nested: Graph, call: Call) -> list[Any]:
             f"nested model {nested.name!r} is called on tensors of other ranks than its inputs "
             f"have ({ranks}); reshape them first"
         )
-    if call.kwargs.get("mask") is not None:
+    if any(mask is not None for mask in keras.tree.flatten(call.kwargs.get("mask"))):
         raise ValueError(
             f"nested model {nested.name!r} is called with a mask of time steps, which is lost "
             "when it is opened up; build the model without nesting it"

@@ -38,7 +38,7 @@ from repro.graph import Call, Graph
 from repro.masking import AblationMask, ablation_masks, layer_of
 
 # They weigh the units of a layer against each other, so that their output is no unit's own.
-_NORMALIZING = ("softmax", "log_softmax", "sparsemax")
+_NORMALIZING = ("softmax", "log_softmax", "logsoftmax", "sparsemax")
 _ACTIVATION_LAYERS = (
     keras.layers.ReLU,
     keras.layers.LeakyReLU,
@@ -53,6 +53,7 @@ _ACTIVATION_FUNCTIONS = frozenset(
 )
 _ANSWER = "the model's answer, or leads to it without weights"
 _THERE = "its mask is there"
+_WEIGHS = "{} weighs its units against each other"
 _LISTED = 20  # names in a message
 
 
@@ -277,8 +278,7 @@ def _rule(operation: Any) -> _Rule:
             "name it in layers to mask it"
         )
     if not isinstance(operation, keras.Layer):
-        name = kind.__name__.lower()
-        return _Rule(name) if name in _ACTIVATION_FUNCTIONS else _Rule(why_not="no activation")
+        return _of_function(kind.__name__.lower())
     if isinstance(operation, keras.layers.RNN | keras.layers.Bidirectional):
         return _Rule(
             why_not="recurrent: its units would live on in its own state; name it in layers to "
@@ -301,9 +301,14 @@ def _rule(operation: Any) -> _Rule:
     if function is None or function is keras.activations.linear:
         return _Rule(why_not="no activation")
     name = getattr(function, "__name__", type(function).__name__)
+    return _Rule(why_not=_WEIGHS.format(name)) if name in _NORMALIZING else _Rule(name)
+
+
+def _of_function(name: str) -> _Rule:
+    """The rule for one of Keras's functions, by the name of its class in small letters."""
     if name in _NORMALIZING:
-        return _Rule(why_not=f"{name} weighs its units against each other")
-    return _Rule(name)
+        return _Rule(why_not=_WEIGHS.format(name))
+    return _Rule(name) if name in _ACTIVATION_FUNCTIONS else _Rule(why_not="no activation")
 
 
 def _obstacle(call: Call, axes: Mapping[int, int | None], is_answer: bool) -> str | None:

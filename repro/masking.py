@@ -52,6 +52,7 @@ class AblationMask(keras.layers.Lambda):
     def __init__(self, fill_per_position: bool = False, **kwargs: Any) -> None:
         super().__init__(function=clamp, **kwargs)
         self.fill_per_position = fill_per_position
+        self.supports_masking = True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         n_units = input_shape[-1]

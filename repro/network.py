@@ -1,9 +1,9 @@
 """A Keras model as the list of operations between its masks, ready to be lesioned.
 
-`trace` reads a functional model through Keras's public interface and simplifies what inference
-allows: dropout disappears, a BatchNorm that follows a linear layer is folded into it, a final
-softmax is left out (it changes neither the ranking of the classes nor the loss). What remains is
-a short list of `Node`s; the linear ones know how a change of one input unit changes their output.
+`trace` takes the calls of a functional model (`graph`) and simplifies what inference allows:
+dropout disappears, a BatchNorm that follows a linear layer is folded into it, a final softmax is
+left out (it changes neither the ranking of the classes nor the loss). What remains is a short list
+of `Node`s; the linear ones know how a change of one input unit changes their output.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from repro import graph
+from repro.graph import Call, Graph
 from repro.masking import AblationMask
 
 # Layers that do nothing at inference.
 _IDENTITIES = (
+    keras.layers.Identity,
     keras.layers.Dropout,
     keras.layers.SpatialDropout1D,
     keras.layers.SpatialDropout2D,
@@ -39,6 +42,19 @@ _UNITWISE = (
     keras.layers.AveragePooling2D,
     keras.layers.ZeroPadding2D,
     keras.layers.UpSampling2D,
+)
+# Layers and functions, by the names of their classes, through which a softmax still is one: its
+# values are moved, or averaged.
+_PASSING = frozenset(
+    "Activation ActivityRegularization Average AveragePooling2D Cast Dropout Flatten "
+    "GlobalAveragePooling1D GlobalAveragePooling2D Identity Mean Permute Reshape Squeeze "
+    "AblationMask".split()
+)
+# Classes of Keras's functions that take every value by itself, and so every image.
+_PER_VALUE = frozenset(
+    "absolute add cast divide exp log log1p maximum minimum multiply negative power relu relu6 "
+    "sigmoid silu gelu elu selu celu leakyrelu hardsigmoid hardsilu hardtanh softplus softsign "
+    "mish sqrt square subtract tanh truedivide".split()
 )
 
 
@@ -170,6 +186,9 @@ class Network:
 
     masks: the mask nodes; image, logits: numbers of the first and the last tensor.
     probabilities: the model ends in a softmax, which the nodes leave out.
+    unproven: names of operations that may mix the images of a batch, or answer by chance, for all
+        that is known of them.
+    precision: the coarsest type that it computes in: float32, float16 or bfloat16.
     """
 
     nodes: tuple[Node, ...]
@@ -177,6 +196,8 @@ class Network:
     image: int
     logits: int
     probabilities: bool
+    unproven: tuple[str, ...] = ()
+    precision: str = "float32"
 
     def downstream(self, masks: Collection[int]) -> tuple[Node, ...]:
         """The nodes that a lesion in these masks can change, the masks included."""
@@ -227,25 +248,24 @@ def trace(model: keras.Model) -> Network:
     themselves.
 
     Raises:
-        ValueError: several inputs or outputs, or a mask that is applied more than once.
+        ValueError: several inputs or outputs, outputs that are not a score for each class, layers
+            called in training mode, time steps that are masked, or a mask that is applied more
+            than once.
     """
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ValueError(
-            "the engine needs a model with one input and one output, got "
-            f"{len(model.inputs)} and {len(model.outputs)}"
-        )
+    read = graph.read(model)
+    image_tensor, answer = _checked_ends(read)
+    for call in read.calls:
+        _check_call(call)
     tracer = _Tracer()
-    copy = keras.models.clone_model(
-        keras.Model(model.inputs, model.outputs),
-        clone_function=lambda layer: layer,
-        call_function=tracer.record,
-    )
-    nodes = tracer.nodes
-    image, logits = tracer.number(copy.inputs[0]), tracer.number(copy.outputs[0])
-    last = nodes[-1]
-    probabilities = last.softmax and last.outputs == (logits,)
-    if probabilities:
+    image = tracer.begin(image_tensor)
+    for call in read.calls:
+        tracer.record(call)
+    nodes, logits = tracer.nodes, tracer.number(answer)
+    last = nodes[-1] if nodes else None
+    probabilities = last is not None and last.softmax and last.outputs == (logits,)
+    if last is not None and probabilities:
         logits, nodes = last.inputs[0], nodes[:-1]
+    _check_scores(read, answer, probabilities)
     nodes = _fold(nodes, logits)
     masks = [node for node in nodes if node.mask is not None]
     names = [node.name for node in masks]
@@ -255,11 +275,118 @@ def trace(model: keras.Model) -> Network:
                 f"{name} is applied {names.count(name)} times; give each activation its own "
                 "AblationMask, so that a unit is one thing"
             )
-    return Network(tuple(nodes), tuple(masks), image, logits, probabilities)
+    unproven = [call.operation.name for call in read.calls if not _per_image(call.operation)]
+    dtypes = {tensor.dtype for call in read.calls for tensor in call.flat_outputs}
+    coarse = [dtype for dtype in ("bfloat16", "float16") if dtype in dtypes]
+    return Network(
+        tuple(nodes),
+        tuple(masks),
+        image,
+        logits,
+        probabilities,
+        unproven=tuple(unproven),
+        precision=coarse[0] if coarse else "float32",
+    )
+
+
+def _checked_ends(read: Graph) -> tuple[Any, Any]:
+    """The tensor of images and that of scores, if there is one of each."""
+    inputs, outputs = (keras.tree.flatten(part) for part in (read.inputs, read.outputs))
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise ValueError(
+            "the engine needs a model with one input and one output, got "
+            f"{len(inputs)} and {len(outputs)}; make one of them, or use repro.ablate and "
+            "model.predict"
+        )
+    images, scores = inputs[0], outputs[0]
+    if len(scores.shape) != 2 or scores.shape[1] is None:
+        raise ValueError(
+            "the engine needs outputs of shape (n_images, n_classes), got "
+            f"{_shape(scores)}; add a Flatten, a pooling or a Dense layer"
+        )
+    if scores.shape[1] < 2:
+        raise ValueError(
+            "the engine needs a score for each class, two or more, and the model gives one number; "
+            "for two classes, put a Dense(2) in its place, with 0 and the number as logits"
+        )
+    if images.shape[0] is not None:
+        raise ValueError(
+            f"the model takes batches of {images.shape[0]} images and no others; build it with "
+            "keras.Input(shape), which leaves that open"
+        )
+    return images, scores
+
+
+def _check_call(call: Call) -> None:
+    """Refuses what makes an answer depend on more than the image and the lesion."""
+    name = call.operation.name
+    if call.kwargs.get("training"):
+        raise ValueError(
+            f"layer {name!r} is called with training=True, so that its answer depends on chance or "
+            "on the other images of the batch; build the model without it"
+        )
+    for tensor in call.flat_outputs:
+        if getattr(tensor, "_keras_mask", None) is not None:
+            raise ValueError(
+                f"layer {name!r} masks time steps (mask_zero, Masking), which the engine cannot "
+                "follow; pad without masking, or use repro.ablate and model.predict"
+            )
+        if len(tensor.shape) == 0 or tensor.shape[0] is not None:
+            raise ValueError(
+                f"the output of {name!r} has shape {_shape(tensor)}, not one row an image; keep "
+                "the axis of images first and open"
+            )
+
+
+def _check_scores(read: Graph, answer: Any, softmax_left_out: bool) -> None:
+    """Refuses answers that are neither scores nor a final softmax of them.
+
+    Their losses would be wrong: a softmax of probabilities is taken.
+    """
+    writers = graph.by_writer(read.calls)
+    waiting = [answer]
+    while waiting and not softmax_left_out:
+        call = writers.get(id(waiting.pop()))
+        if call is None:
+            continue
+        operation = call.operation
+        function = getattr(operation, "activation", None)
+        found = getattr(function, "__name__", type(operation).__name__).lower()
+        if found == "softmax":
+            raise ValueError(
+                f"the softmax of {operation.name!r} is not the model's last step, so that its "
+                "answer is neither logits nor a softmax of them; end the model in the softmax, or "
+                "leave it out"
+            )
+        if found in ("sigmoid", "hard_sigmoid", "hardsigmoid"):
+            raise ValueError(
+                f"the model answers with a sigmoid for each class ({operation.name!r}); the engine "
+                "takes one class an image: leave the sigmoid out, or put a softmax in its place"
+            )
+        if type(operation).__name__ in _PASSING:
+            waiting += call.inputs
+
+
+def _per_image(operation: Any) -> bool:
+    """Whether, at inference, the operation is known to take each image by itself, without chance.
+
+    Of Keras's layers all do but those that run a user's code or keep a state.
+    """
+    kind = type(operation)
+    if not graph.is_of_keras(kind):
+        return kind is AblationMask
+    if not isinstance(operation, keras.Layer):
+        return kind.__name__.lower() in _PER_VALUE
+    hidden = (keras.layers.Lambda, keras.layers.Wrapper, keras.layers.RNN, keras.Model)
+    return not isinstance(operation, hidden)
+
+
+def _shape(tensor: Any) -> str:
+    return "(" + ", ".join("n" if size is None else str(size) for size in tensor.shape) + ")"
 
 
 class _Tracer:
-    """Collects the operations of a model while Keras runs through its graph symbolically."""
+    """Makes nodes of a model's calls."""
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
@@ -274,28 +401,44 @@ class _Tracer:
             self._numbers[id(tensor)] = self._new()
         return self._numbers[id(tensor)]
 
+    def begin(self, tensor: Any) -> int:
+        """The number of the images, float32 as the engine holds them; the model may cast them."""
+        if tensor.dtype == "float32":
+            return self.number(tensor)
+        images, cast = self._new(), self.number(tensor)
+        self.nodes.append(
+            Node(
+                name=f"{tensor.name}_cast",
+                inputs=(images,),
+                outputs=(cast,),
+                shapes=(tuple(tensor.shape[1:]),),
+                call=lambda values: [ops.cast(values[0], tensor.dtype)],
+            )
+        )
+        return images
+
     def _new(self) -> int:
         self._count += 1
         return self._count - 1
 
-    def record(self, operation: Any, *args: Any, **kwargs: Any) -> Any:
-        results = operation(*args, **kwargs)
-        flat = keras.tree.flatten((args, kwargs))
+    def record(self, applied: Call) -> None:
+        operation, args, kwargs = applied.operation, applied.args, applied.kwargs
+        flat = keras.tree.flatten((args, dict(kwargs)))
         is_tensor = [isinstance(leaf, keras.KerasTensor) for leaf in flat]
-        tensors = [leaf for leaf, yes in zip(flat, is_tensor, strict=True) if yes]
+        tensors = applied.inputs
         inputs = tuple(self.number(tensor) for tensor in tensors)
-        if isinstance(operation, _IDENTITIES):
-            self._alive.append(results)
-            self._numbers[id(results)] = inputs[0]
-            return results
-        outputs = keras.tree.flatten(results)
+        outputs = applied.flat_outputs
+        if type(operation) in _IDENTITIES and _keeps_type(operation, tensors):
+            self._alive.extend(outputs)
+            self._numbers[id(outputs[0])] = inputs[0]
+            return
         shapes = tuple(tuple(tensor.shape[1:]) for tensor in outputs)
         numbers = tuple(self.number(tensor) for tensor in outputs)
 
         def call(values: Sequence[Any]) -> Sequence[Any]:
             given = iter(values)
             leaves = [next(given) if yes else leaf for leaf, yes in zip(flat, is_tensor)]  # noqa: B905
-            again_args, again_kwargs = keras.tree.pack_sequence_as((args, kwargs), leaves)
+            again_args, again_kwargs = keras.tree.pack_sequence_as((args, dict(kwargs)), leaves)
             return keras.tree.flatten(operation(*again_args, **again_kwargs))
 
         node = Node(operation.name, inputs, numbers, shapes, call)
@@ -304,7 +447,6 @@ class _Tracer:
             self._n_masks += 1
         else:
             self.nodes.extend(self._split(node, operation, tensors))
-        return results
 
     def _split(self, node: Node, operation: Any, tensors: Sequence[Any]) -> list[Node]:
         """A layer with a built-in activation as two nodes: the linear map and the activation."""
@@ -319,18 +461,32 @@ class _Tracer:
                 replace(bare, outputs=(middle,)),
                 _activation(node, activation, (middle,)),
             ]
-        if isinstance(operation, keras.layers.Activation):
-            return [_activation(node, operation.activation, node.inputs)]
+        if not graph.is_of_keras(type(operation)):
+            return [node]
+        keeps_type = _keeps_type(operation, tensors)
+        cast_to = None if keeps_type else operation.compute_dtype
+        if type(operation) is keras.layers.Activation:
+            return [_activation(node, operation.activation, node.inputs, cast_to)]
         # The layer and `keras.ops.softmax`, whose class is not public.
         rank = len(tensors[0].shape) if tensors else 0
-        if type(operation).__name__ == "Softmax" and operation.axis in (-1, rank - 1):
-            return [_activation(node, keras.activations.softmax, node.inputs)]
+        softmax = type(operation).__name__ == "Softmax" and len(tensors) == 1
+        if softmax and operation.axis in (-1, rank - 1):
+            return [_activation(node, keras.activations.softmax, node.inputs, cast_to)]
+        ends_in = getattr(operation, "activation", None)
+        if ends_in is keras.activations.softmax and not isinstance(operation, keras.layers.RNN):
+            middle, bare = self._new(), _without_activation(operation, tensors)
+            return [
+                replace(node, outputs=(middle,), call=lambda values: [bare(*values)]),
+                _activation(node, keras.activations.softmax, (middle,)),
+            ]
+        if not keeps_type:
+            return [node]
         plain_relu = type(operation) is keras.layers.ReLU and (
             operation.max_value is None and not operation.negative_slope and not operation.threshold
         )
         if plain_relu:
             return [_activation(node, keras.activations.relu, node.inputs)]
-        if isinstance(operation, keras.layers.BatchNormalization):
+        if type(operation) is keras.layers.BatchNormalization:
             return [replace(node, call=_Normalization(operation, node.call, node.shapes[0]))]
         if type(operation) in (keras.layers.Flatten, keras.layers.GlobalAveragePooling2D):
             name = type(operation).__name__
@@ -423,16 +579,30 @@ def _fold(nodes: Sequence[Node], logits: int) -> list[Node]:
     return folded
 
 
-def _activation(node: Node, function: Any, inputs: tuple[int, ...]) -> Node:
+def _without_activation(layer: Any, tensors: Sequence[Any]) -> Any:
+    """A copy of a layer that gives what its activation function is given."""
+    bare = type(layer).from_config({**layer.get_config(), "activation": None})
+    bare(*tensors)
+    bare.set_weights(layer.get_weights())
+    return bare
+
+
+def _activation(
+    node: Node, function: Any, inputs: tuple[int, ...], cast_to: str | None = None
+) -> Node:
     softmax = function is keras.activations.softmax
+
+    def call(values: Sequence[Any]) -> Sequence[Any]:
+        return [function(ops.cast(values[0], cast_to) if cast_to else values[0])]
+
     return Node(
         name=f"{node.name}_activation",
         inputs=inputs,
         outputs=node.outputs,
         shapes=node.shapes,
-        call=lambda values: [function(values[0])],
-        unitwise=not softmax and function in _ELEMENTWISE,
-        relu=function is keras.activations.relu,
+        call=call,
+        unitwise=not cast_to and not softmax and function in _ELEMENTWISE,
+        relu=not cast_to and function is keras.activations.relu,
         softmax=softmax,
     )
 
@@ -447,6 +617,8 @@ def _linear(layer: Any, tensors: Sequence[Any]) -> Linear | None:
     """The layer as a linear map, if it is a plain Dense or Conv2D in float32."""
     kind = type(layer)
     if kind not in (keras.layers.Dense, keras.layers.Conv2D) or layer.compute_dtype != "float32":
+        return None
+    if not _keeps_type(layer, tensors) or layer.quantization_mode is not None:
         return None
     kernel = _array(layer.kernel)
     n_in, n_out = kernel.shape[-2:]
@@ -466,6 +638,12 @@ def _linear(layer: Any, tensors: Sequence[Any]) -> Linear | None:
         layer.padding,
         tuple(layer.dilation_rate),
     )
+
+
+def _keeps_type(operation: Any, tensors: Sequence[Any]) -> bool:
+    """Whether the operation computes in the type of what it is given, and casts nothing."""
+    of_layer = getattr(operation, "compute_dtype", None)
+    return of_layer is None or all(tensor.dtype == of_layer for tensor in tensors)
 
 
 def _array(weight: Any) -> np.ndarray:

@@ -31,6 +31,8 @@ from repro.network import Linear, Network, Node, elements
 # Two logits tie when they differ by less than this part of the largest: about 80 roundings of
 # float32, more than two orders of summation differ by in these networks.
 TIE = 1e-5
+# For networks that compute in coarser types, whose roundings are 1e-3 and 8e-3: about four.
+TIES = {"float32": TIE, "float16": 4e-3, "bfloat16": 3e-2}
 TOP = 5
 _FEW_CLASSES = 16
 
@@ -45,8 +47,8 @@ class Tally:
     tied: bool, the two largest logits differ by less than rounding explains.
     """
 
-    def __init__(self, n_classes: int, xla: bool) -> None:
-        self.n_classes = n_classes
+    def __init__(self, n_classes: int, xla: bool, tie: float = TIE) -> None:
+        self.n_classes, self.tie = n_classes, tie
         # One vector a class: XLA makes a single loop of it all, three times as fast as reductions.
         self._unrolled = xla and n_classes <= _FEW_CLASSES
 
@@ -77,7 +79,7 @@ class Tally:
                 for c, x in classes
             ]
         )
-        near = total([ops.cast(x >= best - TIE * largest, "int32") for _, x in classes])
+        near = total([ops.cast(x >= best - self.tie * largest, "int32") for _, x in classes])
         return tuple(ops.reshape(part, (-1,)) for part in (rank, loss, near > 1))
 
 
@@ -146,6 +148,7 @@ class SingleUnit:
             fill: (n_units, *positions or ones), in coordinates.
         """
         *tensors, coordinates = shared
+        fill = ops.cast(fill, coordinates.dtype)
         per_image = dict(zip(self.shared, tensors, strict=True))
         n_units, *positions = ops.shape(coordinates)[1:]
         one_unit = len(unit.shape) == 0
@@ -299,9 +302,9 @@ class Narrow:
                 rows[wide] = widened(wide)
                 del narrow[wide]
             x = _row(tensor, rows, per_image, image)
-            if node.mask is not None and node.mask in self.bases:
+            if node.mask is not None and (node.mask in self.bases or not _is_float32(x)):
                 mask = node.mask - first
-                rows[output] = lesioned(x, keeps[mask], fills[mask], self.bases[node.mask])
+                rows[output] = lesioned(x, keeps[mask], fills[mask], self.bases.get(node.mask))
             elif node.mask is not None:
                 # What is ablated is left to those who read: they give it no weight.
                 every = ops.ones_like(keeps[node.mask - first])
@@ -451,6 +454,10 @@ def _times(x: Any, matrix: Any) -> Any:
     *positions, n_units = ops.shape(x)
     product = ops.matmul(ops.reshape(x, (-1, n_units)), matrix)
     return ops.reshape(product, (*positions, ops.shape(matrix)[1]))
+
+
+def _is_float32(x: Any) -> bool:
+    return keras.backend.standardize_dtype(x.dtype) == "float32"
 
 
 def _spread(per_unit: Any, like: Any) -> Any:

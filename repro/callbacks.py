@@ -205,45 +205,25 @@ class _Passes:
     ) -> None:
         self.curves, self._masks = curves, masks
         image, answer, before = _tensors(masked)
-        self._tails: list[_Part] = []
-        # From the image or an earlier mask's input to this mask's.
-        self._heads: list[tuple[int, _Part] | None] = []
-        begin, begins_at = image, -1
-        for number, mask in enumerate(masks):
-            at = before[id(mask)]
-            tail = _part(at, answer)
-            head = _part(begin, at) if tail else None
-            if tail is None or head is None:  # other tensors pass by the mask
-                self._heads.append(None)
-                self._tails.append(_Part(image, answer))
-            else:
-                self._heads.append((begins_at, head))
-                self._tails.append(tail)
-                begin, begins_at = at, number
+        tails = [_part(before[id(mask)], answer) for mask in masks]
+        # Where other tensors pass by a mask, its lesions begin at the image.
+        self._tails = [tail or _Part(image, answer) for tail in tails]
+        cuts = [
+            before[id(mask)] if tail else image for mask, tail in zip(masks, tails, strict=True)
+        ]
+        self._intact = _Part(image, [*cuts, answer])
 
     def __call__(self, batches: Batches) -> list[np.ndarray]:
         held = [ops.convert_to_numpy(mask.keep) for mask in self._masks]
         n_correct = [np.zeros((len(c.orders), len(c.n_ablated)), np.int64) for c in self.curves]
         n_images = 0
         for batch in batches:
-            inputs = self._inputs(batch)
-            intact = self._correct(batch, inputs, len(self._masks) - 1, held)
+            *inputs, answers = self._intact(ops.convert_to_tensor(batch.images))
+            intact = _n_correct(answers, batch)
             for curve, counts in zip(self.curves, n_correct, strict=True):
                 counts += self._counts(batch, inputs, curve, held, intact)
             n_images += batch.n_real
         return [counts / n_images for counts in n_correct]
-
-    def _inputs(self, batch: Batch) -> list[Any]:
-        """What each tail reads of the intact network."""
-        inputs: list[Any] = []
-        images = ops.convert_to_tensor(batch.images)
-        for head in self._heads:
-            if head is None:
-                inputs.append(images)
-            else:
-                begins_at, part = head
-                inputs.append(part(images if begins_at < 0 else inputs[begins_at]))
-        return inputs
 
     def _counts(
         self,
@@ -266,25 +246,28 @@ class _Passes:
                 keep[order[:n]] = 0
                 keeps = np.split(keep, edges[:-1])
                 keeps = [one * also for one, also in zip(keeps, held, strict=True)]
-                counts[place, point] = self._correct(batch, inputs, curve.first, keeps)
+                counts[place, point] = self._lesioned(batch, inputs, curve.first, keeps)
         counts[1:, -1] = counts[0, -1]
         return counts
 
-    def _correct(
+    def _lesioned(
         self, batch: Batch, inputs: Sequence[Any], first: int, keeps: Sequence[np.ndarray]
     ) -> int:
         """Correct images of a batch under one lesion, which begins at a mask."""
         of_masks = {id(mask.keep): keep for mask, keep in zip(self._masks, keeps, strict=True)}
-        answers = ops.convert_to_numpy(self._tails[first](inputs[first], of_masks))
-        hits = np.argmax(answers, axis=-1) == batch.labels
-        return int(np.count_nonzero(hits[: batch.n_real]))
+        return _n_correct(self._tails[first](inputs[first], of_masks), batch)
+
+
+def _n_correct(answers: Any, batch: Batch) -> int:
+    hits = np.argmax(ops.convert_to_numpy(answers), axis=-1) == batch.labels
+    return int(np.count_nonzero(hits[: batch.n_real]))
 
 
 class _Part:
     """A part of a model as one compiled function, which reads the weights at each call.
 
     Args:
-        begin, end: symbolic tensors of the model.
+        begin: a symbolic tensor of the model. end: one, or several.
 
     Raises:
         ValueError: the end needs more than the beginning.
@@ -296,7 +279,7 @@ class _Part:
         self._run = passes.compiled(self._call, False)
 
     def __call__(self, x: Any, instead: Mapping[int, np.ndarray] | None = None) -> Any:
-        """The end's value.
+        """The end's value, or values.
 
         Args:
             x: of the beginning, (n_images, ...).

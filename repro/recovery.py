@@ -206,7 +206,7 @@ def _train_on(
     )
     masks = ablation_masks(network)
     before = [_state(mask) for mask in masks]
-    probe = keras.Model(network.inputs, [mask.output for mask in masks])
+    probe = keras.Model(network.inputs[0], [mask.output for mask in masks])
     found = []
     for epoch in range(epochs):
         order = np.random.default_rng([seed, epoch]).permutation(len(training.images))

@@ -111,15 +111,16 @@ class SelectivityRegularized(keras.Model):
         super().__init__(name=f"{network.name}_regularized")
         has_masks = any(isinstance(layer, AblationMask) for layer in network.layers)
         masked = network if has_masks else insert_masks(network, layers, share_weights=True)
-        if len(masked.outputs) != 1 or len(masked.output_shape) != 2:
+        if len(masked.inputs) != 1 or len(masked.outputs) != 1 or len(masked.output_shape) != 2:
             raise ValueError(
-                "expected a network with one output of (n_images, n_classes), "
-                f"got {masked.output_shape}"
+                "expected a network with one input and one output of (n_images, n_classes), "
+                f"got {len(masked.inputs)} and {len(masked.outputs)}, of shape "
+                f"{masked.output_shape}"
             )
         self.network, self.strength = network, strength
         self.n_classes = int(masked.output_shape[-1])
         activations = [mask.output for mask in ablation_masks(masked)]
-        self._probe = keras.Model(masked.inputs, [masked.outputs[0], *activations])
+        self._probe = keras.Model(masked.inputs[0], [masked.outputs[0], *activations])
         self._last_pass = _Pass()
         self._selectivity = keras.metrics.Mean(name="selectivity")
 

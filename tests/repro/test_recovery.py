@@ -59,7 +59,7 @@ def test_accuracies_are_those_of_plain_predictions(
     equals(found.intact, model.predict(images, verbose=0))
     equals(found.recovered[-1], found.network.predict(images, verbose=0))
     # The lesion by hand: the hidden layer's output with columns overwritten.
-    hidden = np.array(keras.Model(model.inputs, model.layers[0].output)(images))
+    hidden = np.array(keras.Model(model.inputs[0], model.layers[0].output)(images))
     hidden[:, LESION["hidden"]] = 0.25
     equals(found.lesioned, np.array(model.layers[1](hidden)))
 
@@ -77,7 +77,7 @@ def test_the_lesion_is_held_to_the_bit(found: Recovery, data: Any) -> None:
     (mask,) = ablation_masks(found.network)
     ablated = np.isin(np.arange(10), LESION["hidden"])
     assert np.array_equal(np.array(mask.keep), 1.0 - ablated)
-    activations = np.array(keras.Model(found.network.inputs, mask.output)(data[0]))
+    activations = np.array(keras.Model(found.network.inputs[0], mask.output)(data[0]))
     assert np.all(activations[:, ablated] == 0.25)
     assert np.ptp(activations[:, ~ablated], axis=0).min() > 0
     assert found.units == {"hidden": tuple(LESION["hidden"])}

@@ -213,7 +213,8 @@ def _reshaped(
 def _archive(path: Path) -> tuple[Labelled, bool]:
     """The images of an archive, and whether they are whole pixels."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file:
+            stored = np.load(file, allow_pickle=False)
             if not isinstance(stored, np.lib.npyio.NpzFile):
                 raise DataError(f"{path} holds a single array; expected an .npz archive")
             images, labels = _named_arrays(path, stored)
@@ -302,8 +303,8 @@ def _own(name: str, split: str, data_dir: str, offline: bool) -> Labelled:
     if split not in ("train", "test"):
         raise DataError(f"{name} has the splits train and test, not {split!r}")
     source = data.locate(name, data_dir, offline)
-    config = TrainConfig(name, "mlp", origin=source.origin)
-    splits = data.load(source, config)
+    # Of a network's settings only those of its images count here.
+    splits = data.load(source, TrainConfig(name, "mlp", (1,), origin=source.origin))
     images = splits.train if split == "train" else splits.test
     if not isinstance(images, data.Images):
         raise DataError(f"{name} does not fit into memory")

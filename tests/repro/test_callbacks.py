@@ -42,7 +42,12 @@ def plain_mlp() -> keras.Model:
     """A Sequential without masks; of its four hidden layers the last three count."""
     layers = [LAYERS.Dense(n, "relu", name=f"dense_{n}") for n in (7, 8, 9, 6)]
     return keras.Sequential(
-        [keras.Input((6, 6, 1)), LAYERS.Flatten(), *layers, LAYERS.Dense(N_CLASSES, "softmax")]
+        [
+            keras.Input((6, 6, 1)),
+            LAYERS.Flatten(),
+            *layers,
+            LAYERS.Dense(N_CLASSES, "softmax", name="scores"),
+        ]
     )
 
 

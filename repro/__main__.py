@@ -4,7 +4,7 @@ Commands:
   run      train what is missing, lesion it, write figures, report and TensorBoard summaries
   status   tell what is done, running, failed and left, and how long the rest will take
   report   write figures, report and summaries again from the results that exist
-  lesion   study a classifier of your own, lesion MODEL.keras --data=npz:file.npz: which units matter
+  lesion   MODEL.keras --data=npz:file.npz: which units of a classifier of your own matter
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags
 from tqdm import tqdm
 
 from repro import config as configs
-from repro import data, executors, jobs, progress, runs, summaries
+from repro import data, executors, jobs, labelled, progress, runs, summaries
 from repro.config import OWN, ConfigError, FigureConfig, TrainConfig
 from repro.data import DataError, DataSource, MissingDataError
 from repro.executors import ExecutorError
@@ -146,27 +147,23 @@ def main() -> None:
         command = sys.argv.pop(1)
     else:
         command = "run"
-    commands: dict[str, Callable[[], int]] = {
-        "run": _run,
-        "status": _status,
-        "report": _report,
-        "lesion": _lesion,
-    }
+    commands: dict[str, Callable[[], int]] = {"run": _run, "status": _status, "report": _report}
 
     def obey(arguments: Sequence[str]) -> int:
         try:
-            if command not in commands:
-                raise Usage(f"unknown command {command!r}; expected {', '.join(commands)}")
             if command == "lesion":
-                _WORDS[:] = arguments[1:]
-            elif arguments[1:]:
+                return _lesion(arguments[1:])
+            if command not in commands:
+                raise Usage(f"unknown command {command!r}; expected {', '.join(commands)}, lesion")
+            if arguments[1:]:
                 raise Usage(f"unexpected argument {arguments[1]!r}; flags begin with --")
             return commands[command]()
         except (Usage, ConfigError, DataError, RunsError, ExecutorError) as error:
             print(f"repro: {error}", file=sys.stderr)
             return 2 if isinstance(error, Usage) else 1
         except KeyboardInterrupt:
-            print("\nInterrupted. What was finished is kept; the same command goes on from there.")
+            kept = "What was finished is kept; the same command goes on from there."
+            print("\nInterrupted. " + ("Nothing is kept." if command == "lesion" else kept))
             return 130
 
     # A polite kill ends as Ctrl-C does, so that workers end with their parent.
@@ -286,6 +283,73 @@ def _report() -> int:
         return 1 if _finish(figures, sources, runs_folder, time.monotonic()) else 0
 
 
+def _lesion(words: Sequence[str]) -> int:
+    """Studies one classifier of the user's; see `lesion_run`."""
+    request, seconds = _lesion_request(words)
+    began = time.monotonic()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from repro import lesion_run  # and with it Keras
+
+    try:
+        made = lesion_run.run(
+            lesion_run.Request(**request, seconds=seconds),
+            lambda words: print(words, flush=True),
+            lambda total: _bar(total, "Lesioning"),
+        )
+    except lesion_run.LesionError as error:
+        print(f"repro: {error}", file=sys.stderr)
+        return 1
+    print()
+    for sentence in made.findings:
+        print(_plain(sentence))
+    print(f"\nReport:      {_shown(made.report)}")
+    print(f"Model:       {_shown(made.model)} (with masks)")
+    _print_tensorboard(made.tensorboard, made.networks)
+    print(f"({time.monotonic() - began:.0f} s)")
+    return 0
+
+
+def _lesion_request(words: Sequence[str]) -> tuple[dict[str, Any], float | None]:
+    """The flags of `lesion` as fields of `lesion_run.Request`, and the seconds it may take.
+
+    Raises:
+        Usage: flags that do not go together, or values that are none.
+    """
+    if words[1:]:
+        raise Usage(f"unexpected argument {words[1]!r}; flags begin with --")
+    model = words[0] if words else _MODEL.value
+    if bool(model) == bool(_MODEL_FN.value):
+        raise Usage("lesion needs one model: MODEL.keras, or --model-fn=package.module:build")
+    if bool(_WEIGHTS.value) != bool(_MODEL_FN.value):
+        raise Usage("--model-fn and --weights go together: your function, and its weights")
+    if not _DATA.value:
+        raise Usage(
+            "lesion needs images: --data=npz:file.npz, tfds:name or dir:folder-of-class-folders"
+        )
+    if _SCALE.value not in labelled.SCALES:
+        raise Usage(f"--scale must be one of {', '.join(labelled.SCALES)}, got {_SCALE.value!r}")
+    try:
+        seconds = None if _FULL.value else progress.seconds_of(_BUDGET.value)
+    except ValueError as error:
+        raise Usage(f"--budget: {error}") from error
+    request = {
+        "model": model,
+        "model_fn": _MODEL_FN.value,
+        "weights": _WEIGHTS.value,
+        "data": _DATA.value,
+        "scale": _SCALE.value,
+        "classes": _CLASSES.value,
+        "layers": tuple(_LAYERS.value),
+        "out": Path(_OUT.value),
+        "split": _SPLIT.value,
+        "seed": _SEED.value,
+        "data_dir": _DATA_DIR.value,
+        "offline": _OFFLINE.value,
+        "command": shlex.join(["python", "-m", "repro", "lesion", *sys.argv[1:]]),
+    }
+    return request, seconds
+
+
 def _plan() -> tuple[list[FigureConfig], dict[str, DataSource]]:
     """The figures asked for, and where their images are."""
     paths = configs.find_figures(_configs_directory(), _ONLY.value)
@@ -398,11 +462,11 @@ def _together() -> int:
 
 
 @contextmanager
-def _bar(total: float) -> Iterator[tqdm]:
+def _bar(total: float, words: str = "Training and lesioning") -> Iterator[tqdm]:
     terminal = sys.stderr.isatty()
     with tqdm(
         total=total,
-        desc="Training and lesioning",
+        desc=words,
         bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}",
         file=sys.stderr,
         mininterval=0.5 if terminal else 30,
@@ -447,14 +511,19 @@ def _finish(
     print(f"\nReport:      {_shown(runs_folder.report / 'index.html')}")
     networks = runs_folder.root / "networks"
     print(f"Networks:    {_shown(networks)} (.keras models, results)")
+    _print_tensorboard(runs_folder.tensorboard, networks)
+    print(f"({time.monotonic() - began:.0f} s)")
+    return len(complete) < len(figures)
+
+
+def _print_tensorboard(logdir: Path, networks: Path) -> None:
+    """The command that shows results and opens the lesion lab on the networks."""
     tensorboard = Path(sys.executable).with_name("tensorboard")
     print(
         f"TensorBoard: {shlex.quote(_shown(tensorboard))} "
-        f"--logdir {shlex.quote(_shown(runs_folder.tensorboard))} "
+        f"--logdir {shlex.quote(_shown(logdir))} "
         f"--single_directions_models {shlex.quote(_shown(networks))}"
     )
-    print(f"({time.monotonic() - began:.0f} s)")
-    return len(complete) < len(figures)
 
 
 def _collect(
@@ -516,6 +585,11 @@ def _summarize(figure: FigureResult, network: NetworkResult, runs_folder: Runs) 
         (temporary / marker.name).write_text(source)
 
     runs.replace_directory(directory, fill)
+
+
+def _plain(words: str) -> str:
+    """Words for any terminal, in ASCII."""
+    return words.replace("±", "+-").replace("ρ", "rho").encode("ascii", "replace").decode()
 
 
 def _shown(path: Path) -> str:

@@ -58,7 +58,7 @@ class Plan:
 
     n_images: a sample stratified by class; n_units: that are lesioned alone.
     orders, points, curve_images: of the cumulative ablation curve.
-    seconds: that it will take, as far as a few lesions tell.
+    seconds: that it will take, as far as a few lesions tell; curve_seconds: of them for the curve.
     """
 
     n_images: int
@@ -67,6 +67,7 @@ class Plan:
     points: int
     curve_images: int
     seconds: float
+    curve_seconds: float
 
 
 def measure(engine: Engine, images: np.ndarray, labels: np.ndarray) -> Pace:
@@ -113,7 +114,7 @@ def measure(engine: Engine, images: np.ndarray, labels: np.ndarray) -> Pace:
 def everything(pace: Pace, n_images: int, n_units: int) -> Plan:
     """All images, all units, and the longest curve."""
     orders, points = _CURVES[0]
-    return _estimated(pace, n_images, n_units, orders, points, n_images)
+    return _estimated(pace, n_images, n_units, orders, min(points, n_units + 1), n_images)
 
 
 def within(pace: Pace, seconds: float, n_images: int, n_units: int, n_layers: int) -> Plan:
@@ -135,7 +136,8 @@ def within(pace: Pace, seconds: float, n_images: int, n_units: int, n_layers: in
     if units == fewest:
         of_image = pace.image + units * pace.lesion
         images = _between(for_units / of_image, min(_FEWEST_IMAGES, n_images), images)
-    for orders, points in _CURVES:
+    for orders, most_points in _CURVES:
+        points = min(most_points, n_units + 1)
         fitting = for_curve / (orders * (pace.order + points * pace.point))
         if fitting >= min(FEW_IMAGES, images):
             break
@@ -146,12 +148,10 @@ def within(pace: Pace, seconds: float, n_images: int, n_units: int, n_layers: in
 def _estimated(
     pace: Pace, n_images: int, n_units: int, orders: int, points: int, curve_images: int
 ) -> Plan:
-    seconds = (
-        pace.compilation
-        + n_images * (pace.image + n_units * pace.lesion)
-        + curve_images * orders * (pace.order + points * pace.point)
-    )
-    return Plan(n_images, n_units, orders, points, curve_images, seconds)
+    for_units = n_images * (pace.image + n_units * pace.lesion)
+    for_curve = curve_images * orders * (pace.order + points * pace.point)
+    seconds = pace.compilation + for_units + for_curve
+    return Plan(n_images, n_units, orders, points, curve_images, seconds, for_curve)
 
 
 def _between(value: float, low: int, high: int) -> int:

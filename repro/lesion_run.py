@@ -7,9 +7,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ from repro.study import Study
 
 # Images read before it is known how many there is time for.
 _PILOT_IMAGES = 256
+# Of the time after the measurement, what is kept for pictures and files.
+_KEPT = 0.05
 _REPORT, _TENSORBOARD, _NETWORKS = "report", "tb", "networks"
 
 
@@ -165,19 +168,14 @@ def _studied(
     """The study with everything computed that its report shows."""
     few = order[:_PILOT_IMAGES]
     images, labels = found.images(few), found.labels[few]
-    shown: list[Bar] = []
-
-    def advance(pairs: int) -> None:
-        for one in shown:
-            one.update(pairs)
-
-    engine = Engine(model, images, labels, on_progress=advance)
+    progress_of = _Progress()
+    engine = Engine(model, images, labels, on_progress=progress_of.advance)
     pace = budget.measure(engine, images, labels)
     n_units = engine.layout.n_units
+    left = 0.0 if ends is None else max(0.0, ends - time.monotonic())
     if ends is None:
         plan = budget.everything(pace, len(found), n_units)
     else:
-        left = max(0.0, ends - time.monotonic())
         n_layers = len(engine.layout.layers)
         plan = budget.within(pace, left, len(found), n_units, n_layers)
     say(_plan_words(plan, len(found), n_units))
@@ -195,16 +193,34 @@ def _studied(
         data=found.words,
         split=request.split,
         seed=request.seed,
-        # The curve comes first, so what is left is for units; some is kept for the files.
-        deadline=float("inf") if ends is None else ends - 0.05 * (request.seconds or 0),
+        deadline=float("inf") if ends is None else ends - plan.curve_seconds - _KEPT * left,
     )
-    steps = plan.curve_images * plan.orders * plan.points + plan.n_images * plan.n_units
-    with bar(steps) as one:
-        shown.append(one)
-        made.curve(plan.orders, plan.points, plan.curve_images)
+    pairs = plan.curve_images * plan.orders * plan.points + plan.n_images * plan.n_units
+    with bar(pairs) as shown, progress_of.shown_by(shown, pairs):
         made.units  # noqa: B018  computed here, under the bar
-        shown.clear()
+        made.curve(plan.orders, plan.points, plan.curve_images)
     return made
+
+
+class _Progress:
+    """Moves a bar from nothing to its end, while there is one, whatever the engine reports."""
+
+    def __init__(self) -> None:
+        self._bar: Bar | None = None
+        self._left = 0.0
+
+    def advance(self, pairs: float) -> None:
+        if self._bar is not None:
+            pairs = min(pairs, self._left)
+            self._bar.update(pairs)
+            self._left -= pairs
+
+    @contextlib.contextmanager
+    def shown_by(self, bar: Bar, total: float) -> Iterator[None]:
+        self._bar, self._left = bar, total
+        yield
+        self.advance(self._left)
+        self._bar = None
 
 
 def _plan_words(plan: budget.Plan, n_images: int, n_units: int) -> str:

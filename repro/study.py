@@ -238,7 +238,7 @@ class Study:
         """
         Args:
             engine: on these images. deadline: by `time.monotonic()`, after which no more units
-                are lesioned alone. The others: as for `lesion`.
+                are lesioned alone, but for the first few. The others: as for `lesion`.
         """
         if split not in ("train", "test"):
             raise ValueError(f"split must be 'train' or 'test', got {split!r}")
@@ -487,12 +487,12 @@ class Study:
         order = labelled.stratified_order(layer, self._rng())[: self._n_units]
         timed = math.isfinite(self._deadline)
         for piece in np.array_split(order, min(len(order), _PIECES) if timed else 1):
-            if time.monotonic() > self._deadline:
-                break
             # In their order in the network: what a layer needs is computed once.
             piece = np.sort(piece)
             outcome = self._engine.single_units(units=piece)
             n_correct[piece], loss[piece] = outcome.n_correct, outcome.loss
+            if time.monotonic() > self._deadline:
+                break
         return n_correct, loss
 
     def _on_some(self, n_images: int) -> Engine:

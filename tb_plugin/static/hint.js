@@ -1,0 +1,62 @@
+// One line above each view that tells a newcomer what is seen and where to click, until it is
+// closed; this browser remembers that.
+
+import { el } from "./dom.js";
+
+const CLOSED = "single_directions.hints_closed";
+
+const HINTS = /** @type {Record<string, string>} */ ({
+  curves:
+    "Each line is a network that loses more and more of its units. The longer it stays up, the less it relies on single ones. Untick networks at the left, drag over the chart to zoom.",
+  units:
+    "Each dot is a unit: how much it prefers one class, and how much the network misses it. Click a dot to inspect the unit; choose “select a box” to list many.",
+  unit: "What drives one unit, and what the network loses without it. Begin with “A selective and a confusing unit”.",
+  noise:
+    "Each line is a network under growing noise on all its units. The further to the right it falls, the less it relies on any direction.",
+  distributions:
+    "How a quantity is spread over the units of each layer. Choose the quantity; networks ticked at the left are laid over each other.",
+  training:
+    "Above, loss and AUC while a network learns. Below, a dot a network: AUC against how well it generalizes. Tick one alone to see its own checkpoints.",
+  lab: "Each square is a unit. Click it to delete it, drag to delete many: the answers follow at once. Or press “random” and see how much the network can lose.",
+});
+
+export class Hint {
+  /** @param {() => void} openGuide */
+  constructor(openGuide) {
+    this.text = el("p", {});
+    this.closed = wereClosed();
+    const button = (/** @type {string} */ text, /** @type {() => void} */ click) =>
+      el("button", { class: "text-button", type: "button", on: { click } }, text);
+    this.element = el(
+      "aside",
+      { class: "hint", hidden: true, "aria-label": "Hint" },
+      this.text,
+      button("Read the guide", openGuide),
+      button("Close hints", () => this.close()),
+    );
+  }
+
+  /** @param {string} view */
+  show(view) {
+    this.text.textContent = HINTS[view] ?? "";
+    this.element.hidden = !(view in HINTS) || this.closed;
+  }
+
+  close() {
+    this.closed = true;
+    this.element.hidden = true;
+    try {
+      localStorage.setItem(CLOSED, "yes");
+    } catch {
+      // Without storage, they are back with the next page.
+    }
+  }
+}
+
+function wereClosed() {
+  try {
+    return localStorage.getItem(CLOSED) !== null;
+  } catch {
+    return false;
+  }
+}

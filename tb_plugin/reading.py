@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 # The provider demands a number; more steps than anyone analyses.
 ALL_STEPS = 100_000
+FEW_NUMBERS = 100
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 Pair = tuple[str, str]  # run, tag
@@ -92,16 +93,26 @@ class Reader:
         if not known:
             raise SeriesNotFoundError("no curve of this run and tag")
         data = self._tensors(known)
-        replies = []
+        replies: list[dict[str, Any]] = []
+        numbers: list[tuple[np.ndarray, np.ndarray]] = []
         for run, tag in pairs:
+            reply: dict[str, Any] = {"run": run, "tag": tag}
             try:
                 content = listed[run][tag].plugin_content
-                curve = _curve(data.get((run, tag), []), metadata.parse_content(content), step)
+                facts, x, rows = _curve(
+                    data.get((run, tag), []), metadata.parse_content(content), step
+                )
+                reply |= facts
+                numbers.append((x, rows))
             except KeyError:
-                curve = {"error": "no curve of this run and tag"}
+                reply["error"] = "no curve of this run and tag"
             except metadata.UnreadableError as error:
-                curve = {"error": str(error)}
-            replies.append({"run": run, "tag": tag, **curve})
+                reply["error"] = str(error)
+            replies.append(reply)
+        readable = (reply for reply in replies if "error" not in reply)
+        decimals = iter(_shortest_of([part for pair in numbers for part in pair]))
+        for reply in readable:
+            reply |= {"x": next(decimals), "rows": next(decimals)}
         return replies
 
     def table_steps(self, run: str, tag: str) -> list[dict[str, Any]]:
@@ -196,22 +207,25 @@ class Reader:
         found = self._ask(
             self.provider.read_blob_sequences, metadata.UNITS_PLUGIN_NAME, pairs, ALL_STEPS
         )
-        read: list[tuple[Pair, int, dict[str, Any], dict[str, np.ndarray]]] = []
+        read: list[tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarray]]] = []
         broken: list[dict[str, Any]] = []
         for run, tag in pairs:
             try:
-                datum = _at_step(_by_step(found.get(run, {}).get(tag) or []), step)
+                data = _by_step(found.get(run, {}).get(tag) or [])
+                datum = _at_step(data, step)
                 header = metadata.parse_table_header(self._blob(datum, 0))
                 table = _as_columns(_checked_table(self._blob(datum, 1), header), header)
                 if column not in table:
                     raise metadata.UnreadableError("this quantity was not measured")
-                read.append(((run, tag), datum.step, header, table))
+                steps = [one.step for one in data]
+                facts = {"run": run, "tag": tag, "steps": steps, "step": datum.step}
+                read.append((facts, header, table))
             except metadata.UnreadableError as error:
                 broken.append({"run": run, "tag": tag, "error": str(error)})
         edges = _edges(column, [table[column] for *_, table in read], n_bins)
         tables = [
-            {"run": run, "tag": tag, "step": at, "layers": _by_layer(header, table, column, edges)}
-            for (run, tag), at, header, table in read
+            facts | {"layers": _by_layer(header, table, column, edges)}
+            for facts, header, table in read
         ]
         return {"edges": edges.tolist(), "tables": tables + broken}
 
@@ -391,17 +405,19 @@ def _at_step(data: Sequence[Any], step: int | None) -> Any:
     return earlier[-1] if earlier else data[0]
 
 
-def _curve(data: Sequence[Any], meta: Mapping[str, Any], step: int | None) -> dict[str, Any]:
+def _curve(
+    data: Sequence[Any], meta: Mapping[str, Any], step: int | None
+) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """Which steps there are and which was chosen; its x (points,) and rows (orderings, points)."""
     data = _by_step(data)
     chosen = _at_step(data, step)
     x, rows = _checked_curve(chosen.numpy, meta)
-    return {
+    facts = {
         "steps": [datum.step for datum in data],
         "step": chosen.step,
         "walltime": chosen.wall_time,
-        "x": _shortest(x),
-        "rows": _shortest(rows),
     }
+    return facts, x, rows
 
 
 def _checked_curve(tensor: Any, meta: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -495,24 +511,45 @@ def _shortest(values: np.ndarray) -> list[Any]:
 
     JSON has no NaN or infinity; they become None. Nested lists for several axes.
     """
+    return _decimals(values).tolist()
+
+
+def _shortest_of(arrays: Sequence[np.ndarray]) -> list[list[Any]]:
+    """`_shortest` of each; all at once, since NumPy takes its time for every call."""
+    if not arrays:
+        return []
+    ends = np.cumsum([array.size for array in arrays])
+    parts = np.split(_decimals(np.concatenate([array.ravel() for array in arrays])), ends[:-1])
+    return [part.reshape(array.shape).tolist() for part, array in zip(parts, arrays, strict=True)]
+
+
+def _decimals(values: np.ndarray) -> np.ndarray:
+    """float64 of the same shape, or of objects where some are None."""
     single = np.asarray(values).astype(np.float32)
     finite = np.isfinite(single)
-    wide = np.where(finite, single, 0).astype(np.float64)
+    if single.size <= FEW_NUMBERS:
+        decimals = single.astype(str).astype(np.float64)
+    else:
+        decimals = _rounded_alike(np.where(finite, single, np.float32(0)))
+    if finite.all():
+        return decimals
+    answer = decimals.astype(object)
+    answer[~finite] = None
+    return answer
+
+
+def _rounded_alike(single: np.ndarray) -> np.ndarray:
+    """What printing each float32 would give; rounding all at once is many times faster."""
+    wide = single.astype(np.float64)
     decimals, open_ = wide.copy(), np.ones(single.shape, bool)
-    # Rounding all numbers at once is many times faster than printing each; the few that more
-    # places would need (very small ones) are printed.
     for places in range(10):
         rounded = np.round(wide, places)
         fits = open_ & (rounded.astype(np.float32) == single)
         decimals[fits] = rounded[fits]
         open_ &= ~fits
-    printed = open_ & finite
-    decimals[printed] = single[printed].astype(str).astype(np.float64)
-    if finite.all():
-        return decimals.tolist()
-    answer = decimals.astype(object)
-    answer[~finite] = None
-    return answer.tolist()
+    # The few that more places would need, very small ones, are printed.
+    decimals[open_] = single[open_].astype(str).astype(np.float64)
+    return decimals
 
 
 def _checked_table(raw: bytes, header: Mapping[str, Any]) -> bytes:

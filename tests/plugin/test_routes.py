@@ -2,7 +2,9 @@
 
 import json
 import logging
+import re
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,6 +151,43 @@ def test_a_curve_is_the_one_of_the_documented_example(client):
     ]
 
 
+API = (Path(metadata.__file__).parent / "http_api.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(
+    r"^    GET data/plugin/single_directions(/\S+)\n\n```json\n(.*?)\n```", API, re.M | re.S
+)
+
+
+def without_time(text: str) -> dict:
+    def timeless(found: dict) -> dict:
+        return {name: value for name, value in found.items() if name != "walltime"}
+
+    return json.loads(text, object_hook=timeless)
+
+
+@pytest.mark.parametrize(("path", "example"), EXAMPLES, ids=[path for path, _ in EXAMPLES])
+def test_the_documented_examples_are_what_the_routes_answer(fake_provider, path, example):
+    """All of them; of the two that list what is there, the keys."""
+    fake_provider.scalars["tiny", "training/test_loss"] = (b"", [(1, 0.5), (2, 0.1)])
+    reply = serve(class_table() if "run=r&" in path else fake_provider).get(ROUTES + path)
+    assert reply.status_code == 200
+    answer, example = without_time(reply.text), without_time(example)
+    if path.endswith(("/index", "/lab/models")):
+        assert answer.keys() == example.keys()
+        for one, documented in zip(
+            answer.get("series", []), example.get("series", []), strict=True
+        ):
+            assert one.keys() == documented.keys()
+            assert one["meta"].keys() == documented["meta"].keys()
+    else:
+        assert answer == example
+
+
+def test_every_route_that_answers_json_has_an_example():
+    routes = {route.partition("?")[0] for route in GET_ROUTES} - {"/static/index.js"}
+    shown = {path.partition("?")[0] for path, _ in EXAMPLES}
+    assert shown == (routes | {"/api/v1/lab/models"}) - {"/api/v1/units"}  # that one is bytes
+
+
 @pytest.mark.parametrize(("asked", "given"), [("", 100), ("&step=99", 10), ("&step=3", 10)])
 def test_the_latest_step_not_after_the_one_asked_for_is_given(client, asked, given):
     reply = client.get(f"{ROUTES}/api/v1/curve?run=tiny&tag=curve{asked}")
@@ -184,10 +223,18 @@ def test_json_numbers_are_the_same_float32_again():
     np.testing.assert_array_equal(np.array(curve["rows"], "f4"), tensor[1:])
 
 
-def test_json_numbers_have_the_fewest_digits():
-    values = np.array([[0.9, 1 / 3, 1e-7, 123456.7, 1e-30]] * 2, "f4")
+@pytest.mark.parametrize("n_rows", [1, reading.FEW_NUMBERS])
+def test_json_numbers_have_the_fewest_digits(n_rows):
+    values = np.array([[0.9, 1 / 3, 1e-7, 123456.7, 1e-30]] * n_rows, "f4")
     shortest = [float(text) for text in values[0].astype(str)]  # NumPy's own printing
-    assert reading._shortest(values) == [shortest] * 2
+    assert reading._shortest(values) == [shortest] * n_rows
+
+
+def test_several_arrays_at_once_give_what_each_gives_alone():
+    rng = np.random.default_rng(0)
+    arrays = [rng.random((3, 70), dtype="f4"), np.float32([np.nan]), rng.random((2, 1, 4))]
+    assert reading._shortest_of(arrays) == [reading._shortest(array) for array in arrays]
+    assert reading._shortest_of([]) == []
 
 
 def test_what_is_not_a_number_becomes_null():

@@ -29,6 +29,8 @@ ARGUMENTS: dict[str, dict[str, type]] = {
     "rank": {"by": str},
     "unit": {"layer": str, "unit": int},
 }
+# Of the file that the asker has open, if he wants to be told when another takes its place.
+SHA256 = "sha256"
 RANKINGS = ("class_selectivity", "importance")
 
 
@@ -86,7 +88,7 @@ class Lab:
         path = next((listed.path for listed in self.models() if listed.id == model), None)
         if path is None:
             raise LabError("not_found", "There is no such model in the folder of models.")
-        arguments = {name: request[name] for name in ARGUMENTS[what]}
+        arguments = {name: request[name] for name in (*ARGUMENTS[what], SHA256) if name in request}
         with self._turns.turn(client):
             return self._child.ask({"do": what, "path": str(path), **arguments}, SECONDS[what])
 
@@ -167,8 +169,10 @@ def _checked(request: Mapping[str, Any]) -> tuple[str, str, str]:
     if not isinstance(model, str):
         raise _invalid("model must be the id of a model")
     wanted = {"do": str, "client": str, "model": str, **ARGUMENTS[what]}
-    if set(request) != set(wanted):
+    if set(request) - {SHA256} != set(wanted):
         raise _invalid(f"exactly these are needed: {', '.join(sorted(wanted))}")
+    if SHA256 in request:
+        wanted |= {SHA256: str}
     for name, kind in wanted.items():
         if type(request[name]) is not kind:
             raise _invalid(f"{name} must be of type {kind.__name__}")

@@ -3,6 +3,8 @@
     {"do": "accuracy", "path": "/models/a.keras", "lesions": {"hidden_1": [0, 3]}}
     {"answer": {...}}  or  {"error": {"code": "unusable_model", "message": "a sentence"}}
 
+Every answer names the model that gave it by the SHA-256 of its file.
+
 It ends when its input ends, so it never outlives TensorBoard. What is asked, and what comes back,
 is described in `lab_session`.
 """
@@ -40,8 +42,12 @@ def answer(sessions: Sessions, question: dict[str, Any]) -> dict[str, Any]:
     """The reply to one question, an error included."""
     try:
         session = sessions.at(question["path"])
-        arguments = {k: v for k, v in question.items() if k not in ("do", "path")}
-        return {"answer": getattr(session, question["do"])(**arguments)}
+        if question.get("sha256", session.sha256) != session.sha256:
+            message = "Another network was saved in the place of this one. Open it again."
+            raise SessionError("model_changed", message)
+        arguments = {k: v for k, v in question.items() if k not in ("do", "path", "sha256")}
+        found = getattr(session, question["do"])(**arguments)
+        return {"answer": found | {"sha256": session.sha256}}
     except SessionError as error:
         return {"error": {"code": error.code, "message": str(error)}}
     except MemoryError:

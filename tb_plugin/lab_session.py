@@ -11,6 +11,7 @@ Else, for a network of the laboratory, they come from the data set that its `con
 """
 
 import base64
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -19,11 +20,14 @@ from typing import Any
 import numpy as np
 
 from tb_plugin import png
+from tb_plugin.lab_lesions import Lesions, multiplications
 
 N_CHOSEN = 20  # images shown
-# Images that accuracy is read on: a lesion of a dense network costs little for each, one of a
-# convolutional network a pass through what follows.
-N_IMAGES_DENSE, N_IMAGES_CONVOLUTIONAL = 2000, 120
+# Images that accuracy is read on: as many as take about a second on two cores, 120 of the paper's
+# CIFAR-10 network (3.2e8 multiplications an image), within these bounds.
+MULTIPLICATIONS = 4e10
+FEWEST_IMAGES, MOST_IMAGES = 100, 2000
+LONGEST_RANKING_S = 60.0
 LARGEST_LAYERS = 20_000  # units in all; more could not be drawn
 N_EXTREME = 8  # images that drive a unit most, and least
 N_BINS = 30
@@ -43,6 +47,9 @@ class Session:
     Args:
         path: of a `.keras` file. Never one that a browser or an event file named.
 
+    Attributes:
+        sha256: of the file, in hexadecimal.
+
     Raises:
         SessionError: the model cannot be loaded, has no masks, or there are no images for it.
     """
@@ -53,14 +60,17 @@ class Session:
         import repro
         from repro import inspection
         from repro.masking import layer_of
+        from repro.network import trace
 
+        self._path = Path(path)
         try:
+            self.sha256 = hashlib.sha256(self._path.read_bytes()).hexdigest()
             # This process is bounded itself: nothing is gained by trying the model in another.
             inspection.inspect(path)
             inspection.check_weights_of(path)
             self._model = repro.load_model(path, trusted=True)
             self._masks = repro.ablation_masks(self._model)
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise SessionError("unusable_model", _without_path(error, path)) from None
         if not self._masks:
             raise SessionError(
@@ -74,10 +84,11 @@ class Session:
                 f"The lab draws {LARGEST_LAYERS:,} units; this has {sum(self._sizes):,}.",
             )
         self._dense = all(len(mask.output.shape) == 2 for mask in self._masks)
-        most = N_IMAGES_DENSE if self._dense else N_IMAGES_CONVOLUTIONAL
-        images, labels, self._class_names, self._source = _images_of(Path(path))
+        images, labels, self._class_names, self._source = _images_of(self._path)
         self._check_images(images, labels)
-        kept = stratified(labels, most)
+        network = trace(self._model)
+        affordable = int(MULTIPLICATIONS / max(1, multiplications(network)))
+        kept = stratified(labels, min(MOST_IMAGES, max(FEWEST_IMAGES, affordable)))
         self._images, self._labels = images[kept], labels[kept]
         self._n_classes = int(self._model.output_shape[-1])
         self._counts = np.bincount(self._labels, minlength=self._n_classes)
@@ -89,8 +100,14 @@ class Session:
             # On CPU, XLA makes convolutions slower, and compiles them for long.
             model.compile(jit_compile=self._dense)
         self._engine = repro.Engine(self._model, self._images, self._labels)
+        self._lesions = Lesions(network, self._images, self._labels, self._n_classes, self._sizes)
         self._statistics: Any = None
+        self._stored = _stored_importance(self._path.parent, self._engine.layout.layers)
         self._intact = self.accuracy({})
+        # Compiles the graph of any lesion; the second time tells what one costs.
+        first = {self._layers[0]: [0]}
+        self.accuracy(first)
+        self._seconds = self.accuracy(first)["ms"] / 1000
 
     # --- Questions ----------------------------------------------------------------------------
 
@@ -108,9 +125,7 @@ class Session:
             "images": [
                 {"label": int(self._labels[i]), "png": _png(self._images[i])} for i in self._chosen
             ],
-            "rankable": ["class_selectivity", "importance"]
-            if self._dense
-            else ["class_selectivity"],
+            "rankable": self._rankings(),
             "intact": self._intact,
         }
 
@@ -134,18 +149,9 @@ class Session:
         }
 
     def accuracy(self, lesions: dict[str, list[int]]) -> dict[str, Any]:
-        """Correct images of each class, and the mean loss in nats, over all images of the session.
-
-        A dense network is asked through the engine. For convolutions the masked model itself
-        answers: the engine compiles each kind of lesion anew, which pays in a sweep of thousands
-        and costs seconds for one.
-        """
+        """Correct images of each class, and mean loss in nats, over all images of the session."""
         started = time.perf_counter()
-        if self._dense:
-            outcome = self._engine.evaluate(self._keep(lesions)[None])
-            n_correct, loss = outcome.n_correct[0], float(outcome.loss[0])
-        else:
-            n_correct, loss = self._counted(lesions)
+        n_correct, loss = self._lesions.answer(self._keep(lesions))
         return {
             "n_correct": [int(n) for n in n_correct],
             "n": [int(n) for n in self._counts],
@@ -157,10 +163,13 @@ class Session:
         """All units, the most selective or most important first.
 
         Returns:
-            {"units": [[layer number, unit], ...], "values": [...]}.
+            {"units": [[layer number, unit], ...], "values": [...], "read_on": which images}.
         """
+        read_on = f"{len(self._images):,} images"
         if by == "class_selectivity":
             values = self._unit_statistics().class_selectivity
+        elif self._stored is not None:
+            values, read_on = self._stored
         else:
             values = self._importance()
         order = np.argsort(-values, kind="stable")
@@ -169,28 +178,30 @@ class Session:
         return {
             "units": [[int(layer[i]), int(unit[i])] for i in order],
             "values": _rounded(values[order]),
+            "read_on": read_on,
         }
 
     def unit(self, layer: str, unit: int) -> dict[str, Any]:
         """One unit: how its activation is spread, images at both ends, its weights as a picture.
 
-        Feature maps are averaged over positions. `weights` is null unless the unit reads the
+        Feature maps are averaged over positions. A unit is silent on an image if it reads exactly
+        0 there; the histogram counts the others. `weights` is null unless the unit reads the
         pixels of an image.
         """
         number = self._layer_number(layer)
         if not 0 <= unit < self._sizes[number]:
             raise SessionError("invalid_argument", f"{layer} has no unit {unit}.")
         activation = self._activations(number)[:, unit]
-        edges = np.linspace(
-            activation.min(), max(activation.max(), activation.min() + 1e-6), N_BINS + 1
-        )
+        low, high = min(0.0, activation.min()), activation.max()
+        edges = np.linspace(low, high if high > low else low + 1, N_BINS + 1)
         order = np.argsort(-activation, kind="stable")
+        of_class = [activation[self._labels == c] for c in range(self._n_classes)]
+        means = [part.mean() if len(part) else -np.inf for part in of_class]
         return {
             "edges": _rounded(edges),
-            "counts": [
-                np.histogram(activation[self._labels == c], edges)[0].tolist()
-                for c in range(self._n_classes)
-            ],
+            "counts": [np.histogram(part[part != 0], edges)[0].tolist() for part in of_class],
+            "silent": [int(np.count_nonzero(part == 0)) for part in of_class],
+            "favourite": int(np.argmax(means)),
             "most": [self._pictured(i, activation) for i in order[:N_EXTREME]],
             "least": [self._pictured(i, activation) for i in order[::-1][:N_EXTREME]],
             "weights": self._weights_picture(number, unit),
@@ -227,15 +238,6 @@ class Session:
             keep[starts[number] + np.array(units, int)] = 0
         return keep
 
-    def _counted(self, lesions: dict[str, list[int]]) -> tuple[np.ndarray, float]:
-        """Correct images of each class and mean loss, by the masked model itself."""
-        self._assign(lesions)
-        (logits,) = self._asked(self._model, self._images)
-        right = self._labels[logits.argmax(axis=1) == self._labels]
-        share = probabilities(logits)[np.arange(len(logits)), self._labels]
-        n_correct = np.bincount(right, minlength=self._n_classes)
-        return n_correct, float(-np.log(np.maximum(share, 1e-30)).mean())
-
     def _activations(self, number: int) -> np.ndarray:
         """float (n_images, units) of one layer in the intact network, averaged over positions."""
         self._assign({})
@@ -246,12 +248,20 @@ class Session:
             self._statistics = self._engine.statistics()
         return self._statistics
 
+    def _rankings(self) -> list[str]:
+        """By what units can be ranked here: importance takes a pass for every unit, unless the
+        network is dense, or a sweep of the laboratory left it beside the model."""
+        soon = self._dense or sum(self._sizes) * self._seconds < LONGEST_RANKING_S
+        if soon or self._stored is not None:
+            return ["class_selectivity", "importance"]
+        return ["class_selectivity"]
+
     def _importance(self) -> np.ndarray:
-        if not self._dense:
+        if "importance" not in self._rankings():
             raise SessionError(
                 "too_large",
-                "Importance needs every unit ablated alone, which takes too long here for a "
-                "convolutional network; a sweep writes it into a unit table.",
+                "Importance needs every unit ablated alone, which takes too long here for this "
+                "network; run a figure's single_unit sweep on it, and the lab takes its result.",
             )
         return np.asarray(self._engine.single_units().loss) - self._engine.intact().loss
 
@@ -345,6 +355,32 @@ def _images_of(path: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:
     )
 
 
+def _stored_importance(
+    folder: Path, layers: tuple[tuple[str, int], ...]
+) -> tuple[np.ndarray, str] | None:
+    """Change of the loss with each unit ablated, as a sweep of the laboratory left it beside the
+    model, and what it was read on; of several the one on most images.
+
+    Args:
+        layers: name and number of units of each, all of which it must have.
+    """
+    from repro import results
+
+    found = []
+    for path in sorted(folder.glob(f"{results.UnitTable.kind}-*.npz")):
+        try:
+            table = results.from_bytes(path.read_bytes(), results.UnitTable)
+        except (OSError, ValueError):
+            continue  # damaged, or of another version: then it is computed
+        if table.layers == layers and table.fill == "zero" and table.basis == "unit":
+            found.append(table)
+    if not found:
+        return None
+    table = max(found, key=lambda one: one.n_images)
+    importance = np.asarray(table.loss) - table.intact_loss
+    return importance, f"{table.n_images:,} {table.images} images"
+
+
 def _images_of_run(config: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:
     """The test images of a network of the laboratory; of one that learned corrupted labels, its
     training images with the labels it learned, since it can do nothing else."""
@@ -371,7 +407,10 @@ def _without_path(error: Exception, path: str) -> str:
 
 
 def _png(image: np.ndarray) -> str:
-    """base64 of a picture; a vector becomes one line of grey pixels."""
+    """base64 of a picture; a vector becomes one line of grey pixels, and channels other than one or
+    three their mean."""
+    if image.ndim == 3 and image.shape[2] not in (1, 3):
+        image = image.mean(axis=2)
     pixels = png.as_pixels(image if image.ndim > 1 else image[None])
     return base64.b64encode(png.encode(pixels)).decode()
 

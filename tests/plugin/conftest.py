@@ -143,11 +143,24 @@ class FakeProvider(provider.DataProvider):
         return found
 
 
-class TensorBoard:
-    """A real TensorBoard process on a free port; what it prints is kept."""
+# TensorBoard as it is where TensorFlow is not installed: its own stub in the place of TensorFlow,
+# which it would import for ten seconds and not need.
+WITHOUT_TENSORFLOW = (
+    "import sys, types; sys.modules['tensorboard.compat.notf'] = types.ModuleType('notf'); "
+    "from tensorboard.main import run_main; run_main()"
+)
 
-    def __init__(self, logdir: Path, *flags: str):
-        command = [sys.executable, "-m", "tensorboard.main", f"--logdir={logdir}", "--port=0"]
+
+class TensorBoard:
+    """A real TensorBoard process on a free port; what it prints is kept.
+
+    Args:
+        tensorflow: whether it may find TensorFlow.
+    """
+
+    def __init__(self, logdir: Path, *flags: str, tensorflow: bool = False):
+        program = ["-m", "tensorboard.main"] if tensorflow else ["-c", WITHOUT_TENSORFLOW]
+        command = [sys.executable, *program, f"--logdir={logdir}", "--port=0"]
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
         self.process = subprocess.Popen(
             [*command, *flags],
@@ -292,27 +305,86 @@ def crowded_logdir(tmp_path_factory, demo_logdir) -> Path:
 
 @pytest.fixture(scope="session")
 def lab_models(tmp_path_factory) -> Path:
-    """A folder of models for the lab: a small one with images, and three that must be refused."""
+    """A folder of models for the lab, three of which must be refused.
+
+    tiny/model: dense, with images; conv/model: convolutional, with images; run/model: as a run of
+    the laboratory leaves it, with its config and the importance of its units; no_images; unsafe;
+    broken.
+    """
     import keras
 
     import repro
+    from repro.config import TrainConfig, to_dict
 
     folder = tmp_path_factory.mktemp("models")
-    (folder / "tiny").mkdir()
     model = repro.mlp((8, 8, 1), 4, (12, 6), seed=3)
-    model.save(folder / "tiny" / "model.keras")
+    save_with_images(model, folder / "tiny", (8, 8, 1))
     model.save(folder / "no_images.keras")
-    rng = np.random.default_rng(0)
-    np.savez(
-        folder / "tiny" / "model.images.npz",
-        images=rng.integers(0, 256, (80, 8, 8, 1)).astype("u1"),
-        labels=np.arange(80) % 4,
-        class_names=np.array(["zero", "one", "two", "three"]),
-    )
+    save_with_images(small_convnet(), folder / "conv", (6, 6, 2))
+    (folder / "run").mkdir()
+    repro.mlp((28, 28, 1), 10, (5,)).save(folder / "run" / "model.keras")
+    config = TrainConfig("mnist", "mlp", hidden_units=(5,), n_train=200, label_corruption=0.5)
+    (folder / "run" / "config.json").write_text(json.dumps(to_dict(config)), encoding="utf-8")
+    write_importance(folder / "run", IMPORTANCE)
     unsafe = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x + 1)])
     unsafe.save(folder / "unsafe.keras")
     (folder / "broken.keras").write_bytes(b"cut short")
     return folder
+
+
+IMPORTANCE = [0.1, -0.2, 0.4, 0.0, 0.3]  # of the units of run/model
+
+
+def save_with_images(model: Any, folder: Path, shape: tuple[int, ...], n_images: int = 80) -> None:
+    """Saves a model of four classes with random images beside it."""
+    folder.mkdir()
+    model.save(folder / "model.keras")
+    np.savez(
+        folder / "model.images.npz",
+        images=np.random.default_rng(0).integers(0, 256, (n_images, *shape)).astype("u1"),
+        labels=np.arange(n_images) % 4,
+        class_names=np.array(["zero", "one", "two", "three"]),
+    )
+
+
+def small_convnet() -> Any:
+    """Two convolutions of 5 and 4 feature maps, and logits of four classes."""
+    import keras
+
+    import repro
+
+    keras.utils.set_random_seed(1)
+    x = images = keras.Input((6, 6, 2))
+    for number, n_maps in enumerate((5, 4), start=1):
+        x = keras.layers.Conv2D(
+            n_maps, 3, padding="same", activation="relu", name=f"conv_{number}"
+        )(x)
+        x = repro.AblationMask(name=f"conv_{number}_mask")(x)
+    logits = keras.layers.Dense(4, name="logits")(keras.layers.Flatten()(x))
+    return keras.Model(images, logits)
+
+
+def write_importance(folder: Path, importance: list[float]) -> None:
+    """A sweep over the single units of a network of one layer, hidden_1, with ten classes."""
+    from repro import results
+
+    n_units = len(importance)
+    table = results.UnitTable(
+        layers=(("hidden_1", n_units),),
+        class_means=np.zeros((10, n_units)),
+        n_correct=np.zeros((n_units, 10), np.int64),
+        loss=2.0 + np.array(importance),
+        intact_correct=np.zeros(10, np.int64),
+        intact_loss=2.0,
+        class_counts=np.full(10, 100),
+        sparsity=np.zeros(n_units),
+        mutual_information=np.zeros(n_units),
+        mutual_information_bias=np.zeros(n_units),
+        weight_norm=np.ones(n_units),
+        images="test",
+        fill="zero",
+    )
+    (folder / f"{table.kind}-0123456789.npz").write_bytes(results.to_bytes(table))
 
 
 @pytest.fixture(scope="session")

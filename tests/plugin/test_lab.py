@@ -2,7 +2,10 @@
 
 import argparse
 import base64
+import hashlib
 import json
+import logging
+import shutil
 import sys
 import threading
 import time
@@ -14,12 +17,14 @@ from tensorboard.backend import application
 from tensorboard.plugins import base_plugin
 from werkzeug.test import Client
 
-from tb_plugin import lab_child, png
+from repro import data, results
+from repro.config import TrainConfig, to_dict
+from tb_plugin import lab_child, lab_session, png
 from tb_plugin.lab import LARGEST_BODY, Lab, Turns
 from tb_plugin.lab_process import ChildProcess, LabError
 from tb_plugin.loader import SingleDirectionsLoader
 from tb_plugin.plugin import SingleDirectionsPlugin
-from tests.plugin.conftest import ROUTES, FakeProvider
+from tests.plugin.conftest import IMPORTANCE, ROUTES, FakeProvider, write_importance
 
 ASK = f"{ROUTES}/api/v1/lab/ask"
 OPEN = {"do": "open", "client": "me", "model": "a/model"}
@@ -186,6 +191,16 @@ def test_what_another_site_could_send_is_refused(client, headers, status):
     assert client.child.asked == []
 
 
+def test_a_refused_request_is_one_line_in_the_log_without_its_content(client, caplog):
+    with caplog.at_level(logging.WARNING, logger="tb_plugin.plugin"):
+        post(client, OPEN | {"model": "secret"}, Origin="http://evil.example")
+        post(client, b" " * (LARGEST_BODY + 1))
+    assert [record.getMessage() for record in caplog.records] == [
+        "the lesion lab refused a request: forbidden",
+        "the lesion lab refused a request: too_large_request",
+    ]
+
+
 @pytest.mark.parametrize("host", ["localhost", "localhost:6006", "127.0.0.1:1", "[::1]:6006"])
 def test_this_machine_may_ask_under_its_names(client, host):
     assert post(client, Host=host, Origin=f"http://{host}").status_code == 200
@@ -234,6 +249,7 @@ def test_a_body_that_is_no_object_is_refused(client, body):
         {"do": "accuracy", "lesions": {"a": [0.5]}},
         {"do": "rank", "by": "beauty"},
         {"do": "unit", "layer": "a", "unit": "0"},
+        {"sha256": 7},
     ],
 )
 def test_nothing_but_what_is_documented_reaches_the_child(client, change):
@@ -422,10 +438,12 @@ def test_other_arrays_are_no_pictures(pixels):
 
 
 @pytest.fixture(scope="module")
-def real(lab_models):
-    """The lab with a real child process on real models."""
+def real(lab_models, tmp_path_factory):
+    """The lab with a real child process on real models, and no data set but the embedded MNIST."""
     lab = Lab(lab_models, 8192)
-    yield lambda **question: lab.ask({"client": "test", "model": "tiny/model"} | question)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFDS_DATA_DIR", str(tmp_path_factory.mktemp("nothing")))
+        yield lambda **question: lab.ask({"client": "test", "model": "tiny/model"} | question)
     lab.close()
 
 
@@ -445,60 +463,154 @@ def test_a_model_opens_with_its_layers_classes_and_images(opened):
     assert sum(opened["intact"]["n"]) == 80
 
 
-def reference(lab_models, lesions):
-    """Probabilities and accuracy by plain Keras, the masks assigned."""
+def reference(folder, lesions):
+    """Logits and labels by plain Keras, the masks assigned."""
     import repro
 
-    model = repro.load_model(lab_models / "tiny" / "model.keras", trusted=True)
+    model = repro.load_model(folder / "model.keras", trusted=True)
     for layer, units in lesions.items():
         mask = model.get_layer(f"{layer}_mask")
         keep = np.ones(mask.n_units, "f4")
         keep[units] = 0
         mask.keep.assign(keep)
-    with np.load(lab_models / "tiny" / "model.images.npz") as stored:
+    with np.load(folder / "model.images.npz") as stored:
         images, labels = stored["images"].astype("f4") / 255, stored["labels"]
-    logits = model.predict(images, verbose=0)
-    return logits, labels
+    return np.asarray(model(images)), labels
 
 
 @pytest.mark.parametrize(
-    "lesions",
+    ("model", "lesions"),
     [
-        {},
-        {"hidden_1": [0, 3, 11]},
-        {"hidden_2": list(range(6))},
-        {"hidden_1": [2], "hidden_2": [5]},
+        ("tiny", {}),
+        ("tiny", {"hidden_1": [0, 3, 11]}),
+        ("tiny", {"hidden_2": list(range(6))}),
+        ("tiny", {"hidden_1": [2], "hidden_2": [5]}),
+        ("conv", {}),
+        ("conv", {"conv_1": [1]}),
+        ("conv", {"conv_2": [0, 3]}),
+        ("conv", {"conv_1": [0, 2, 4], "conv_2": [1]}),
+        ("conv", {"conv_1": list(range(5)), "conv_2": list(range(4))}),
     ],
 )
-def test_the_lab_answers_as_plain_keras_under_the_mask(real, opened, lab_models, lesions):
-    logits, labels = reference(lab_models, lesions)
-    accuracy = real(do="accuracy", lesions=lesions)
+def test_the_lab_answers_as_plain_keras_under_the_mask(real, lab_models, model, lesions):
+    logits, labels = reference(lab_models / model, lesions)
+    question = {"model": f"{model}/model", "lesions": lesions}
+    layers = [layer["name"] for layer in real(do="open", model=question["model"])["layers"]]
+    accuracy = real(do="accuracy", **question)
     right = np.bincount(labels[logits.argmax(1) == labels], minlength=4)
     assert accuracy["n_correct"] == right.tolist()
-    outputs = real(do="outputs", lesions=lesions, image=0)
-    first = logits[np.flatnonzero(labels == 0)[0]]
-    share = np.exp(first - first.max())
-    np.testing.assert_allclose(outputs["probabilities"][0], share / share.sum(), atol=2e-4)
+    exponentials = np.exp(logits - logits.max(1, keepdims=True))
+    share = exponentials / exponentials.sum(1, keepdims=True)
+    loss = -np.log(share[np.arange(len(labels)), labels]).mean()
+    assert accuracy["loss"] == pytest.approx(loss, abs=2e-6)  # it is sent with six places
+    outputs = real(do="outputs", image=0, **question)
+    first = np.flatnonzero(labels == 0)[0]
+    np.testing.assert_allclose(outputs["probabilities"][0], share[first], atol=2e-4)
     for layer, units in lesions.items():
-        activity = outputs["activity"][["hidden_1", "hidden_2"].index(layer)]
+        activity = outputs["activity"][layers.index(layer)]
         assert all(activity[unit] == 0 for unit in units)
 
 
-def test_units_are_ranked_by_what_their_ablation_does(real, opened, lab_models):
-    ranked = real(do="rank", by="importance")
+def test_every_answer_names_its_model_by_the_content_of_its_file(real, opened, lab_models):
+    content = (lab_models / "tiny" / "model.keras").read_bytes()
+    wanted = hashlib.sha256(content).hexdigest()
+    for question in ({"do": "accuracy", "lesions": {}}, {"do": "rank", "by": "importance"}):
+        assert real(**question)["sha256"] == opened["sha256"] == wanted
+
+
+def test_a_network_saved_in_the_place_of_another_is_noticed(real, lab_models):
+    folder = lab_models / "replaced"
+    shutil.copytree(lab_models / "tiny", folder)
+    before = real(do="accuracy", model="replaced/model", lesions={})
+    shutil.copy(lab_models / "conv" / "model.keras", folder)
+    shutil.copy(lab_models / "conv" / "model.images.npz", folder)
+    question = {"do": "accuracy", "model": "replaced/model", "lesions": {"conv_1": [0]}}
+    with pytest.raises(LabError) as refused:
+        real(**question, sha256=before["sha256"])
+    assert refused.value.code == "model_changed"
+    after = real(**question)
+    assert after["sha256"] == real(do="open", model="conv/model")["sha256"] != before["sha256"]
+
+
+def test_a_network_of_the_laboratory_brings_its_images_by_its_config(real):
+    """It learned corrupted labels, so it is asked on its 200 training images, as it saw them."""
+    opened = real(do="open", model="run/model")
+    assert opened["source"] == "mnist, training images with the labels it learned"
+    assert 190 <= opened["n_images"] <= 200  # as many of each class as there are of the rarest
+    assert opened["classes"] == [str(digit) for digit in range(10)]
+
+
+def test_the_images_of_a_clean_network_are_the_test_images(tmp_path, monkeypatch):
+    train, test = (
+        data.Images(np.ones((n, 2, 2, 1), "f4"), np.arange(n) % 10, 10) for n in (30, 20)
+    )
+    monkeypatch.setattr(data, "load", lambda source, config: data.Splits(train, train.labels, test))
+    monkeypatch.setattr(data, "locate", lambda name, offline: offline)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(to_dict(TrainConfig("mnist", "mlp", (5,)))), encoding="utf-8")
+    images, labels, names, source = lab_session._images_of(tmp_path / "model.keras")
+    assert (images.shape, source) == ((20, 2, 2, 1), "mnist, test images")
+    assert labels.tolist() == test.labels.tolist() and names == []
+    path.write_text('{"dataset": "no such set"}', encoding="utf-8")
+    with pytest.raises(lab_session.SessionError) as refused:
+        lab_session._images_of(tmp_path / "model.keras")
+    assert refused.value.code == "no_images" and str(tmp_path) not in str(refused.value)
+
+
+def test_what_a_sweep_found_beside_the_model_is_taken_for_its_importance(real):
+    ranked = real(do="rank", model="run/model", by="importance")
+    assert [unit for _, unit in ranked["units"]] == [2, 4, 0, 3, 1]  # as IMPORTANCE says
+    assert ranked["read_on"] == "1,000 test images"
+
+
+@pytest.mark.parametrize(
+    "content", [b"damaged", results.to_bytes(results.Intact(1, 1, 0.5, 2, "test"))]
+)
+def test_a_sweep_that_is_damaged_or_another_is_passed_over(tmp_path, content):
+    layers = (("hidden_1", len(IMPORTANCE)),)
+    (tmp_path / "single_unit-aaaaaaaaaa.npz").write_bytes(content)
+    assert lab_session._stored_importance(tmp_path, layers) is None
+    write_importance(tmp_path, IMPORTANCE)
+    assert lab_session._stored_importance(tmp_path, (("other", 5),)) is None
+    importance, _ = lab_session._stored_importance(tmp_path, layers)
+    np.testing.assert_allclose(importance, IMPORTANCE, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("model", "sizes"),
+    [("tiny", {"hidden_1": 12, "hidden_2": 6}), ("conv", {"conv_1": 5, "conv_2": 4})],
+)
+def test_units_are_ranked_by_what_their_ablation_does(real, model, sizes):
+    model = f"{model}/model"
+    intact = real(do="open", model=model)["intact"]
+    ranked = real(do="rank", model=model, by="importance")
     assert sorted(ranked["values"], reverse=True) == ranked["values"]
-    assert sorted(map(tuple, ranked["units"])) == [(0, i) for i in range(12)] + [
-        (1, i) for i in range(6)
-    ]
-    layer, unit = ranked["units"][0]
-    name = ["hidden_1", "hidden_2"][layer]
-    loss = real(do="accuracy", lesions={name: [unit]})["loss"]
-    assert loss - opened["intact"]["loss"] == pytest.approx(ranked["values"][0], abs=1e-4)
+    numbered = [(layer, unit) for layer, n in enumerate(sizes.values()) for unit in range(n)]
+    assert sorted(map(tuple, ranked["units"])) == numbered
+    for place in (0, -1):
+        layer, unit = ranked["units"][place]
+        lesion = {list(sizes)[layer]: [unit]}
+        loss = real(do="accuracy", model=model, lesions=lesion)["loss"]
+        assert loss - intact["loss"] == pytest.approx(ranked["values"][place], abs=1e-5)
 
 
-def test_a_unit_comes_with_the_images_at_both_ends_and_its_weights(real, opened):
+def hidden_1_of(lab_models, unit):
+    """Its activation on every image of the tiny model, by hand, and the labels."""
+    import repro
+
+    model = repro.load_model(lab_models / "tiny" / "model.keras", trusted=True)
+    kernel, bias = model.get_layer("hidden_1").get_weights()
+    with np.load(lab_models / "tiny" / "model.images.npz") as stored:
+        pixels = stored["images"].reshape(80, -1).astype("f4") / 255
+        return np.maximum(pixels @ kernel[:, unit] + bias[unit], 0), stored["labels"]
+
+
+def test_a_unit_comes_with_the_images_at_both_ends_and_its_weights(real, opened, lab_models):
     found = real(do="unit", layer="hidden_1", unit=4)
-    assert sum(sum(counts) for counts in found["counts"]) == 80
+    assert sum(map(sum, found["counts"])) + sum(found["silent"]) == 80
+    activity, labels = hidden_1_of(lab_models, 4)
+    assert found["silent"] == [int(np.sum(activity[labels == c] == 0)) for c in range(4)]
+    assert found["favourite"] == np.argmax([activity[labels == c].mean() for c in range(4)])
     most, least = ([one["activation"] for one in found[end]] for end in ("most", "least"))
     assert most == sorted(most, reverse=True) and least == sorted(least)
     assert most[-1] >= least[-1]
@@ -513,7 +625,7 @@ def test_a_unit_comes_with_the_images_at_both_ends_and_its_weights(real, opened)
         ({"do": "accuracy", "lesions": {"<b>": [0]}}, "no such layer"),
         ({"do": "outputs", "lesions": {}, "image": 20}, "no such image"),
         ({"do": "unit", "layer": "hidden_1", "unit": 12}, "no unit 12"),
-        ({"do": "open", "model": "unsafe"}, "safe_mode"),
+        ({"do": "open", "model": "unsafe"}, "holds a function"),
         ({"do": "open", "model": "no_images"}, "no_images.images.npz"),
         ({"do": "open", "model": "broken"}, "complete .keras file"),
     ],

@@ -5,6 +5,7 @@ import { ABLATION, CurvesView, NOISE } from "./curves_view.js";
 import { DistributionsView } from "./distributions_view.js";
 import { el, fill } from "./dom.js";
 import { GuideView } from "./guide_view.js";
+import { Hint } from "./hint.js";
 import { Host, isDark, onAddressChange, onThemeChange, readAddress, writeAddress } from "./host.js";
 import { LabView } from "./lab_view.js";
 import { RunList } from "./run_list.js";
@@ -55,6 +56,7 @@ export class App {
     this.tabs = VIEWS.map(([view, title]) => this.tab(view, title));
     this.main = el("main", { id: "view", role: "tabpanel", tabindex: -1 });
     this.banner = el("div", { class: "banner", role: "status", hidden: true });
+    this.hint = new Hint(() => this.set({ view: "guide" }));
     this.blank = el("div", { class: "blank", role: "status" });
     this.page = this.build();
     fill(root, this.blank, this.page);
@@ -79,7 +81,7 @@ export class App {
       { class: "tabs", role: "tablist", "aria-label": "Views", on: { keydown } },
       ...this.tabs,
     );
-    const content = el("div", { class: "content" }, this.banner, this.main);
+    const content = el("div", { class: "content" }, this.banner, this.hint.element, this.main);
     return el("div", { class: "page" }, bar, this.runList.element, content);
   }
 
@@ -158,6 +160,7 @@ export class App {
     };
     const opened = this.view(view);
     this.page.classList.toggle("wide", view === "guide");
+    this.hint.show(view);
     if (this.main.firstChild !== opened.element) fill(this.main, opened.element);
     opened.update(this.model);
   }

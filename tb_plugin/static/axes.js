@@ -34,6 +34,21 @@ export function axis(theme, title, extent, zoomed, more = {}) {
   };
 }
 
+/** An axis with a name at each place.
+ * @param {typeof import("./theme.js").LIGHT} theme @param {string} title @param {string[]} names
+ * @param {[number, number] | undefined} zoomed  first and last place
+ * @param {object} [label]  of the names */
+export function categoryAxis(theme, title, names, zoomed, label = {}) {
+  return {
+    ...axis(theme, title, [0, 1], undefined, { nameGap: 34, splitLine: { show: false } }),
+    type: "category",
+    data: names,
+    min: zoomed?.[0],
+    max: zoomed?.[1],
+    axisLabel: { color: theme.muted, fontSize: 12, hideOverlap: true, ...label },
+  };
+}
+
 /** @param {number} value */
 function formatTick(value) {
   const short = Number(value.toPrecision(6));

@@ -44,6 +44,25 @@ export class Chart {
     this.drawn = true;
   }
 
+  /** The panel under a place in pixels; -1 for none. @param {[number, number]} at */
+  gridAt(at) {
+    const grids = [this.option?.grid ?? []].flat();
+    return grids.findIndex((_, i) => this.instance?.containPixel({ gridIndex: i }, at));
+  }
+
+  /** A place in pixels in the numbers of a panel's axes.
+   * @param {[number, number]} at @param {number} [grid] @returns {[number, number]} */
+  inNumbers(at, grid = 0) {
+    return this.instance.convertFromPixel({ gridIndex: grid }, at);
+  }
+
+  /** Where the first panel lies, in pixels; null before anything is drawn.
+   * @returns {{x: number, y: number, width: number, height: number} | null} */
+  panel() {
+    const grid = this.instance?.getModel().getComponent("grid", 0);
+    return grid?.coordinateSystem.getRect() ?? null;
+  }
+
   /** @returns {{width: number, height: number}} */
   size() {
     return { width: this.host.clientWidth || 900, height: this.host.clientHeight || 480 };

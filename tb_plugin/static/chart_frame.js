@@ -4,6 +4,7 @@
 import { Card } from "./card.js";
 import { Chart } from "./chart.js";
 import { attachDrag } from "./drag.js";
+import { attachKeys } from "./keys.js";
 import { readZoom, writeZoom } from "./state.js";
 import { Loader } from "./view_support.js";
 
@@ -52,6 +53,10 @@ export class ChartFrame {
       mode: dragMode ?? (() => "zoom"),
       onWindow: (window) => this.zoomTo(window),
       onOutline: onOutline ?? (() => {}),
+    });
+    attachKeys(this.card.chartHost, this.chart, {
+      zoomed: () => Object.keys(this.zoom).length > 0,
+      onWindow: (window) => this.zoomTo(window),
     });
   }
 

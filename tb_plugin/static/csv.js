@@ -5,9 +5,10 @@
  * @param {import("./types.js").Column[]} columns @param {any[]} rows
  */
 export function toCsv(columns, rows) {
+  const kept = columns.filter((c) => !c.action);
   const lines = [
-    columns.map((c) => cell(c.label)),
-    ...rows.map((row) => columns.map((c) => cell(c.value(row)))),
+    kept.map((c) => cell(c.label)),
+    ...rows.map((row) => kept.map((c) => cell(c.value(row)))),
   ];
   return lines.map((line) => line.join(",")).join("\r\n") + "\r\n";
 }

@@ -7,6 +7,7 @@ import { ChartFrame } from "./chart_frame.js";
 import { dropDown, segmented, stepSlider } from "./controls.js";
 import { el, swatch } from "./dom.js";
 import {
+  briefTitle,
   columnNames,
   compareFacts,
   factPhrase,
@@ -17,7 +18,7 @@ import {
   seriesLabels,
 } from "./labels.js";
 import { Table } from "./table.js";
-import { pooledCounts } from "./transforms.js";
+import { histogramOutline, niceExtent, pooledCounts } from "./transforms.js";
 import { dataRemarks, runsChosen, seriesColours } from "./view_support.js";
 
 const COLUMNS = [
@@ -31,6 +32,11 @@ const COLUMNS = [
   "weight_norm",
 ];
 const MOST_PANELS = 12;
+// Pixels: above the first panel, of a panel with its name above and its numbers below, of its frame,
+// and for the names of the lowest axes.
+const TOP = 44;
+const PANEL = { height: 218, frame: 150, name: 24 };
+const BOTTOM = 34;
 
 /** @typedef {import("./types.js").Model} Model */
 
@@ -52,7 +58,9 @@ export class DistributionsView {
       (pool) => set({ pool }),
     );
     this.colour = dropDown("Colour", (colour) => set({ colour }));
-    this.frame.controls.append(this.column.element, this.pool.element, this.colour.element);
+    this.step = stepSlider((unitStep) => set({ unitStep }));
+    const controls = [this.column, this.pool, this.colour, this.step];
+    this.frame.controls.append(...controls.map((control) => control.element));
     this.means = new Table({ sortBy: "", caption: "By layer" });
     this.frame.details.append(this.means.element);
     this.element = this.frame.element;
@@ -88,8 +96,13 @@ export class DistributionsView {
     if (!this.series.length)
       return this.say("No run is chosen. Tick one in the list, or change the filter.");
     this.frame.load(
-      JSON.stringify([model.version, state.column, this.series.map((s) => [s.run, s.tag])]),
-      () => fetchDistributions(this.series, state.column, -1),
+      JSON.stringify([
+        model.version,
+        state.column,
+        state.unitStep,
+        this.series.map((s) => [s.run, s.tag]),
+      ]),
+      () => fetchDistributions(this.series, state.column, state.unitStep),
       (found) => (this.found = found),
       () => this.draw(),
     );
@@ -100,9 +113,15 @@ export class DistributionsView {
     const items = this.items();
     if (!items.length)
       return this.say(`${columnNames(state.column).short} was not measured in the chosen runs.`);
+    const steps = new Set(items.flatMap((item) => item.table.steps));
+    this.step.set(
+      [...steps].sort((a, b) => a - b),
+      state.unitStep,
+    );
     const panels = state.pool === "all" ? ["all layers"] : panelNames(items);
     const shown = panels.slice(0, MOST_PANELS);
-    const remarks = dataRemarks(index, "single_directions_units", 0);
+    const mostSteps = Math.max(...items.map((item) => item.table.steps.length));
+    const remarks = dataRemarks(index, "single_directions_units", mostSteps);
     if (panels.length > shown.length)
       remarks.push(`The first ${shown.length} of ${panels.length} layers are drawn; the table has all.`);
     const missing = this.found.tables.filter((t) => t.error);
@@ -110,7 +129,8 @@ export class DistributionsView {
       remarks.push(`Not shown: ${plural(missing.length, "table")}. The first: ${missing[0].run}: ${missing[0].error}.`);
     const { shared } = compareFacts(items.map((i) => i.series.meta.facts));
     this.showMeans(items);
-    this.frame.card.chartHost.style.height = `${Math.max(360, Math.ceil(shown.length / 2) * 245)}px`;
+    const rows = Math.ceil(shown.length / 2);
+    this.frame.card.chartHost.style.height = `${TOP + rows * panelHeight(shown.length) + BOTTOM}px`;
     this.frame.show({
       option: this.option(items, shown),
       count: items.length,
@@ -143,23 +163,31 @@ export class DistributionsView {
     const { state, theme } = /** @type {Model} */ (this.context.model());
     const { edges } = this.found;
     const across = panels.length > 1 ? 2 : 1;
-    const down = Math.ceil(panels.length / across);
+    const height = panelHeight(panels.length);
+    const top = (/** @type {number} */ i) => TOP + Math.floor(i / across) * height;
+    const sides = (/** @type {number} */ i) =>
+      across === 1
+        ? { left: 64, right: 24 }
+        : i % 2
+          ? { left: "54%", right: 24 }
+          : { left: 64, right: "51%" };
     const place = (/** @type {number} */ i) => ({
-      left: across === 1 ? 64 : i % 2 ? "55%" : 64,
-      width: across === 1 ? undefined : "40%",
-      right: across === 1 ? 24 : undefined,
-      top: `${(100 * Math.floor(i / across)) / down + 22 / down + 3}%`,
-      height: `${48 / down}%`, // the names of the lowest axes need room
+      ...sides(i),
+      top: top(i) + PANEL.name,
+      height: height - (PANEL.height - PANEL.frame),
     });
     const zoom = this.frame.zoom;
     const extent = /** @type {[number, number]} */ ([edges[0], edges[edges.length - 1]]);
     const bottom = (/** @type {number} */ i) => i >= panels.length - across;
+    const lines = panels.flatMap((panel, at) => shareLines(items, state.pool, panel, at));
+    // One scale for all panels, so that they can be compared.
+    const shares = niceExtent([0, Math.max(0.05, ...lines.flatMap((line) => line.heights))]);
     return {
       ...chartBasics(theme, `Distribution of ${columnNames(state.column).short} over units, ${plural(items.length, "run")}.`),
       title: panels.map((text, i) => ({
         text,
-        left: across === 2 && i % 2 ? "55%" : 64,
-        top: `${(100 * Math.floor(i / across)) / down + 10 / down + 2}%`,
+        left: sides(i).left,
+        top: top(i),
         padding: 0,
         textStyle: { color: theme.text, fontSize: 12.5, fontWeight: 500 },
       })),
@@ -170,37 +198,30 @@ export class DistributionsView {
         valueFormatter: (/** @type {number} */ v) => formatFraction(v),
       }),
       xAxis: panels.map((_, i) => ({
-        ...axis(theme, bottom(i) ? columnNames(state.column).short : "", extent, zoom.x, {
+        ...axis(theme, bottom(i) ? briefTitle(state.column) : "", extent, zoom.x, {
           nameGap: 26,
           splitLine: { show: false },
         }),
         gridIndex: i,
       })),
       yAxis: panels.map((_, i) => ({
-        ...axis(theme, i % across ? "" : "share of units", [0, 1], zoom.y, { nameGap: 42, splitNumber: 3 }),
-        min: zoom.y ? zoom.y[0] : 0,
-        max: zoom.y ? zoom.y[1] : undefined,
+        ...axis(theme, i % across ? "" : "Share of units", shares, zoom.y, {
+          nameGap: 42,
+          splitNumber: 3,
+        }),
         gridIndex: i,
       })),
-      series: panels.flatMap((panel, p) =>
-        items.flatMap((item) => {
-          const pooled = pooledCounts(item.table.layers, state.pool === "all" ? null : panel);
-          if (!pooled.n) return [];
-          return [
-            {
-              name: item.label,
-              type: "line",
-              xAxisIndex: p,
-              yAxisIndex: p,
-              data: outline(edges, pooled.counts.map((c) => c / pooled.n)),
-              symbol: "none",
-              lineStyle: { width: 2, color: item.colour },
-              itemStyle: { color: item.colour },
-              areaStyle: { color: item.colour, opacity: 0.12 },
-            },
-          ];
-        }),
-      ),
+      series: lines.map(({ item, at, heights }) => ({
+        name: item.label,
+        type: "line",
+        xAxisIndex: at,
+        yAxisIndex: at,
+        data: histogramOutline(edges, heights),
+        symbol: "none",
+        lineStyle: { width: 2, color: item.colour },
+        itemStyle: { color: item.colour },
+        areaStyle: { color: item.colour, opacity: 0.12 },
+      })),
     };
   }
 
@@ -265,11 +286,17 @@ function panelNames(items) {
   return [...new Set(items.flatMap((item) => item.table.layers.map((l) => l.layer)))];
 }
 
-/** The outline of a histogram: two points a bin. @param {number[]} edges @param {number[]} heights
- * @returns {[number, number][]} */
-function outline(edges, heights) {
-  return heights.flatMap((height, i) => [
-    /** @type {[number, number]} */ ([edges[i], height]),
-    /** @type {[number, number]} */ ([edges[i + 1], height]),
-  ]);
+/** What share of its units each run has in each bin of a panel, for the runs that have the layer.
+ * @param {ReturnType<DistributionsView["items"]>} items @param {string} pool
+ * @param {string} panel @param {number} at  the panel's place */
+function shareLines(items, pool, panel, at) {
+  return items.flatMap((item) => {
+    const { counts, n } = pooledCounts(item.table.layers, pool === "all" ? null : panel);
+    return n ? [{ item, at, heights: counts.map((count) => count / n) }] : [];
+  });
+}
+
+/** Of one panel, in pixels: a single one has the room of two. @param {number} count */
+function panelHeight(count) {
+  return count > 1 ? PANEL.height : 2 * PANEL.height;
 }

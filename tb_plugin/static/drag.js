@@ -21,6 +21,7 @@ const LASSO_STEP = 6; // pixels between two corners of a lasso
 export function attachDrag(host, chart, { mode, onWindow, onOutline }) {
   const overlay = new Overlay(host);
   let path = /** @type {Point[]} */ ([]);
+  let grid = 0; // the panel in which the drag began
 
   const position = (/** @type {PointerEvent} */ event) => {
     const box = host.getBoundingClientRect();
@@ -29,7 +30,8 @@ export function attachDrag(host, chart, { mode, onWindow, onOutline }) {
 
   host.addEventListener("pointerdown", (event) => {
     const at = position(event);
-    if (event.button === 0 && chart.instance?.containPixel({ gridIndex: 0 }, at)) path = [at];
+    grid = chart.gridAt(at);
+    if (event.button === 0 && grid >= 0) path = [at];
   });
   window.addEventListener("pointermove", (event) => {
     if (!path.length) return;
@@ -43,8 +45,8 @@ export function attachDrag(host, chart, { mode, onWindow, onOutline }) {
     path = [];
     overlay.show([]);
     if (extent(drawn) < SHORTEST_DRAG) return;
-    if (mode() === "zoom") onWindow(framed(chart, from, to));
-    else onOutline(outlineOf(drawn, mode()).map((point) => inNumbers(chart, point)));
+    if (mode() === "zoom") onWindow(framed(chart, grid, from, to));
+    else onOutline(outlineOf(drawn, mode()).map((point) => chart.inNumbers(point, grid)));
   });
   host.addEventListener("dblclick", () => onWindow(null));
 }
@@ -75,15 +77,10 @@ function extent(path) {
   return Math.max(...path.map(([x, y]) => Math.hypot(x - path[0][0], y - path[0][1])));
 }
 
-/** @param {import("./chart.js").Chart} chart @param {Point} point @returns {Point} */
-function inNumbers(chart, point) {
-  return chart.instance.convertFromPixel({ gridIndex: 0 }, point);
-}
-
-/** @param {import("./chart.js").Chart} chart @param {Point} from @param {Point} to
- * @returns {import("./types.js").Window} */
-function framed(chart, from, to) {
-  const [a, b] = [inNumbers(chart, from), inNumbers(chart, to)];
+/** @param {import("./chart.js").Chart} chart @param {number} grid @param {Point} from
+ * @param {Point} to @returns {import("./types.js").Window} */
+function framed(chart, grid, from, to) {
+  const [a, b] = [chart.inNumbers(from, grid), chart.inNumbers(to, grid)];
   const span = (/** @type {0 | 1} */ i) =>
     /** @type {Point} */ ([Math.min(a[i], b[i]), Math.max(a[i], b[i])]);
   if (Math.abs(to[1] - from[1]) < ALONG_ONE_AXIS) return { x: span(0) };

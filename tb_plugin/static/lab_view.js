@@ -4,7 +4,7 @@
 // answer to an older lesion is dropped.
 
 import { askLab, fetchLabModels } from "./api.js";
-import { axis, frame as chartBasics, legend, tooltip } from "./axes.js";
+import { axis, categoryAxis, frame as chartBasics, legend, tooltip } from "./axes.js";
 import { ChartFrame } from "./chart_frame.js";
 import { el, fill } from "./dom.js";
 import { formatFraction, plural } from "./labels.js";
@@ -14,6 +14,7 @@ import { wilson } from "./transforms.js";
 
 const PAUSE_MS = 60; // while units are dragged over
 const UNDO_STEPS = 100;
+const PATIENCE_MS = 1500; // until the user is offered not to wait
 
 /** @typedef {import("./types.js").Model} Model */
 
@@ -29,15 +30,20 @@ export class LabView {
     this.rankings = /** @type {Record<string, [number, number][]>} */ ({});
     this.seq = 0;
     this.timer = 0;
+    this.patience = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
     this.outputs = /** @type {import("./types.js").LabOutputs | null} */ (null);
     this.intactOutputs = /** @type {import("./types.js").LabOutputs | null} */ (null);
     this.accuracy = /** @type {import("./types.js").LabAccuracy | null} */ (null);
-    this.build();
-  }
-
-  build() {
+    this.accuracyOf = ""; // the lesions that it was read under
+    this.trouble = /** @type {{text: string, retry: () => void} | null} */ (null);
     this.message = el("div", { class: "lab-message", role: "status" });
     this.status = el("p", { class: "lab-status", role: "status", "aria-live": "polite" });
+    this.busy = el("div", { class: "busy", hidden: true, "aria-hidden": "true" });
+    this.cancel = el(
+      "button",
+      { class: "text-button", type: "button", hidden: true, on: { click: () => this.letBe() } },
+      "Do not wait",
+    );
     this.images = el("div", { class: "lab-images", role: "group", "aria-label": "Images" });
     this.answer = el("div", { class: "lab-answer" });
     this.tools = this.makeTools();
@@ -46,32 +52,26 @@ export class LabView {
       name: "accuracy_by_class",
       title: "Accuracy by class",
     });
+    this.subtitle = el("p", { class: "subtitle" });
     this.work = el(
       "div",
       { hidden: true },
       this.images,
       this.tools.element,
-      this.status,
+      el("div", { class: "lab-state" }, this.busy, this.status, this.cancel),
       el("div", { class: "lab-columns" }, this.grid.element, this.answer),
-    );
-    this.element = el(
-      "div",
-      { class: "stack" },
-      el(
-        "section",
-        { class: "card", "aria-label": "Lesion lab" },
-        el(
-          "header",
-          { class: "card-head" },
-          el("div", {}, el("h2", {}, "Lesion lab"), (this.subtitle = el("p", { class: "subtitle" }))),
-        ),
-        this.message,
-        this.work,
-      ),
-      this.classes.element,
     );
     this.classes.element.classList.add("small");
     this.classes.element.hidden = true;
+    const title = el("div", {}, el("h2", {}, "Lesion lab"), this.subtitle);
+    const head = el("header", { class: "card-head" }, title);
+    const card = { class: "card", "aria-label": "Lesion lab" };
+    this.element = el(
+      "div",
+      { class: "stack" },
+      el("section", card, head, this.message, this.work),
+      this.classes.element,
+    );
   }
 
   makeTools() {
@@ -140,12 +140,13 @@ export class LabView {
       this.opened = opened;
       this.intactOutputs = intact;
       this.accuracy = opened.intact;
+      this.accuracyOf = "";
+      this.grid.build(opened.layers);
     } catch (error) {
       if (chosen.id === this.openedId)
         this.say(/** @type {Error} */ (error).message, () => this.open(chosen));
       return;
     }
-    this.grid.build(this.opened.layers);
     this.drawnLesions = "\0"; // differs from any, so that the first is asked for
     this.show(/** @type {Model} */ (this.context.model()));
   }
@@ -156,15 +157,19 @@ export class LabView {
     this.message.hidden = true;
     this.work.hidden = false;
     this.classes.element.hidden = false;
-    this.subtitle.textContent = `${this.nameOfModel()} · ${opened.source} · accuracy on ${plural(opened.n_images, "image")}`;
+    this.subtitle.textContent = `${this.nameOfModel()} · sha256 ${opened.sha256.slice(0, 12)} · ${opened.source} · accuracy on ${plural(opened.n_images, "image")}`;
     const deleted = this.deleted(state.lesions);
     this.grid.show(deleted, this.outputs?.activity ?? this.intactOutputs?.activity ?? []);
     this.tools.undo.disabled = !this.undo.length;
     this.tools.reset.disabled = !state.lesions;
-    this.tools.important.hidden = !opened.rankable.includes("importance");
+    const rankable = opened.rankable.includes("importance");
+    this.tools.important.disabled = !rankable;
+    this.tools.important.title = rankable
+      ? "those whose ablation raises the loss most"
+      : "This network is too large to ablate every unit in turn here. Run a single_unit sweep on it: the lab takes its result.";
     this.showImages(state);
     this.showAnswer(state);
-    this.showStatus(deleted);
+    this.showStatus(deleted, state.lesions);
     this.showClasses();
     const wanted = JSON.stringify([state.lesions, this.image(state)]);
     if (wanted === this.drawnLesions) return;
@@ -177,29 +182,65 @@ export class LabView {
   async evaluate() {
     const { state } = /** @type {Model} */ (this.context.model());
     const seq = ++this.seq;
-    const lesions = this.byLayer(this.deleted(state.lesions));
-    const question = { model: this.openedId, lesions };
-    this.status.classList.add("pending");
+    const text = state.lesions; // the state may be another one when the answer comes
+    const question = { ...this.named(), lesions: this.byLayer(this.deleted(text)) };
+    this.trouble = null;
+    this.wait();
     try {
       const outputs = await askLab({ do: "outputs", ...question, image: this.image(state) });
       if (seq !== this.seq) return;
       this.outputs = outputs;
-      this.element.dataset.outputs = state.lesions;
+      this.element.dataset.outputs = text;
       this.show(/** @type {Model} */ (this.context.model()));
-      this.status.classList.add("pending");
+      this.wait();
       const accuracy = await askLab({ do: "accuracy", ...question });
       if (seq !== this.seq) return;
       this.accuracy = accuracy;
-      this.element.dataset.evaluated = state.lesions;
-      this.status.classList.remove("pending");
+      this.accuracyOf = text;
+      this.element.dataset.evaluated = text;
+      this.wait(false);
       this.show(/** @type {Model} */ (this.context.model()));
     } catch (error) {
       const failure = /** @type {Error & {code?: string}} */ (error);
       if (seq !== this.seq || failure.code === "superseded") return;
-      this.status.classList.remove("pending");
-      const retry = el("button", { class: "button", on: { click: () => this.evaluate() } }, "Retry");
-      fill(this.status, `Not up to date: ${failure.message} `, retry);
+      this.wait(false);
+      if (failure.code === "model_changed") return this.reopen();
+      this.admit(failure.message, () => this.evaluate());
     }
+  }
+
+  /** Shows that the lab is at work; when it takes long, offers not to wait.
+   * @param {boolean} [begins] */
+  wait(begins = true) {
+    clearTimeout(this.patience);
+    this.cancel.hidden = true;
+    this.busy.hidden = !begins;
+    if (begins) this.patience = setTimeout(() => (this.cancel.hidden = false), PATIENCE_MS);
+  }
+
+  /** Leaves what is shown as it is; the answer, when it comes, is dropped. */
+  letBe() {
+    this.seq++;
+    this.wait(false);
+    this.admit("You did not wait for the answer.", () => this.evaluate());
+  }
+
+  /** Says that what is shown is not up to date, and why.
+   * @param {string} text @param {() => void} retry */
+  admit(text, retry) {
+    this.trouble = { text, retry };
+    this.show(/** @type {Model} */ (this.context.model()));
+  }
+
+  /** The open model, for a question: its id and which file that was. */
+  named() {
+    return { model: this.openedId, sha256: this.opened?.sha256 };
+  }
+
+  /** Somebody saved another network in the place of this one: nothing that is shown holds. */
+  reopen() {
+    this.openedId = "";
+    this.update(/** @type {Model} */ (this.context.model()));
   }
 
   // ------------------------------------------------------------------------------- lesions
@@ -234,16 +275,19 @@ export class LabView {
   /** The k first of a ranking that are still there. @param {string} by @param {number} k */
   async deleteRanked(by, k) {
     const model = this.openedId;
+    const seq = this.seq; // another lesion, or the user's impatience, counts it up
     try {
-      this.status.classList.add("pending");
-      this.rankings[by] ??= (await askLab({ do: "rank", model, by })).units;
+      this.wait();
+      this.rankings[by] ??= (await askLab({ do: "rank", ...this.named(), by })).units;
     } catch (error) {
-      fill(this.status, /** @type {Error} */ (error).message);
+      const failure = /** @type {Error & {code?: string}} */ (error);
+      if (failure.code === "model_changed") this.reopen();
+      else if (seq === this.seq) this.admit(failure.message, () => this.deleteRanked(by, k));
       return;
     } finally {
-      this.status.classList.remove("pending");
+      if (seq === this.seq) this.wait(false);
     }
-    if (model !== this.openedId) return;
+    if (model !== this.openedId || seq !== this.seq) return;
     const deleted = this.deleted(this.context.model()?.state.lesions ?? "");
     const left = this.rankings[by].filter(([layer, unit]) => !deleted[layer][unit]);
     for (const [layer, unit] of left.slice(0, k)) deleted[layer][unit] = true;
@@ -334,14 +378,22 @@ export class LabView {
     );
   }
 
-  /** @param {boolean[][]} deleted */
-  showStatus(deleted) {
+  /** @param {boolean[][]} deleted @param {string} lesions  the same as text */
+  showStatus(deleted, lesions) {
     const { intact } = /** @type {import("./types.js").LabModel} */ (this.opened);
     const now = this.accuracy ?? intact;
     const units = deleted.flat();
     const gone = units.filter(Boolean).length;
     const change = overall(now).share - overall(intact).share;
     const sign = change < 0 ? "−" : "+";
+    const { trouble } = this;
+    this.status.classList.toggle("pending", !trouble && this.accuracyOf !== lesions);
+    if (trouble)
+      return fill(
+        this.status,
+        `Not up to date: ${trouble.text} `,
+        el("button", { class: "button", on: { click: trouble.retry } }, "Retry"),
+      );
     fill(
       this.status,
       el("strong", {}, `${gone.toLocaleString("en")} of ${plural(units.length, "unit")} deleted`),
@@ -371,7 +423,7 @@ export class LabView {
       show: (/** @type {any} */ row) => formatFraction(value(row)),
     });
     this.classes.show({
-      option: classesOption(rows, theme),
+      option: classesOption(rows, this.classes.zoom, theme),
       count: rows.length,
       subtitle: `lines: 95 % intervals (Wilson) over the images of each class · mean loss ${formatFraction(now.loss)} nats, intact ${formatFraction(intact.loss)}`,
       columns: [
@@ -402,8 +454,9 @@ export class LabView {
 }
 
 /** Intact and lesioned accuracy of each class, side by side, with their intervals.
- * @param {any[]} rows @param {typeof import("./theme.js").LIGHT} theme */
-function classesOption(rows, theme) {
+ * @param {any[]} rows @param {import("./types.js").Window} zoom
+ * @param {typeof import("./theme.js").LIGHT} theme */
+function classesOption(rows, zoom, theme) {
   const names = ["intact", "with the lesion"];
   const colours = [theme.line, theme.layers[0]];
   const bars = (/** @type {number} */ i, /** @type {string} */ key) => ({
@@ -437,15 +490,8 @@ function classesOption(rows, theme) {
       axisPointer: { type: "shadow" },
       valueFormatter: (/** @type {number} */ v) => formatFraction(v),
     }),
-    xAxis: {
-      ...axis(theme, "Class", [0, 1], undefined, { nameGap: 34, splitLine: { show: false } }),
-      type: "category",
-      min: undefined,
-      max: undefined,
-      data: rows.map((row) => row.name),
-      axisLabel: { color: theme.muted, interval: 0, hideOverlap: true },
-    },
-    yAxis: axis(theme, "Accuracy (fraction correct)", [0, 1], undefined, { nameGap: 46 }),
+    xAxis: categoryAxis(theme, "Class", rows.map((row) => row.name), zoom.x),
+    yAxis: axis(theme, "Accuracy (fraction correct)", [0, 1], zoom.y, { nameGap: 46 }),
     series: [
       bars(0, "before"),
       bars(1, "now"),

@@ -5,13 +5,18 @@ export function naturalOrder(a, b) {
   return a.localeCompare(b, "en", { numeric: true }) || (a < b ? -1 : Number(a > b));
 }
 
+// Names the network in the lab; it is no setting to compare runs by.
+const MODEL = "model";
+// What came of a training.
+const OUTCOMES = new Set(["training accuracy", "test accuracy"]);
+
 /** The facts in which runs differ, and those that all share.
  *
  * @param {Record<string, string>[]} facts  one per run
  * @returns {{differing: string[], shared: [string, string][]}}
  */
 export function compareFacts(facts) {
-  const names = [...new Set(facts.flatMap((f) => Object.keys(f)))];
+  const names = [...new Set(facts.flatMap((f) => Object.keys(f)))].filter((n) => n !== MODEL);
   const same = (/** @type {string} */ name) => facts.every((f) => f[name] === facts[0][name]);
   return {
     differing: names.filter((name) => !same(name)),
@@ -21,9 +26,8 @@ export function compareFacts(facts) {
 
 /** The fewest facts that tell all runs apart, as far as facts can.
  *
- * Runs also differ in what came out (their test accuracy, say): the first fact that is different
- * in every run does alone; failing that, facts are added, in the writer's order, as long as they
- * separate runs.
+ * The first setting that is different in every run does alone; failing that, settings are added,
+ * in the writer's order, as long as they separate runs, and then what came out.
  * @param {Record<string, string>[]} facts  one per run
  * @returns {string[]}
  */
@@ -31,12 +35,13 @@ export function tellingFacts(facts) {
   const { differing } = compareFacts(facts);
   const groups = (/** @type {string[]} */ names) =>
     new Set(facts.map((f) => JSON.stringify(names.map((name) => f[name])))).size;
-  const alone = differing.find(
+  const settings = differing.filter((name) => !OUTCOMES.has(name));
+  const alone = settings.find(
     (name) => groups([name]) === facts.length && facts.every((f) => f[name]),
   );
   if (alone) return [alone];
   let chosen = /** @type {string[]} */ ([]);
-  for (const name of differing) {
+  for (const name of [...settings, ...differing.filter((n) => OUTCOMES.has(n))]) {
     if (groups([...chosen, name]) > groups(chosen)) chosen = [...chosen, name];
   }
   return chosen;
@@ -156,6 +161,22 @@ const COLUMNS = new Map([
 export function columnNames(name) {
   const plain = name.replaceAll("_", " ");
   return COLUMNS.get(name) ?? { short: plain, axis: plain };
+}
+
+const UNITS = /** @type {Record<string, string>} */ ({
+  class_selectivity: "0 to 1",
+  mutual_information: "bits",
+  importance: "nats",
+  largest_class_drop: "fraction",
+  accuracy_drop: "fraction",
+  sparsity: "fraction of images",
+});
+
+/** Name and unit, for the axis of a small chart. @param {string} name */
+export function briefTitle(name) {
+  const { short } = columnNames(name);
+  const text = UNITS[name] ? `${short} (${UNITS[name]})` : short;
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 // Facts whose text says by itself what it is.

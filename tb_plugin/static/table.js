@@ -62,6 +62,7 @@ export class Table {
 
   /** @param {import("./types.js").Column} column */
   heading(column) {
+    if (column.action) return el("td", {});
     const sorted = column.label === this.sortBy;
     const direction = this.descending ? "descending" : "ascending";
     const button = el(

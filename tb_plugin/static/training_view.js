@@ -6,7 +6,7 @@ import { fetchTrainings } from "./api.js";
 import { axis, frame as chartBasics, legend, tooltip } from "./axes.js";
 import { ChartFrame } from "./chart_frame.js";
 import { segmented } from "./controls.js";
-import { el } from "./dom.js";
+import { el, swatch } from "./dom.js";
 import {
   formatFraction,
   formatInterval,
@@ -21,11 +21,13 @@ import {
   leastSquares,
   niceExtent,
   paddedExtent,
+  samePart,
   spearman,
   spearmanInterval,
 } from "./transforms.js";
 
 const MANY_RUNS = 8; // above, lines over training are hard to tell apart
+const TOOLTIP_ROWS = 14;
 
 const AGAINST = /** @type {Record<string, string>} */ ({
   test_loss: "Test loss (nats)",
@@ -275,7 +277,9 @@ function overOption(items, names, progress, zoom, theme) {
     }),
     tooltip: tooltip(theme, {
       trigger: "axis",
-      valueFormatter: (/** @type {number} */ v) => formatNumber(v),
+      axisPointer: { type: "line", lineStyle: { color: theme.muted, type: "dashed" } },
+      formatter: (/** @type {any[]} */ found) =>
+        found.length ? moment(items, names, Number(found[0].axisValue)) : "",
     }),
     xAxis: axis(theme, "Training step (epoch)", [0, Math.max(...steps)], zoom.x, {
       nameGap: 34,
@@ -283,7 +287,7 @@ function overOption(items, names, progress, zoom, theme) {
     }),
     yAxis: [
       axis(theme, progress === "loss" ? "Loss (nats)" : "Accuracy (fraction correct)", extent, zoom.y, { nameGap: 46 }),
-      axis(theme, "Normalized AUC", [0, 1], undefined, {
+      axis(theme, "Normalized AUC", [0, 1], zoom.y && samePart(zoom.y, extent, [0, 1]), {
         nameGap: 40,
         position: "right",
         splitLine: { show: false },
@@ -301,6 +305,29 @@ function overOption(items, names, progress, zoom, theme) {
       },
     ]),
   };
+}
+
+/** What every run had reached at a step: its last values until then.
+ * @param {Item[]} items @param {string[]} names  of the scalars: training, test
+ * @param {number} step */
+function moment(items, names, step) {
+  const last = (/** @type {[number, any][]} */ pairs) =>
+    pairs.findLast(([at]) => at <= step)?.[1] ?? null;
+  const rows = items.slice(0, TOOLTIP_ROWS).map((item) => {
+    const scalars = names.map((name) => points(item, name).map((p) => [p.step, p.value]));
+    const found = [...scalars, areaPoints(item)].map((pairs) => last(/** @type {any} */ (pairs)));
+    const cells = found.map((value) => el("td", { class: "number" }, formatNumber(value)));
+    return el("tr", {}, el("td", {}, swatch(item.colour), item.label), ...cells);
+  });
+  const heads = ["run", "training", "test", "AUC"].map((text) => el("th", {}, text));
+  const more = items.length - rows.length;
+  return el(
+    "div",
+    { class: "tooltip" },
+    el("strong", {}, `Step ${formatNumber(step)}`),
+    el("table", {}, el("tr", {}, ...heads), ...rows),
+    more > 0 && el("p", {}, `and ${more} more`),
+  );
 }
 
 /** @param {{item: Item, step: number, x: number, y: number}[]} dots @param {string} title

@@ -352,6 +352,24 @@ function tidy(value) {
   return Number(value.toPrecision(12));
 }
 
+/** The outline of a histogram, two points a bin. @param {number[]} edges @param {number[]} heights
+ * @returns {[number, number][]} */
+export function histogramOutline(edges, heights) {
+  return heights.flatMap((height, i) => [
+    /** @type {[number, number]} */ ([edges[i], height]),
+    /** @type {[number, number]} */ ([edges[i + 1], height]),
+  ]);
+}
+
+/** The same part of another extent: where an axis is zoomed, one beside it follows.
+ * @param {[number, number]} part @param {[number, number]} extent @param {[number, number]} other
+ * @returns {[number, number]} */
+export function samePart([low, high], [least, most], [otherLeast, otherMost]) {
+  const place = (/** @type {number} */ value) =>
+    otherLeast + ((value - least) / (most - least)) * (otherMost - otherLeast);
+  return [place(low), place(high)];
+}
+
 /** Counts of one layer's histogram, or of all layers together (null).
  * @param {import("./types.js").LayerDistribution[]} layers @param {string | null} name */
 export function pooledCounts(layers, name) {

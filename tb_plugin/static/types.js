@@ -63,7 +63,7 @@
  *
  * @typedef {object} Distributions
  * @property {number[]} edges
- * @property {{run: string, tag: string, step: number, error?: string,
+ * @property {{run: string, tag: string, steps: number[], step: number, error?: string,
  *     layers: LayerDistribution[]}[]} tables
  *
  * @typedef {object} LayerDistribution
@@ -85,6 +85,7 @@
  * @property {{id: string, name: string, bytes: number}[]} models
  *
  * @typedef {object} LabModel  an open model
+ * @property {string} sha256  of the model's file, as in every answer about it
  * @property {{name: string, units: number}[]} layers
  * @property {string[]} classes
  * @property {string} source  of the images
@@ -97,15 +98,19 @@
  * @property {number[][]} probabilities  of each chosen image
  * @property {number[][]} activity  of each unit on one image
  * @property {number} ms
+ * @property {string} sha256
  *
  * @typedef {object} LabAccuracy
  * @property {number[]} n_correct  of each class
  * @property {number[]} n
  * @property {number} loss
+ * @property {string} sha256
  *
  * @typedef {object} LabUnit
  * @property {number[]} edges
- * @property {number[][]} counts  of each class
+ * @property {number[][]} counts  of each class, the images on which the unit is not silent
+ * @property {number[]} silent  of each class, the other images
+ * @property {number} favourite  the class with the highest mean activation
  * @property {{label: number, activation: number, png: string}[]} most
  * @property {{label: number, activation: number, png: string}[]} least
  * @property {string | null} weights
@@ -115,6 +120,7 @@
  * @property {(row: any) => (string | number | null)} value  what is sorted and exported
  * @property {(row: any) => (string | Node)} [show]  what is seen; value by default
  * @property {boolean} [numeric]
+ * @property {boolean} [action]  holds a button, nothing to export
  *
  * @typedef {object} Window  the part of a chart that is zoomed to
  * @property {[number, number]} [x]

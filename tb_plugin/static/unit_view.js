@@ -2,12 +2,19 @@
 // other. Pictures and the spread of activations come from the lab, where it has the model.
 
 import { askLab, fetchLabModels, fetchUnit } from "./api.js";
-import { axis, frame as chartBasics, legend, tooltip } from "./axes.js";
+import { axis, categoryAxis, frame as chartBasics, legend, tooltip } from "./axes.js";
 import { ChartFrame } from "./chart_frame.js";
 import { el, fill } from "./dom.js";
-import { columnNames, factPhrase, formatFraction, formatNumber } from "./labels.js";
+import { columnNames, compareFacts, factPhrase, formatFraction, formatNumber } from "./labels.js";
 import { Table } from "./table.js";
-import { nearest, relate, silentUnits } from "./transforms.js";
+import {
+  histogramOutline,
+  nearest,
+  niceExtent,
+  relate,
+  samePart,
+  silentUnits,
+} from "./transforms.js";
 import { chosenTable, loadTable, showTableRuns } from "./unit_tables.js";
 import { axesOf } from "./units_view.js";
 import { Loader } from "./view_support.js";
@@ -68,7 +75,7 @@ export class UnitView {
   draw() {
     const { state } = /** @type {Model} */ (this.context.model());
     const table = /** @type {import("./types.js").UnitTable} */ (this.table);
-    const facts = Object.entries(this.series?.meta.facts ?? {}).map(factPhrase);
+    const facts = compareFacts([this.series?.meta.facts ?? {}]).shared.map(factPhrase);
     this.note.textContent = facts.join(" · ");
     const asked = state.inspect.map(Number).filter((row) => row >= 0 && row < table.n);
     const rows = asked.length ? asked.slice(0, MOST_UNITS) : [mostSelective(table)];
@@ -125,13 +132,20 @@ class UnitPanel {
     this.loader = new Loader();
     this.pictures = new Loader();
     this.unit = /** @type {import("./types.js").Unit | null} */ (null);
+    this.found = /** @type {Awaited<ReturnType<typeof pictures>> | null} */ (null);
     this.profile = new ChartFrame(context, { name: `unit_${place + 1}`, title: "Unit" });
     this.profile.element.classList.add("small");
     this.facts = el("div", { class: "unit-facts" });
     this.lab = el("div", {});
     this.neighbours = new Table({ sortBy: "", caption: "Neighbours in the plot" });
     this.profile.details.append(this.facts, this.lab, this.neighbours.element);
-    this.element = this.profile.element;
+    this.activity = new ChartFrame(context, {
+      name: `activity_${place + 1}`,
+      title: "How active it is",
+    });
+    this.activity.element.classList.add("small");
+    this.activity.element.hidden = true;
+    this.element = el("div", { class: "stack" }, this.profile.element, this.activity.element);
   }
 
   /** @param {UnitView} view @param {number} row */
@@ -226,12 +240,57 @@ class UnitPanel {
   showPictures(view, unit) {
     const wanted = view.series?.meta.facts.model ?? "";
     const key = JSON.stringify([view.series?.run, unit.layer, unit.unit]);
-    this.pictures.load(
+    const started = this.pictures.load(
       key,
       () => pictures(wanted, unit),
-      (found) => fill(this.lab, ...pictureElements(found, unit)),
-      (error) => fill(this.lab, el("p", { class: "faint" }, error.message)),
+      (found) => {
+        this.found = found;
+        fill(this.lab, ...pictureElements(found, unit));
+        this.showActivity(unit);
+      },
+      (error) => {
+        this.found = null;
+        fill(this.lab, el("p", { class: "faint" }, error.message));
+        this.showActivity(unit);
+      },
     );
+    if (!started) this.showActivity(unit);
+  }
+
+  /** How its activation is spread over the images, for its favourite class and the others.
+   * @param {import("./types.js").Unit} unit */
+  showActivity(unit) {
+    const { found } = this;
+    this.activity.element.hidden = !found || typeof found === "string";
+    if (!found || typeof found === "string") return;
+    const { theme } = /** @type {Model} */ (this.context.model());
+    const { edges, favourite } = found.unit;
+    const others = found.classes.map((_, c) => c).filter((c) => c !== favourite);
+    const groups = [
+      together(found.unit, `class ${found.classes[favourite]}`, [favourite]),
+      together(found.unit, "the other classes", others),
+    ];
+    const said = groups.map(({ name, still, n }) => `${percent(still / Math.max(1, n))} of ${name}`);
+    this.activity.show({
+      option: activityOption(edges, groups, this.activity.zoom, theme),
+      count: groups.length,
+      subtitle: `silent on ${said.join(" and ")}; the curves are of the images on which ${unit.layer}, unit ${unit.unit} is active`,
+      rows: edges.slice(1).map((_, bin) => bin),
+      columns: [
+        { label: "from", numeric: true, value: (b) => edges[b], show: (b) => formatNumber(edges[b]) },
+        {
+          label: "to",
+          numeric: true,
+          value: (b) => edges[b + 1],
+          show: (b) => formatNumber(edges[b + 1]),
+        },
+        ...groups.map(({ name, totals }) => ({
+          label: `images of ${name}`,
+          numeric: true,
+          value: (/** @type {number} */ b) => totals[b],
+        })),
+      ],
+    });
   }
 }
 
@@ -259,14 +318,12 @@ function pictureElements(found, unit) {
       el("img", { src: `data:image/png;base64,${one.png}`, alt: found.classes[one.label] }),
       el("figcaption", {}, formatNumber(one.activation, 3)),
     );
-  const { most, least, weights, counts, edges } = found.unit;
+  const { most, least, weights } = found.unit;
   return [
     el("h3", {}, "Images that drive it most"),
     el("div", { class: "unit-images" }, ...most.map(picture)),
     el("h3", {}, "and least"),
     el("div", { class: "unit-images" }, ...least.map(picture)),
-    el("h3", {}, "How often it is how active"),
-    histogram(counts, edges),
     weights && el("h3", {}, "Its weights, laid out as the image"),
     weights &&
       el("img", {
@@ -277,26 +334,53 @@ function pictureElements(found, unit) {
   ].filter(Boolean);
 }
 
-/** All classes together, as bars of text height. @param {number[][]} counts @param {number[]} edges */
-function histogram(counts, edges) {
-  const totals = edges.slice(1).map((_, bin) => counts.reduce((sum, c) => sum + c[bin], 0));
-  const highest = Math.max(...totals, 1);
-  const spoken = `from ${formatNumber(edges[0], 3)} to ${formatNumber(edges[edges.length - 1], 3)}`;
-  return el(
-    "div",
-    {},
-    el(
-      "div",
-      { class: "histogram", role: "img", "aria-label": `Histogram of activations ${spoken}` },
-      ...totals.map((n, i) =>
-        el("span", {
-          style: `height:${((100 * Math.log1p(n)) / Math.log1p(highest)).toFixed(1)}%`,
-          title: `${formatNumber(edges[i], 3)} to ${formatNumber(edges[i + 1], 3)}: ${n} images`,
-        }),
-      ),
-    ),
-    el("p", { class: "faint" }, `activation ${spoken}; height: number of images, logarithmic`),
-  );
+/** The images of several classes: how many in each bin, silent, in all.
+ * @param {import("./types.js").LabUnit} unit @param {string} name @param {number[]} classes */
+function together({ edges, counts, silent }, name, classes) {
+  const totals = edges.slice(1).map((_, bin) => sum(classes.map((c) => counts[c][bin])));
+  const still = sum(classes.map((c) => silent[c]));
+  return { name, totals, still, n: still + sum(totals) };
+}
+
+/** Share of each group's images in each bin.
+ * @param {number[]} edges @param {{name: string, totals: number[], n: number}[]} groups
+ * @param {import("./types.js").Window} zoom @param {typeof import("./theme.js").LIGHT} theme */
+function activityOption(edges, groups, zoom, theme) {
+  const shares = groups.map(({ totals, n }) => totals.map((count) => count / Math.max(1, n)));
+  const highest = Math.max(0.01, ...shares.flat());
+  const extent = /** @type {[number, number]} */ ([edges[0], edges[edges.length - 1]]);
+  const colours = [theme.layers[1], theme.layers[0]];
+  const names = groups.map((g) => g.name);
+  return {
+    ...chartBasics(theme, "Distribution of the unit's activation over images."),
+    legend: legend(theme, { left: 66, data: names, selectedMode: false }),
+    tooltip: tooltip(theme, {
+      trigger: "axis",
+      valueFormatter: (/** @type {number} */ v) => formatFraction(v),
+    }),
+    xAxis: axis(theme, "Activation", extent, zoom.x, { nameGap: 34, splitLine: { show: false } }),
+    yAxis: axis(theme, "Share of the images", niceExtent([0, highest]), zoom.y, { nameGap: 46 }),
+    series: groups.map(({ name }, i) => ({
+      name,
+      type: "line",
+      data: histogramOutline(edges, shares[i]),
+      symbol: "none",
+      clip: true,
+      lineStyle: { width: 2, color: colours[i], type: i ? "solid" : "dashed" },
+      itemStyle: { color: colours[i] },
+      areaStyle: { color: colours[i], opacity: 0.12 },
+    })),
+  };
+}
+
+/** @param {number[]} values */
+function sum(values) {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+/** @param {number} share */
+function percent(share) {
+  return `${Math.round(100 * share)} %`;
 }
 
 /** Mean activation and accuracy drop of each class, on two axes.
@@ -317,12 +401,19 @@ function profileOption(rows, zoom, theme) {
     Math.max(...rows.map((row) => row[key] ?? 0), 1e-6);
   const lowest = Math.min(...rows.map((row) => row.drop ?? 0), 0);
   const places = (/** @type {number} */ v) => formatNumber(v, 2);
-  const value = (/** @type {string} */ title, /** @type {object} */ more) => ({
-    ...axis(theme, title, [0, 1], zoom.y, { nameGap: 48, ...more }),
+  const value = (
+    /** @type {string} */ title,
+    /** @type {[number, number]} */ extent,
+    /** @type {[number, number] | undefined} */ part,
+    /** @type {object} */ more = {},
+  ) => ({
+    ...axis(theme, title, extent, part, { nameGap: 48, ...more }),
     axisLabel: { color: theme.muted, fontSize: 12, formatter: places },
   });
   // Both zeros lie at the same height.
+  const drops = /** @type {[number, number]} */ ([lowest, highest("drop")]);
   const below = lowest / highest("drop");
+  const means = /** @type {[number, number]} */ ([below * highest("mean"), highest("mean")]);
   return {
     ...chartBasics(theme, "Mean activation and accuracy drop of each class."),
     grid: { left: 66, right: 72, top: 40, bottom: 58 },
@@ -332,19 +423,10 @@ function profileOption(rows, zoom, theme) {
       axisPointer: { type: "shadow" },
       valueFormatter: (/** @type {number} */ v) => formatNumber(v),
     }),
-    xAxis: {
-      ...axis(theme, "", [0, 1], undefined, { splitLine: { show: false } }),
-      type: "category",
-      min: undefined,
-      max: undefined,
-      data: rows.map((row) => row.name),
-      axisLabel: { color: theme.muted, interval: 0, rotate: rows.length > 6 ? 35 : 0 },
-    },
+    xAxis: categoryAxis(theme, "Class", rows.map((row) => row.name), zoom.x),
     yAxis: [
-      value("Mean activation", { min: below * highest("mean"), max: highest("mean") }),
-      value("Accuracy drop (fraction)", {
-        min: lowest,
-        max: highest("drop"),
+      value("Mean activation", means, zoom.y),
+      value("Accuracy drop (fraction)", drops, zoom.y && samePart(zoom.y, means, drops), {
         position: "right",
         splitLine: { show: false },
       }),

@@ -6,6 +6,7 @@ import { dropDown, segmented, stepSlider } from "./controls.js";
 import { el, fill, swatch } from "./dom.js";
 import {
   columnNames,
+  compareFacts,
   factPhrase,
   formatFraction,
   formatInterval,
@@ -226,23 +227,8 @@ export class UnitsView {
     this.selection.hidden = !state.outline;
     if (!state.outline) return;
     const rows = within.map((i) => related.all.rows[i]);
-    const inspect = (/** @type {number} */ row) =>
-      el(
-        "button",
-        {
-          class: "text-button",
-          on: { click: () => this.context.set({ view: "unit", inspect: [String(row)] }) },
-        },
-        "inspect",
-      );
     this.selected.caption = `${plural(rows.length, "unit")} selected`;
-    this.selected.show(
-      [
-        ...this.unitColumns(xName, yName),
-        { label: "", value: () => null, show: (/** @type {number} */ row) => inspect(row) },
-      ],
-      rows,
-    );
+    this.selected.show(this.unitColumns(xName, yName), rows);
     fill(
       this.selection,
       this.selected.element,
@@ -323,13 +309,20 @@ export class UnitsView {
       { label: "unit", numeric: true, value: (i) => table.unit[i] },
       ...measured,
       { label: "silent", value: (i) => (silent[i] ? "yes" : "no") },
+      { label: "", action: true, value: () => null, show: (i) => this.inspectButton(i) },
     ];
+  }
+
+  /** @param {number} row */
+  inspectButton(row) {
+    const click = () => this.context.set({ view: "unit", inspect: [String(row)] });
+    return el("button", { class: "text-button", type: "button", on: { click } }, "inspect");
   }
 
   /** @param {ReturnType<typeof relate>} related */
   describeAll(related) {
     const { n } = /** @type {import("./types.js").UnitTable} */ (this.table);
-    const facts = Object.entries(this.series?.meta.facts ?? {}).map(factPhrase);
+    const facts = compareFacts([this.series?.meta.facts ?? {}]).shared.map(factPhrase);
     const drawn = related.all.rows.length;
     const units = drawn === n ? [] : [`${plural(n, "unit")} in all`];
     const silent = related.all.silent ? [`${related.all.silent} silent`] : [];

@@ -12,11 +12,17 @@ from tests.plugin.test_round_trip import read_whole
 
 pytestmark = pytest.mark.browser
 
-DRAWN_WITHIN_MS = 30_000
+DRAWN_WITHIN_MS = 60_000
 STATE = "p.single_directions."
 # The page reports what the content security policy stopped, in every frame.
 REPORT_VIOLATIONS = """addEventListener("securitypolicyviolation",
     (event) => console.error("CSP", event.violatedDirective, event.blockedURI))"""
+
+
+def address(state: dict[str, str]) -> str:
+    """The part of a link after "#"."""
+    keys = "".join(f"&{STATE}{key}={quote(value)}" for key, value in state.items())
+    return f"#single_directions{keys}"
 
 
 class Tab:
@@ -26,6 +32,7 @@ class Tab:
         self.board = board
         self.page = context.new_page()
         self.page.set_viewport_size({"width": width, "height": height})
+        self.page.set_default_timeout(DRAWN_WITHIN_MS)
         self.problems: list[str] = []
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
@@ -37,8 +44,27 @@ class Tab:
             self.problems.append(message.text)
 
     def open(self, query: str = "", **state: str) -> "Tab":
-        keys = "".join(f"&{STATE}{key}={quote(value)}" for key, value in state.items())
-        self.page.goto(f"{self.board.url}/{query}#single_directions{keys}")
+        link = f"{self.board.url}/{query}{address(state)}"
+        # Not until all is loaded: every test waits for what it looks at.
+        self.page.goto(link, wait_until="commit", timeout=DRAWN_WITHIN_MS)
+        return self
+
+    def open_again(self, **state: str) -> "Tab":
+        """As a link opens our tab, without loading TensorBoard's own page a second time."""
+        self.problems.clear()
+        plugin = self.page.frames[-1]
+        plugin.evaluate("window.ofBefore = true")
+        self.page.evaluate(
+            """(address) => {
+                location.hash = address;
+                document.querySelector("iframe").contentWindow.location.reload();
+            }""",
+            address(state),
+        )
+        plugin.wait_for_function(
+            "!window.ofBefore && document.querySelector('#single-directions')",
+            timeout=DRAWN_WITHIN_MS,
+        )
         return self
 
     def drawn(self) -> int:
@@ -92,16 +118,37 @@ def new_tab(context):
         tab.page.close()
 
 
-@pytest.fixture
-def open_tab(new_tab):
-    """Opens tabs on a TensorBoard; fails at the end if any of them had a problem."""
+@pytest.fixture(scope="module")
+def pages(context):
+    """One page for each TensorBoard, query and size; opening it is most of a test's time."""
+    kept: dict[tuple, Tab] = {}
+    yield kept
+    for tab in kept.values():
+        tab.page.close()
 
-    def opened(board, query="", size=(1400, 900), **state):
+
+@pytest.fixture
+def open_tab(context, pages, new_tab):
+    """Opens tabs on a TensorBoard; fails at the end if any of them had a problem.
+
+    A page that another test has used is taken again, unless it must be `fresh`.
+    """
+    used: list[Tab] = []
+
+    def opened(board, query="", size=(1400, 900), fresh=False, **state):
         read_whole(board)
-        return new_tab(board, size).open(query, **state)
+        key = (board.url, query, size)
+        if fresh:
+            used.append(new_tab(board, size).open(query, **state))
+        elif key in pages:
+            used.append(pages[key].open_again(**state))
+        else:
+            pages[key] = Tab(context, board, *size).open(query, **state)
+            used.append(pages[key])
+        return used[-1]
 
     yield opened
-    assert [problem for tab in new_tab.tabs for problem in tab.problems] == []
+    assert [problem for tab in used for problem in tab.problems] == []
 
 
 def test_both_charts_are_drawn_and_hover_tells_the_values(open_tab, fast_tensorboard):
@@ -147,7 +194,7 @@ def test_the_pictures_hold_what_they_should(open_tab, fast_tensorboard):
 
 
 def test_dark_mode_by_address_and_by_the_live_switch(open_tab, fast_tensorboard):
-    tab = open_tab(fast_tensorboard, "?darkMode=true")
+    tab = open_tab(fast_tensorboard, "?darkMode=true", fresh=True)
     tab.drawn()
     background = "getComputedStyle(document.querySelector('.card')).backgroundColor"
     frame = tab.page.frames[-1]
@@ -189,7 +236,7 @@ def test_hostile_names_stay_text(open_tab, slow_tensorboard):
 
 def test_a_cold_deep_link_opens_what_was_seen(open_tab, fast_tensorboard):
     state = {"x": "count", "y": "relative", "band": "each", "filter": r"[24]$", "step": "100"}
-    tab = open_tab(fast_tensorboard, **state)
+    tab = open_tab(fast_tensorboard, fresh=True, **state)
     assert tab.drawn() == 2
     assert [row[0] for row in tab.rows(".details")] == ["0.2", "0.4"]
     assert tab.rows(".details")[0][-1] == "100"
@@ -238,6 +285,40 @@ def test_zoom_by_dragging_and_back(open_tab, fast_tensorboard):
     assert zoomed != before and "0" not in zoomed
     tab.frame.get_by_role("button", name="Reset zoom").click()
     assert labels.all_text_contents() == before
+
+
+def test_the_keyboard_zooms_moves_and_goes_back(open_tab, fast_tensorboard):
+    tab = open_tab(fast_tensorboard)
+    tab.drawn()
+    labels = tab.frame.locator(".chart svg text")
+    before = labels.all_text_contents()
+    chart = tab.frame.locator(".chart:visible")
+    chart.focus()
+    tab.page.keyboard.press("ArrowRight")  # everything is seen: there is nowhere to go
+    assert labels.all_text_contents() == before
+    seen = [before]
+    for key in ("+", "ArrowRight", "ArrowUp"):
+        chart.press(key)
+        seen.append(labels.all_text_contents())
+        assert seen[-1] != seen[-2]
+    assert f"{STATE}zoom=" in tab.hash()
+    chart.press("0")
+    assert labels.all_text_contents() == before
+
+
+def test_a_newcomer_is_told_where_to_click_until_the_hint_is_closed(open_tab, fast_tensorboard):
+    tab = open_tab(fast_tensorboard)
+    tab.wait_for_text(".hint p", "Each line is a network")
+    tab.frame.get_by_role("tab", name="Noise").click()
+    tab.wait_for_text(".hint p", "growing noise")
+    tab.frame.get_by_role("button", name="Close hints").click()
+    tab.open_again()
+    tab.drawn()
+    assert tab.frame.locator(".hint").is_hidden()
+    tab.page.evaluate("localStorage.clear()")
+    tab.open_again()
+    tab.frame.get_by_role("button", name="Read the guide").click()
+    tab.wait_for_text("h2", "What am I looking at?")
 
 
 def test_downloads_hold_the_chart_and_its_numbers(open_tab, fast_tensorboard):
@@ -326,7 +407,7 @@ def test_the_layout_holds_from_narrow_to_wide(open_tab, fast_tensorboard, width)
 def growing_board(tmp_path_factory):
     """A TensorBoard on a log directory that is empty at first."""
     logdir = tmp_path_factory.mktemp("empty")
-    board = TensorBoard(logdir, "--load_fast=true", "--reload_interval=1")
+    board = TensorBoard(logdir, "--load_fast=true", "--reload_interval=1", tensorflow=True)
     yield logdir, board
     board.close()
     assert "Traceback" not in "".join(board.printed)

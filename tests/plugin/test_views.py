@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from importlib import resources
 from pathlib import Path
 
@@ -9,13 +10,14 @@ import numpy as np
 import pytest
 
 from tb_plugin import summary
-from tests.plugin.conftest import TensorBoard
+from tests.plugin.conftest import ROUTES, TensorBoard
 from tests.plugin.test_browser import (  # noqa: F401 (fixtures)
     DRAWN_WITHIN_MS,
     STATE,
     context,
     new_tab,
     open_tab,
+    pages,
 )
 
 pytestmark = pytest.mark.browser
@@ -189,7 +191,20 @@ def test_distributions_show_batch_norm_apart(open_tab, fast_tensorboard):  # noq
     means = {(row[0], row[1]): float(row[3]) for row in tab.rows(".details")}
     assert all(means["false", f"conv_{i}"] > means["true", f"conv_{i}"] for i in range(1, 7))
     tab.frame.get_by_label("Quantity").select_option("mutual_information")
-    tab.wait_for_text(".chart svg text", "mutual information")
+    tab.wait_for_text(".chart svg text", "^Mutual information")
+
+
+def test_every_panel_of_the_distributions_zooms_all(open_tab, fast_tensorboard):  # noqa: F811
+    tab = open_tab(fast_tensorboard, view="distributions", filter="fig6")
+    tab.drawn()
+    box = tab.chart_box()
+    tab.page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 100)  # the panel at the right
+    tab.page.mouse.down()
+    tab.page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 105, steps=3)
+    tab.page.mouse.up()
+    assert re.search(r"zoom=[^&]*distributions", tab.hash())
+    ticks = [t for t in tab.frame.locator(".chart svg text").all_text_contents() if t == "0.8"]
+    assert ticks == []  # on any horizontal axis; shares end far below
 
 
 def test_training_has_two_axes_and_areas_against_test_loss(open_tab, fast_tensorboard):  # noqa: F811
@@ -199,6 +214,9 @@ def test_training_has_two_axes_and_areas_against_test_loss(open_tab, fast_tensor
     assert [c.get_attribute("data-drawn") for c in charts.all()] == ["6", "6"]
     texts = charts.first.locator("svg text").all_text_contents()
     assert "Loss (nats)" in texts and "Normalized AUC" in texts
+    box = charts.first.bounding_box()
+    tab.page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    tab.wait_for_text(".tooltip", r"(?s)Step \d+.*training\s+test\s+AUC.*label corruption 1\.0")
     tab.choose("generalization error")
     tab.wait_for_text(".chart svg text", "Generalization error")
     tab.open(view="training", filter="corruption=0.4")
@@ -224,8 +242,25 @@ def test_the_lab_says_how_to_turn_it_on(open_tab, fast_tensorboard):  # noqa: F8
 
 
 @pytest.fixture(scope="module")
-def lab_board(demo_logdir, lab_models):
-    board = TensorBoard(demo_logdir, "--load_fast=true", f"--single_directions_models={lab_models}")
+def lab_board(tmp_path_factory, demo_logdir, lab_models):
+    """A TensorBoard with the lab; one run more has the units of the model called tiny."""
+    logdir = tmp_path_factory.mktemp("lab") / "log"
+    shutil.copytree(demo_logdir, logdir)
+    layers, units = ["hidden_1"] * 12 + ["hidden_2"] * 6, [*range(12), *range(6)]
+    columns = {"class_selectivity": np.linspace(0, 1, 18), "importance": np.zeros(18)}
+    means = np.ones((18, 4))
+    with summary.Writer(logdir / "tiny") as writer:
+        table = summary.unit_table(
+            "units",
+            layers,
+            units,
+            columns,
+            classes=["zero", "one", "two", "three"],
+            class_means=means,
+            facts={"model": "tiny"},
+        )
+        writer.add(table)
+    board = TensorBoard(logdir, "--load_fast=true", f"--single_directions_models={lab_models}")
     yield board
     board.close()
     assert "Traceback" not in "".join(board.printed)
@@ -281,6 +316,44 @@ def test_units_are_deleted_by_click_drag_keys_and_buttons(open_tab, lab_board): 
     assert gone(tab) == []
 
 
+def test_the_inspector_shows_what_drives_a_unit_of_a_model_of_the_lab(open_tab, lab_board):  # noqa: F811
+    tab = open_tab(lab_board, view="unit", unitRun="tiny", inspect='["4"]')
+    tab.frame.locator(".unit-images img").first.wait_for(timeout=120_000)
+    assert tab.frame.locator(".unit-images img").count() == 16
+    assert tab.frame.locator("img.weights").count() == 1
+    tab.wait_for_text("h2", "How active it is")
+    tab.wait_for_text(".subtitle", r"silent on \d+ % of class \w+ and \d+ % of the other classes")
+    assert tab.frame.locator(".chart[data-drawn]").count() == 2
+
+
+def test_who_does_not_want_to_wait_keeps_what_is_there(open_tab, lab_board):  # noqa: F811
+    tab = open_tab(lab_board, view="lab", model="tiny/model")
+    evaluated(tab, "")
+    held = []
+    tab.page.route(f"**{ROUTES}/api/v1/lab/ask", lambda route: held.append(route))  # nobody answers
+    tab.frame.locator(".unit").nth(2).click()
+    tab.frame.get_by_role("button", name="Do not wait").click()
+    tab.wait_for_text(".lab-status", "Not up to date: You did not wait")
+    tab.page.unroute(f"**{ROUTES}/api/v1/lab/ask")
+    for route in held:
+        route.abort()
+    tab.frame.get_by_role("button", name="Retry").click()
+    evaluated(tab, "0:2")
+    tab.problems.clear()  # the browser logs that nobody answered
+
+
+def test_another_network_in_the_place_of_the_open_one_is_opened(open_tab, lab_board, lab_models):  # noqa: F811
+    shutil.copytree(lab_models / "tiny", lab_models / "changing")
+    tab = open_tab(lab_board, view="lab", model="changing/model")
+    evaluated(tab, "")
+    assert tab.frame.locator(".unit").count() == 18
+    for name in ("model.keras", "model.images.npz"):
+        shutil.copy(lab_models / "conv" / name, lab_models / "changing")
+    tab.frame.locator(".unit").nth(1).click()
+    evaluated(tab, "0:1")
+    assert tab.frame.locator(".unit").count() == 9
+
+
 def test_a_lesion_in_a_link_is_there_again_with_all_units_gone(open_tab, lab_board):  # noqa: F811
     tab = open_tab(lab_board, view="lab", model="tiny/model", lesions="0:0-11;1:0-5", image="7")
     evaluated(tab, "0:0-11;1:0-5")
@@ -292,7 +365,7 @@ def test_a_lesion_in_a_link_is_there_again_with_all_units_gone(open_tab, lab_boa
 
 def test_a_model_that_cannot_be_used_is_a_sentence_and_charts_go_on(open_tab, lab_board):  # noqa: F811
     tab = open_tab(lab_board, view="lab", model="unsafe")
-    tab.frame.locator(".lab-message", has_text="safe_mode").wait_for(timeout=120_000)
+    tab.frame.locator(".lab-message", has_text="holds a function").wait_for(timeout=120_000)
     tab.problems.clear()  # the browser logs the reply's status
     tab.frame.get_by_role("tab", name="Ablation curves").click()
     assert tab.drawn() == 6

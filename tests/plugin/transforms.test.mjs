@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { toCsv } from "../../tb_plugin/static/csv.js";
+import { stepped, within } from "../../tb_plugin/static/keys.js";
 import * as labels from "../../tb_plugin/static/labels.js";
 import {
   decodeValue,
@@ -438,4 +439,71 @@ test("of several settings the most frequent is shown, unless another is asked fo
 test("an interval is written with three places, and left out where it has no meaning", () => {
   assert.equal(labels.formatInterval([-0.25, 0.5]), " [−0.250, 0.500]");
   assert.equal(labels.formatInterval(t.spearmanInterval(-1, 6)), "");
+});
+
+test("a column of buttons is not exported", () => {
+  const columns = [
+    { label: "unit", value: (row) => row },
+    { label: "", action: true, value: () => null },
+  ];
+  assert.equal(toCsv(columns, [3]), "unit\r\n3\r\n");
+});
+
+test("the name of a model is no fact to compare runs by, and what came out comes last", () => {
+  const runs = [
+    { seed: "0", "test accuracy": "0.97", model: "mnist-mlp-1" },
+    { seed: "0", "test accuracy": "0.98", model: "mnist-mlp-2" },
+  ];
+  assert.deepEqual(labels.compareFacts(runs), {
+    differing: ["test accuracy"],
+    shared: [["seed", "0"]],
+  });
+  const more = [...runs, { seed: "1", "test accuracy": "0.99", model: "mnist-mlp-3" }];
+  assert.deepEqual(labels.tellingFacts(more), ["seed", "test accuracy"]);
+});
+
+test("the axis of a small chart has a name and its unit", () => {
+  assert.equal(labels.briefTitle("mutual_information"), "Mutual information (bits)");
+  assert.equal(labels.briefTitle("my_own"), "My own");
+});
+
+test("the outline of a histogram has two points a bin", () => {
+  assert.deepEqual(t.histogramOutline([0, 1, 3], [0.25, 0.75]), [
+    [0, 0.25],
+    [1, 0.25],
+    [1, 0.75],
+    [3, 0.75],
+  ]);
+});
+
+test("an axis beside a zoomed one shows the same part of its own extent", () => {
+  assert.deepEqual(t.samePart([1, 3], [0, 4], [10, 20]), [12.5, 17.5]);
+  assert.deepEqual(t.samePart([0, 4], [0, 4], [-1, 1]), [-1, 1]);
+});
+
+const PANEL = { x: 100, y: 50, width: 200, height: 100 };
+
+test("keys zoom about the middle and move by a share of what is seen", () => {
+  const closer = stepped(PANEL, "+");
+  close(closer.x + closer.width / 2, 200);
+  close(closer.y + closer.height / 2, 100);
+  close(closer.width, 140);
+  const back = stepped(closer, "-");
+  for (const key of ["x", "y", "width", "height"]) close(back[key], PANEL[key]);
+  assert.deepEqual(stepped(PANEL, "ArrowUp"), { ...PANEL, y: 35 });
+  assert.deepEqual(stepped(PANEL, "ArrowRight"), { ...PANEL, x: 130 });
+});
+
+test("0 shows everything, and other keys are left to the browser", () => {
+  assert.equal(stepped(PANEL, "0"), null);
+  assert.equal(stepped(PANEL, "Tab"), undefined);
+});
+
+test("a window stays inside the whole, and is null where it is the whole", () => {
+  const whole = { x: [0, 10], y: [0, 1] };
+  const part = { x: [2, 4], y: [0.2, 0.4] };
+  assert.equal(within(part, whole), part);
+  assert.deepEqual(within({ x: [-1, 4], y: [0.2, 0.4] }, whole), { x: [0, 4], y: [0.2, 0.4] });
+  assert.deepEqual(within({ x: [-1, 11], y: [0.2, 0.4] }, whole), { y: [0.2, 0.4] });
+  assert.equal(within({ x: [-1, 11], y: [-1, 2] }, whole), null);
 });

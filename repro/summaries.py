@@ -141,6 +141,7 @@ def _facts(figure: FigureResult, network: NetworkResult) -> dict[str, str]:
         "epochs": str(training.epochs),
         "training accuracy": f"{training.train_accuracy:.4f}",
         "test accuracy": f"{training.test_accuracy:.4f}",
+        "model": config.run_id,  # its folder, by which the lesion lab lists it
     }
 
 

@@ -7,7 +7,8 @@
 A plain `model.fit(images, labels)` of the paper's networks, with the callback at its defaults and
 without it, taking turns. An epoch of the convolutional network is measured on a part of the images
 and scaled to all of them; the callback draws its images from as many as it would, so its own time
-is not scaled. The first epoch and the first measurement compile and are given apart.
+is not scaled. The first epoch and the first measurement compile and are given apart. CPU seconds,
+of all threads, are given too: their share holds when other programs share the machine.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import app
 
 from benchmarks import options
@@ -75,23 +77,28 @@ def measure(task: Task, repeats: int) -> dict[str, Any]:
 
 
 def fit(config: TrainConfig, splits: Any, with_it: bool) -> dict[str, list[float]]:
-    """One training: seconds of its epochs, and of the callback in each."""
+    """One training: seconds of the clock and of the processors, for its epochs and, without them,
+    for the callback after each."""
     import keras
 
     from repro import callbacks, training
 
     class Clock(keras.callbacks.Callback):
-        """Stands before the callback, so that an epoch ends before it begins."""
+        """Notes when epochs begin, and when it is this callback's turn at their end."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.seconds: list[float] = []
+            self.began: list[np.ndarray] = []
+            self.ended: list[np.ndarray] = []
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            self.began = time.perf_counter()
+            self.began.append(now())
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            self.seconds.append(time.perf_counter() - self.began)
+            self.ended.append(now())
+
+    def now() -> np.ndarray:
+        return np.array([time.perf_counter(), time.process_time()])
 
     images, labels = splits.train.images, splits.train.labels
     model = training.build(config, splits)
@@ -101,29 +108,30 @@ def fit(config: TrainConfig, splits: Any, with_it: bool) -> dict[str, list[float
         metrics=["accuracy"],
         jit_compile=False,
     )
-    clock, reliance = Clock(), callbacks.SingleDirectionReliance(images, labels)
+    before, after = Clock(), Clock()
+    reliance = callbacks.SingleDirectionReliance(images, labels)
     model.fit(
         images,
         labels,
         batch_size=config.batch_size,
         epochs=config.epochs,
         verbose=0,
-        callbacks=[clock, reliance] if with_it else [clock],
+        callbacks=[before, reliance, after] if with_it else [before],
     )
-    return {"epoch_s": clock.seconds, "callback_s": reliance.seconds}
+    epochs = np.array(before.ended) - before.began
+    own = np.array(after.ended) - before.ended if with_it else np.zeros((0, 2))
+    return {
+        "epoch_s": epochs[:, 0].tolist(),
+        "epoch_cpu_s": epochs[:, 1].tolist(),
+        "callback_s": own[:, 0].tolist(),
+        "callback_cpu_s": own[:, 1].tolist(),
+    }
 
 
 def summary(
     turns: Sequence[dict[str, list[float]]], n_train: int, n_images: int
 ) -> dict[str, float]:
-    """What fits with and without the callback took, epochs scaled to n_images.
-
-    >>> without = {"epoch_s": [9.0, 2.0, 2.0], "callback_s": []}
-    >>> with_it = {"epoch_s": [9.0, 2.0, 2.2], "callback_s": [5.0, 0.1, 0.1]}
-    >>> found = summary([without, with_it], 1000, 5000)
-    >>> found["epoch_s"], found["callback_s"], found["first_s"], round(found["share"], 3)
-    (10.0, 0.1, 5.0, 0.01)
-    """
+    """What fits with and without the callback took, epochs scaled to n_images."""
     alone = [one for one in turns if not one["callback_s"]]
     beside = [one for one in turns if one["callback_s"]]
 
@@ -131,23 +139,27 @@ def summary(
         return statistics.median(seconds for one in fits for seconds in one[what][1:])
 
     scale = n_images / n_train
-    epoch, callback = median(alone, "epoch_s") * scale, median(beside, "callback_s")
-    return {
-        "epoch_s": epoch,
+    found = {
+        "epoch_s": median(alone, "epoch_s") * scale,
         "epoch_with_s": median(beside, "epoch_s") * scale,
-        "callback_s": callback,
+        "callback_s": median(beside, "callback_s"),
+        "epoch_cpu_s": median(alone, "epoch_cpu_s") * scale,
+        "callback_cpu_s": median(beside, "callback_cpu_s"),
         "first_s": statistics.median(one["callback_s"][0] for one in beside),
-        "share": callback / epoch,
+    }
+    return found | {
+        "share": found["callback_s"] / found["epoch_s"],
+        "cpu_share": found["callback_cpu_s"] / found["epoch_cpu_s"],
         "n_train": n_train,
         "n_images": n_images,
     }
 
 
 def table(report: dict[str, Any]) -> str:
-    """Markdown: an epoch, the callback after it, and its share."""
+    """Markdown: an epoch without and beside the callback, and the callback's own time."""
     lines = [
-        "| task | an epoch without | its own time with the callback | callback | share | first time |",  # noqa: E501
-        "|---|---|---|---|---|---|",
+        "| task | epoch | beside the callback | callback | share | of CPU seconds | first time |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, task in report["tasks"].items():
         scaled = task["n_images"] != task["n_train"]
@@ -155,7 +167,7 @@ def table(report: dict[str, Any]) -> str:
         missed = "" if task["share"] < LARGEST_SHARE else " (**5 % or more**)"
         lines.append(
             f"| `{name}` | {task['epoch_s']:.2f} s{note} | {task['epoch_with_s']:.2f} s "
-            f"| {task['callback_s']:.3f} s | {task['share']:.1%}{missed} "
+            f"| {task['callback_s']:.3f} s | {task['share']:.1%}{missed} | {task['cpu_share']:.1%} "
             f"| {task['first_s']:.1f} s |"
         )
     return "\n".join(lines)

@@ -710,12 +710,14 @@ def _portrait(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme
     n_top = found.top_images.shape[1]
     across = min(n_top, _ACROSS)
     rows = -(-n_top // across)
+    height = min(0.34, 0.6 / rows)  # of a row, with the classes above it; the profile has the rest
     for place in range(n_top):
         row, column = divmod(place, across)
-        corner = (column / across, 1 - 0.45 * (row + 1) / rows)
-        one = axes.inset_axes((*corner, 0.94 / across, 0.45 * 0.86 / rows))
+        corner = (column / across, 1 - height * (row + 1))
+        one = axes.inset_axes((*corner, 0.94 / across, 0.85 * height))
         label = int(found.top_labels[index, place])
         one.set_axis_off()
+        one.set_anchor("N")
         if label < 0:
             continue  # fewer images than that drive the unit
         pixels = found.top_images[index, place]
@@ -731,7 +733,7 @@ def _portrait(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme
         one.set_title(class_name(network, label), fontsize=7.5, pad=2, color=theme.muted)
     means = found.class_means[:, index]
     names = [class_name(network, number) for number in range(len(means))]
-    _profile(axes.inset_axes((0, 0, 1, 0.42)), means, names, theme)
+    _profile(axes.inset_axes((0, 0, 1, 0.96 - height * rows)), means, names, theme)
 
 
 def _profile(axes: Axes, means: np.ndarray, names: Sequence[str], theme: Theme) -> None:

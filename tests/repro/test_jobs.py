@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from repro import executors, jobs, leases, progress
-from repro.config import CumulativeConfig, SingleUnitConfig, TrainConfig
+from repro.config import CumulativeConfig, SingleUnitConfig, TrainConfig, load_figure
 from repro.data import DataSource
 from repro.executors import Ending
 from repro.jobs import Job, Task
@@ -64,6 +64,14 @@ def test_a_failed_training_closes_its_network_and_a_failed_sweep_only_itself(run
     assert jobs.open_steps(one, folder) == (UNITS.sweep_id,)
     do(runs, one, CURVE.sweep_id, UNITS.sweep_id)
     assert jobs.failures([one], runs) == [], "a failure is over once the step is done"
+
+
+def test_sweeps_of_one_snapshot_follow_each_other() -> None:
+    (path,) = (Path(__file__).parents[2] / "configs").glob("fig4b_*.toml")
+    for one in jobs.plan([load_figure(path, "quick")]):
+        epochs = [sweep.epoch for sweep in one.sweeps]
+        assert epochs == sorted(epochs) and len(set(epochs)) == len(one.train.snapshots)
+        assert len(epochs) > len(set(epochs)), "several sweeps of each"
 
 
 def test_failures_are_told_with_the_log_and_its_last_line(runs: Runs) -> None:

@@ -185,6 +185,25 @@ def test_portraits_are_of_needed_units_and_the_images_that_drive_them(
         np.testing.assert_array_equal(found.top_images[place], expected)
 
 
+def test_sweeps_that_share_an_engine_answer_as_each_alone(
+    tiny_mlp: Any, tiny_images: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, labels = tiny_images
+    checked: list[Engine] = []
+    check = Engine.check
+    monkeypatch.setattr(Engine, "check", lambda engine: (checked.append(engine), check(engine)))
+    engines = sweep.Engines(tiny_mlp)
+    for settings in (
+        SingleUnitConfig(n_images=100),
+        CumulativeConfig(orders=2, points=3, fill="mean"),
+        SingleUnitConfig(basis="random", last_layers=1),
+    ):
+        shared = sweep.run(settings, engines, images, labels)
+        alone = sweep.run(settings, tiny_mlp, images, labels)
+        assert results.to_bytes(shared) == results.to_bytes(alone)
+    assert len(checked) == 1 + 3, "once for those that share, and for each alone"
+
+
 def test_images_that_are_missing_are_black_and_of_no_class() -> None:
     images = np.linspace(-1, 1, 4 * 9).reshape(4, 3, 3, 1)
     numbers = np.array([[3, -1], [0, 3]])

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags
+from absl import app, flags, logging
 from tqdm import tqdm
 
 from repro import config as configs
@@ -287,7 +287,9 @@ def _lesion(words: Sequence[str]) -> int:
     """Studies one classifier of the user's; see `lesion_run`."""
     request, seconds = _lesion_request(words)
     began = time.monotonic()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Of TensorFlow's and TFDS's messages, none is for whoever waits for a study.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.set_verbosity(logging.ERROR)
     from repro import lesion_run  # and with it Keras
 
     try:

@@ -179,6 +179,8 @@ def _studied(
         n_layers = len(engine.layout.layers)
         plan = budget.within(pace, left, len(found), n_units, n_layers)
     say(_plan_words(plan, len(found), n_units))
+    if ends is not None and plan.seconds > left:
+        say(_longer_words(left, pace.compilation, len(engine.layout.layers)))
     chosen = order[: plan.n_images]
     images, labels = found.images(chosen), found.labels[chosen]
     made = Study(
@@ -234,6 +236,19 @@ def _plan_words(plan: budget.Plan, n_images: int, n_units: int) -> str:
     takes = progress.in_words(plan.seconds)
     takes = takes if takes.startswith("less") else f"about {takes}"
     return f"Plan: {words}, a curve of {curve}: {takes}"
+
+
+def _longer_words(left: float, compilation: float, n_layers: int) -> str:
+    """What to say of a plan that is longer than the time.
+
+    >>> _longer_words(120, 300, 49)[:80]
+    'That is longer than the 2 min left, with as few images and units as make sense; '
+    """
+    return (
+        f"That is longer than the {progress.in_words(left)} left, with as few images and units as "
+        f"make sense; {progress.in_words(compilation)} of it is to compile the network for each of "
+        f"{n_layers} layers, which --layers makes fewer"
+    )
 
 
 def _written(request: Request, made: Study, out: Path) -> Results:

@@ -169,9 +169,9 @@ def findings(study: Study, curve: AblationCurve) -> Iterator[str]:
     if len(lesioned):
         first = units[lesioned[np.argmax(units["importance"][lesioned])]]
         yield (
-            f"The most important unit is {_name(first)}: without it the loss rises by "
-            f"{first['importance']:.3g} nats and {_percent(first['accuracy_drop'])} of the images "
-            "are lost."
+            f"The most important unit is {_name(first)}: without it the loss changes by "
+            f"{first['importance']:+.3g} nats and the accuracy by "
+            f"{-100 * first['accuracy_drop']:+.3g} %."
         )
     n_dead, n_redundant = int(units["dead"].sum()), int(units["redundant"].sum())
     yield (
@@ -550,6 +550,7 @@ _PAGE = """<!DOCTYPE html>
 <link rel="icon" href="data:,">
 <style>{style}
 .found.plain li {{ display: block; }}
+figure {{ max-width: 46rem; }}
 summary {{ cursor: pointer; color: var(--accent); }}
 </style>
 </head>

@@ -93,22 +93,38 @@ export class GuideView {
           link("units", "Selectivity vs importance"),
           " which units matter, and click a point.",
         ),
-        el("h3", {}, "The views"),
         el(
-          "dl",
-          {},
-          ...VIEWS.flatMap(([view, title, text, where]) => [
-            el("dt", {}, link(view, title)),
-            el("dd", {}, text, el("span", { class: "faint" }, ` Paper: ${where}.`)),
-          ]),
+          "div",
+          { class: "guide-columns" },
+          el(
+            "section",
+            {},
+            el("h3", {}, "The views"),
+            el(
+              "dl",
+              {},
+              ...VIEWS.flatMap(([view, title, text, where]) => [
+                el("dt", {}, link(view, title)),
+                el("dd", {}, text, el("span", { class: "faint" }, ` Paper: ${where}.`)),
+              ]),
+            ),
+          ),
+          el(
+            "section",
+            {},
+            el("h3", {}, "The words"),
+            el(
+              "dl",
+              {},
+              ...TERMS.flatMap(([term, text]) => [el("dt", {}, term), el("dd", {}, text)]),
+            ),
+          ),
         ),
-        el("h3", {}, "The words"),
-        el("dl", {}, ...TERMS.flatMap(([term, text]) => [el("dt", {}, term), el("dd", {}, text)])),
         el("h3", {}, "In every chart"),
         el(
           "p",
           {},
-          "Drag to zoom in, double-click to see everything again. The buttons at the top right show the numbers as a table, or save them (CSV) and the picture (PNG, SVG). The address of the page holds what you chose: copy it to show somebody the same. Run colours are TensorBoard's defaults; colours that you changed there are not told to plugins.",
+          "Drag to zoom in, double-click to see everything again; or, once the chart has the focus, + and − zoom, arrows move, 0 shows everything. The buttons at the top right show the numbers as a table, or save them (CSV) and the picture (PNG, SVG). The address of the page holds what you chose: copy it to show somebody the same. Run colours are TensorBoard's defaults; colours that you changed there are not told to plugins.",
         ),
         el(
           "p",

@@ -232,7 +232,7 @@ def work(task: Task, note: Callable[[str], None] = print) -> None:
             held.append(_Work(job, task, folder, lease, note))
             if job != task.job:
                 with folder.log.open("a") as log:
-                    _log(f"the log of {task.job.train.run_id} goes on: they share a process", log)
+                    _log(f"worked on with {task.job.train.run_id}, whose log tells of both", log)
         untrained = [one for one in held if one.trains]
         if len(untrained) > 1:
             _train_together(untrained, task)
@@ -271,6 +271,8 @@ class _Work:
         self._job, self._task, self._folder, self._lease = job, task, folder, lease
         self._note = note
         self._amounts = amounts(job)
+        # In a log that several networks share, each line says whose it is.
+        self._name = f"{job.train.run_id}: " if task.companions else ""
         self._engines: tuple[int, Engines] | None = None
 
     @property
@@ -330,7 +332,7 @@ class _Work:
         Args:
             action: returns the seconds where earlier processes took part in the work.
         """
-        _log(f"{step} begins")
+        _log(f"{self._name}{step} begins")
         began, done = time.monotonic(), self._lease.done
         try:
             seconds = action()
@@ -339,7 +341,7 @@ class _Work:
         else:
             seconds = seconds or time.monotonic() - began
             self._folder.note_seconds(step, seconds, self._amounts[step])
-            _log(f"{step} done")
+            _log(f"{self._name}{step} done")
         self._lease.done = done + self._amounts[step]
 
     def _fail(self, step: str, error: Exception) -> None:
@@ -351,7 +353,7 @@ class _Work:
         from repro.ensembles import Member
 
         checkpoints = self._folder.checkpoints(self._note)
-        _log(f"the newest checkpoint is that of epoch {checkpoints.newest_epoch}")
+        _log(f"{self._name}the newest checkpoint is that of epoch {checkpoints.newest_epoch}")
         return Member(self._job.train, self._splits, checkpoints, self._on_epoch())
 
     def finish_training(self, trained: Trained | Exception, n_together: int) -> None:

@@ -33,7 +33,7 @@ from repro.regularizers import SelectivityRegularized
 NAME = "normalized_auc"
 _LAST_LAYERS = 3
 # Dense networks answer some hundred times faster than convolutional ones, see docs/callback.md.
-_IMAGES_DENSE, _IMAGES = 1000, 300
+_IMAGES_DENSE, _IMAGES = 500, 300
 _IMAGES_PER_BATCH = 128
 
 _log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class SingleDirectionReliance(keras.callbacks.Callback):
         every: epochs between measurements.
         layers: layers whose units are ablated, by name or by patterns such as "conv_*"; None for
             the last three hidden layers, as in the paper's convolutional networks.
-        n_images: at most so many images, each class in its proportion; None for 1,000 where all
+        n_images: at most so many images, each class in its proportion; None for 500 where all
             that follows the first mask is dense with ReLU, else 300.
         orders: random orders in which units are ablated.
         points: of each curve, evenly spaced, both ends included.

@@ -73,6 +73,7 @@ COUNTS = ("n_correct", "loss_sum", "n_top5", "n_tied")
 def answers(name: str, model: Any, given: Any) -> dict[str, np.ndarray]:
     """Every kind of question to the engine, as arrays by name."""
     from repro.ablation import Engine
+    from repro.callbacks import SingleDirectionReliance
 
     images, labels, fill = (given[f"{name}/{key}"] for key in ("images", "labels", "fill"))
     engine = Engine(model, images, labels)
@@ -91,6 +92,10 @@ def answers(name: str, model: Any, given: Any) -> dict[str, np.ndarray]:
     statistics = engine.statistics(n_bins=5, n_top=3)
     for key in ("class_means", "variance", "sparsity", "bin_counts", "top_images"):
         found[f"statistics/{key}"] = getattr(statistics, key)
+    reliance = SingleDirectionReliance(images, labels, n_images=len(images), points=4)
+    reliance.set_model(model)
+    reliance.on_train_begin()
+    found["reliance"] = np.array(list(reliance.measure().values()))
     noisy = engine.noise(np.array([0.5]), draws=200)
     found["noise/loss"] = noisy.loss[:, 0]
     return found
@@ -210,6 +215,12 @@ def test_both_backends_gather_the_same_statistics(
     for key in ("bin_counts", "top_images"):
         found, expected = (side[f"{name}/statistics/{key}"] for side in (on_jax, on_tensorflow))
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_callback_measures_the_same_on_both(name: str, on_jax: Any, on_tensorflow: Any) -> None:
+    found, expected = (side[f"{name}/reliance"] for side in (on_jax, on_tensorflow))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)  # of the same counts
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -485,7 +485,7 @@ class Study:
             np.arange(len(self.layout.layers)), [size for _, size in self.layout.layers]
         )
         order = labelled.stratified_order(layer, self._rng())[: self._n_units]
-        timed = math.isfinite(self._deadline)
+        timed = self._deadline < math.inf
         for piece in np.array_split(order, min(len(order), _PIECES) if timed else 1):
             # In their order in the network: what a layer needs is computed once.
             piece = np.sort(piece)

@@ -93,18 +93,32 @@ export function curveAreas(x, rows, nUnits) {
   };
 }
 
-/** Ranks from 1, ties share their mean rank. @param {ArrayLike<number>} values */
+/** Ranks from 1, ties share their mean rank. @param {ArrayLike<number>} values  no NaN */
 export function ranks(values) {
-  // Typed arrays sort their numbers natively, many times faster than by a comparison of ours.
+  // Typed arrays sort their numbers natively, many times faster than by a comparison of ours; and
+  // a search among them is many times faster than a Map of 100,000 numbers.
   const sorted = Float64Array.from(values).sort();
-  const rank = new Map();
+  const shared = new Float64Array(sorted.length);
   for (let start = 0; start < sorted.length;) {
     let end = start;
     while (end + 1 < sorted.length && sorted[end + 1] === sorted[start]) end++;
-    rank.set(sorted[start], (start + end) / 2 + 1);
+    shared.fill((start + end) / 2 + 1, start, end + 1);
     start = end + 1;
   }
-  return Float64Array.from(values, (value) => rank.get(value));
+  return Float64Array.from(values, (value) => shared[firstPlace(sorted, value)]);
+}
+
+/** Where a value first stands among sorted ones. @param {Float64Array} sorted
+ * @param {number} value  one of them */
+function firstPlace(sorted, value) {
+  let low = 0;
+  let high = sorted.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle] < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** Pearson's correlation; NaN where one side is constant.

@@ -1174,7 +1174,8 @@ def _summary(coordinates: Any, real: Any) -> tuple[Any, Any, Any, Any]:
 
 
 def _differs(coordinates: Any, fill: Any) -> Any:
-    return ops.any(ops.reshape(coordinates != fill, (*ops.shape(coordinates)[:2], -1)), axis=2)
+    differs = ops.not_equal(coordinates, ops.cast(fill, coordinates.dtype))
+    return ops.any(ops.reshape(differs, (*ops.shape(coordinates)[:2], -1)), axis=2)
 
 
 def _kept(ranks: np.ndarray, n_ablated: int) -> np.ndarray:

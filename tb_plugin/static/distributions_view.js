@@ -170,7 +170,7 @@ export class DistributionsView {
         ? { left: 64, right: 24 }
         : i % 2
           ? { left: "54%", right: 24 }
-          : { left: 64, right: "51%" };
+          : { left: 64, right: "50%" };
     const place = (/** @type {number} */ i) => ({
       ...sides(i),
       top: top(i) + PANEL.name,
@@ -208,6 +208,8 @@ export class DistributionsView {
         ...axis(theme, i % across ? "" : "Share of units", shares, zoom.y, {
           nameGap: 42,
           splitNumber: 3,
+          // The panel at the left has the same scale, and narrow windows no room for both.
+          ...(i % across ? { axisLabel: { show: false } } : {}),
         }),
         gridIndex: i,
       })),

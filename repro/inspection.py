@@ -113,6 +113,7 @@ CLASSES: dict[str, frozenset[str]] = {
         "keras.losses": _LOSSES,
         "keras.metrics": _METRICS,
         "keras.src.applications.convnext": "LayerScale StochasticDepth",
+        "keras.src.applications.inception_resnet_v2": "CustomScaleLayer",
         "keras.src.ops.core": "Cast Slice StopGradient Unstack",
     }.items()
 }

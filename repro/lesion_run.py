@@ -256,8 +256,8 @@ def _written(request: Request, made: Study, out: Path) -> Results:
     model = made.save(out / _NETWORKS / name)
     made.to_tensorboard(out / _TENSORBOARD, run=name)
     page = made.report(out / _REPORT, request.command)
-    found = tuple(study_page.findings(made, made.curves[-1]))
-    return Results(found, page, model, out / _TENSORBOARD, out / _NETWORKS)
+    found = (study_page.warning(made), *study_page.findings(made, made.curves[-1]))
+    return Results(tuple(filter(None, found)), page, model, out / _TENSORBOARD, out / _NETWORKS)
 
 
 def run_name(text: str) -> str:

@@ -119,7 +119,7 @@ def render(study: Study, command: str = "") -> str:
         style=STYLE,
         title=text(study.model.name),
         subtitle=text(_subtitle(study)),
-        warning=_warning(study),
+        warning=f'<p class="profile">{text(warning(study))}</p>' if warning(study) else "",
         found=f'<ul class="found plain">{found}</ul>',
         curve=_picture(
             lambda dark: study_figures.curve_figure(
@@ -171,7 +171,7 @@ def findings(study: Study, curve: AblationCurve) -> Iterator[str]:
         yield (
             f"The most important unit is {_name(first)}: without it the loss changes by "
             f"{first['importance']:+.3g} nats and the accuracy by "
-            f"{-100 * first['accuracy_drop']:+.3g} %."
+            f"{0.0 - 100 * first['accuracy_drop']:+.3g} %."
         )
     n_dead, n_redundant = int(units["dead"].sum()), int(units["redundant"].sum())
     yield (
@@ -478,15 +478,15 @@ def _subtitle(study: Study) -> str:
     )
 
 
-def _warning(study: Study) -> str:
+def warning(study: Study) -> str:
+    """What to say of a network that is hardly better than chance; "" of any other."""
     accuracy = float(study.intact.accuracy)
     if accuracy >= _NEAR_CHANCE / study.n_classes:
         return ""
     return (
-        '<p class="profile">The intact network is hardly better than chance '
-        f"({text(_percent(accuracy))} right, {text(_percent(1 / study.n_classes))} by guessing). "
-        "Perhaps the pixels are not scaled as in its training, or the classes are in another "
-        "order; then nothing below means much.</p>"
+        f"The intact network is hardly better than chance ({_percent(accuracy)} right, "
+        f"{_percent(1 / study.n_classes)} by guessing). Perhaps the pixels are not scaled as in "
+        "its training, or the classes are in another order; then nothing below means much."
     )
 
 

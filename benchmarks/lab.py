@@ -5,8 +5,8 @@
 puts the paper's MNIST network (two hidden layers of 512) and its CIFAR-10 network (eleven
 convolutions, 2,816 feature maps), both untrained and with random images, into a folder, opens it
 with a real TensorBoard, and deletes units at random. It prints, over the round trips of requests:
-the first answer (class probabilities of the 20 images shown, and every unit's activity) once the
-model is warm, by its 95th percentile; and the accuracy that follows. The budget of the first
+the first answer (class probabilities of the 10 or 20 images shown, and every unit's activity) once
+the model is warm, by its 95th percentile; and the accuracy that follows. The budget of the first
 answer: 100 ms for the dense network, 300 ms for the convolutional one.
 """
 

@@ -1,0 +1,489 @@
+"""Architectures that people use: masked, lesioned by the engine, and compared with plain Keras.
+
+The reference knows neither masks nor the engine: the original model is built again by Keras with
+one layer's output multiplied by zeros and ones. What the engine cannot answer exactly it refuses,
+in a sentence.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+N_IMAGES, N_CLASSES = 8, 7
+Lesion = tuple[str, int]
+
+
+def vgg16() -> Any:
+    import keras
+
+    return keras.applications.VGG16(
+        weights=None, input_shape=(32, 32, 3), classes=N_CLASSES, classifier_activation="softmax"
+    )
+
+
+def resnet50() -> Any:
+    import keras
+
+    return keras.applications.ResNet50(
+        weights=None, input_shape=(32, 32, 3), classes=N_CLASSES, classifier_activation=None
+    )
+
+
+def mobilenet_v2() -> Any:
+    import keras
+
+    return keras.applications.MobileNetV2(
+        weights=None, input_shape=(32, 32, 3), classes=N_CLASSES, alpha=0.35
+    )
+
+
+def densenet121() -> Any:
+    import keras
+
+    return keras.applications.DenseNet121(
+        weights=None, input_shape=(32, 32, 3), classes=N_CLASSES, classifier_activation=None
+    )
+
+
+def efficientnet_v2() -> Any:
+    import keras
+
+    return keras.applications.EfficientNetV2B0(
+        weights=None, input_shape=(32, 32, 3), classes=N_CLASSES, classifier_activation=None
+    )
+
+
+def convnext() -> Any:
+    import keras
+
+    return keras.applications.ConvNeXtTiny(
+        weights=None, input_shape=(32, 32, 3), classes=N_CLASSES, classifier_activation=None
+    )
+
+
+def transformer() -> Any:
+    """A small vision transformer: 16 patches, two blocks, the mean of the tokens."""
+    import keras
+    from keras import layers as L
+
+    x = images = keras.Input((16, 16, 3))
+    x = L.Reshape((16, 12))(L.Conv2D(12, 4, strides=4)(x))
+    for block in ("one", "two"):
+        normal = L.LayerNormalization()(x)
+        x = L.Add()([x, L.MultiHeadAttention(3, 4, dropout=0.1)(normal, normal)])
+        y = L.Dense(24, "gelu", name=f"{block}_gelu")(L.LayerNormalization()(x))
+        x = L.Add()([x, L.Dropout(0.1)(L.Dense(12)(y))])
+    x = L.GlobalAveragePooling1D()(L.LayerNormalization()(x))
+    return keras.Model(images, L.Dense(N_CLASSES, "softmax")(x))
+
+
+def mixed_precision() -> Any:
+    """Convolutions in bfloat16 and an answer in float32, as Keras's guide has it."""
+    import keras
+    from keras import layers as L
+
+    x = images = keras.Input((12, 12, 3))
+    for depth in (1, 2):
+        x = L.Conv2D(8, 3, dtype="mixed_bfloat16")(x)
+        x = L.BatchNormalization(dtype="mixed_bfloat16")(x)
+        x = L.ReLU(name=f"relu_{depth}", dtype="mixed_bfloat16")(x)
+    x = L.Dense(9, "relu", name="dense", dtype="mixed_bfloat16")(L.Flatten(dtype="bfloat16")(x))
+    return keras.Model(images, L.Dense(N_CLASSES, "softmax", dtype="float32", name="answer")(x))
+
+
+def channels_first() -> Any:
+    import keras
+    from keras import layers as L
+
+    x = images = keras.Input((3, 12, 12))
+    for depth in (1, 2):
+        # TensorFlow on a processor has no channels-first Conv2D; this one Keras turns around.
+        x = L.SeparableConv2D(6, 3, data_format="channels_first")(x)
+        x = L.ReLU(name=f"relu_{depth}")(L.BatchNormalization(axis=1)(x))
+    x = L.GlobalAveragePooling2D(data_format="channels_first")(x)
+    x = L.Dense(5, "relu", name="dense")(x)
+    return keras.Model(images, L.Dense(N_CLASSES, name="answer")(x), name="channels_first")
+
+
+def bytes_as_input() -> Any:
+    """Images as integers, scaled and normalised within the model."""
+    import keras
+    from keras import layers as L
+
+    x = images = keras.Input((8, 8, 3), dtype="uint8")
+    x = L.Normalization(mean=[0.4, 0.5, 0.6], variance=[0.1, 0.2, 0.3])(L.Rescaling(1 / 255)(x))
+    x = L.Conv2D(6, 3, activation="relu", name="conv")(x)
+    return keras.Model(images, L.Dense(N_CLASSES)(L.Flatten()(x)))
+
+
+# For each model some layers to lesion; the first layers of the deep ones are slow to compile.
+MODELS: dict[str, tuple[Callable[[], Any], Sequence[str]]] = {
+    "VGG16": (vgg16, ["block5_conv3", "fc1"]),
+    "ResNet50": (resnet50, ["conv5_block1_out"]),
+    "MobileNetV2": (mobilenet_v2, ["block_12_expand_relu", "out_relu"]),
+    "DenseNet121": (densenet121, ["conv5_block14_1_relu"]),
+    "EfficientNetV2B0": (efficientnet_v2, ["top_activation"]),
+    "ConvNeXtTiny": (convnext, ["convnext_tiny_stage_3_block_1_gelu"]),
+    "transformer": (transformer, ["one_gelu", "two_gelu"]),
+    "mixed precision": (mixed_precision, ["relu_1", "relu_2", "dense"]),
+    "channels first": (channels_first, ["relu_1", "relu_2", "dense"]),
+    "bytes as input": (bytes_as_input, ["conv"]),
+}
+# What `insert_masks` finds in each.
+N_MASKS = {
+    "VGG16": 15,
+    "ResNet50": 49,
+    "MobileNetV2": 35,
+    "DenseNet121": 121,
+    "EfficientNetV2B0": 71,
+    "ConvNeXtTiny": 18,
+    "transformer": 2,
+    "mixed precision": 3,
+    "channels first": 3,
+    "bytes as input": 1,
+}
+
+
+def images_for(model: Any) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(8)
+    images = rng.uniform(0, 255, (N_IMAGES, *model.input_shape[1:]))
+    scaled = images if model.input.dtype == "uint8" else images / 255
+    return scaled.astype(np.float32), rng.integers(0, N_CLASSES, N_IMAGES).astype(np.int32)
+
+
+def units_axis(model: Any, rank: int) -> int:
+    return 1 if model.name == "channels_first" and rank > 2 else rank - 1
+
+
+def most_active(model: Any, images: np.ndarray, layer: str) -> Lesion:
+    """The layer's unit with the largest mean absolute output, whose lesion shows."""
+    import keras
+
+    found = output(keras.Model(model.inputs[0], model.get_layer(layer).output), images)
+    axis = units_axis(model, found.ndim)
+    per_unit = np.abs(found.astype(np.float32)).mean(
+        tuple(i for i in range(found.ndim) if i != axis)
+    )
+    return layer, int(per_unit.argmax())
+
+
+def zeroed(model: Any, lesion: Lesion) -> Any:
+    """The model with one unit of a layer multiplied by zero, by Keras alone."""
+    import keras
+
+    layer, unit = lesion
+
+    def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
+        x = operation(*args, **kwargs)
+        if operation.name != layer:
+            return x
+        axis = units_axis(model, len(x.shape))
+        keep = np.ones([x.shape[axis] if i == axis else 1 for i in range(len(x.shape))])
+        keep[tuple(unit if i == axis else 0 for i in range(len(x.shape)))] = 0
+        return x * keras.ops.convert_to_tensor(keep, x.dtype)
+
+    return keras.models.clone_model(
+        model, clone_function=lambda operation: operation, call_function=call
+    )
+
+
+def output(model: Any, images: np.ndarray) -> np.ndarray:
+    from keras import ops
+
+    return np.asarray(ops.convert_to_numpy(model(images, training=False)))
+
+
+def assert_lesions_equal(
+    model: Any, images: np.ndarray, labels: np.ndarray, layers: Sequence[str]
+) -> None:
+    """Masks into the model, the lesions through the engine, and each against the reference."""
+    import repro
+    from tests.repro import plain
+
+    masked = repro.insert_masks(model, layers)
+    lesions = [most_active(model, images, layer) for layer in layers]
+    engine = repro.Engine(masked, images, labels)
+    units = np.array([engine.layout.units(layer)[unit] for layer, unit in lesions])
+    outcome = engine.single_units(units=units)
+    intact = engine.intact().loss_sum
+    half = engine._network.precision != "float32"
+    for row, lesion in enumerate(lesions):
+        expected = plain.counts(
+            output(zeroed(model, lesion), images).astype(np.float32),
+            labels,
+            probabilities=engine._network.probabilities,
+        )
+        assert abs(expected.loss_sum - intact) > 1e-4 * abs(intact), "the lesion must show"
+        if half:
+            # The last layer is float32; what it reads was rounded to 8 bits.
+            np.testing.assert_allclose(outcome.loss_sum[row], expected.loss_sum, rtol=1e-2)
+            away = np.abs(outcome.n_correct[row] - expected.n_correct).sum()
+            assert away <= outcome.n_tied[row]
+        else:
+            plain.assert_lesion_equals(outcome, row, expected)
+
+
+def randomised(name: str, model: Any) -> None:
+    """Weights drawn anew, of a size that lets a signal through.
+
+    EfficientNet keeps Keras's: with others so many gates amplify rounding that Keras itself answers
+    1e-4 apart, eager and compiled.
+    """
+    import keras
+
+    from tests.repro import plain
+
+    if name == "EfficientNetV2B0":
+        return
+    rng = np.random.default_rng(5)
+    plain.randomise(model, rng)
+    for layer in model.layers:
+        if type(layer).__name__ == "LayerScale":  # 1e-6 at first
+            layer.gamma.assign(np.ones(layer.gamma.shape))
+        if type(layer) is keras.layers.DepthwiseConv2D:  # each output has one input
+            fan_in = np.prod(layer.kernel.shape[:2])
+            layer.kernel.assign(rng.normal(0, np.sqrt(2 / fan_in), layer.kernel.shape))
+
+
+def check(name: str) -> None:
+    """One of the models, masked and lesioned, on the backend of this process."""
+    import keras
+
+    import repro
+
+    build, layers = MODELS[name]
+    keras.utils.set_random_seed(5)
+    model = build()
+    randomised(name, model)
+    images, labels = images_for(model)
+    masked = repro.insert_masks(model)
+    assert len(repro.ablation_masks(masked)) == N_MASKS[name]
+    np.testing.assert_array_equal(output(masked, images), output(model, images))
+    assert_lesions_equal(model, images, labels, layers)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_masked_it_answers_as_before_and_lesioned_as_plain_keras_does(name: str) -> None:
+    check(name)
+
+
+ON_JAX = ("transformer", "mixed precision", "channels first", "bytes as input")
+
+
+def test_so_it_is_on_jax() -> None:
+    # Keras's variables do not know NumPy 2's copy keyword yet, see pyproject.toml.
+    copy = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-W", copy, "-m", "tests.repro.test_real_models", *ON_JAX],
+        cwd=ROOT,
+        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-4000:]
+    assert result.stdout.split("\n")[:-1] == [f"jax: {name}" for name in ON_JAX]
+
+
+def test_nested_and_shared_layers_are_lesioned_one_by_one() -> None:
+    """A nested model called twice: four masks, of which each lesion changes one."""
+    import keras
+    from keras import layers as L
+
+    import repro
+    from tests.repro import plain
+
+    inner = keras.Sequential(
+        [keras.Input((6, 6, 4)), L.Conv2D(4, 3, padding="same"), L.ReLU(name="relu")], name="inner"
+    )
+    x = images = keras.Input((6, 6, 3))
+    x = inner(inner(L.Conv2D(4, 1, activation="tanh", name="first")(x)))
+    model = keras.Model(images, L.Dense(N_CLASSES)(L.Flatten()(x)))
+    plain.randomise(model, np.random.default_rng(6))
+    given, labels = images_for(model)
+    masked = repro.insert_masks(model)
+    engine = repro.Engine(masked, given, labels)
+    assert engine.layout.layers == (("first", 4), ("relu", 4), ("relu_call_2", 4))
+    outcome = engine.single_units()
+    losses = set()
+    for layer, _ in engine.layout.layers:
+        repro.ablate(masked, {layer: [2]})
+        expected = plain.counts(output(masked, given), labels)
+        plain.assert_lesion_equals(outcome, engine.layout.units(layer)[2], expected)
+        losses.add(expected.loss_sum)
+        repro.restore(masked)
+    assert len(losses) == 3
+
+
+# --- What the engine refuses ------------------------------------------------------------------
+
+
+def refused(kind: str) -> Any:
+    """A model with a masked layer that the engine cannot follow."""
+    import keras
+    from keras import layers as L
+    from keras import ops
+
+    import repro
+
+    class Noisy(L.Layer):
+        def call(self, x: Any) -> Any:
+            return x + 0.01 * keras.random.normal(ops.shape(x))
+
+    class MonteCarlo(L.Dropout):
+        def call(self, x: Any, training: bool = False) -> Any:
+            return super().call(x, training=True)
+
+    def hidden(x: Any) -> Any:
+        return repro.AblationMask(name="hidden_mask")(L.Dense(6, "relu", name="hidden")(x))
+
+    def ends_in(*layers: Any) -> Any:
+        x = images = keras.Input((4,))
+        x = hidden(x)
+        for layer in layers:
+            x = layer(x)
+        return keras.Model(images, x)
+
+    def two_inputs() -> Any:
+        a, b = keras.Input((4,)), keras.Input((4,))
+        return keras.Model([a, b], L.Dense(3)(hidden(L.Add()([a, b]))))
+
+    def padded() -> Any:
+        words = keras.Input((4,))
+        x = L.Embedding(5, 3, mask_zero=True)(words)
+        return keras.Model(words, L.Dense(3)(L.LSTM(4)(hidden(x))))
+
+    def of_eight() -> Any:
+        images = keras.Input(batch_shape=(8, 4))
+        return keras.Model(images, L.Dense(3)(hidden(images)))
+
+    def ensemble(x: Any) -> Any:
+        return L.Average()([L.Dense(3, "softmax")(x), L.Dense(3, "softmax")(x)])
+
+    builds: dict[str, Callable[[], Any]] = {
+        "maps as output": lambda: ends_in(L.Reshape((2, 3)), L.Dense(3)),
+        "one number": lambda: ends_in(L.Dense(1)),
+        "sigmoids": lambda: ends_in(L.Dense(3, "sigmoid")),
+        "sigmoids by name": lambda: ends_in(L.Dense(3), ops.sigmoid),
+        "softmax within": lambda: ends_in(
+            L.Reshape((1, 6)), L.Dense(3, "softmax"), L.GlobalAveragePooling1D()
+        ),
+        "softmax behind a mask": lambda: ends_in(
+            L.Dense(3, "softmax"), repro.AblationMask(name="last_mask")
+        ),
+        "ensemble": lambda: ends_in(ensemble),
+        "norm in training": lambda: ends_in(
+            lambda x: L.BatchNormalization(name="norm")(x, training=True), L.Dense(3)
+        ),
+        "dropout in training": lambda: ends_in(
+            lambda x: L.Dropout(0.5, name="drop")(x, training=True), L.Dense(3)
+        ),
+        "nested in training": lambda: ends_in(
+            lambda x: keras.Sequential([L.Dropout(0.5, name="drop")])(x, training=True), L.Dense(3)
+        ),
+        "two inputs": two_inputs,
+        "padding": padded,
+        "fixed batch": of_eight,
+        "noise": lambda: ends_in(Noisy(name="noisy"), L.Dense(3)),
+        "dropout of one's own": lambda: ends_in(MonteCarlo(0.5, name="mc"), L.Dense(3)),
+        "images mixed": lambda: ends_in(lambda x: x + ops.flip(x, axis=0), L.Dense(3)),
+        "mean over images": lambda: ends_in(lambda x: x - ops.mean(x, 0, True), L.Dense(3)),
+        "images in pieces": lambda: ends_in(
+            lambda x: ops.reshape(x, (-1, 3)),
+            lambda x: repro.AblationMask(name="pieces_mask")(ops.relu(x)),
+            lambda x: ops.reshape(x, (-1, 6)),
+            L.Dense(3),
+        ),
+    }
+    return builds[kind]()
+
+
+REFUSALS = {
+    "maps as output": r"outputs of shape \(n_images, n_classes\), got \(n, 2, 3\); add a Flatten",
+    "one number": r"a score for each class.*put a Dense\(2\) in its place",
+    "sigmoids": "a sigmoid for each class.*leave the sigmoid out",
+    "sigmoids by name": "a sigmoid for each class",
+    "softmax within": "is not the model's last step.*end the model in the softmax",
+    "softmax behind a mask": "is not the model's last step",
+    "ensemble": "is not the model's last step",
+    "norm in training": "'norm' is called with training=True.*build the model without it",
+    "dropout in training": "'drop' is called with training=True",
+    "nested in training": "'drop' is called with training=True",
+    "two inputs": "one input and one output, got 2 and 1; make one of them, or use repro.ablate",
+    "padding": "masks time steps.*pad without masking",
+    "fixed batch": "batches of 8 images and no others",
+    "noise": "depends on chance, which comes from one of noisy",
+    "dropout of one's own": "depends on chance, which comes from one of mc",
+    "images mixed": "depends on the other images of its batch, which comes from one of flip",
+    "mean over images": r"has shape \(1, 6\), not one row an image",
+    "images in pieces": "the axis of images first throughout the model",
+}
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_what_the_engine_cannot_follow_is_refused_in_a_sentence(kind: str) -> None:
+    import repro
+
+    model = refused(kind)
+    n_classes = 3
+    images = np.random.default_rng(3).uniform(0, 4, (8, 4)).astype(np.float32)
+    with pytest.raises(ValueError, match=REFUSALS[kind]) as caught:
+        repro.Engine(model, images, np.arange(8) % n_classes)
+    assert "\n" not in str(caught.value)
+
+
+def test_operations_that_take_image_by_image_are_not_refused() -> None:
+    """The same kinds of operations as above, used harmlessly: tried, and found exact."""
+    import keras
+    from keras import layers as L
+    from keras import ops
+
+    import repro
+    from tests.repro import plain
+
+    class Scaled(L.Layer):
+        def call(self, x: Any) -> Any:
+            return 3 * x
+
+    @keras.saving.register_keras_serializable("tests")
+    def squared(x: Any) -> Any:
+        return x * x
+
+    x = images = keras.Input((4,))
+    x = Scaled()(L.Dense(6, "relu", name="hidden")(x))
+    x = L.Lambda(squared)(ops.flip(x, axis=1))
+    x = x - ops.mean(x, axis=1, keepdims=True)
+    x = ops.reshape(ops.reshape(x, (-1, 2, 3)), (-1, 6))
+    model = keras.Model(images, L.Softmax()(L.Dense(3)(x)))
+    plain.randomise(model, np.random.default_rng(6))
+    given = np.random.default_rng(3).normal(size=(8, 4)).astype(np.float32)
+    masked = repro.insert_masks(model)
+    outcome = repro.Engine(masked, given, np.arange(8) % 3).single_units()
+    for unit in range(6):
+        repro.ablate(masked, {"hidden": [unit]})
+        expected = plain.counts(output(masked, given), np.arange(8) % 3, probabilities=True)
+        plain.assert_lesion_equals(outcome, unit, expected)
+        repro.restore(masked)
+
+
+def main(names: Sequence[str]) -> None:
+    """The child: the models on a backend without TensorFlow."""
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]  # importing it raises ImportError
+    import keras
+
+    for name in names:
+        check(name)
+        print(f"{keras.backend.backend()}: {name}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

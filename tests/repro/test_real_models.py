@@ -276,7 +276,8 @@ def test_masked_it_answers_as_before_and_lesioned_as_plain_keras_does(name: str)
     check(name)
 
 
-ON_JAX = ("transformer", "mixed precision", "channels first", "bytes as input")
+# Not the bytes: on JAX, Keras's Normalization asks for TensorFlow.
+ON_JAX = ("transformer", "mixed precision", "channels first")
 
 
 def test_so_it_is_on_jax() -> None:

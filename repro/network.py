@@ -57,6 +57,30 @@ _PER_VALUE = frozenset(
     "mish sqrt square subtract tanh truedivide".split()
 )
 
+# Elements of an array that may be a constant of a compiled graph.
+_CONSTANT = 1 << 12
+
+
+def on_device(values: np.ndarray) -> Any:
+    """A large array as a tensor that all compiled graphs read, where each would hold several
+    copies of a constant; a small one as it is.
+
+    May be called while a graph is traced, and belongs to none.
+    """
+    if values.size < _CONSTANT:
+        return values
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.init_scope():
+            return tf.convert_to_tensor(values)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        with jax.ensure_compile_time_eval():
+            return jax.numpy.asarray(values)
+    return values
+
 
 @dataclass(frozen=True, eq=False)
 class Linear:
@@ -72,6 +96,11 @@ class Linear:
 
     kernel: np.ndarray
     bias: np.ndarray
+
+    @cached_property
+    def weights(self) -> Any:
+        """The kernel as compiled graphs are to read it, see `on_device`."""
+        return on_device(self.kernel)
 
     @property
     def narrows(self) -> bool:

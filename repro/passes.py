@@ -26,7 +26,7 @@ import numpy as np
 from keras import ops
 
 from repro.masking import clamp
-from repro.network import Linear, Network, Node, elements
+from repro.network import Linear, Network, Node, elements, on_device
 
 # Two logits tie when they differ by less than this part of the largest: about 80 roundings of
 # float32, more than two orders of summation differ by in these networks.
@@ -312,7 +312,7 @@ class Narrow:
                 rows[output] = x if tensor in narrow else _times(x, choice)
                 narrow[output] = node.mask
             elif node.linear is not None and node.linear.narrows:
-                kernel, bias = node.linear.kernel, node.linear.bias
+                kernel, bias = node.linear.weights, node.linear.bias
                 if output in self._feeds:
                     chosen = units[self._feeds[output] - first]
                     kernel = _times(kernel, _chosen(chosen, ops.ones((kernel.shape[2],))))
@@ -352,14 +352,14 @@ class Returning:
     def start(self, x: Any, keep: Any, fill: Any) -> Any:
         """The map's output where keep (n_units,) says which units are there."""
         linear = self._map()
-        return linear(clamp(x, keep, fill), linear.kernel, linear.bias)
+        return linear(clamp(x, keep, fill), linear.weights, linear.bias)
 
     def add(self, output: Any, x: Any, units: Any, weights: Any, fill: Any) -> Any:
         """The output after units (n,) came back; weights (n,) is 0 for those that only fill up."""
         linear = self._map()
         choice = _chosen(units, ops.ones((linear.kernel.shape[1],)))
         change = (_times(x, choice) - ops.take(fill, units, axis=-1)) * weights
-        return linear(change, ops.take(linear.kernel, units, axis=1), output)
+        return linear(change, ops.take(linear.weights, units, axis=1), output)
 
     def _map(self) -> Linear:
         if self.linear is None:
@@ -417,7 +417,7 @@ def _advance(node: Node, rows: Values, shared: Values | None = None, image: Any 
     """Computes a node's outputs from tensors of rows, or of images where no lesion reaches."""
     inputs = [_row(tensor, rows, shared or {}, image) for tensor in node.inputs]
     if node.linear is not None:
-        rows[node.outputs[0]] = node.linear(inputs[0], node.linear.kernel, node.linear.bias)
+        rows[node.outputs[0]] = node.linear(inputs[0], node.linear.weights, node.linear.bias)
     elif node.call is None:  # a mask that no lesion touches
         rows[node.outputs[0]] = inputs[0]
     else:
@@ -435,12 +435,12 @@ def of_images(per_image: Any, image: Any) -> Any:
     return per_image if image is None else ops.take(per_image, image, axis=0)
 
 
-def _unit_kernels(linear: Linear, basis: np.ndarray | None) -> np.ndarray:
+def _unit_kernels(linear: Linear, basis: np.ndarray | None) -> Any:
     """The map's weights by unit: (n_units, n_taps, n_out)."""
     kernel = np.moveaxis(linear.kernel, 1, 0)
     if basis is not None:
         kernel = np.einsum("ui,uko->iko", basis, kernel)
-    return np.ascontiguousarray(kernel)
+    return on_device(np.ascontiguousarray(kernel))
 
 
 def _chosen(units: Any, weights: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -216,3 +217,22 @@ def assert_update(linear: Linear, x: np.ndarray, rng: np.random.Generator) -> No
         taps = ops.convert_to_numpy(linear.taps(change))
         step = (taps @ linear.kernel[:, unit]).reshape(before.shape)
         np.testing.assert_allclose(before + step, after, rtol=1e-4, atol=1e-4)
+
+
+def test_a_compiled_graph_holds_no_copy_of_a_large_kernel(rng: np.random.Generator) -> None:
+    tf = pytest.importorskip("tensorflow")
+    kernel = rng.normal(size=(1, 128, 256)).astype(np.float32)
+    linear = Linear(kernel, np.zeros(256, np.float32))
+
+    def size(weights: Callable[[], Any]) -> int:
+        graph = tf.function(lambda x: linear(x, weights(), linear.bias)).get_concrete_function(
+            tf.TensorSpec((None, 128), tf.float32)
+        )
+        np.testing.assert_allclose(
+            graph(np.eye(128, dtype=np.float32)), kernel[0], rtol=1e-6, atol=1e-6
+        )
+        return graph.graph.as_graph_def().ByteSize()
+
+    assert size(lambda: linear.weights) < kernel.nbytes / 10  # read while the graph is traced
+    assert size(lambda: linear.kernel) > kernel.nbytes  # the measure sees a copy
+    assert linear.weights is linear.weights

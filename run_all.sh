@@ -36,8 +36,9 @@ for generalization" (Morcos et al., ICLR 2018), shown in TensorBoard.
   ./run_all.sh COMMAND --help      every flag of a command (sets up first)
 
 Flags of a run:
-  --profile=quick|desk|paper   quick: 10 minutes on 2 cores, the default. desk: the full MNIST on
-                               a small machine, hours. paper: the settings of the paper
+  --profile=quick|desk|paper   quick: small networks, the default; status tells the time left.
+                               desk: the full MNIST on a small machine, hours. paper: the
+                               settings of the paper
   --only=fig1a,fig7            these figures only; fig7 is every one whose name begins so
   --runs_dir=DIR               where everything is written (default: runs beside this script)
   --data_dir=DIR               prepared TFDS data sets (or the variable TFDS_DATA_DIR)

@@ -37,7 +37,7 @@ from repro.config import TrainConfig
 
 _CHILD = flags.DEFINE_string("child", "", "Internal: train in this process, print JSON.")
 _THREADS = flags.DEFINE_integer("threads", 1, "Internal: threads of the process.")
-_SEED = flags.DEFINE_integer("seed", 0, "Internal: of the network.")
+_SEED = flags.DEFINE_integer("child_seed", 0, "Internal: of the network.")
 
 TASKS: dict[str, TrainConfig] = {
     "mlp128": TrainConfig("mnist", "mlp", (128, 128), n_train=20_000, epochs=6),
@@ -122,7 +122,7 @@ def one_turn(way: str, task: str, processes: int, threads: int) -> dict[str, Any
     children = [
         subprocess.Popen(
             [sys.executable, "-m", "benchmarks.training", f"--child={way}", f"--tasks={task}"]
-            + [f"--threads={threads}", f"--seed={seed}"],
+            + [f"--threads={threads}", f"--child_seed={seed}"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -67,11 +67,8 @@ class Disagreement(RuntimeError):
 
 
 def main(arguments: Sequence[str]) -> None:
-    if arguments[1:]:
-        sys.exit(f"unexpected argument {arguments[1]!r}; flags begin with --")
     tasks = options.tasks(list(TASKS))
-    if options.TABLE.value:
-        print(table(json.loads(Path(options.TABLE.value).read_text(encoding="utf-8"))))
+    if options.answered(arguments, table):
         return
     report: dict[str, Any] = {"machine": machine()}
     if _MEMORY.value:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -22,3 +26,20 @@ def tasks(known: Sequence[str]) -> list[str]:
     if unknown:
         raise SystemExit(f"unknown task {unknown[0]!r}; expected some of {', '.join(known)}")
     return _TASKS.value or list(known)
+
+
+def answered(arguments: Sequence[str], table: Callable[[dict[str, Any]], str]) -> bool:
+    """Whether a table of stored numbers was all that was asked for; then it has been printed.
+
+    Args:
+        arguments: the program's name, and nothing else once flags are read.
+        table: of a file's numbers.
+
+    Raises:
+        SystemExit: an argument that is no flag.
+    """
+    if arguments[1:]:
+        sys.exit(f"unexpected argument {arguments[1]!r}; flags begin with --")
+    if TABLE.value:
+        print(table(json.loads(Path(TABLE.value).read_text(encoding="utf-8"))))
+    return bool(TABLE.value)

@@ -51,12 +51,10 @@ FLOOR = 2.0
 
 
 def main(arguments: Sequence[str]) -> None:
-    if arguments[1:]:
-        sys.exit(f"unexpected argument {arguments[1]!r}; flags begin with --")
     tasks = options.tasks(list(TASKS))
-    if options.TABLE.value:
-        print(table(json.loads(Path(options.TABLE.value).read_text(encoding="utf-8"))))
-    elif _CHILD.value:
+    if options.answered(arguments, table):
+        return
+    if _CHILD.value:
         print(json.dumps(train_here(_CHILD.value, tasks[0], _THREADS.value, _SEED.value)))
     else:
         report: dict[str, Any] = {"tasks": {}}

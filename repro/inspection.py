@@ -266,9 +266,10 @@ def _json(path: Path, archive: zipfile.ZipFile, name: str) -> Any:
         return json.loads(archive.read(name))
     except RecursionError as error:
         raise _refused(path, f"{name!r} is nested too deeply") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+        # NotImplementedError: a compression that Python cannot undo.
         raise Refused(f"{path} is not a complete .keras file: {name!r} is damaged") from error
-    except (ValueError, NotImplementedError) as error:
+    except ValueError as error:
         raise Refused(f"{path} is not a complete .keras file: {name!r} is not JSON") from error
 
 

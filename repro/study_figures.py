@@ -4,7 +4,6 @@ importance."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -108,7 +107,8 @@ def _units(study: Study, axes: Axes, theme: Theme) -> None:
     for index, (name, colour) in enumerate(zip(names, colours, strict=True)):
         marker = _MARKERS[index % len(_MARKERS)] if len(names) <= _NAMED_LAYERS else "o"
         rows = known & (units["layer"] == name)
-        _points(axes, (across, up), rows, units["dead"], (colour, marker), index)
+        crowded = bool(np.count_nonzero(rows) >= panels.CROWDED)
+        panels.points(axes, (across, up), rows, units["dead"], (colour, marker), index, crowded)
         if len(names) <= _NAMED_LAYERS:
             ends = panels.regression(across[rows], up[rows])
             if ends is not None:
@@ -134,39 +134,3 @@ def _units(study: Study, axes: Axes, theme: Theme) -> None:
         alignment="left",
         title=f"all units: {whole}, n = {np.count_nonzero(known):,}{shade}",
     )
-
-
-def _points(
-    axes: Axes,
-    measures: tuple[np.ndarray, np.ndarray],
-    rows: np.ndarray,
-    dead: np.ndarray,
-    look: tuple[Any, str],
-    index: int,
-) -> None:
-    """The units of one layer; a cross for those that are dead."""
-    (across, up), (colour, marker) = measures, look
-    live, silent = rows & ~dead, rows & dead
-    size = 22 if np.count_nonzero(rows) < 500 else 9
-    axes.scatter(
-        across[live],
-        up[live],
-        s=size,
-        marker=marker,
-        color=[colour],
-        alpha=0.7,
-        linewidths=0,
-        zorder=2,
-        gid=f"units-{index}",
-    )
-    if silent.any():
-        axes.scatter(
-            across[silent],
-            up[silent],
-            s=34,
-            marker="x",
-            color=[colour],
-            zorder=4,
-            clip_on=False,
-            gid=f"dead-{index}",
-        )

@@ -164,9 +164,9 @@ def train_here(way: str, task: str, threads: int, seed: int) -> dict[str, Any]:
 
     from repro import data, training
 
-    if way == "ours":
-        training.configure(threads)
     config = dataclasses.replace(TASKS[task], seed=seed)
+    if way == "ours":
+        training.configure(threads, config)
     splits = data.load(data.locate(config.dataset), config)
     marks: list[float] = []
     cpu_marks: list[float] = []

@@ -78,8 +78,9 @@ def train(
             if group:
                 program = _Program([networks[n] for n in group], [data[n] for n in group])
                 errors |= dict(zip(group, program.run(), strict=True))
+    seconds = max(one.keeper.seconds for one in networks)
     return [
-        errors.get(n) or Trained(one.trainee.finished(), one.keeper.history, one.keeper.seconds)
+        errors.get(n) or Trained(one.trainee.finished(), one.keeper.history, seconds)
         for n, one in enumerate(networks)
     ]
 

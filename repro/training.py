@@ -3,8 +3,9 @@
 What an epoch does depends on the weights, the optimizer's state and (seed, epoch) alone: the order
 of images and their augmentation come from `data.pipelines`, schedules count the optimizer's steps,
 random layers keep their state among the model's variables, and TensorFlow runs in its
-deterministic mode. So on a CPU a training that is killed and taken up from a checkpoint ends with
-the weights of one that was never disturbed, on the same machine and number of threads.
+deterministic mode or its steps are compiled by XLA, whose sums on a CPU have one order. So on a CPU
+a training that is killed and taken up from a checkpoint ends with the weights of one that was never
+disturbed, on the same machine and number of threads.
 
 With TensorFlow, `model.fit` runs a whole epoch without returning to Python. With JAX and images in
 memory, `repro.ensembles` does, for several networks at once if asked.
@@ -74,11 +75,11 @@ def _nothing(epoch: int, record: Mapping[str, float]) -> None:
     """For those who need no word after each epoch."""
 
 
-def configure(threads: int) -> None:
+def configure(threads: int, config: TrainConfig) -> None:
     """Sets up the backend before its first use: deterministic on a CPU, of so many threads.
 
-    On a GPU, XLA comes before TensorFlow's deterministic mode: Keras does not allow both. JAX takes
-    its threads from the process's processors.
+    Where `uses_xla`, that comes before TensorFlow's deterministic mode: Keras does not allow both.
+    JAX takes its threads from the process's processors.
     """
     if keras.backend.backend() != "tensorflow":
         return
@@ -86,7 +87,7 @@ def configure(threads: int) -> None:
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-    if not tf.config.list_physical_devices("GPU"):
+    if not (uses_xla(config) or tf.config.list_physical_devices("GPU")):
         tf.config.experimental.enable_op_determinism()
 
 
@@ -393,17 +394,16 @@ def _check_divides(batch_size: int, n_devices: int) -> None:
 
 
 def uses_xla(config: TrainConfig) -> bool:
-    """Whether steps are compiled by XLA: with TensorFlow on one GPU.
-
-    On a CPU it makes convolutions slower by half and gains nothing for dense networks, and Keras
-    does not allow it in the deterministic mode. With JAX everything is.
+    """Whether steps are compiled by XLA: with JAX, with TensorFlow on one GPU, and on a CPU for
+    networks of convolutions, whose steps it halves. For a dense network there it gains nothing
+    (docs/training.md).
     """
     if keras.backend.backend() == "jax":
         return True
     import tensorflow as tf
 
-    has_gpu = bool(tf.config.list_physical_devices("GPU"))
-    return config.jit_compile and has_gpu and not config.data_parallel
+    gains = config.network != "mlp" or bool(tf.config.list_physical_devices("GPU"))
+    return config.jit_compile and gains and not config.data_parallel
 
 
 @keras.saving.register_keras_serializable("repro")

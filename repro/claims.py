@@ -12,8 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from repro import rules, unit_rules
+from repro.findings import learned
 from repro.results import FigureResult
-from repro.verdicts import INCONCLUSIVE, NOT_RUN, NOT_SUPPORTED, SUPPORTED, Finding
+from repro.verdicts import (
+    INCONCLUSIVE,
+    NOT_RUN,
+    NOT_SUPPORTED,
+    SUPPORTED,
+    Finding,
+    counted,
+)
 
 __all__ = [
     "CLAIMS",
@@ -34,6 +42,7 @@ class Claim:
 
     figures: names of the figures whose results decide it, each on its own.
     paper, paper_value: the paper's number in words and as a number, if it gives one.
+    of_all: whether networks that learned nothing count too, being what the claim is about.
     """
 
     name: str
@@ -43,6 +52,7 @@ class Claim:
     paper_value: float | None
     rule: str
     decide: Callable[[FigureResult], Finding]
+    of_all: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,9 +90,27 @@ def judge(figure: FigureResult) -> list[Verdict]:
             if figure.not_run:
                 finding = Finding(NOT_RUN, f"not run: {figure.not_run}")
             else:
-                finding = claim.decide(figure)
+                finding = claim.decide(figure) if claim.of_all else _of_learned(claim, figure)
             found.append(_verdict(claim, figure, finding))
     return found
+
+
+def _of_learned(claim: Claim, figure: FigureResult) -> Finding:
+    """A claim decided by those networks that learned anything."""
+    kept = tuple(network for network in figure.networks if learned(network))
+    n_left_out = len(figure.networks) - len(kept)
+    if not n_left_out:
+        return claim.decide(figure)
+    found = claim.decide(dataclasses.replace(figure, networks=kept, n_unlearned=n_left_out))
+    note = (
+        f"{n_left_out} of {counted(len(figure.networks), 'network')} left out: training accuracy "
+        "below twice that of guessing."
+    )
+    return dataclasses.replace(
+        found,
+        verdict=INCONCLUSIVE if found.verdict == NOT_RUN else found.verdict,
+        note=f"{found.note} {note}".strip(),
+    )
 
 
 def to_record(verdict: Verdict) -> dict[str, Any]:
@@ -162,6 +190,7 @@ CLAIMS = (
         None,
         rules.C5_RULE,
         rules.reliance_signals_early_stopping,
+        of_all=True,
     ),
     Claim(
         "C6",
@@ -171,6 +200,7 @@ CLAIMS = (
         -0.728,
         rules.C6_RULE,
         rules.reliance_tracks_test_loss,
+        of_all=True,
     ),
     Claim(
         "C7",
@@ -180,6 +210,7 @@ CLAIMS = (
         0.914,
         rules.C7_RULE,
         rules.reliance_ranks_settings,
+        of_all=True,
     ),
     Claim(
         "C8",
@@ -190,6 +221,7 @@ CLAIMS = (
         0.01,
         rules.C8_RULE,
         rules.reliance_selects_settings,
+        of_all=True,
     ),
     Claim(
         "C9",
@@ -320,5 +352,6 @@ CLAIMS = (
         None,
         rules.C22_RULE,
         rules.selectivity_is_not_needed,
+        of_all=True,
     ),
 )

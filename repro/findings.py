@@ -16,6 +16,8 @@ from scipy import stats
 
 from repro import metrics
 from repro.config import (
+    DATASETS,
+    OWN,
     CumulativeConfig,
     FigureConfig,
     NoiseConfig,
@@ -36,6 +38,7 @@ from repro.results import (
 )
 
 MEMORISED = 0.99  # training accuracy from which a network counts as having memorised its labels
+N_CLASSES = dict.fromkeys(DATASETS, 10) | {"imagenet2012": 1000}
 _TOP5 = ("imagenet2012",)  # the paper counts a class among the five best as correct there
 _OWN_FIGURES = {
     "rotated": "Rotated basis",
@@ -209,6 +212,14 @@ def percent(fraction: float) -> str:
 def memorised(networks: Iterable[NetworkResult]) -> list[NetworkResult]:
     """Those with a training accuracy of 0.99 or more (paper.md 2.3)."""
     return [item for item in networks if item.training.train_accuracy >= MEMORISED]
+
+
+def learned(network: NetworkResult) -> bool:
+    """Whether its training accuracy is at least twice that of guessing: a network at chance loses
+    nothing by an ablation, so its normalized AUC says 1. A user's own network counts as trained."""
+    if network.config.network == OWN:
+        return True
+    return network.training.train_accuracy >= 2 / N_CLASSES[network.config.dataset]
 
 
 def generalization_error(network: NetworkResult) -> float:

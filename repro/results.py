@@ -381,6 +381,7 @@ class FigureResult:
     command: what makes these results again.
     not_run: why the figure could not be made, if nothing of it was tried: "imagenet2012 is not
         prepared ..."; "" otherwise.
+    n_unlearned: networks that are done but left out of `networks`, as they learned nothing.
     """
 
     config: FigureConfig
@@ -388,6 +389,7 @@ class FigureResult:
     data: str
     command: str
     not_run: str = ""
+    n_unlearned: int = 0
 
 
 SweepResult = AblationCurve | UnitTable | NoiseCurve | Intact | Portraits

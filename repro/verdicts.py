@@ -91,7 +91,7 @@ def paired(differences: Sequence[float]) -> Interval:
 
 
 def missing_networks(figure: FigureResult) -> str:
-    missing = len(figure.config.networks()) - len(figure.networks)
+    missing = len(figure.config.networks()) - len(figure.networks) - figure.n_unlearned
     return f"{missing} of {len(figure.config.networks())} networks are missing." if missing else ""
 
 

@@ -39,6 +39,8 @@ from repro.results import (
 
 MEMORISED = 0.99  # training accuracy from which a network counts as having memorised its labels
 N_CLASSES = dict.fromkeys(DATASETS, 10) | {"imagenet2012": 1000}
+# What the summary says of the circumstances of a training.
+_FACTS = ("data", "device", "processor", "backend", "versions", "git_commit", "date", "seconds")
 _TOP5 = ("imagenet2012",)  # the paper counts a class among the five best as correct there
 _OWN_FIGURES = {
     "rotated": "Rotated basis",
@@ -503,6 +505,7 @@ def _network_summary(figure: FigureResult, network: NetworkResult) -> dict[str, 
         "test_accuracy": _number(training.test_accuracy),
         "train_loss": _number(training.train_loss),
         "test_loss": _number(training.test_loss),
+        "circumstances": {key: training.facts[key] for key in _FACTS if key in training.facts},
         "sweeps": {
             name: _sweep_summary(network, name, found) for name, found in network.sweeps.items()
         },

@@ -242,6 +242,7 @@ def test_summary_of_a_tiny_run_is_this():
     assert [sweep["auc"]["sd"] for sweep in sweeps] == pytest.approx([sd, sd])
     clean = found["networks"][0]
     del sweeps[0]["auc"], sweeps[0]["normalized_auc"]
+    assert clean.pop("circumstances")["device"] == synthetic.FACTS["device"]
     assert clean == {
         "run_id": networks[0].config.run_id,
         "settings": {"label_corruption": 0.0},

@@ -296,6 +296,33 @@ def test_c11_counts_networks_without_dropout_only():
     assert rules.batch_norm_lowers_reliance(figure([*normed(0.2), *extra])).verdict == "supported"
 
 
+def test_networks_at_chance_decide_nothing():
+    """Their accuracy cannot fall, so that their normalized AUC is 1."""
+
+    def at(accuracy, batch_norm):
+        return [
+            dataclasses.replace(
+                item, training=dataclasses.replace(item.training, train_accuracy=accuracy)
+            )
+            if item.config.batch_norm is batch_norm
+            else item
+            for item in normed(-0.2)
+        ]
+
+    def judged(networks):
+        (found,) = claims.judge(figure(networks, "fig5b"))
+        return found
+
+    assert judged(normed(-0.2)).verdict == "not supported"
+    assert judged(at(0.2, False)).verdict == "not supported"
+    found = judged(at(0.199, False))
+    assert found.verdict == "inconclusive"
+    assert found.note.endswith(
+        "4 of 8 networks left out: training accuracy below twice that of guessing."
+    )
+    assert "missing" not in found.note
+
+
 def test_c11_needs_two_networks_a_side():
     found = rules.batch_norm_lowers_reliance(figure(normed(0.2)[3:5]))
     assert found.verdict == "inconclusive"

@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -191,6 +192,10 @@ def run(
 class LocalProcesses:
     """Workers on this machine.
 
+    What XLA compiles for one network serves the others of its shape: workers share it in a folder
+    that lives as long as the command, so that no file of an earlier TensorFlow, or one that a
+    failing machine cut off, is ever read.
+
     Args:
         workers: processes at a time; 0 for one per CPU core, or one where there is a GPU.
         n_jobs: no more processes than this.
@@ -201,15 +206,23 @@ class LocalProcesses:
         self.threads = max(1, len(os.sched_getaffinity(0)) // self.slots)
         self._processes = _Processes()
         self._pool = ThreadPoolExecutor(self.slots)
+        self._compiled = tempfile.TemporaryDirectory(prefix="compiled-", ignore_cleanup_errors=True)
+        flags = (
+            os.environ.get("TF_XLA_FLAGS", ""),
+            f"--tf_xla_persistent_cache_directory={self._compiled.name}",
+            "--tf_xla_persistent_cache_device_types=CPU",
+        )
+        self._settings = {"TF_XLA_FLAGS": " ".join(filter(None, flags))}
 
     def submit(self, task: Task) -> Future[Ending]:
         """Starts a worker."""
-        return self._pool.submit(self._processes.run, task.to_json(), {})
+        return self._pool.submit(self._processes.run, task.to_json(), self._settings)
 
     def close(self) -> None:
         """Ends every worker now."""
         self._processes.kill()
         self._pool.shutdown(cancel_futures=True)
+        self._compiled.cleanup()
 
 
 class RayCluster:

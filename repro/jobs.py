@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import json
 import math
 import os
@@ -57,9 +58,12 @@ _N_IMAGES = {
     OWN: (0, 10_000),  # a guess: they are not looked at before the work begins
 }
 _N_EMBEDDED = (4_000, 1_000)
-# Work is counted in images passed through the network once. A training step passes forward and
-# twice as much backward; a lesion of the first hidden layer leaves out the layer before it.
+# Millions of multiply-adds of one image's pass through networks of full width, roughly. A training
+# step passes forward and twice as much backward.
+_PASS = {"convnet": 200.0, "resnet50": 4_000.0, OWN: 1_000.0}
 _PASSES_PER_TRAINING_IMAGE = 3.0
+# Of a lesion in a network of convolutions: it leaves out the layers before it. In a dense one the
+# engine changes a row of a product.
 _PASSES_PER_LESIONED_IMAGE = 0.4
 
 
@@ -195,18 +199,28 @@ def forget_failures(jobs: Sequence[Job], runs: Runs) -> None:
 
 
 def amounts(job: Job) -> dict[str, float]:
-    """The work in each step of a job, in passes of one image through the network."""
+    """The work in each step of a job, roughly, in millions of multiply-adds."""
     train = job.train
     n_train, n_test = _N_EMBEDDED if train.origin == "embedded" else _N_IMAGES[train.dataset]
     n_train = train.n_train or n_train
     # A guess for networks without hidden_units: the feature maps of the convnet.
     n_units = sum(train.hidden_units) or round(2880 * train.width)
-    work = {TRAINING: train.epochs * n_train * _PASSES_PER_TRAINING_IMAGE}
+    of_training, of_lesion = _costs(train)
+    work = {TRAINING: train.epochs * n_train * of_training}
     for sweep in job.sweeps:
         n_images = sweep.n_images or (n_train if sweep.images == "train" else n_test)
-        lesioned = sweep.n_lesions(n_units) * n_images
-        work[sweep.sweep_id] = lesioned * _PASSES_PER_LESIONED_IMAGE
+        work[sweep.sweep_id] = sweep.n_lesions(n_units) * n_images * of_lesion
     return work
+
+
+def _costs(train: TrainConfig) -> tuple[float, float]:
+    """The work of an image in an epoch, and of an image under one lesion."""
+    if train.network == "mlp":
+        widths = (784, *train.hidden_units, 10)
+        one_pass = sum(a * b for a, b in itertools.pairwise(widths)) / 1e6
+        return _PASSES_PER_TRAINING_IMAGE * one_pass, one_pass / sum(train.hidden_units)
+    one_pass = _PASS[train.network] * train.width**2
+    return _PASSES_PER_TRAINING_IMAGE * one_pass, _PASSES_PER_LESIONED_IMAGE * one_pass
 
 
 def work(task: Task, note: Callable[[str], None] = print) -> None:
@@ -370,11 +384,11 @@ class _Work:
 
     def _on_epoch(self) -> Callable[[int, Any], None]:
         """Tells the lease how far the training is."""
-        passes, epochs_done = len(self._splits.train) * _PASSES_PER_TRAINING_IMAGE, 0
+        of_epoch, epochs_done = len(self._splits.train) * _costs(self._job.train)[0], 0
 
         def on_epoch(epoch: int, _: Any) -> None:
             nonlocal epochs_done
-            self._lease.done += (epoch - epochs_done) * passes
+            self._lease.done += (epoch - epochs_done) * of_epoch
             epochs_done = epoch
 
         return on_epoch
@@ -449,8 +463,10 @@ class _Work:
         are remembered."""
         from repro.sweep import Engines
 
+        of_lesion = _costs(self._job.train)[1]
+
         def on_progress(pairs: int) -> None:
-            self._lease.done += pairs * _PASSES_PER_LESIONED_IMAGE
+            self._lease.done += pairs * of_lesion
 
         if self._engines is None or self._engines[0] != epoch:
             model.set_weights(self._folder.load_snapshot(epoch) if epoch >= 0 else trained)

@@ -359,8 +359,8 @@ def test_the_time_left_comes_from_like_steps(runs: Runs) -> None:
     # Three times the epochs take three times as long; the sweeps are the same.
     assert pace.seconds(like, TRAINING) == pytest.approx(36.0)
     assert pace.seconds(like, CURVE.sweep_id) == pytest.approx(12.0)
-    # A network of another shape: as long for each image and lesion as the one that is known.
-    assert pace.seconds(other, TRAINING) == pytest.approx(12.0)
+    # A network of another shape: as long for each multiply-add as the one that is known.
+    assert pace.seconds(other, TRAINING) == pytest.approx(8 * 12.0)
     assert progress.time_left([like], runs, 4, pace) == pytest.approx(60.0)
     assert progress.time_left([job(s) for s in (3, 4, 5, 6)], runs, 2, pace) == pytest.approx(72.0)
     runs.network(like.train).note_failure(TRAINING, "it diverged")

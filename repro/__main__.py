@@ -424,6 +424,8 @@ def _work(todo: Sequence[Job], runs_folder: Runs, sources: dict[str, DataSource]
         cpus=_CPUS_PER_JOB.value,
     )
     totals = {job: sum(jobs.amounts(job).values()) for job in todo}
+    # The longest first, so that none of them runs alone at the end.
+    todo = sorted(todo, key=lambda job: totals[job], reverse=True)
     shown = dict.fromkeys(todo, 0.0)
     with _bar(sum(totals.values())) as bar:
 

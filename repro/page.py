@@ -532,7 +532,8 @@ def choices(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
         ),
         (
             "Convnet",
-            "Padding “same”; one dense layer on the flattened maps. The last three layers are the "
+            "Padding “same”; one dense layer on the flattened maps. Batch normalisation averages "
+            "its statistics with a momentum of 0.9. The last three layers are the "
             "last three convolutions; in ResNet-50 the three blocks of its last stage, whose "
             "outputs after the final ReLU are the feature maps.",
         ),

@@ -377,7 +377,7 @@ run_tests() {
   cd -- "$root"
   # All tests: on all cores, a file on one of them, so that what a file prepares is prepared once.
   # With arguments, pytest does as it is told.
-  (($# > 0)) || how=(-n "$(cores)" --dist=loadfile)
+  (($# > 0)) || how=(-n "$(cores)" --dist=loadfile --no-loadscope-reorder)
   exec "$python" -m pytest --no-header "${how[@]}" "$@"
 }
 

@@ -9,6 +9,23 @@ import numpy as np
 import pytest
 
 
+# Files of minutes, longest first: one of them at the end would leave the other cores idle.
+LONG = (
+    "test_command_line.py",
+    "test_real_models.py",
+    "test_ray.py",
+    "test_resume.py",
+    "test_training.py",
+    "test_backends.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first, the others in their order."""
+    rank = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(LONG)))
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20180429)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-
 # Files of minutes, longest first: one of them at the end would leave the other cores idle.
 LONG = (
     "test_command_line.py",

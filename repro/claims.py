@@ -82,6 +82,9 @@ class Verdict:
     seconds: float | None = None
 
 
+_LEARNED = " A network whose training accuracy is below twice that of guessing does not count."
+
+
 def judge(figure: FigureResult) -> list[Verdict]:
     """The verdicts on every claim that this figure's results decide; [] if there is none."""
     found = []
@@ -132,7 +135,7 @@ def _verdict(claim: Claim, figure: FigureResult, found: Finding) -> Verdict:
         n=found.n,
         data=figure.data,
         profile=figure.config.profile,
-        rule=claim.rule,
+        rule=claim.rule if claim.of_all else claim.rule + _LEARNED,
         verdict=found.verdict,
         note=found.note,
         command=figure.command,

@@ -328,6 +328,25 @@ def test_how_a_worker_died_is_told(
     assert cause in ending.died and ending.blame and not ending.error
 
 
+def test_workers_share_what_is_compiled_as_long_as_the_command_lives(
+    monkeypatch: pytest.MonkeyPatch, runs: Runs, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TF_XLA_FLAGS", "--one_of_the_users")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "shell"))
+    (tmp_path / "shell").write_text(f'#!/bin/sh\necho "$TF_XLA_FLAGS" >> "{tmp_path}/flags"\n')
+    (tmp_path / "shell").chmod(0o755)
+    executor = executors.LocalProcesses(1, 1)
+    task = Task(job(0), str(runs.root), MNIST["mnist"], 1, 0.0)
+    for _ in range(2):
+        executor.submit(task).result()
+    first, second = (tmp_path / "flags").read_text().splitlines()
+    assert first == second and first.startswith("--one_of_the_users ")
+    folder = Path(first.split("directory=")[1].split()[0])
+    assert folder.is_dir()
+    executor.close()
+    assert not folder.exists()
+
+
 # --- How far, how long --------------------------------------------------------------------------
 
 

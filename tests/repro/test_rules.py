@@ -321,6 +321,7 @@ def test_networks_at_chance_decide_nothing():
         "4 of 8 networks left out: training accuracy below twice that of guessing."
     )
     assert "missing" not in found.note
+    assert found.rule.endswith("below twice that of guessing does not count.")
 
 
 def test_c11_needs_two_networks_a_side():

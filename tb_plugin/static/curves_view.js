@@ -138,7 +138,9 @@ export class CurvesView {
   update(model) {
     const { index, state } = model;
     const curves = index.series.filter((s) => s.kind === this.subject.kind);
-    const { series, choices } = chooseSettings(curves, this.subject.settings, state);
+    // What the filter leaves says which settings to begin with.
+    const matching = runsChosen(curves, { ...state, off: [] });
+    const { series, choices } = chooseSettings(curves, this.subject.settings, state, matching);
     this.choices = choices;
     const offered = sortByLabel(series);
     this.showRuns(offered, model);

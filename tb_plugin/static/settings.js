@@ -34,26 +34,32 @@ const USUAL = new Set(["train", "zero", "random", "all", "accuracy", "position"]
  * @property {string} chosen  a value, or COMPARE
  */
 
-/** The series that agree with what the user chose; where nothing was chosen, the most frequent.
+/** The series that agree with what the user chose; where nothing was chosen, with most of those that
+ * are looked at.
  *
  * A setting that is compared joins the facts of its series, so that it is named and coloured.
  * @param {import("./types.js").Series[]} series
  * @param {string[]} names  of the settings
  * @param {Record<string, any>} state
+ * @param {import("./types.js").Series[]} lookedAt  such as those that match the filter; all, if none
  * @returns {{series: import("./types.js").Series[], choices: Choice[]}}
  */
-export function chooseSettings(series, names, state) {
+export function chooseSettings(series, names, state, lookedAt = series) {
   const choices = /** @type {Choice[]} */ ([]);
   let left = series;
+  let looked = lookedAt;
   for (const name of names) {
-    const values = byFrequency(left.map((s) => String(s.meta[name] ?? "")));
+    const valueOf = (/** @type {import("./types.js").Series} */ s) => String(s.meta[name] ?? "");
+    const values = byFrequency(left.map(valueOf));
+    const [usual = values[0] ?? ""] = byFrequency(looked.map(valueOf));
     const asked = state[name];
     const all = asked === COMPARE && values.length > 1;
-    const chosen = all ? COMPARE : values.includes(asked) ? asked : (values[0] ?? "");
+    const chosen = all ? COMPARE : values.includes(asked) ? asked : usual;
     choices.push({ name, title: TITLES[name], values, chosen });
     left = all
       ? left.map((s) => withFact(s, TITLES[name].toLowerCase(), String(s.meta[name])))
-      : left.filter((s) => String(s.meta[name] ?? "") === chosen);
+      : left.filter((s) => valueOf(s) === chosen);
+    if (!all) looked = looked.filter((s) => valueOf(s) === chosen);
   }
   return { series: left, choices };
 }

@@ -436,6 +436,17 @@ test("of several settings the most frequent is shown, unless another is asked fo
   assert.deepEqual(settingPhrases(choices), []);
 });
 
+test("settings begin with those of the runs that are looked at", () => {
+  const of = (run, layers) => ({ run, tag: "curve", meta: { layers, facts: {} } });
+  const all = [of("a", "conv"), of("b", "conv"), of("c", "conv"), of("d", "hidden")];
+  const runs = (state, lookedAt) =>
+    chooseSettings(all, ["layers"], state, lookedAt).series.map((s) => s.run);
+  assert.deepEqual(runs({}), ["a", "b", "c"]);
+  assert.deepEqual(runs({}, [all[3]]), ["d"]);
+  assert.deepEqual(runs({}, []), ["a", "b", "c"]);
+  assert.deepEqual(runs({ layers: "conv" }, [all[3]]), ["a", "b", "c"]);
+});
+
 test("an interval is written with three places, and left out where it has no meaning", () => {
   assert.equal(labels.formatInterval([-0.25, 0.5]), " [−0.250, 0.500]");
   assert.equal(labels.formatInterval(t.spearmanInterval(-1, 6)), "");

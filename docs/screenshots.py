@@ -6,8 +6,8 @@
 Opens a real TensorBoard in a real Chromium and writes one picture a view, some in the dark theme
 too, each below 250 KB. Without `--logdir` it shows the made-up numbers of `tb_plugin.demo`, without
 `--models` a small network trained on generated glyphs (`glyphs.py`): pictures of the lesion lab
-show images, and those of a data set are not ours to publish. `--runs` keeps runs whose name matches
-a regular expression, `--only` the pictures whose name does.
+show images, and those of a data set are not ours to publish. `--folder` shows
+the runs of one folder, `--only` keeps the pictures whose name matches a regular expression.
 """
 
 import argparse
@@ -116,12 +116,12 @@ def shrunk(png: bytes) -> bytes:
 
 
 def save_pictures(
-    pictures: list[Picture], logdir: Path, models: Path, out: Path, runs: str
+    pictures: list[Picture], logdir: Path, models: Path, out: Path, folder: str
 ) -> None:
     """Writes them all from one TensorBoard and one browser.
 
     Args:
-        runs: regular expression; only runs that match it are shown.
+        folder: of the log directory, whose runs are shown; "" for what the plugin chooses.
 
     Raises:
         RuntimeError, playwright's Error: TensorBoard or the browser failed.
@@ -133,7 +133,7 @@ def save_pictures(
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         wait_until_read(page, url)
         for name, query, state, ready in pictures:
-            png = shrunk(take(page, url, query, {"filter": runs} | state, ready))
+            png = shrunk(take(page, url, query, {"group": folder} | state, ready))
             (out / f"{name}.png").write_bytes(png)
             print(f"{out / name}.png, {len(png) // 1000} KB")
         browser.close()
@@ -143,11 +143,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--folder", default="", help="only the runs of this folder of the log")
     parser.add_argument("--logdir", type=Path, help="instead of the demo's")
     parser.add_argument("--models", type=Path, help="folder of .keras models, instead of glyphs")
     parser.add_argument("--only", default="", help="only pictures that match this expression")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--runs", default="", help="only runs that match this regular expression")
     options = parser.parse_args()
     given = [folder for folder in (options.logdir, options.models) if folder]
     missing = [f"directory {folder}" for folder in given if not folder.is_dir()]
@@ -169,7 +169,7 @@ def main() -> int:
                 accuracy = glyphs.save_network(models / "glyphs")
                 print(f"Trained on glyphs: {accuracy:.1%} of the test images right.")
         try:
-            save_pictures(pictures, logdir, models, options.out, options.runs)
+            save_pictures(pictures, logdir, models, options.out, options.folder)
         except (BrowserError, RuntimeError) as error:
             print(f"No picture: {str(error).splitlines()[0]}", file=sys.stderr)
             return 1

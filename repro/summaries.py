@@ -5,7 +5,7 @@ Uses TensorBoard's own writer through `tb_plugin.summary`; no TensorFlow is need
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,12 @@ def write(figure: FigureResult, network: NetworkResult, logdir: Path) -> None:
                 writer.add(
                     plugin_summary.training_scalar(name, record[name]), step=int(record["epoch"])
                 )
+        if not any(_is_of_test_images(along) for along in network.snapshots.values()):
+            for name in ("test_loss", "test_accuracy"):
+                value = getattr(network.training, name)
+                writer.add(
+                    plugin_summary.training_scalar(name, value), step=network.training.epochs
+                )
         for name, found in network.sweeps.items():
             for summary in _summaries(figure, network, name, found):
                 writer.add(summary, step=network.training.epochs)
@@ -56,6 +62,11 @@ def write(figure: FigureResult, network: NetworkResult, logdir: Path) -> None:
             for epoch, found in along:
                 for summary in _summaries(figure, network, name, found):
                     writer.add(summary, step=epoch)
+
+
+def _is_of_test_images(along: Sequence[tuple[int, SweepResult]]) -> bool:
+    """Whether the test loss was followed along training, so that its last value is there too."""
+    return any(isinstance(found, Intact) and found.images == "test" for _, found in along)
 
 
 def _summaries(

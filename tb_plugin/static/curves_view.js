@@ -137,13 +137,14 @@ export class CurvesView {
   /** @param {Model} model */
   update(model) {
     const { index, state } = model;
-    const curves = index.series.filter((s) => s.kind === this.subject.kind);
+    const everywhere = index.series.filter((s) => s.kind === this.subject.kind);
+    const curves = this.context.runList.narrow(everywhere, state);
     // What the filter leaves says which settings to begin with.
     const matching = runsChosen(curves, { ...state, off: [] });
     const { series, choices } = chooseSettings(curves, this.subject.settings, state, matching);
     this.choices = choices;
     const offered = sortByLabel(series);
-    this.showRuns(offered, model);
+    this.showRuns(offered, curves, model);
     const chosen = runsChosen(offered, state);
     this.showControls(chosen, model);
     if (!curves.length) return this.say(this.subject.empty);
@@ -174,7 +175,7 @@ export class CurvesView {
     remarks.push(...problems);
     if (items.length > MANY_CURVES)
       remarks.push(
-        `${items.length} curves at once are hard to tell apart; the filter at the left can narrow them down.`,
+        `${items.length} curves at once are hard to tell apart; choose a folder or filter them at the left.`,
       );
     if (!items.length) {
       this.say("None of the chosen curves can be shown.");
@@ -437,8 +438,9 @@ export class CurvesView {
     return { columns, rows };
   }
 
-  /** @param {import("./types.js").Series[]} offered @param {Model} model */
-  showRuns(offered, model) {
+  /** @param {import("./types.js").Series[]} offered @param {import("./types.js").Series[]} curves
+   * @param {Model} model */
+  showRuns(offered, curves, model) {
     // One entry a run, called by its own facts, not by settings that are compared.
     const known = new Map(model.index.series.map((s) => [s.run, s]));
     const names = [...new Set(offered.map((s) => s.run))];
@@ -449,7 +451,13 @@ export class CurvesView {
       names.map((run, i) => [run, { run, label: labels[i], colour: colours[i] }]),
     );
     this.context.runList.showMany([...entries.values()], model.state);
-    this.context.runList.showOthers(model.index.runs.filter((run) => !entries.has(run)));
+    const { index } = model;
+    const drawn = new Set(index.series.flatMap((s) => (s.kind === this.subject.kind ? [s.run] : [])));
+    const unlike = new Set(curves.flatMap((s) => (entries.has(s.run) ? [] : [s.run])));
+    this.context.runList.showOthers(
+      index.runs.filter((run) => !drawn.has(run)),
+      [...unlike],
+    );
   }
 
   /** @param {import("./types.js").Series[]} chosen @param {Model} model */

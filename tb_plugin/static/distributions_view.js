@@ -19,6 +19,7 @@ import {
 } from "./labels.js";
 import { Table } from "./table.js";
 import { histogramOutline, niceExtent, pooledCounts } from "./transforms.js";
+import { unitTables } from "./unit_tables.js";
 import { dataRemarks, runsChosen, seriesColours } from "./view_support.js";
 
 const COLUMNS = [
@@ -69,7 +70,8 @@ export class DistributionsView {
   /** @param {Model} model */
   update(model) {
     const { index, state } = model;
-    const tables = index.series.filter((s) => s.kind === "units");
+    const everywhere = unitTables(index);
+    const tables = this.context.runList.narrow(everywhere, state);
     const labels = seriesLabels(tables);
     const colours = seriesColours(tables, state.colour, model.theme, model.allRuns);
     const entries = new Map();
@@ -77,7 +79,8 @@ export class DistributionsView {
       entries.set(s.run, { run: s.run, label: labels[i], colour: colours[i] });
     });
     this.context.runList.showMany([...entries.values()], state);
-    this.context.runList.showOthers(index.runs.filter((run) => !entries.has(run)));
+    const measured = new Set(everywhere.map((s) => s.run));
+    this.context.runList.showOthers(index.runs.filter((run) => !measured.has(run)));
     this.column.set(
       COLUMNS.map((name) => [name, columnNames(name).short]),
       state.column,

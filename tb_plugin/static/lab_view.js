@@ -118,6 +118,7 @@ export class LabView {
     const choose = (/** @type {string} */ id) =>
       this.context.set({ model: id, lesions: "", image: -1 });
     this.context.runList.showChoices(entries, model.state, chosen?.id ?? "", "model", choose);
+    this.context.runList.narrow([], model.state); // models have no folders
     this.context.runList.showOthers([]);
     if (!enabled) return this.say(reason);
     if (!chosen) return this.say("There is no .keras file in the folder of models.");

@@ -106,7 +106,7 @@ export function formatNumber(value, digits = 4) {
   if (Number.isInteger(value) && size < 1e9) return value.toLocaleString("en");
   const text =
     size >= 1e-4 && size < 1e6 ? value.toPrecision(digits) : value.toExponential(digits - 1);
-  return text.replace("-", "−");
+  return text.replaceAll("-", "−");
 }
 
 /** A fraction or a correlation, to three places. @param {number} value @param {number} [places] */

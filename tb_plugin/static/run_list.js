@@ -1,6 +1,7 @@
 // The list of runs at the side: filter, tick (or choose one), colour, facts.
 
 import { el, fill, icon } from "./dom.js";
+import { EVERY_RUN, folderOf, groupRuns } from "./groups.js";
 import { plural } from "./labels.js";
 import { matcher } from "./state.js";
 
@@ -23,18 +24,49 @@ export class RunList {
       on: { input: () => set({ filter: this.filter.value }) },
     });
     this.problem = el("p", { class: "problem", role: "status" });
+    this.group = el("select", {
+      "aria-label": "Folder of runs",
+      on: { change: () => set({ group: this.group.value, zoom: [] }) },
+    });
+    this.about = el("p", { class: "about" });
+    this.grouping = el("div", { class: "grouping", hidden: true }, this.group, this.about);
     this.tools = el("div", { class: "run-tools" });
     this.list = el("ul", { class: "runs" });
-    this.others = el("details", { class: "others", hidden: true });
+    this.others = el("div", { class: "others" });
     this.element = el(
       "aside",
       { class: "side", "aria-label": "Runs" },
       el("div", { class: "search" }, icon("search"), this.filter),
       this.problem,
+      this.grouping,
       this.tools,
       this.list,
       this.others,
     );
+  }
+
+  /** What belongs to the chosen group of runs, which the list offers from here on.
+   * @template {{run: string, description?: string}} T
+   * @param {T[]} items @param {import("./state.js").State} state @returns {T[]} */
+  narrow(items, state) {
+    const { groups, chosen } = groupRuns(
+      items.map((item) => item.run),
+      state,
+    );
+    this.grouping.hidden = !groups.length;
+    const within = chosen === EVERY_RUN ? items : items.filter((i) => folderOf(i.run) === chosen);
+    const all = groups.reduce((sum, { size }) => sum + size, 0);
+    const option = (/** @type {string} */ value, /** @type {string} */ text) =>
+      el("option", { value }, text);
+    fill(
+      this.group,
+      option(EVERY_RUN, `All folders (${plural(all, "run")})`),
+      ...groups.map(({ name, size }) => option(name, `${name === "." ? "no folder" : name} (${plural(size, "run")})`)),
+    );
+    this.group.value = chosen;
+    const described = [...new Set(within.map((item) => item.description ?? ""))];
+    this.about.textContent = chosen !== EVERY_RUN && described.length === 1 ? described[0] : "";
+    return within;
   }
 
   /** Boxes to tick. @param {Entry[]} entries @param {import("./state.js").State} state */
@@ -78,13 +110,21 @@ export class RunList {
     this.draw(shown, "radio", (e) => e.run === chosen, onChoose);
   }
 
-  /** Runs that have nothing for this view. @param {string[]} runs */
-  showOthers(runs) {
-    this.others.hidden = runs.length === 0;
+  /** Runs that the list leaves out: those that have nothing for this view, and those whose data
+   * were taken with other settings. @param {string[]} without @param {string[]} [unlike] */
+  showOthers(without, unlike = []) {
+    const block = (/** @type {string[]} */ runs, /** @type {string} */ why) =>
+      runs.length > 0 &&
+      el(
+        "details",
+        {},
+        el("summary", {}, `${plural(runs.length, "run")} ${why}`),
+        el("ul", {}, ...runs.map((run) => el("li", {}, run))),
+      );
     fill(
       this.others,
-      el("summary", {}, `${plural(runs.length, "run")} without data for this view`),
-      el("ul", {}, ...runs.map((run) => el("li", {}, run))),
+      block(unlike, "with other settings"),
+      block(without, "without data for this view"),
     );
   }
 

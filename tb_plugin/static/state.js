@@ -4,6 +4,8 @@
  * @typedef {object} State
  * @property {string} view
  * @property {string} filter  of runs, a regular expression
+ * @property {string} group  of runs, the folder they lie in; "": as few runs as a chart can hold,
+ *     "*": every run
  * @property {string[]} off  runs not ticked
  * @property {string} split  which of a run's curves, with the next five; "": the most frequent,
  *     "*": all side by side
@@ -31,7 +33,7 @@
  * @property {string} column  the quantity whose distribution is shown
  * @property {string} pool
  * @property {string} progress  what is drawn over training
- * @property {string} against  what the areas are compared with
+ * @property {string} against  what the areas are compared with; "": the first that was measured
  * @property {string} model  in the lab; "": the first
  * @property {number} image  the chosen one in the lab; -1: the first
  * @property {string} lesions  deleted units: "0:3-5,9;1:2", layers by number
@@ -44,6 +46,7 @@
 export const DEFAULTS = Object.freeze({
   view: "curves",
   filter: "",
+  group: "",
   off: [],
   split: "",
   fill: "",
@@ -70,7 +73,7 @@ export const DEFAULTS = Object.freeze({
   column: "class_selectivity",
   pool: "layers",
   progress: "loss",
-  against: "test_loss",
+  against: "",
   model: "",
   image: -1,
   lesions: "",

@@ -86,7 +86,9 @@ export class TrainingView {
     const { index, state } = model;
     // Also runs without our data: a training's losses may have been written by another program.
     const facts = new Map(index.series.map((s) => [s.run, s.meta.facts]));
-    const names = index.runs;
+    const described = new Map(index.series.map((s) => [s.run, s.description]));
+    const everywhere = index.runs.map((run) => ({ run, description: described.get(run) }));
+    const names = this.context.runList.narrow(everywhere, state).map(({ run }) => run);
     this.runs = labelled(names, facts);
     const entries = names.map((run) => ({
       run,
@@ -96,7 +98,6 @@ export class TrainingView {
     this.context.runList.showMany(entries, state);
     this.context.runList.showOthers([]);
     this.progress.set(state.progress);
-    this.against.set(state.against);
     const matches = matcher(state.filter) ?? (() => true);
     const off = new Set(state.off);
     const chosen = entries.filter((e) => !off.has(e.run) && (matches(e.run) || matches(e.label)));
@@ -161,14 +162,14 @@ export class TrainingView {
   /** @param {Item[]} items */
   drawAreas(items) {
     const { state, theme } = /** @type {Model} */ (this.context.model());
-    const perRun = items.flatMap((item) => scatterPoints(item, state.against).slice(-1));
-    const alone = perRun.length === 1;
-    const dots = alone
-      ? items.flatMap((item) => scatterPoints(item, state.against))
-      : perRun;
+    const measured = Object.keys(AGAINST).find((name) => areaDots(items, name).dots.length > 1);
+    const against = state.against || measured || "test_loss";
+    const title = AGAINST[against];
+    const { dots, alone } = areaDots(items, against);
+    this.against.set(against);
     if (dots.length < 2)
       return this.areas.say(
-        `Two runs or more with an ablation curve and ${AGAINST[state.against].toLowerCase()} are needed, or one with several checkpoints.`,
+        `Two runs or more with an ablation curve and ${title.toLowerCase()} are needed, or one with several checkpoints.`,
       );
     const x = dots.map((d) => d.x);
     const y = dots.map((d) => d.y);
@@ -176,14 +177,14 @@ export class TrainingView {
     const interval = formatInterval(spearmanInterval(rho, dots.length));
     const over = alone ? "checkpoints of one run" : "runs, each at its last checkpoint";
     this.areas.show({
-      option: areasOption(dots, AGAINST[state.against], this.areas.zoom, theme),
+      option: areasOption(dots, title, this.areas.zoom, theme),
       count: dots.length,
       subtitle: `Spearman ρ = ${formatFraction(rho)}${interval} over ${dots.length} ${over}`,
       rows: dots,
       columns: [
         { label: "run", value: (d) => d.item.training.run },
         { label: "step", numeric: true, value: (d) => d.step },
-        { label: state.against.replace("_", " "), numeric: true, value: (d) => d.x, show: (d) => formatNumber(d.x) },
+        { label: against.replace("_", " "), numeric: true, value: (d) => d.x, show: (d) => formatNumber(d.x) },
         { label: "normalized AUC", numeric: true, value: (d) => d.y, show: (d) => formatFraction(d.y) },
       ],
     });
@@ -228,6 +229,14 @@ function areaPoints({ training }) {
   return (curve?.steps ?? []).map((step, i) => [step, curve.normalized[i]]);
 }
 
+/** A dot a run, at its last checkpoint; if only one run has any, a dot for each of its checkpoints.
+ * @param {Item[]} items @param {string} against */
+function areaDots(items, against) {
+  const perRun = items.map((item) => scatterPoints(item, against)).filter((dots) => dots.length);
+  const alone = perRun.length === 1;
+  return { alone, dots: alone ? perRun[0] : perRun.map((dots) => dots[dots.length - 1]) };
+}
+
 /** Area against a quantity at each analysed step; the quantity at the nearest earlier step, or the
  * fact of that name where a run has no scalars.
  * @param {Item} item @param {string} against */
@@ -260,7 +269,7 @@ function overOption(items, names, progress, zoom, theme) {
     id: `${name}:${item.training.run}`,
     type: "line",
     data: points(item, name).map((p) => [p.step, p.value]),
-    symbol: "none",
+    symbol: points(item, name).length === 1 ? "circle" : "none",
     lineStyle: { width: 2, color: item.colour, type },
     itemStyle: { color: item.colour },
     clip: true,

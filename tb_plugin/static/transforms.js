@@ -272,9 +272,15 @@ export function inside(x, y, outline) {
   return found;
 }
 
-/** @param {number[]} values */
-function span(values) {
-  return [Math.min(...values), Math.max(...values)];
+/** The smallest and the largest; any number of values. @param {ArrayLike<number>} values
+ * @returns {[number, number]} */
+export function span(values) {
+  let [low, high] = [Infinity, -Infinity];
+  for (let i = 0; i < values.length; i++) {
+    if (values[i] < low) low = values[i];
+    if (values[i] > high) high = values[i];
+  }
+  return [low, high];
 }
 
 /** How many edges a ray to the right crosses. @param {number} px @param {number} py
@@ -341,12 +347,7 @@ export function halfway(x, y) {
  * @param {ArrayLike<number>} values @param {number} [margin] share of the extent
  * @returns {[number, number]} */
 export function paddedExtent(values, margin = 0.05) {
-  let low = Infinity;
-  let high = -Infinity;
-  for (let i = 0; i < values.length; i++) {
-    if (values[i] < low) low = values[i];
-    if (values[i] > high) high = values[i];
-  }
+  const [low, high] = span(values);
   if (!(low <= high)) return [0, 1];
   const pad = (high - low) * margin || Math.abs(low) * margin || 1;
   return [low - pad, high + pad];
@@ -364,6 +365,25 @@ export function niceExtent([low, high]) {
 /** Takes off the rounding error of a product such as 3 * 0.1. @param {number} value */
 function tidy(value) {
   return Number(value.toPrecision(12));
+}
+
+/** Of the units that matter (importance above the median), the most class-selective and the least:
+ * the rule of the report's portraits. Without a measured importance, of all that are ever active.
+ * @param {import("./types.js").UnitTable} table @returns {[number, number]} their rows */
+export function selectiveAndConfusing(table) {
+  const selectivity = table.columns.get("class_selectivity") ?? [...table.columns.values()][0];
+  const importance = table.columns.get("importance");
+  const silent = silentUnits(table);
+  const active = Array.from({ length: table.n }, (_, i) => i).filter(
+    (i) => !silent[i] && !Number.isNaN(selectivity[i]),
+  );
+  const harms = active.map((i) => importance?.[i] ?? 0);
+  const median = quantile(harms, 0.5);
+  const mattering = active.filter((_, place) => harms[place] > median);
+  const [first = 0, ...others] = (mattering.length ? mattering : active).sort(
+    (a, b) => selectivity[b] - selectivity[a],
+  );
+  return [first, others.at(-1) ?? first];
 }
 
 /** The outline of a histogram, two points a bin. @param {number[]} edges @param {number[]} heights

@@ -39,7 +39,13 @@ export function showTableRuns(runList, tables, chosen, model) {
   });
   const sorted = [...entries.values()].sort((a, b) => naturalOrder(a.label, b.label));
   runList.showOne(sorted, model.state, chosen?.run ?? "");
-  runList.showOthers(model.index.runs.filter((run) => !entries.has(run)));
+  const measured = new Set(unitTables(model.index).map((s) => s.run));
+  runList.showOthers(model.index.runs.filter((run) => !measured.has(run)));
+}
+
+/** @param {import("./types.js").Index} index */
+export function unitTables(index) {
+  return index.series.filter((s) => s.kind === "units");
 }
 
 /** The table at the latest step not after the one asked for (-1: the last), without what was

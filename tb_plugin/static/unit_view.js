@@ -13,14 +13,16 @@ import {
   niceExtent,
   relate,
   samePart,
+  selectiveAndConfusing,
   silentUnits,
 } from "./transforms.js";
-import { chosenTable, loadTable, showTableRuns } from "./unit_tables.js";
+import { chosenTable, loadTable, showTableRuns, unitTables } from "./unit_tables.js";
 import { axesOf } from "./units_view.js";
 import { Loader } from "./view_support.js";
 
 const NEIGHBOURS = 6;
 const MOST_UNITS = 4;
+const SMALLEST_DROP = 0.01; // on the axis, or rounding errors would fill it
 
 /** @typedef {import("./types.js").Model} Model */
 
@@ -51,7 +53,7 @@ export class UnitView {
 
   /** @param {Model} model */
   update(model) {
-    const tables = model.index.series.filter((s) => s.kind === "units");
+    const tables = this.context.runList.narrow(unitTables(model.index), model.state);
     const series = chosenTable(tables, model.state);
     showTableRuns(this.context.runList, tables, series, model);
     this.series = series;
@@ -78,7 +80,7 @@ export class UnitView {
     const facts = compareFacts([this.series?.meta.facts ?? {}]).shared.map(factPhrase);
     this.note.textContent = facts.join(" · ");
     const asked = state.inspect.map(Number).filter((row) => row >= 0 && row < table.n);
-    const rows = asked.length ? asked.slice(0, MOST_UNITS) : [mostSelective(table)];
+    const rows = asked.length ? asked.slice(0, MOST_UNITS) : [selectiveAndConfusing(table)[0]];
     fill(this.heading, ...this.choosers(table, rows));
     if (this.panels.length !== rows.length) {
       this.panels = rows.map((_, i) => new UnitPanel(this.context, i));
@@ -116,7 +118,7 @@ export class UnitView {
     return [
       el("label", { class: "row" }, "Unit", layer, unit),
       button("A selective and a confusing unit", () =>
-        inspect([mostSelective(table), leastSelective(table)]),
+        inspect(selectiveAndConfusing(table)),
       ),
       rows.length > 1 && button("Only the first", () => inspect([rows[0]])),
       button("Back to the plot", () => this.context.set({ view: "units" })),
@@ -397,8 +399,7 @@ function profileOption(rows, zoom, theme) {
     barGap: "0%",
     barCategoryGap: "30%",
   });
-  const highest = (/** @type {"mean" | "drop"} */ key) =>
-    Math.max(...rows.map((row) => row[key] ?? 0), 1e-6);
+  const highest = (/** @type {"mean" | "drop"} */ key) => Math.max(...rows.map((row) => row[key] ?? 0));
   const lowest = Math.min(...rows.map((row) => row.drop ?? 0), 0);
   const places = (/** @type {number} */ v) => formatNumber(v, 2);
   const value = (
@@ -408,12 +409,12 @@ function profileOption(rows, zoom, theme) {
     /** @type {object} */ more = {},
   ) => ({
     ...axis(theme, title, extent, part, { nameGap: 48, ...more }),
-    axisLabel: { color: theme.muted, fontSize: 12, formatter: places },
+    axisLabel: { color: theme.muted, fontSize: 12, formatter: places, showMinLabel: extent[0] === 0 },
   });
   // Both zeros lie at the same height.
-  const drops = /** @type {[number, number]} */ ([lowest, highest("drop")]);
-  const below = lowest / highest("drop");
-  const means = /** @type {[number, number]} */ ([below * highest("mean"), highest("mean")]);
+  const drops = niceExtent([lowest, Math.max(highest("drop"), SMALLEST_DROP)]);
+  const [, top] = niceExtent([0, highest("mean") || 1]);
+  const means = /** @type {[number, number]} */ ([(drops[0] / drops[1]) * top, top]);
   return {
     ...chartBasics(theme, "Mean activation and accuracy drop of each class."),
     grid: { left: 66, right: 72, top: 40, bottom: 58 },
@@ -439,24 +440,4 @@ function profileOption(rows, zoom, theme) {
 function findRow(table, layer, unit) {
   for (let i = 0; i < table.n; i++) if (table.layer[i] === layer && table.unit[i] === unit) return i;
   return -1;
-}
-
-/** Rows of units that are active at all, by class selectivity, the highest first.
- * @param {import("./types.js").UnitTable} table */
-function bySelectivity(table) {
-  const values = table.columns.get("class_selectivity") ?? [...table.columns.values()][0];
-  const silent = silentUnits(table);
-  return Array.from({ length: table.n }, (_, i) => i)
-    .filter((i) => !silent[i] && !Number.isNaN(values[i]))
-    .sort((a, b) => values[b] - values[a]);
-}
-
-/** @param {import("./types.js").UnitTable} table */
-function mostSelective(table) {
-  return bySelectivity(table)[0] ?? 0;
-}
-
-/** @param {import("./types.js").UnitTable} table */
-function leastSelective(table) {
-  return bySelectivity(table).at(-1) ?? 0;
 }

@@ -3,7 +3,7 @@
 import { axis, frame, legend, tooltip } from "./axes.js";
 import { shorten } from "./labels.js";
 import { MARKS, rampColour } from "./theme.js";
-import { density } from "./transforms.js";
+import { density, span } from "./transforms.js";
 
 // Above, ECharts draws all points of a series at once: fast, but all alike. Of marks below four
 // pixels it then fills squares instead of building paths, which is several times as fast again.
@@ -79,10 +79,10 @@ export function unitsOption(chart) {
       })),
       selectedSeries(chart),
       ...related.layers.map((group, i) =>
-        lineSeries(group.line, x, names[i], theme.layers[i % theme.layers.length]),
+        lineSeries(group.line, group.x, names[i], theme.layers[i % theme.layers.length]),
       ),
       related.layers.length > 1 &&
-        lineSeries(related.all.line, x, chart.allName, theme.all, "dashed"),
+        lineSeries(related.all.line, related.all.x, chart.allName, theme.all, "dashed"),
     ].filter(Boolean),
   };
 }
@@ -165,15 +165,15 @@ function interleaved(x, y) {
   return points;
 }
 
-/** A regression line across the chart.
- * @param {{slope: number, intercept: number} | null} line @param {[number, number]} extent
+/** A regression line, as far as its points reach.
+ * @param {{slope: number, intercept: number} | null} line @param {Float64Array} points  along x
  * @param {string} name @param {string} colour @param {string} [dash] */
-function lineSeries(line, extent, name, colour, dash = "solid") {
+function lineSeries(line, points, name, colour, dash = "solid") {
   return {
     id: `line:${dash}:${name}`,
     name,
     type: "line",
-    data: line ? extent.map((x) => [x, line.slope * x + line.intercept]) : [],
+    data: line ? span(points).map((x) => [x, line.slope * x + line.intercept]) : [],
     symbol: "none",
     silent: true,
     lineStyle: { color: colour, width: 2, type: dash },

@@ -23,7 +23,7 @@ import {
   relate,
   silentUnits,
 } from "./transforms.js";
-import { chosenTable, loadTable, showTableRuns, tablesOf } from "./unit_tables.js";
+import { chosenTable, loadTable, showTableRuns, tablesOf, unitTables } from "./unit_tables.js";
 import { unitsOption } from "./units_chart.js";
 import { dataRemarks } from "./view_support.js";
 
@@ -96,7 +96,7 @@ export class UnitsView {
   /** @param {Model} model */
   update(model) {
     const { index, state } = model;
-    const tables = index.series.filter((s) => s.kind === "units");
+    const tables = this.context.runList.narrow(unitTables(index), state);
     const series = chosenTable(tables, state);
     showTableRuns(this.context.runList, tables, series, model);
     this.controls.silent.set(state.silent);

@@ -113,6 +113,49 @@ def test_density_counts_what_points_hide(open_tab, fast_tensorboard):  # noqa: F
 
 
 @pytest.fixture(scope="module")
+def crowd_board(tmp_path_factory):
+    """A TensorBoard with the runs of three figures, 15 in all."""
+    logdir = tmp_path_factory.mktemp("crowd")
+    for folder, n_units, n_runs in (("dropout", 64, 6), ("fig2", 8, 5), ("fig3", 16, 4)):
+        for seed in range(n_runs):
+            facts = {"figure": folder, "network": "mlp", "seed": str(seed)}
+            curve = summary.ablation_curve(
+                "curve",
+                [0, n_units],
+                [[1.0, 0.1]],
+                n_units=n_units,
+                layers=folder,
+                facts=facts,
+                description=f"What {folder} shows.",
+            )
+            with summary.Writer(logdir / folder / f"seed={seed}") as writer:
+                writer.add(curve)
+    board = TensorBoard(logdir, "--load_fast=true")
+    board.wait_for_index(lambda index: len(index["series"]) == 15)
+    yield board
+    board.close()
+
+
+def test_a_crowd_of_runs_is_looked_at_one_figure_at_a_time(new_tab, crowd_board):  # noqa: F811
+    tab = new_tab(crowd_board).open()
+    assert tab.drawn() == 5  # the first figure of the paper
+    group = tab.frame.get_by_role("combobox", name="Folder of runs")
+    assert group.input_value() == "fig2"
+    assert tab.text(".about") == "What fig2 shows."
+    assert tab.frame.locator(".runs .label").all_inner_texts() == [f"seed {i}" for i in range(5)]
+    group.select_option("dropout")
+    tab.frame.locator('.chart[data-drawn="6"]').wait_for()
+    tab.wait_for_text(".subtitle", "64|dropout")
+    tab.page.reload()
+    assert tab.drawn() == 6
+    group.select_option("*")
+    # Layers differ from figure to figure: most runs have those of "dropout".
+    tab.wait_for_text(".others", "9 runs with other settings")
+    assert tab.drawn() == 6
+    assert tab.problems == []
+
+
+@pytest.fixture(scope="module")
 def big_board(tmp_path_factory):
     """A TensorBoard with a table of 100,000 units."""
     logdir = tmp_path_factory.mktemp("big")

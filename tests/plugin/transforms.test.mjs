@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { toCsv } from "../../tb_plugin/static/csv.js";
+import { EVERY_RUN, folderOf, groupRuns } from "../../tb_plugin/static/groups.js";
 import { stepped, within } from "../../tb_plugin/static/keys.js";
 import * as labels from "../../tb_plugin/static/labels.js";
 import {
@@ -517,4 +518,61 @@ test("a window stays inside the whole, and is null where it is the whole", () =>
   assert.deepEqual(within({ x: [-1, 4], y: [0.2, 0.4] }, whole), { x: [0, 4], y: [0.2, 0.4] });
   assert.deepEqual(within({ x: [-1, 11], y: [0.2, 0.4] }, whole), { y: [0.2, 0.4] });
   assert.equal(within({ x: [-1, 11], y: [-1, 2] }, whole), null);
+});
+
+const crowd = (folder, n) => Array.from({ length: n }, (_, i) => `${folder}/seed=${i}`);
+const asked = (changes) => ({ group: "", filter: "", unitRun: "", ...changes });
+
+test("a crowd of runs is looked at one folder at a time, the paper's figures first", () => {
+  const runs = [...crowd("dropout", 9), ...crowd("fig10", 2), ...crowd("fig2", 4)];
+  const { groups, chosen } = groupRuns(runs, asked({}));
+  assert.deepEqual(
+    groups.map(({ name, size }) => [name, size]),
+    [["fig2", 4], ["fig10", 2], ["dropout", 9]],
+  );
+  assert.equal(chosen, "fig2");
+  const chosenBy = (changes) => groupRuns(runs, asked(changes)).chosen;
+  assert.equal(chosenBy({ group: EVERY_RUN }), EVERY_RUN);
+  assert.equal(chosenBy({ group: "dropout" }), "dropout");
+  assert.equal(chosenBy({ group: "gone" }), "fig2");
+  assert.equal(chosenBy({ unitRun: "fig10/seed=1" }), "fig10");
+  assert.equal(chosenBy({ filter: "^fig" }), EVERY_RUN); // so few are seen together
+});
+
+test("few runs are seen together, and folders of one run each are no groups", () => {
+  const few = groupRuns([...crowd("a", 2), ...crowd("b", 2)], asked({}));
+  assert.equal(few.chosen, EVERY_RUN);
+  assert.deepEqual(few.groups, [{ name: "a", size: 2 }, { name: "b", size: 2 }]);
+  assert.deepEqual(groupRuns(["a/train", "b/train"], asked({})).groups, []);
+  assert.deepEqual(groupRuns(crowd("a", 30), asked({})).groups, []);
+  assert.deepEqual(groupRuns([], asked({})).groups, []);
+});
+
+test("runs without a folder are a group of their own", () => {
+  assert.deepEqual(["a/b/c", "a", "."].map(folderOf), ["a/b", ".", "."]);
+  const { groups } = groupRuns(["mine", ...crowd("fig1", 2)], asked({}));
+  assert.deepEqual(groups, [{ name: "fig1", size: 2 }, { name: ".", size: 1 }]);
+});
+
+test("the span of many values does not fill the stack", () => {
+  assert.deepEqual(t.span(Float64Array.from({ length: 300_000 }, (_, i) => i - 7)), [-7, 299_992]);
+});
+
+test("the selective and the confusing unit are among those that matter and are active", () => {
+  const table = (importance) => ({
+    n: 6,
+    columns: new Map([
+      ["class_selectivity", Float32Array.from([1, 0.9, 0.5, 0.2, 0.1, 0])],
+      ["mean_activation", Float32Array.from([1, 1, 1, 1, 1, 0])],
+      ["sparsity", Float32Array.from([0, 0, 0, 0, 0, 1])],
+      ...(importance ? [["importance", Float32Array.from(importance)]] : []),
+    ]),
+  });
+  assert.deepEqual(t.selectiveAndConfusing(table([0, 3, 1, 4, 0, 9])), [1, 3]);
+  assert.deepEqual(t.selectiveAndConfusing(table(null)), [0, 4]);
+  assert.deepEqual(t.selectiveAndConfusing(table([0, 0, 0, 0, 0, 0])), [0, 4]);
+});
+
+test("every minus of a number in scientific notation is a minus sign", () => {
+  assert.equal(labels.formatNumber(-4.649e-9), "−4.649e−9");
 });

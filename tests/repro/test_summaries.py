@@ -56,6 +56,14 @@ def test_sweeps_along_training_lie_at_their_epochs(tmp_path):
         assert value == pytest.approx(curve.auc.mean(), rel=1e-6)
 
 
+def test_what_came_of_a_training_is_there_without_sweeps_along_it(tmp_path):
+    network, tensors = read_back("fig2a", tmp_path)
+    for name in ("test_loss", "test_accuracy"):
+        ((step, value),) = tensors[f"training/{name}"].items()
+        assert step == network.training.epochs
+        assert value == pytest.approx(getattr(network.training, name), rel=1e-6)
+
+
 @pytest.mark.parametrize(
     "name", ["classdrop", "overtraining", "rotated", "ordered", "illustration"]
 )

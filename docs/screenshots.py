@@ -5,9 +5,10 @@
 
 Opens a real TensorBoard in a real Chromium and writes one picture a view, some in the dark theme
 too, each below 250 KB. Without `--logdir` it shows the made-up numbers of `tb_plugin.demo`, without
-`--models` a small network trained on generated glyphs (`glyphs.py`): pictures of the lesion lab
-show images, and those of a data set are not ours to publish. `--folder` shows
-the runs of one folder, `--only` keeps the pictures whose name matches a regular expression.
+`--models` a small network trained on generated glyphs (`glyphs.py`), which is also what the unit
+inspector looks at: it and the lab show images, and those of a data set are not ours to publish.
+`--folder` shows the runs of one folder, `--only` keeps the pictures whose name matches a regular
+expression.
 """
 
 import argparse
@@ -38,6 +39,7 @@ WAIT_MS = 240_000  # the lab starts TensorFlow for its first model
 
 DRAWN = ".chart[data-drawn]:visible"
 EVALUATED = "[data-evaluated]"  # the lab has answered
+DRIVEN = ".unit-images img"  # the inspector has images from the lab
 
 # File name, query, state of the plugin in the address, what to wait for.
 Picture = tuple[str, str, dict[str, str], str]
@@ -45,7 +47,7 @@ PICTURES: list[Picture] = [
     ("accuracy_vs_ablation", "", {}, DRAWN),
     ("accuracy_vs_ablation_dark", "?darkMode=true", {}, DRAWN),
     ("selectivity_vs_importance", "", {"view": "units"}, DRAWN),
-    ("unit_inspector", "", {"view": "unit"}, DRAWN),
+    ("unit_inspector", "", {"view": "unit", "unitRun": "glyphs"}, DRIVEN),
     ("noise", "", {"view": "noise"}, DRAWN),
     ("distributions", "", {"view": "distributions"}, DRAWN),
     ("training", "", {"view": "training"}, DRAWN),
@@ -165,8 +167,12 @@ def main() -> int:
         if models is None:
             models = Path(scratch, "models")
             models.mkdir()
-            if any(ready == EVALUATED for *_, ready in pictures):
-                accuracy = glyphs.save_network(models / "glyphs")
+            if any(ready in (EVALUATED, DRIVEN) for *_, ready in pictures):
+                study = glyphs.study()
+                study.save(models / "glyphs")
+                if options.logdir is None:
+                    study.to_tensorboard(logdir, run="glyphs")
+                accuracy = float(study.intact.accuracy)
                 print(f"Trained on glyphs: {accuracy:.1%} of the test images right.")
         try:
             save_pictures(pictures, logdir, models, options.out, options.folder)

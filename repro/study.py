@@ -260,6 +260,7 @@ class Study:
         self._images, self._engine, self._deadline = images, engine, deadline
         self._n_units = n_units or self.layout.n_units
         self._curves: dict[tuple[int, int, int], AblationCurve] = {}
+        self._saved_as = ""  # its folder's name
 
     # --- Answers ------------------------------------------------------------------------------
 
@@ -420,6 +421,9 @@ class Study:
     def to_tensorboard(self, logdir: str | Path, run: str = "study") -> Path:
         """Writes what the plugin's tab shows: unit table and curve.
 
+        After `save`, the tab's unit inspector finds the saved model in the lesion lab and shows the
+        images that drive a unit.
+
         Args:
             logdir: to open TensorBoard on. run: a folder in it, which is replaced.
 
@@ -468,6 +472,7 @@ class Study:
                 np.savez_compressed(file, allow_pickle=False, **stored)
 
         runs.replace_directory(Path(directory), fill)
+        self._saved_as = Path(directory).resolve().name
         return Path(directory) / "model.keras"
 
     # --- How ----------------------------------------------------------------------------------
@@ -510,6 +515,7 @@ class Study:
             "data": self.data or "not stated",
             "images": f"{self.sample.n_images:,} of {self.sample.n_available:,}, {self.split}",
             "accuracy": f"{float(self.intact.accuracy):.4f}",
+            **({"model": self._saved_as} if self._saved_as else {}),
         }
 
     def _unit_summary(self) -> summary.Summary:

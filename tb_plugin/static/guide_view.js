@@ -62,8 +62,8 @@ const TERMS = /** @type {[string, string][]} */ ([
     "How much the test loss rises (in nats) when this unit alone is clamped to zero. Above 0: the network is worse without it.",
   ],
   [
-    "Normalized AUC",
-    "Area under accuracy against the fraction of units ablated, divided by the accuracy of the intact network. A high area means that the network does not rely on single units.",
+    "AUC",
+    "Area under accuracy against the fraction of units ablated. Normalized, it is divided by the accuracy of the intact network. A high area means that the network does not rely on single units.",
   ],
   [
     "Spearman ρ",

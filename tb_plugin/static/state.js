@@ -33,6 +33,7 @@
  * @property {string} column  the quantity whose distribution is shown
  * @property {string} pool
  * @property {string} progress  what is drawn over training
+ * @property {string} area  over training: "auc", or "normalized" by the intact accuracy
  * @property {string} against  what the areas are compared with; "": the first that was measured
  * @property {string} model  in the lab; "": the first
  * @property {number} image  the chosen one in the lab; -1: the first
@@ -73,6 +74,7 @@ export const DEFAULTS = Object.freeze({
   column: "class_selectivity",
   pool: "layers",
   progress: "loss",
+  area: "auc",
   against: "",
   model: "",
   image: -1,
@@ -91,6 +93,7 @@ const CHOICES = {
   drag: ["zoom", "box", "lasso"],
   pool: ["layers", "all"],
   progress: ["loss", "accuracy"],
+  area: ["auc", "normalized"],
   against: ["test_loss", "test_accuracy", "gap"],
   table: ["chart", "table"],
 };

@@ -22,6 +22,7 @@ import {
   niceExtent,
   paddedExtent,
   samePart,
+  span,
   spearman,
   spearmanInterval,
 } from "./transforms.js";
@@ -29,6 +30,10 @@ import {
 const MANY_RUNS = 8; // above, lines over training are hard to tell apart
 const TOOLTIP_ROWS = 14;
 
+const AREAS = /** @type {Record<string, string>} */ ({
+  auc: "AUC",
+  normalized: "Normalized AUC",
+});
 const AGAINST = /** @type {Record<string, string>} */ ({
   test_loss: "Test loss (nats)",
   test_accuracy: "Test accuracy (fraction correct)",
@@ -42,6 +47,7 @@ const AGAINST = /** @type {Record<string, string>} */ ({
  * @property {string} label
  * @property {string} colour
  * @property {Record<string, string>} facts
+ * @property {[number, number][]} areas  under its first ablation curve, by step
  */
 
 export class TrainingView {
@@ -64,6 +70,17 @@ export class TrainingView {
         set({ progress });
       },
     );
+    this.area = segmented(
+      "Area under the curve",
+      [
+        ["auc", "AUC"],
+        ["normalized", "normalized"],
+      ],
+      (area) => {
+        this.areas.zoomTo(null);
+        set({ area });
+      },
+    );
     this.against = segmented(
       "Against",
       [
@@ -76,7 +93,7 @@ export class TrainingView {
         set({ against });
       },
     );
-    this.over.controls.append(this.progress.element);
+    this.over.controls.append(this.progress.element, this.area.element);
     this.areas.controls.append(this.against.element);
     this.element = el("div", { class: "stack" }, this.over.element, this.areas.element);
   }
@@ -98,6 +115,7 @@ export class TrainingView {
     this.context.runList.showMany(entries, state);
     this.context.runList.showOthers([]);
     this.progress.set(state.progress);
+    this.area.set(state.area);
     const matches = matcher(state.filter) ?? (() => true);
     const off = new Set(state.off);
     const chosen = entries.filter((e) => !off.has(e.run) && (matches(e.run) || matches(e.label)));
@@ -115,9 +133,10 @@ export class TrainingView {
   }
 
   draw() {
-    const { theme, allRuns } = /** @type {Model} */ (this.context.model());
+    const { theme, allRuns, state } = /** @type {Model} */ (this.context.model());
     const items = this.trainings.map((training) => ({
       training,
+      areas: areaPoints(training, state.area),
       label: this.runs.get(training.run)?.label ?? training.run,
       colour: runColour(training.run, allRuns, theme),
       facts: this.runs.get(training.run)?.facts ?? {},
@@ -138,16 +157,16 @@ export class TrainingView {
       );
     const rows = items.flatMap((item) => [
       ...names.flatMap((name) => points(item, name)),
-      ...areaPoints(item).map(([step, value]) => ({ item, name: "normalized AUC", step, value })),
+      ...item.areas.map(([step, value]) => ({ item, name: AREAS[state.area], step, value })),
     ]);
     const remarks =
       items.length > MANY_RUNS
         ? [`${items.length} runs at once are hard to tell apart; untick some at the left.`]
         : [];
     this.over.show({
-      option: overOption(items, names, state.progress, this.over.zoom, theme),
+      option: overOption(items, names, state, this.over.zoom, theme),
       count: items.length,
-      subtitle: `solid: training · dashed: test · dotted with marks, right axis: normalized AUC of the ablation curve`,
+      subtitle: `solid: training · dashed: test · dotted with marks, right axis: ${AREAS[state.area]} of the ablation curve`,
       remarks,
       rows,
       columns: [
@@ -177,7 +196,7 @@ export class TrainingView {
     const interval = formatInterval(spearmanInterval(rho, dots.length));
     const over = alone ? "checkpoints of one run" : "runs, each at its last checkpoint";
     this.areas.show({
-      option: areasOption(dots, title, this.areas.zoom, theme),
+      option: areasOption(dots, title, AREAS[state.area], this.areas.zoom, theme),
       count: dots.length,
       subtitle: `Spearman ρ = ${formatFraction(rho)}${interval} over ${dots.length} ${over}`,
       rows: dots,
@@ -185,7 +204,7 @@ export class TrainingView {
         { label: "run", value: (d) => d.item.training.run },
         { label: "step", numeric: true, value: (d) => d.step },
         { label: against.replace("_", " "), numeric: true, value: (d) => d.x, show: (d) => formatNumber(d.x) },
-        { label: "normalized AUC", numeric: true, value: (d) => d.y, show: (d) => formatFraction(d.y) },
+        { label: AREAS[state.area], numeric: true, value: (d) => d.y, show: (d) => formatFraction(d.y) },
       ],
     });
   }
@@ -223,10 +242,11 @@ function points(item, name) {
   return (found?.steps ?? []).map((step, i) => ({ item, name, step, value: found.values[i] }));
 }
 
-/** Of the run's first ablation curve. @param {Item} item @returns {[number, number][]} */
-function areaPoints({ training }) {
-  const curve = training.curves[0];
-  return (curve?.steps ?? []).map((step, i) => [step, curve.normalized[i]]);
+/** Of the run's first ablation curve. @param {import("./types.js").Training} training
+ * @param {string} area @returns {[number, number][]} */
+function areaPoints({ curves: [curve] }, area) {
+  const values = area === "normalized" ? curve?.normalized : curve?.auc;
+  return (curve?.steps ?? []).map((step, i) => [step, values[i]]);
 }
 
 /** A dot a run, at its last checkpoint; if only one run has any, a dot for each of its checkpoints.
@@ -247,7 +267,7 @@ function scatterPoints(item, against) {
     const place = found.steps.findLastIndex((s) => s <= step);
     return place < 0 ? NaN : (found.values[place] ?? NaN);
   };
-  return areaPoints(item).flatMap(([step, y]) => {
+  return item.areas.flatMap(([step, y]) => {
     const accuracy = at("accuracy", step);
     const training = Number.isNaN(accuracy) ? at("training_accuracy", step) : accuracy;
     const x = against === "gap" ? training - at("test_accuracy", step) : at(against, step);
@@ -255,9 +275,10 @@ function scatterPoints(item, against) {
   });
 }
 
-/** @param {Item[]} items @param {string[]} names @param {string} progress
+/** @param {Item[]} items @param {string[]} names
+ * @param {{progress: string, area: string}} state
  * @param {import("./types.js").Window} zoom @param {typeof import("./theme.js").LIGHT} theme */
-function overOption(items, names, progress, zoom, theme) {
+function overOption(items, names, { progress, area }, zoom, theme) {
   const values = items.flatMap((i) => names.flatMap((name) => i.training.scalars[name]?.values ?? []));
   const steps = items.flatMap((i) => names.flatMap((name) => i.training.scalars[name]?.steps ?? []));
   const highest = Math.max(...values.map(Number));
@@ -296,7 +317,7 @@ function overOption(items, names, progress, zoom, theme) {
     }),
     yAxis: [
       axis(theme, progress === "loss" ? "Loss (nats)" : "Accuracy (fraction correct)", extent, zoom.y, { nameGap: 46 }),
-      axis(theme, "Normalized AUC", [0, 1], zoom.y && samePart(zoom.y, extent, [0, 1]), {
+      axis(theme, AREAS[area], [0, 1], zoom.y && samePart(zoom.y, extent, [0, 1]), {
         nameGap: 40,
         position: "right",
         splitLine: { show: false },
@@ -308,7 +329,7 @@ function overOption(items, names, progress, zoom, theme) {
       {
         ...line(item, "auc", "dotted"),
         yAxisIndex: 1,
-        data: areaPoints(item),
+        data: item.areas,
         symbol: MARKS[i % MARKS.length],
         symbolSize: 8,
       },
@@ -324,7 +345,7 @@ function moment(items, names, step) {
     pairs.findLast(([at]) => at <= step)?.[1] ?? null;
   const rows = items.slice(0, TOOLTIP_ROWS).map((item) => {
     const scalars = names.map((name) => points(item, name).map((p) => [p.step, p.value]));
-    const found = [...scalars, areaPoints(item)].map((pairs) => last(/** @type {any} */ (pairs)));
+    const found = [...scalars, item.areas].map((pairs) => last(/** @type {any} */ (pairs)));
     const cells = found.map((value) => el("td", { class: "number" }, formatNumber(value)));
     return el("tr", {}, el("td", {}, swatch(item.colour), item.label), ...cells);
   });
@@ -340,8 +361,9 @@ function moment(items, names, step) {
 }
 
 /** @param {{item: Item, step: number, x: number, y: number}[]} dots @param {string} title
+ * @param {string} area  what it is called
  * @param {import("./types.js").Window} zoom @param {typeof import("./theme.js").LIGHT} theme */
-function areasOption(dots, title, zoom, theme) {
+function areasOption(dots, title, area, zoom, theme) {
   const xExtent = niceExtent(paddedExtent(dots.map((d) => d.x)));
   const yExtent = niceExtent(paddedExtent(dots.map((d) => d.y)));
   const line = leastSquares(
@@ -355,11 +377,11 @@ function areasOption(dots, title, zoom, theme) {
       trigger: "item",
       formatter: (/** @type {any} */ at) => {
         const dot = dots[at.dataIndex];
-        return dot ? spotlight(dot, title) : "";
+        return dot ? spotlight(dot, title, area) : "";
       },
     }),
     xAxis: axis(theme, title, xExtent, zoom.x, { nameGap: 34 }),
-    yAxis: axis(theme, "Normalized AUC of the ablation curve", yExtent, zoom.y, { nameGap: 46 }),
+    yAxis: axis(theme, `${area} of the ablation curve`, yExtent, zoom.y, { nameGap: 46 }),
     series: [
       {
         type: "scatter",
@@ -370,7 +392,7 @@ function areasOption(dots, title, zoom, theme) {
       },
       line && {
         type: "line",
-        data: xExtent.map((x) => [x, line.slope * x + line.intercept]),
+        data: span(dots.map((d) => d.x)).map((x) => [x, line.slope * x + line.intercept]),
         symbol: "none",
         silent: true,
         clip: true,
@@ -381,8 +403,9 @@ function areasOption(dots, title, zoom, theme) {
   };
 }
 
-/** @param {{item: Item, step: number, x: number, y: number}} dot @param {string} title */
-function spotlight(dot, title) {
+/** @param {{item: Item, step: number, x: number, y: number}} dot @param {string} title
+ * @param {string} area */
+function spotlight(dot, title, area) {
   const row = (/** @type {string} */ name, /** @type {string} */ text) =>
     el("tr", {}, el("td", {}, name), el("td", { class: "number" }, text));
   return el(
@@ -392,7 +415,7 @@ function spotlight(dot, title) {
     el(
       "table",
       {},
-      row("normalized AUC", formatFraction(dot.y)),
+      row(area, formatFraction(dot.y)),
       row(title, formatNumber(dot.x)),
       row("step", formatNumber(dot.step)),
     ),

@@ -256,10 +256,12 @@ def test_training_has_two_axes_and_areas_against_test_loss(open_tab, fast_tensor
     charts = tab.frame.locator(".chart[data-drawn]")
     assert [c.get_attribute("data-drawn") for c in charts.all()] == ["6", "6"]
     texts = charts.first.locator("svg text").all_text_contents()
-    assert "Loss (nats)" in texts and "Normalized AUC" in texts
+    assert "Loss (nats)" in texts and "AUC" in texts
     box = charts.first.bounding_box()
     tab.page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
     tab.wait_for_text(".tooltip", r"Step \d+[^]*training\s*test\s*AUC[^]*label corruption 1\.0")
+    tab.choose("normalized")
+    tab.wait_for_text(".chart svg text", "^Normalized AUC$")
     tab.choose("generalization error")
     tab.wait_for_text(".chart svg text", "Generalization error")
     tab.open(view="training", filter="corruption=0.4")

@@ -18,6 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import repro
 from repro import study, study_page
 from repro.study import Sample, Study, lesion
+from tb_plugin import metadata
+from tb_plugin.lab import Lab
 from tests.repro.conftest import set_masks
 from tests.repro.test_report import Page
 
@@ -303,6 +305,16 @@ def test_a_saved_study_is_a_masked_model_with_images_beside_it(made: Study, tmp_
     assert images.dtype == np.float32 and len(images) == len(labels) == 230
     assert names.tolist()[0] == "ant"
     np.testing.assert_array_equal(plain(model, images, labels)[0], made.intact.n_correct)
+
+
+def test_the_tab_finds_the_saved_model_of_a_study(made: Study, tmp_path: Path) -> None:
+    made.save(tmp_path / "mine")
+    read = EventAccumulator(str(made.to_tensorboard(tmp_path)))
+    read.Reload()
+    content = read.SummaryMetadata("lesion/units").plugin_data.content
+    assert metadata.parse_content(content)["facts"]["model"] == "mine"
+    (listed,) = Lab(tmp_path, memory_mb=1).models()
+    assert listed.name == "mine"
 
 
 # --- What cannot be studied --------------------------------------------------------------------

@@ -1,4 +1,8 @@
-// How every chart of the plugin looks: axes, grid, tooltip. Pure.
+// How every chart of the plugin looks: axes, grid, tooltip.
+
+import { el, swatch } from "./dom.js";
+import { formatFraction, formatNumber } from "./labels.js";
+import { binOf } from "./transforms.js";
 
 export const FONT = 'Roboto, "Helvetica Neue", Arial, sans-serif';
 
@@ -82,6 +86,33 @@ export function tooltip(theme, more) {
     extraCssText: "box-shadow: 0 2px 8px rgba(0,0,0,.25); border-radius: 4px;",
     ...more,
   };
+}
+
+/** The tooltip of histograms drawn as outlines: which bin the pointer is in, and a row for each.
+ * @param {typeof import("./theme.js").LIGHT} theme @param {number[]} edges @param {string} what
+ * @param {(grid: number) => {label: string, colour: string, heights: number[]}[]} drawn  in a panel
+ * @param {(grid: number) => string} [panel]  its name */
+export function histogramTooltip(theme, edges, what, drawn, panel = () => "") {
+  return tooltip(theme, {
+    trigger: "axis",
+    formatter: (/** @type {any[]} */ found) => {
+      if (!found.length) return "";
+      const grid = found[0].axisIndex ?? 0;
+      const bin = binOf(edges, Number(found[0].axisValue));
+      const rows = drawn(grid).map(({ label, colour, heights }) =>
+        el(
+          "tr",
+          {},
+          el("td", {}, swatch(colour), label),
+          el("td", { class: "number" }, formatFraction(heights[bin])),
+        ),
+      );
+      const range = `${formatNumber(edges[bin], 3)} to ${formatNumber(edges[bin + 1], 3)}`;
+      const head = el("strong", {}, [panel(grid), range].filter(Boolean).join(", "));
+      const title = el("tr", {}, el("th", {}, ""), el("th", {}, what));
+      return el("div", { class: "tooltip" }, head, el("table", {}, title, ...rows));
+    },
+  });
 }
 
 /** @param {typeof import("./theme.js").LIGHT} theme @param {object} more */

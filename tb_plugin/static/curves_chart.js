@@ -31,7 +31,9 @@ const MARKS_PER_CURVE = 7;
  * @param {string} chart.spoken
  */
 export function curvesOption(chart) {
-  const { curves, theme, zoom } = chart;
+  const { theme, zoom } = chart;
+  // A logarithmic axis has no place for the intact network, which is at 0.
+  const curves = chart.logarithmic ? chart.curves.map(withoutZero) : chart.curves;
   const titleWidth = chart.legendTitle ? chart.legendTitle.length * 6.5 + 10 : 0;
   return {
     ...frame(theme, chart.spoken),
@@ -73,6 +75,12 @@ export function curvesOption(chart) {
       ...curves.map(meanSeries),
     ].filter(Boolean),
   };
+}
+
+/** The same curve with nothing to draw where x is 0; every point keeps its place.
+ * @param {DrawnCurve} curve @returns {DrawnCurve} */
+function withoutZero(curve) {
+  return { ...curve, x: curve.x.map((x) => (x > 0 ? x : NaN)) };
 }
 
 /** Upper end of the axis: 1, or more where ablation made a network better than intact.
@@ -125,7 +133,7 @@ function bandSeries(curve, i, band) {
   const [low, high] = bandEdges(curve, band);
   const kept = curve.x
     .map((_, j) => j)
-    .filter((j) => Number.isFinite(low[j]) && Number.isFinite(high[j]));
+    .filter((j) => [curve.x[j], low[j], high[j]].every(Number.isFinite));
   if (!kept.length) return null;
   return {
     id: `band:${i}`, // no name, or the legend would show the band's colour and not the line's

@@ -17,7 +17,8 @@ import {
   seriesLabels,
   splitAdjective,
 } from "./labels.js";
-import { chooseSettings, COMPARE, settingPhrases } from "./settings.js";
+import { SettingControls } from "./setting_controls.js";
+import { chooseSettings, CURVE_SETTINGS, settingPhrases } from "./settings.js";
 import { Table } from "./table.js";
 import { MARKS } from "./theme.js";
 import { curveAreas, halfway, relativeToIntact, summarizeOrderings } from "./transforms.js";
@@ -53,7 +54,7 @@ export const ABLATION = /** @type {Subject} */ ({
   kind: "curve",
   name: "accuracy_vs_ablation",
   title: "Accuracy vs ablation",
-  settings: ["split", "fill", "order", "layers", "score"],
+  settings: CURVE_SETTINGS,
   rows: "ordering",
   empty:
     "No ablation curves in this log directory. Write them with tb_plugin.summary.ablation_curve.",
@@ -95,10 +96,7 @@ export class CurvesView {
       const { [axis]: _, ...zoom } = this.frame.zoom;
       this.frame.zoomTo(zoom);
     };
-    const settings = this.subject.settings.map((name) => ({
-      name,
-      control: dropDown("", (value) => set({ [name]: value })),
-    }));
+    const settings = new SettingControls(this.subject.settings, set);
     const x = segmented(
       "Units ablated",
       [
@@ -129,8 +127,8 @@ export class CurvesView {
     const colour = dropDown("Colour", (colour) => set({ colour }));
     const step = stepSlider((step) => set({ step }));
     x.element.hidden = !this.ablation;
-    const all = [...settings.map((s) => s.control), x, y, band, colour, step];
-    this.frame.controls.append(...all.map((c) => c.element));
+    const others = [x, y, band, colour, step].map((c) => c.element);
+    this.frame.controls.append(...settings.elements, ...others);
     return { settings, x, y, band, colour, step };
   }
 
@@ -165,11 +163,10 @@ export class CurvesView {
     const readable = this.curves.filter((c) => !c.error);
     const broken = this.curves.filter((c) => c.error);
     const { items, problems } = this.items(readable);
-    this.controls.step.set(
-      [...new Set(readable.flatMap((c) => c.steps))].sort((a, b) => a - b),
-      state.step,
-    );
     const mostSteps = Math.max(0, ...readable.map((c) => c.steps.length));
+    // Runs that ended at different steps, of which each has one, leave nothing to choose.
+    const steps = mostSteps > 1 ? readable.flatMap((c) => c.steps) : [];
+    this.controls.step.set([...new Set(steps)].sort((a, b) => a - b), state.step);
     const remarks = dataRemarks(index, "single_directions", mostSteps);
     for (const { run, tag, error } of broken) remarks.push(`Not shown: ${run}, ${tag}: ${error}.`);
     remarks.push(...problems);
@@ -462,13 +459,7 @@ export class CurvesView {
 
   /** @param {import("./types.js").Series[]} chosen @param {Model} model */
   showControls(chosen, { state }) {
-    for (const [i, { control }] of this.controls.settings.entries()) {
-      const { title, values, chosen: value } = this.choices[i];
-      const texts = values.map((v) => /** @type {[string, string]} */ ([v, v || "not said"]));
-      control.label(title);
-      control.set([...texts, [COMPARE, "compare all"]], value);
-      control.element.hidden = values.length < 2;
-    }
+    this.controls.settings.show(this.choices);
     this.controls.x.set(state.x);
     this.controls.y.set(state.y);
     this.controls.band.set(state.band);

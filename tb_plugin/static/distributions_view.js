@@ -2,7 +2,7 @@
 // a panel a layer, or all layers together; runs overlaid (paper section 3.4, Figs. 6 and A2).
 
 import { fetchDistributions } from "./api.js";
-import { axis, frame as chartBasics, legend, tooltip } from "./axes.js";
+import { axis, frame as chartBasics, histogramTooltip, legend } from "./axes.js";
 import { ChartFrame } from "./chart_frame.js";
 import { dropDown, segmented, stepSlider } from "./controls.js";
 import { el, swatch } from "./dom.js";
@@ -11,7 +11,6 @@ import {
   columnNames,
   compareFacts,
   factPhrase,
-  formatFraction,
   formatNumber,
   legendLabels,
   plural,
@@ -196,10 +195,16 @@ export class DistributionsView {
       })),
       legend: legend(theme, { left: 58, right: 16, data: items.map((i) => i.label), selectedMode: false }),
       grid: panels.map((_, i) => place(i)),
-      tooltip: tooltip(theme, {
-        trigger: "axis",
-        valueFormatter: (/** @type {number} */ v) => formatFraction(v),
-      }),
+      tooltip: histogramTooltip(
+        theme,
+        edges,
+        "share of units",
+        (grid) =>
+          lines
+            .filter(({ at }) => at === grid)
+            .map(({ item: { label, colour }, heights }) => ({ label, colour, heights })),
+        (grid) => panels[grid],
+      ),
       xAxis: panels.map((_, i) => ({
         ...axis(theme, bottom(i) ? briefTitle(state.column) : "", extent, zoom.x, {
           nameGap: 26,

@@ -1,7 +1,9 @@
 // A network drawn layer by layer, each unit a cell shaded by its activity. A click, a drag, Space or
-// Enter deletes units or restores them; arrow keys move within a layer.
+// Enter deletes units or restores them; arrow keys move between them, and with Shift do to the units
+// that they pass what was done to the first.
 
 import { el, fill } from "./dom.js";
+import { span } from "./transforms.js";
 
 export class NetworkGrid {
   /** @param {(deleted: boolean[][]) => void} onChange */
@@ -13,6 +15,8 @@ export class NetworkGrid {
     this.layers = /** @type {{name: string, units: number}[]} */ ([]);
     /** What a drag does to each unit that it passes; null: there is no drag. */
     this.painting = /** @type {boolean | null} */ (null);
+    /** The last unit that it passed. @type {[number, number]} */
+    this.painted = [0, 0];
     this.element = el("div", {
       class: "network",
       on: {
@@ -65,11 +69,10 @@ export class NetworkGrid {
     this.deleted = deleted.map((units) => [...units]);
     this.cells.forEach((cells, layer) => {
       const values = activity[layer] ?? [];
-      const highest = values.reduce((a, b) => Math.max(a, b), 1e-9);
+      const [lowest, highest] = span(values);
       cells.forEach((cell, unit) => {
         this.mark(cell, deleted[layer][unit]);
-        const share = Math.max(0, (values[unit] ?? 0) / highest);
-        cell.style.setProperty("--activity", `${Math.round(100 * Math.sqrt(share))}%`);
+        cell.style.setProperty("--activity", `${shade(values[unit] ?? 0, lowest, highest)}%`);
         cell.title = `${this.layers[layer].name}, unit ${unit}: activity ${(values[unit] ?? 0).toPrecision(3)}${deleted[layer][unit] ? ", deleted" : ""}`;
       });
       const gone = deleted[layer].filter(Boolean).length;
@@ -105,7 +108,25 @@ export class NetworkGrid {
   pass(event) {
     if (this.painting === null) return;
     const place = this.placeOf(document.elementFromPoint(event.clientX, event.clientY));
-    if (place) this.paint(...place);
+    if (!place) return;
+    // A quick pointer is seen at few places: what lies between belongs to the drag, too.
+    const [layer, unit] = place;
+    const [lastLayer, lastUnit] = this.painted;
+    for (const one of layer === lastLayer ? this.between(layer, lastUnit, unit) : [unit])
+      this.paint(layer, one);
+  }
+
+  /** Units on the straight way from one cell to another. @param {number} layer
+   * @param {number} from @param {number} to @returns {number[]} */
+  between(layer, from, to) {
+    const row = this.perRow(layer);
+    const [y0, x0, y1, x1] = [from, to].flatMap((unit) => [Math.floor(unit / row), unit % row]);
+    const steps = Math.max(Math.abs(x1 - x0), Math.abs(y1 - y0), 1);
+    const way = Array.from({ length: steps + 1 }, (_, i) => {
+      const [x, y] = [x0 + ((x1 - x0) * i) / steps, y0 + ((y1 - y0) * i) / steps];
+      return Math.round(y) * row + Math.round(x);
+    });
+    return way.filter((unit) => unit < this.cells[layer].length); // the last row may be short
   }
 
   end() {
@@ -116,6 +137,7 @@ export class NetworkGrid {
 
   /** @param {number} layer @param {number} unit */
   paint(layer, unit) {
+    this.painted = [layer, unit];
     this.deleted[layer][unit] = Boolean(this.painting);
     this.mark(this.cells[layer][unit], this.deleted[layer][unit]);
   }
@@ -132,19 +154,50 @@ export class NetworkGrid {
       this.onChange(this.deleted);
       return;
     }
+    const next = this.moved(layer, unit, event.key);
+    if (!next) return;
+    event.preventDefault();
+    this.focus(...next);
+    if (!event.shiftKey) return;
+    const gone = this.deleted[layer][unit];
+    const passed = next[0] === layer ? range(unit, next[1]) : [next[1]];
+    for (const one of passed) {
+      this.deleted[next[0]][one] = gone;
+      this.mark(this.cells[next[0]][one], gone);
+    }
+    this.onChange(this.deleted);
+  }
+
+  /** Where a key leads: off the top or bottom row into the next layer.
+   * @param {number} layer @param {number} unit @param {string} key
+   * @returns {[number, number] | null} */
+  moved(layer, unit, key) {
     const row = this.perRow(layer);
     const last = this.cells[layer].length - 1;
-    const next = /** @type {Record<string, number>} */ ({
-      ArrowRight: unit + 1,
-      ArrowLeft: unit - 1,
-      ArrowDown: unit + row,
-      ArrowUp: unit - row,
-      Home: 0,
-      End: last,
-    })[event.key];
-    if (next === undefined) return;
-    event.preventDefault();
-    this.focus(layer, Math.min(last, Math.max(0, next)));
+    const within = (/** @type {number} */ to) =>
+      /** @type {[number, number]} */ ([layer, Math.min(last, Math.max(0, to))]);
+    if (key === "ArrowRight") return within(unit + 1);
+    if (key === "ArrowLeft") return within(unit - 1);
+    if (key === "Home") return within(0);
+    if (key === "End") return within(last);
+    if (key === "ArrowDown") {
+      const isLastRow = Math.floor(unit / row) === Math.floor(last / row);
+      if (!isLastRow) return within(unit + row);
+      return layer + 1 < this.cells.length ? [layer + 1, this.column(layer + 1, unit % row, 0)] : null;
+    }
+    if (key === "ArrowUp") {
+      if (unit >= row) return within(unit - row);
+      return layer > 0 ? [layer - 1, this.column(layer - 1, unit, Infinity)] : null;
+    }
+    return null;
+  }
+
+  /** The unit in a column of a layer's first or last row. @param {number} layer
+   * @param {number} column @param {number} line  0, or Infinity for the last */
+  column(layer, column, line) {
+    const row = this.perRow(layer);
+    const last = this.cells[layer].length - 1;
+    return Math.min(last, Math.min(line, Math.floor(last / row)) * row + column);
   }
 
   /** Cells beside each other, as the window's width makes them. @param {number} layer */
@@ -161,4 +214,21 @@ export class NetworkGrid {
     this.cells[layer][unit].tabIndex = 0;
     this.cells[layer][unit].focus();
   }
+}
+
+/** Per cent of the full colour: nothing for a silent unit, and the more the nearer it comes to the
+ * layer's most active; feature maps, of which none is silent, differ in this. The root is what
+ * separates weak units on a screen.
+ * @param {number} value @param {number} lowest @param {number} highest  of the layer */
+function shade(value, lowest, highest) {
+  if (!(value > 0)) return 0;
+  const low = Math.max(0, lowest);
+  const share = highest > low ? (value - low) / (highest - low) : 1;
+  return Math.round(12 + 88 * Math.sqrt(share));
+}
+
+/** @param {number} from @param {number} to  in either direction, both included */
+function range(from, to) {
+  const low = Math.min(from, to);
+  return Array.from({ length: Math.abs(to - from) + 1 }, (_, i) => low + i);
 }

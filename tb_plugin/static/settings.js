@@ -2,6 +2,9 @@
 
 import { naturalOrder } from "./labels.js";
 
+/** In which ablation curves can differ, as the summaries say it. */
+export const CURVE_SETTINGS = ["split", "fill", "order", "layers", "score"];
+
 /** Shows the curves of every value side by side. */
 export const COMPARE = "*";
 
@@ -17,7 +20,7 @@ const TITLES = /** @type {Record<string, string>} */ ({
 const PHRASES = /** @type {Record<string, (value: string) => string>} */ ({
   split: (v) => (v === "train" ? "training set" : v === "test" ? "test set" : v),
   fill: (v) => `ablated to ${v}`,
-  order: (v) => `${v} order`,
+  order: (v) => (v === "random" ? "random order" : `in order of ${v}`),
   layers: (v) => (v === "all" ? "all layers" : v),
   score: (v) => (v === "accuracy" ? "" : v),
   per: (v) => `drawn for each ${v}`,
@@ -50,8 +53,8 @@ export function chooseSettings(series, names, state, lookedAt = series) {
   let looked = lookedAt;
   for (const name of names) {
     const valueOf = (/** @type {import("./types.js").Series} */ s) => String(s.meta[name] ?? "");
-    const values = byFrequency(left.map(valueOf));
-    const [usual = values[0] ?? ""] = byFrequency(looked.map(valueOf));
+    const values = byFrequency(left, valueOf);
+    const [usual = values[0] ?? ""] = byFrequency(looked, valueOf);
     const asked = state[name];
     const all = asked === COMPARE && values.length > 1;
     const chosen = all ? COMPARE : values.includes(asked) ? asked : usual;
@@ -72,12 +75,18 @@ export function settingPhrases(choices) {
     .filter(Boolean);
 }
 
-/** @param {string[]} values */
-function byFrequency(values) {
-  const count = new Map();
-  for (const value of values) count.set(value, (count.get(value) ?? 0) + 1);
-  const rank = (/** @type {string} */ value) => 2 * count.get(value) + Number(USUAL.has(value));
-  return [...count.keys()].sort((a, b) => rank(b) - rank(a) || naturalOrder(a, b));
+/** The values that most runs have come first: a run may have several curves of one.
+ * @param {import("./types.js").Series[]} series
+ * @param {(series: import("./types.js").Series) => string} valueOf */
+function byFrequency(series, valueOf) {
+  const runs = /** @type {Map<string, Set<string>>} */ (new Map());
+  for (const one of series) {
+    const value = valueOf(one);
+    runs.set(value, (runs.get(value) ?? new Set()).add(one.run));
+  }
+  const rank = (/** @type {string} */ value) =>
+    2 * (runs.get(value)?.size ?? 0) + Number(USUAL.has(value));
+  return [...runs.keys()].sort((a, b) => rank(b) - rank(a) || naturalOrder(a, b));
 }
 
 /** @param {import("./types.js").Series} series @param {string} name @param {string} text */

@@ -15,6 +15,8 @@ import {
   shorten,
   tellingFacts,
 } from "./labels.js";
+import { SettingControls } from "./setting_controls.js";
+import { chooseSettings, COMPARE, CURVE_SETTINGS, settingPhrases } from "./settings.js";
 import { matcher } from "./state.js";
 import { MARKS, runColour } from "./theme.js";
 import {
@@ -47,7 +49,7 @@ const AGAINST = /** @type {Record<string, string>} */ ({
  * @property {string} label
  * @property {string} colour
  * @property {Record<string, string>} facts
- * @property {[number, number][]} areas  under its first ablation curve, by step
+ * @property {[number, number][]} areas  under its ablation curve, by step
  */
 
 export class TrainingView {
@@ -93,7 +95,10 @@ export class TrainingView {
         set({ against });
       },
     );
-    this.over.controls.append(this.progress.element, this.area.element);
+    this.settings = new SettingControls(CURVE_SETTINGS, set);
+    this.choices = /** @type {import("./settings.js").Choice[]} */ ([]);
+    this.tags = /** @type {Map<string, string>} */ (new Map()); // of each run's curve
+    this.over.controls.append(this.progress.element, this.area.element, ...this.settings.elements);
     this.areas.controls.append(this.against.element);
     this.element = el("div", { class: "stack" }, this.over.element, this.areas.element);
   }
@@ -114,6 +119,7 @@ export class TrainingView {
     }));
     this.context.runList.showMany(entries, state);
     this.context.runList.showOthers([]);
+    this.chooseCurves(names, model);
     this.progress.set(state.progress);
     this.area.set(state.area);
     const matches = matcher(state.filter) ?? (() => true);
@@ -132,11 +138,28 @@ export class TrainingView {
     );
   }
 
+  /** Which ablation curve of each run is summed up: that of the settings chosen here or for the
+   * curves; of several, the first. @param {string[]} runs @param {Model} model */
+  chooseCurves(runs, { index, state }) {
+    const narrowed = new Set(runs);
+    const curves = index.series.filter((s) => s.kind === "curve" && narrowed.has(s.run));
+    const single = Object.fromEntries(
+      CURVE_SETTINGS.map((name) => {
+        const asked = /** @type {any} */ (state)[name];
+        return [name, asked === COMPARE ? "" : asked];
+      }),
+    );
+    const { series, choices } = chooseSettings(curves, CURVE_SETTINGS, single);
+    this.choices = choices;
+    this.settings.show(choices, false);
+    this.tags = new Map(series.toReversed().map((s) => [s.run, s.tag]));
+  }
+
   draw() {
     const { theme, allRuns, state } = /** @type {Model} */ (this.context.model());
     const items = this.trainings.map((training) => ({
       training,
-      areas: areaPoints(training, state.area),
+      areas: areaPoints(training, this.tags.get(training.run), state.area),
       label: this.runs.get(training.run)?.label ?? training.run,
       colour: runColour(training.run, allRuns, theme),
       facts: this.runs.get(training.run)?.facts ?? {},
@@ -166,7 +189,11 @@ export class TrainingView {
     this.over.show({
       option: overOption(items, names, state, this.over.zoom, theme),
       count: items.length,
-      subtitle: `solid: training · dashed: test · dotted with marks, right axis: ${AREAS[state.area]} of the ablation curve`,
+      subtitle: [
+        "solid: training",
+        ...(items.some((i) => i.training.scalars[names[1]]) ? ["dashed: test"] : []),
+        ...(items.some((i) => i.areas.length) ? [`dotted with marks, right axis: ${this.curveWords()}`] : []),
+      ].join(" · "),
       remarks,
       rows,
       columns: [
@@ -176,6 +203,12 @@ export class TrainingView {
         { label: "value", numeric: true, value: (r) => r.value, show: (r) => formatNumber(r.value) },
       ],
     });
+  }
+
+  /** What the areas are of. */
+  curveWords() {
+    const { state } = /** @type {Model} */ (this.context.model());
+    return [AREAS[state.area], ...settingPhrases(this.choices)].join(", ");
   }
 
   /** @param {Item[]} items */
@@ -198,7 +231,7 @@ export class TrainingView {
     this.areas.show({
       option: areasOption(dots, title, AREAS[state.area], this.areas.zoom, theme),
       count: dots.length,
-      subtitle: `Spearman ρ = ${formatFraction(rho)}${interval} over ${dots.length} ${over}`,
+      subtitle: `Spearman ρ = ${formatFraction(rho)}${interval} over ${dots.length} ${over} · ${this.curveWords()}`,
       rows: dots,
       columns: [
         { label: "run", value: (d) => d.item.training.run },
@@ -242,11 +275,12 @@ function points(item, name) {
   return (found?.steps ?? []).map((step, i) => ({ item, name, step, value: found.values[i] }));
 }
 
-/** Of the run's first ablation curve. @param {import("./types.js").Training} training
- * @param {string} area @returns {[number, number][]} */
-function areaPoints({ curves: [curve] }, area) {
+/** Under one of the run's ablation curves. @param {import("./types.js").Training} training
+ * @param {string | undefined} tag @param {string} area @returns {[number, number][]} */
+function areaPoints({ curves }, tag, area) {
+  const curve = curves.find((c) => c.tag === tag);
   const values = area === "normalized" ? curve?.normalized : curve?.auc;
-  return (curve?.steps ?? []).map((step, i) => [step, values[i]]);
+  return (curve?.steps ?? []).map((step, i) => [step, values?.[i] ?? NaN]);
 }
 
 /** A dot a run, at its last checkpoint; if only one run has any, a dot for each of its checkpoints.

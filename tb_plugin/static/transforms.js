@@ -386,6 +386,13 @@ export function selectiveAndConfusing(table) {
   return [first, others.at(-1) ?? first];
 }
 
+/** The bin that holds a value; the last one also holds its upper edge.
+ * @param {number[]} edges @param {number} value */
+export function binOf(edges, value) {
+  const above = edges.findIndex((edge) => edge > value);
+  return Math.min(edges.length - 2, Math.max(0, (above < 0 ? edges.length : above) - 1));
+}
+
 /** The outline of a histogram, two points a bin. @param {number[]} edges @param {number[]} heights
  * @returns {[number, number][]} */
 export function histogramOutline(edges, heights) {

@@ -2,10 +2,17 @@
 // other. Pictures and the spread of activations come from the lab, where it has the model.
 
 import { askLab, fetchLabModels, fetchUnit } from "./api.js";
-import { axis, categoryAxis, frame as chartBasics, legend, tooltip } from "./axes.js";
+import {
+  axis,
+  categoryAxis,
+  frame as chartBasics,
+  histogramTooltip,
+  legend,
+  tooltip,
+} from "./axes.js";
 import { ChartFrame } from "./chart_frame.js";
 import { el, fill } from "./dom.js";
-import { columnNames, compareFacts, factPhrase, formatFraction, formatNumber } from "./labels.js";
+import { columnNames, compareFacts, factPhrase, formatNumber } from "./labels.js";
 import { Table } from "./table.js";
 import {
   histogramOutline,
@@ -356,10 +363,9 @@ function activityOption(edges, groups, zoom, theme) {
   return {
     ...chartBasics(theme, "Distribution of the unit's activation over images."),
     legend: legend(theme, { left: 66, data: names, selectedMode: false }),
-    tooltip: tooltip(theme, {
-      trigger: "axis",
-      valueFormatter: (/** @type {number} */ v) => formatFraction(v),
-    }),
+    tooltip: histogramTooltip(theme, edges, "share of images", () =>
+      names.map((label, i) => ({ label, colour: colours[i], heights: shares[i] })),
+    ),
     xAxis: axis(theme, "Activation", extent, zoom.x, { nameGap: 34, splitLine: { show: false } }),
     yAxis: axis(theme, "Share of the images", niceExtent([0, highest]), zoom.y, { nameGap: 46 }),
     series: groups.map(({ name }, i) => ({

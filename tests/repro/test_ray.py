@@ -25,7 +25,7 @@ dataset = "mnist"
 network = "mlp"
 n_train = 500
 hidden_units = [16]
-epochs = 1500
+epochs = 600
 jit_compile = false
 [common.grid]
 seed = [0, 1]
@@ -115,5 +115,5 @@ def test_a_node_is_killed_and_nothing_is_lost_or_done_twice(cluster: Any, tmp_pa
         ]
         assert len(begun_at) == (2 if folder == lost_folder else 1)
         if folder == lost_folder:
-            assert begun_at[0] == 0 and epoch <= begun_at[1] < 1500
+            assert begun_at[0] == 0 and epoch <= begun_at[1] < 600
     assert not list((tmp_path / "runs").glob(".cluster-*"))

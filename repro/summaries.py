@@ -100,7 +100,7 @@ def _summaries(
         names = ", ".join(layer for layer, _ in found.layers)
         shared |= {
             "fill": "direction" if settings.basis == "random" else _FILLS[found.fill],
-            "order": settings.order,
+            "order": _order_words(settings),
             "layers": names if settings.last_layers else "all",
         }
     yield plugin_summary.ablation_curve(
@@ -110,6 +110,13 @@ def _summaries(
         one = NetworkResult(network.config, network.training, {name: found})
         for measure, values in (("auc", auc(one)), ("normalized_auc", normalized_auc(one))):
             yield plugin_summary.training_scalar(measure, float(values.mean()))
+
+
+def _order_words(settings: CumulativeConfig) -> str:
+    if settings.order == "random":
+        return "random"
+    first = "highest" if settings.descending else "lowest"
+    return f"{settings.order.replace('_', ' ')}, {first} first"
 
 
 def _unit_table(

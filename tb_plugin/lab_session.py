@@ -200,6 +200,11 @@ class Session:
         low, high = min(0.0, activation.min()), activation.max()
         edges = np.linspace(low, high if high > low else low + 1, N_BINS + 1)
         order = np.argsort(-activation, kind="stable")
+        # Most units are silent on many images: of equals, one of each class before a second of any.
+        place_in_class = np.empty(len(activation), int)
+        for c in range(self._n_classes):
+            place_in_class[self._labels == c] = np.arange(np.count_nonzero(self._labels == c))
+        least = np.lexsort((place_in_class, activation))
         of_class = [activation[self._labels == c] for c in range(self._n_classes)]
         means = [part.mean() if len(part) else -np.inf for part in of_class]
         return {
@@ -208,7 +213,8 @@ class Session:
             "silent": [int(np.count_nonzero(part == 0)) for part in of_class],
             "favourite": int(np.argmax(means)),
             "most": [self._pictured(i, activation) for i in order[:N_EXTREME]],
-            "least": [self._pictured(i, activation) for i in order[::-1][:N_EXTREME]],
+            "least": [self._pictured(i, activation) for i in least[:N_EXTREME]],
+            "n_least": int(np.count_nonzero(activation == activation.min())),
             "weights": self._weights_picture(number, unit),
         }
 

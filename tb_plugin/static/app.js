@@ -131,7 +131,10 @@ export class App {
 
   /** @param {Partial<import("./state.js").State>} changes */
   set(changes) {
+    const turnsPage = changes.view !== undefined && changes.view !== this.state.view;
     Object.assign(this.state, changes);
+    // Back leads to the view before, as it was; within a view nothing is added to the history.
+    if (turnsPage) writeAddress("view", encodeValue("view", changes.view), true);
     for (const [key, value] of Object.entries(changes)) writeAddress(key, encodeValue(key, value));
     this.render();
   }

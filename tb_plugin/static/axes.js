@@ -123,7 +123,8 @@ export function legend(theme, more) {
     itemGap: 13,
     itemWidth: 22,
     itemHeight: 9,
-    textStyle: { color: theme.text, fontSize: 12.5, fontFamily: FONT },
+    // Of a lower line, a legend with pages cuts the tops of letters off.
+    textStyle: { color: theme.text, fontSize: 12.5, fontFamily: FONT, lineHeight: 18 },
     pageTextStyle: { color: theme.muted },
     pageIconColor: theme.muted,
     pageIconInactiveColor: theme.line,

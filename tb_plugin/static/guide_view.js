@@ -42,7 +42,7 @@ const VIEWS = /** @type {[string, string, string, string][]} */ ([
   [
     "lab",
     "Lesion lab",
-    "A saved network, drawn unit by unit: click units to delete them and see at once what it answers. Delete many at random, and see how far a network can be damaged before it fails.",
+    "A saved network, drawn unit by unit: click units to delete them and see at once what it answers. Delete many at random, and see how far a network can be damaged before it fails. A full colour is the most active unit of its layer on the image; grey is silent. Arrow keys move, Space deletes, Shift with an arrow goes on doing so, Ctrl+Z undoes.",
     "section 2.2",
   ],
 ]);

@@ -85,12 +85,13 @@ export function readAddress(key) {
   }
 }
 
-/** @param {string} key @param {string} value */
-export function writeAddress(key, value) {
+/** @param {string} key @param {string} value
+ * @param {boolean} [comesBack]  whether the browser's Back leads to what was there before */
+export function writeAddress(key, value, comesBack = false) {
   try {
     addressStore()?.setString(`p.${PLUGIN}.${key}`, value, {
       defaultValue: "",
-      useLocationReplace: true,
+      useLocationReplace: !comesBack,
     });
   } catch {
     // Without an address, the choice lasts as long as the page.

@@ -7,7 +7,7 @@ import { askLab, fetchLabModels } from "./api.js";
 import { axis, categoryAxis, frame as chartBasics, legend, tooltip } from "./axes.js";
 import { ChartFrame } from "./chart_frame.js";
 import { el, fill } from "./dom.js";
-import { formatFraction, plural } from "./labels.js";
+import { formatFraction, plural, tellingFacts } from "./labels.js";
 import { NetworkGrid } from "./network_grid.js";
 import { readLesions, writeLesions } from "./state.js";
 import { wilson } from "./transforms.js";
@@ -66,9 +66,15 @@ export class LabView {
     const title = el("div", {}, el("h2", {}, "Lesion lab"), this.subtitle);
     const head = el("header", { class: "card-head" }, title);
     const card = { class: "card", "aria-label": "Lesion lab" };
+    const keydown = (/** @type {KeyboardEvent} */ event) => {
+      const typing = /** @type {Element} */ (event.target).matches("input");
+      if (event.key !== "z" || !(event.ctrlKey || event.metaKey) || typing) return;
+      event.preventDefault();
+      this.undoLast();
+    };
     this.element = el(
       "div",
-      { class: "stack" },
+      { class: "stack", on: { keydown } },
       el("section", card, head, this.message, this.work),
       this.classes.element,
     );
@@ -113,12 +119,14 @@ export class LabView {
       return;
     }
     const { models, enabled, reason } = this.listing;
-    const chosen = models.find((m) => m.id === model.state.model) ?? models[0];
-    const entries = models.map((m) => ({ run: m.id, label: m.name, colour: "" }));
+    const named = namedModels(models, model.index.series);
+    const narrowed = new Set(this.context.runList.narrow(named, model.state).map((m) => m.id));
+    const offered = models.filter((m) => narrowed.has(m.id));
+    const chosen = models.find((m) => m.id === model.state.model) ?? offered[0] ?? models[0];
+    const entries = modelEntries(offered, named);
     const choose = (/** @type {string} */ id) =>
       this.context.set({ model: id, lesions: "", image: -1 });
     this.context.runList.showChoices(entries, model.state, chosen?.id ?? "", "model", choose);
-    this.context.runList.narrow([], model.state); // models have no folders
     this.context.runList.showOthers([]);
     if (!enabled) return this.say(reason);
     if (!chosen) return this.say("There is no .keras file in the folder of models.");
@@ -387,17 +395,19 @@ export class LabView {
     const gone = units.filter(Boolean).length;
     const change = overall(now).share - overall(intact).share;
     const sign = change < 0 ? "−" : "+";
+    const deletedWords = `${gone.toLocaleString("en")} of ${plural(units.length, "unit")} deleted`;
+    const pending = this.accuracyOf !== lesions;
     const { trouble } = this;
-    this.status.classList.toggle("pending", !trouble && this.accuracyOf !== lesions);
     if (trouble)
       return fill(
         this.status,
         `Not up to date: ${trouble.text} `,
         el("button", { class: "button", on: { click: trouble.retry } }, "Retry"),
       );
+    if (pending) return fill(this.status, el("strong", {}, deletedWords), " · accuracy …");
     fill(
       this.status,
-      el("strong", {}, `${gone.toLocaleString("en")} of ${plural(units.length, "unit")} deleted`),
+      el("strong", {}, deletedWords),
       " · accuracy ",
       el("strong", {}, percent(overall(now).share)),
       ` [${overall(now).interval.map(percent).join(", ")}], ${sign}${(100 * Math.abs(change)).toFixed(1)} points against the intact ${percent(overall(intact).share)}`,
@@ -516,4 +526,34 @@ function best(values) {
 /** @param {number} share */
 function percent(share) {
   return `${(100 * share).toFixed(1)} %`;
+}
+
+/** Models with the runs that say they are of them: one each run, and one for a model without.
+ * @param {import("./types.js").LabListing["models"]} models
+ * @param {import("./types.js").Series[]} series */
+function namedModels(models, series) {
+  const runsOf = /** @type {Map<string, Map<string, import("./types.js").Series>>} */ (new Map());
+  for (const one of series) {
+    const runs = runsOf.get(one.meta.facts.model) ?? new Map();
+    runsOf.set(one.meta.facts.model, runs.set(one.run, one));
+  }
+  return models.flatMap(({ id, name }) => {
+    const found = [...(runsOf.get(name) ?? runsOf.get(id) ?? new Map()).values()];
+    if (!found.length) return [{ id, name, run: name.replaceAll("/", " "), facts: {}, description: "" }];
+    return found.map(({ run, meta: { facts }, description }) => ({ id, name, run, facts, description }));
+  });
+}
+
+/** Models for the list at the side, called by the facts that tell their runs apart.
+ * @param {import("./types.js").LabListing["models"]} models
+ * @param {ReturnType<typeof namedModels>} named */
+function modelEntries(models, named) {
+  const first = models.map(({ id }) => named.find((one) => one.id === id));
+  const facts = first.map((one) => ({ ...one?.facts, figure: "" })); // several show one network
+  const telling = tellingFacts(facts);
+  return models.map(({ id, name }, i) => {
+    const words = telling.filter((fact) => facts[i][fact]).map((fact) => `${fact} ${facts[i][fact]}`);
+    const also = named.filter((one) => one.id === id).map(({ run }) => run);
+    return { run: id, label: words.join(", ") || name, colour: "", also };
+  });
 }

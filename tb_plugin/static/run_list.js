@@ -10,6 +10,7 @@ import { matcher } from "./state.js";
  * @property {string} run
  * @property {string} label
  * @property {string} colour  "" for none
+ * @property {string[]} [also]  names that the filter finds it by
  */
 
 export class RunList {
@@ -134,7 +135,7 @@ export class RunList {
     const matches = matcher(state.filter);
     this.filter.setAttribute("aria-invalid", String(!matches));
     this.problem.textContent = matches ? "" : "Not a regular expression; all runs are shown.";
-    return matches ? entries.filter((e) => matches(e.run) || matches(e.label)) : entries;
+    return matches ? entries.filter((e) => [e.run, e.label, ...(e.also ?? [])].some(matches)) : entries;
   }
 
   /** @param {Entry[]} entries @param {"checkbox" | "radio"} type

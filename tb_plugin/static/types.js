@@ -113,6 +113,7 @@
  * @property {number} favourite  the class with the highest mean activation
  * @property {{label: number, activation: number, png: string}[]} most
  * @property {{label: number, activation: number, png: string}[]} least
+ * @property {number} n_least  images on which the unit is as active as on the least
  * @property {string | null} weights
  *
  * @typedef {object} Column  of a table on the page

@@ -13,6 +13,7 @@ import {
 import { ChartFrame } from "./chart_frame.js";
 import { el, fill } from "./dom.js";
 import { columnNames, compareFacts, factPhrase, formatNumber } from "./labels.js";
+import { writeLesions } from "./state.js";
 import { Table } from "./table.js";
 import {
   histogramOutline,
@@ -115,8 +116,9 @@ export class UnitView {
       class: "unit-number",
     });
     const go = () => {
-      const row = findRow(table, Number(layer.value), Number(unit.value));
-      if (row >= 0) inspect([row, ...rows.slice(1)]);
+      const row = nearestRow(table, Number(layer.value), Number(unit.value));
+      unit.value = String(table.unit[row]);
+      inspect([row, ...rows.slice(1)]);
     };
     layer.addEventListener("change", go);
     unit.addEventListener("change", go);
@@ -205,11 +207,11 @@ class UnitPanel {
       this.facts,
       el("span", { class: "faint" }, "quantity"),
       el("span", { class: "faint number" }, "value"),
-      el("span", { class: "faint number" }, "above, of its layer"),
+      el("span", { class: "faint number" }, "percentile in its layer"),
       ...Object.entries(unit.values).flatMap(([name, { value, below }]) => [
         el("span", {}, columnNames(name).short),
         el("span", { class: "number" }, formatNumber(value)),
-        el("span", { class: "number" }, below === null ? "–" : `${(100 * below).toFixed(0)} %`),
+        el("span", { class: "number" }, below === null ? "–" : (100 * below).toFixed(0)),
       ]),
     );
   }
@@ -254,7 +256,7 @@ class UnitPanel {
       () => pictures(wanted, unit),
       (found) => {
         this.found = found;
-        fill(this.lab, ...pictureElements(found, unit));
+        fill(this.lab, ...pictureElements(found, unit), this.labButton(found));
         this.showActivity(unit);
       },
       (error) => {
@@ -263,7 +265,16 @@ class UnitPanel {
         this.showActivity(unit);
       },
     );
-    if (!started) this.showActivity(unit);
+    if (started) fill(this.lab, el("p", { class: "faint" }, "Asking the lab for images …"));
+    else this.showActivity(unit);
+  }
+
+  /** Leads to the lab, with this unit deleted. @param {Awaited<ReturnType<typeof pictures>>} found */
+  labButton(found) {
+    if (typeof found === "string") return null;
+    const { model, lesion } = found;
+    const go = () => this.context.set({ view: "lab", model, lesions: lesion, image: -1 });
+    return el("button", { class: "button", on: { click: go } }, "Delete it in the lesion lab");
   }
 
   /** How its activation is spread over the images, for its favourite class and the others.
@@ -305,16 +316,20 @@ class UnitPanel {
 
 /** Pictures of a unit, if the lab has its model: the one that the run's fact "model" names.
  * @param {string} wanted @param {import("./types.js").Unit} unit
- * @returns {Promise<{unit: import("./types.js").LabUnit, classes: string[]} | string>} */
+ * @returns {Promise<{unit: import("./types.js").LabUnit, classes: string[], model: string,
+ *     lesion: string} | string>} */
 async function pictures(wanted, unit) {
   const { enabled, models, reason } = await fetchLabModels();
   if (!enabled) return `The images that drive this unit need the lab. ${reason}`;
   const model = models.find((m) => m.name === wanted || m.id === wanted);
   if (!model)
     return "The images that drive this unit are shown where the run's fact “model” names a model of the lab.";
-  const { classes } = await askLab({ do: "open", model: model.id });
+  const { classes, layers } = await askLab({ do: "open", model: model.id });
   const found = await askLab({ do: "unit", model: model.id, layer: unit.layer, unit: unit.unit });
-  return { unit: found, classes };
+  const alone = layers.map((/** @type {{name: string, units: number}} */ { name, units }) =>
+    Array.from({ length: units }, (_, i) => name === unit.layer && i === unit.unit),
+  );
+  return { unit: found, classes, model: model.id, lesion: writeLesions(alone) };
 }
 
 /** @param {Awaited<ReturnType<typeof pictures>>} found @param {import("./types.js").Unit} unit */
@@ -327,11 +342,12 @@ function pictureElements(found, unit) {
       el("img", { src: `data:image/png;base64,${one.png}`, alt: found.classes[one.label] }),
       el("figcaption", {}, formatNumber(one.activation, 3)),
     );
-  const { most, least, weights } = found.unit;
+  const { most, least, n_least: nLeast, weights } = found.unit;
+  const tied = nLeast > least.length ? ` (${least.length} of ${nLeast.toLocaleString("en")} alike)` : "";
   return [
     el("h3", {}, "Images that drive it most"),
     el("div", { class: "unit-images" }, ...most.map(picture)),
-    el("h3", {}, "and least"),
+    el("h3", {}, `and least${tied}`),
     el("div", { class: "unit-images" }, ...least.map(picture)),
     weights && el("h3", {}, "Its weights, laid out as the image"),
     weights &&
@@ -407,15 +423,22 @@ function profileOption(rows, zoom, theme) {
   });
   const highest = (/** @type {"mean" | "drop"} */ key) => Math.max(...rows.map((row) => row[key] ?? 0));
   const lowest = Math.min(...rows.map((row) => row.drop ?? 0), 0);
-  const places = (/** @type {number} */ v) => formatNumber(v, 2);
+  const tick = (/** @type {number} */ v, /** @type {number} */ least) =>
+    v < least ? "" : formatNumber(v, 2);
   const value = (
     /** @type {string} */ title,
     /** @type {[number, number]} */ extent,
     /** @type {[number, number] | undefined} */ part,
+    /** @type {number} */ least,
     /** @type {object} */ more = {},
   ) => ({
     ...axis(theme, title, extent, part, { nameGap: 48, ...more }),
-    axisLabel: { color: theme.muted, fontSize: 12, formatter: places, showMinLabel: extent[0] === 0 },
+    axisLabel: {
+      color: theme.muted,
+      fontSize: 12,
+      showMinLabel: extent[0] === 0,
+      formatter: (/** @type {number} */ v) => tick(v, least),
+    },
   });
   // Both zeros lie at the same height.
   const drops = niceExtent([lowest, Math.max(highest("drop"), SMALLEST_DROP)]);
@@ -432,8 +455,8 @@ function profileOption(rows, zoom, theme) {
     }),
     xAxis: categoryAxis(theme, "Class", rows.map((row) => row.name), zoom.x),
     yAxis: [
-      value("Mean activation", means, zoom.y),
-      value("Accuracy drop (fraction)", drops, zoom.y && samePart(zoom.y, means, drops), {
+      value("Mean activation", means, zoom.y, Math.min(0, ...rows.map((row) => row.mean ?? 0))),
+      value("Accuracy drop (fraction)", drops, zoom.y && samePart(zoom.y, means, drops), -1, {
         position: "right",
         splitLine: { show: false },
       }),
@@ -442,8 +465,10 @@ function profileOption(rows, zoom, theme) {
   };
 }
 
-/** @param {import("./types.js").UnitTable} table @param {number} layer @param {number} unit */
-function findRow(table, layer, unit) {
-  for (let i = 0; i < table.n; i++) if (table.layer[i] === layer && table.unit[i] === unit) return i;
-  return -1;
+/** The unit of that number, or the one nearest to it that the layer has.
+ * @param {import("./types.js").UnitTable} table @param {number} layer @param {number} unit */
+function nearestRow(table, layer, unit) {
+  const rows = Array.from({ length: table.n }, (_, i) => i).filter((i) => table.layer[i] === layer);
+  const away = (/** @type {number} */ row) => Math.abs(table.unit[row] - unit);
+  return rows.reduce((best, row) => (away(row) < away(best) ? row : best));
 }

@@ -2,9 +2,11 @@
 
 import { el, swatch } from "./dom.js";
 import { formatFraction, formatNumber } from "./labels.js";
-import { binOf } from "./transforms.js";
+import { binOf, niceStep } from "./transforms.js";
 
 export const FONT = 'Roboto, "Helvetica Neue", Arial, sans-serif';
+
+const TICKS = 6; // at most, about, between the ends of an axis
 
 /**
  * @param {typeof import("./theme.js").LIGHT} theme
@@ -15,8 +17,14 @@ export const FONT = 'Roboto, "Helvetica Neue", Arial, sans-serif';
  */
 export function axis(theme, title, extent, zoomed, more = {}) {
   const [min, max] = zoomed ?? extent;
+  // Labels at round numbers; an end is labelled only if it is one.
+  const coarse = niceStep((max - min || 1) / TICKS);
+  const fine = niceStep((max - min || 1) / (2 * TICKS));
+  const step = isMultiple(min, coarse) && isMultiple(max, coarse) ? coarse : fine;
   return {
     type: "value",
+    // ECharts counts from the lower end, which would miss the round numbers above another.
+    interval: isMultiple(min, step) ? step : undefined,
     name: title,
     nameLocation: "middle",
     nameTextStyle: { color: theme.text, fontSize: 13, fontFamily: FONT },
@@ -28,14 +36,18 @@ export function axis(theme, title, extent, zoomed, more = {}) {
       color: theme.muted,
       fontSize: 12,
       hideOverlap: true,
-      // The ends of a zoomed axis are where the pointer was, not round numbers.
-      showMinLabel: !zoomed,
-      showMaxLabel: !zoomed,
+      showMinLabel: isMultiple(min, step),
+      showMaxLabel: isMultiple(max, step),
       formatter: (/** @type {number} */ value) => formatTick(value),
     },
     splitLine: { lineStyle: { color: theme.grid } },
     ...more,
   };
+}
+
+/** @param {number} value @param {number} step */
+function isMultiple(value, step) {
+  return Math.abs(value / step - Math.round(value / step)) < 1e-6;
 }
 
 /** An axis with a name at each place.

@@ -66,7 +66,7 @@ export function curvesOption(chart) {
     xAxis: axis(theme, chart.xTitle, chart.xExtent, zoom.x, {
       nameGap: 34,
       splitLine: { show: false },
-      ...(chart.logarithmic ? { type: "log" } : {}),
+      ...(chart.logarithmic ? { type: "log", interval: undefined } : {}),
     }),
     yAxis: axis(theme, chart.yTitle, [0, highestAccuracy(chart)], zoom.y, { nameGap: 46 }),
     series: [

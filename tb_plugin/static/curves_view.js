@@ -18,7 +18,7 @@ import {
   splitAdjective,
 } from "./labels.js";
 import { SettingControls } from "./setting_controls.js";
-import { chooseSettings, CURVE_SETTINGS, settingPhrases } from "./settings.js";
+import { chooseSettings, COMPARE, CURVE_SETTINGS, settingPhrases } from "./settings.js";
 import { Table } from "./table.js";
 import { MARKS } from "./theme.js";
 import { curveAreas, halfway, relativeToIntact, summarizeOrderings } from "./transforms.js";
@@ -198,7 +198,7 @@ export class CurvesView {
     const series = known.map((c) => /** @type {any} */ (seriesOf.get(key(c))));
     const { labels, title } = legendLabels(series);
     this.legendTitle = title;
-    const colours = seriesColours(series, state.colour, theme, allRuns);
+    const colours = seriesColours(series, this.colour(state), theme, allRuns);
     const items = [];
     const problems = [];
     for (const [i, curve] of known.entries()) {
@@ -435,6 +435,12 @@ export class CurvesView {
     return { columns, rows };
   }
 
+  /** What colours stand for. @param {import("./state.js").State} state */
+  colour(state) {
+    const compared = this.choices.find((choice) => choice.chosen === COMPARE);
+    return state.colour || compared?.title.toLowerCase() || "run";
+  }
+
   /** @param {import("./types.js").Series[]} offered @param {import("./types.js").Series[]} curves
    * @param {Model} model */
   showRuns(offered, curves, model) {
@@ -443,7 +449,7 @@ export class CurvesView {
     const names = [...new Set(offered.map((s) => s.run))];
     const runs = names.map((run) => /** @type {import("./types.js").Series} */ (known.get(run)));
     const labels = seriesLabels(runs);
-    const colours = seriesColours(runs, model.state.colour, model.theme, model.allRuns);
+    const colours = seriesColours(runs, this.colour(model.state), model.theme, model.allRuns);
     const entries = new Map(
       names.map((run, i) => [run, { run, label: labels[i], colour: colours[i] }]),
     );
@@ -469,7 +475,7 @@ export class CurvesView {
     );
     this.controls.colour.set(
       [["run", "TensorBoard's run colours"], ...byFact],
-      differing.includes(state.colour) ? state.colour : "run",
+      differing.includes(this.colour(state)) ? this.colour(state) : "run",
     );
     this.controls.colour.element.hidden = !differing.length;
   }

@@ -139,7 +139,7 @@ const COLUMNS = new Map([
   ],
   [
     "importance",
-    { short: "importance", axis: "Importance: change of test loss when ablated (nats)" },
+    { short: "importance", axis: "Importance: change of loss (nats)" },
   ],
   [
     "largest_class_drop",

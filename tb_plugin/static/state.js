@@ -17,7 +17,7 @@
  * @property {string} x
  * @property {string} y
  * @property {string} band
- * @property {string} colour  "run", or the name of a fact
+ * @property {string} colour  "run", or the name of a fact; "": by the setting that is compared, if any
  * @property {number} step  -1: the last
  * @property {string} unitRun  "": the first
  * @property {string} unitTag  "": the first
@@ -58,7 +58,7 @@ export const DEFAULTS = Object.freeze({
   x: "fraction",
   y: "raw",
   band: "sd",
-  colour: "run",
+  colour: "",
   step: -1,
   unitRun: "",
   unitTag: "",

@@ -356,10 +356,14 @@ export function paddedExtent(values, margin = 0.05) {
 /** Rounds an extent outwards to steps of 1, 2 or 5 times a power of ten.
  * @param {[number, number]} extent @returns {[number, number]} */
 export function niceExtent([low, high]) {
-  const rough = (high - low) / 8;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * [1, 2, 5, 10].filter((m) => m * power >= rough)[0];
+  const step = niceStep((high - low) / 8);
   return [tidy(Math.floor(low / step) * step), tidy(Math.ceil(high / step) * step)];
+}
+
+/** The next 1, 2 or 5 times a power of ten. @param {number} rough  above 0 */
+export function niceStep(rough) {
+  const power = 10 ** Math.floor(Math.log10(rough));
+  return tidy(power * [1, 2, 5, 10].filter((m) => m * power >= rough * (1 - 1e-9))[0]);
 }
 
 /** Takes off the rounding error of a product such as 3 * 0.1. @param {number} value */

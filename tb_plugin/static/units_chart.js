@@ -1,7 +1,7 @@
 // The drawing of units as points: ECharts' option from a related unit table. Pure.
 
 import { axis, frame, legend, tooltip } from "./axes.js";
-import { shorten } from "./labels.js";
+import { plural, shorten } from "./labels.js";
 import { MARKS, rampColour } from "./theme.js";
 import { density, span } from "./transforms.js";
 
@@ -52,10 +52,11 @@ export function unitsOption(chart) {
     }),
     tooltip: tooltip(theme, {
       trigger: "item",
-      formatter: (/** @type {any} */ at) =>
-        at.seriesId?.startsWith("points:")
-          ? chart.describe(Number(at.seriesId.slice("points:".length)), at.dataIndex)
-          : "",
+      formatter: (/** @type {any} */ at) => {
+        if (at.seriesId === "density") return plural(at.value[2], "unit");
+        const layer = /^points:(\d+)$/.exec(at.seriesId ?? "")?.[1];
+        return layer === undefined ? "" : chart.describe(Number(layer), at.dataIndex);
+      },
     }),
     xAxis: axis(theme, chart.xTitle, chart.xExtent, zoom.x, { nameGap: 34 }),
     yAxis: axis(theme, chart.yTitle, chart.yExtent, zoom.y, { nameGap: 58 }),
@@ -102,7 +103,6 @@ function densitySeries({ related, names, hidden, theme }, xExtent, yExtent) {
     id: "density",
     type: "custom",
     clip: true,
-    silent: true,
     z: 2,
     data: cells.map((cell) => [
       xExtent[0] + cell.column * width,

@@ -147,7 +147,9 @@ export class UnitsView {
       option: option(false),
       still: option(true),
       count: related.all.rows.length,
-      subtitle: this.describeAll(related),
+      subtitle:
+        (state.marks === "density" ? "the stronger the colour of a cell, the more units · " : "") +
+        this.describeAll(related),
       remarks: dataRemarks(index, "single_directions_units", this.headers.length),
       columns: this.unitColumns(xName, yName),
       rows: related.all.rows,

@@ -19,7 +19,7 @@ export function runsChosen(offered, state) {
  * @param {typeof import("./theme.js").LIGHT} theme @param {string[]} allRuns */
 export function seriesColours(series, by, theme, allRuns) {
   const values = [...new Set(series.map((s) => s.meta.facts[by]))];
-  if (by === "run" || values.length < 2) return series.map((s) => runColour(s.run, allRuns, theme));
+  if (!by || by === "run" || values.length < 2) return series.map((s) => runColour(s.run, allRuns, theme));
   const numbers = values.map(Number);
   if (numbers.every(Number.isFinite)) {
     const [low, high] = [Math.min(...numbers), Math.max(...numbers)];

@@ -614,6 +614,9 @@ def test_a_unit_comes_with_the_images_at_both_ends_and_its_weights(real, opened,
     most, least = ([one["activation"] for one in found[end]] for end in ("most", "least"))
     assert most == sorted(most, reverse=True) and least == sorted(least)
     assert most[-1] >= least[-1]
+    assert found["n_least"] == np.count_nonzero(activity == activity.min())
+    if np.sum(activity == 0) >= 8 and all(found["silent"]):  # of equals, of every class
+        assert {one["label"] for one in found["least"]} == {0, 1, 2, 3}
     assert base64.b64decode(found["weights"]).startswith(b"\x89PNG")
     assert real(do="unit", layer="hidden_2", unit=0)["weights"] is None
 

@@ -269,6 +269,37 @@ def test_training_has_two_axes_and_areas_against_test_loss(open_tab, fast_tensor
     tab.wait_for_text(".subtitle", "over 3 checkpoints of one run")
 
 
+def test_areas_are_of_the_curves_that_are_named(open_tab, fast_tensorboard):  # noqa: F811
+    """The demo's runs have two curves each, zero and mean; the means fall sooner."""
+    tab = open_tab(fast_tensorboard, view="training", filter="fig1a")
+    tab.wait_for_text(".subtitle", "over 6 runs, .* · AUC, training set, ablated to zero")
+    rows = {}
+    for fill in ("zero", "mean"):
+        tab.frame.get_by_label("Clamped to").select_option(fill)
+        tab.wait_for_text(".subtitle", f"over 6 runs, .*ablated to {fill}")
+        tab.page.evaluate("() => 0")
+        dots = tab.frame.locator(".chart").nth(1)
+        rows[fill] = (
+            dots.get_attribute("aria-label"),
+            dots.locator("path").evaluate_all(
+                "(paths) => paths.map((path) => path.getAttribute('transform'))"
+            ),
+        )
+    assert rows["zero"][1] != rows["mean"][1]
+
+
+def test_back_leads_to_the_view_before(open_tab, fast_tensorboard):  # noqa: F811
+    tab = open_tab(fast_tensorboard, view="noise")
+    tab.drawn()
+    chosen = tab.frame.locator(".tab[aria-selected=true]")
+    for name in ("Distributions", "Training"):
+        tab.frame.get_by_role("tab", name=name).click()
+    tab.choose("normalized")  # within a view nothing is added to the history
+    for name in ("Distributions", "Noise"):
+        tab.page.go_back()
+        chosen.filter(has_text=name).wait_for()
+
+
 def test_the_guide_leads_to_every_view(open_tab, fast_tensorboard):  # noqa: F811
     tab = open_tab(fast_tensorboard, view="guide")
     links = tab.frame.locator("dt .text-button")
@@ -337,7 +368,7 @@ def test_units_are_deleted_by_click_drag_keys_and_buttons(open_tab, lab_board): 
     boxes = [cell.nth(i).bounding_box() for i in (5, 7)]
     tab.page.mouse.move(boxes[0]["x"] + 4, boxes[0]["y"] + 4)
     tab.page.mouse.down()
-    tab.page.mouse.move(boxes[1]["x"] + 4, boxes[1]["y"] + 4, steps=12)
+    tab.page.mouse.move(boxes[1]["x"] + 4, boxes[1]["y"] + 4, steps=1)  # too quick to be seen at 6
     tab.page.mouse.up()
     evaluated(tab, "0:3,5-7")
 
@@ -345,7 +376,16 @@ def test_units_are_deleted_by_click_drag_keys_and_buttons(open_tab, lab_board): 
     for key in ("ArrowRight", "Space"):
         tab.page.keyboard.press(key)
     evaluated(tab, "0:3,5-7,9")
-    tab.page.keyboard.press("Enter")
+    tab.page.keyboard.press("Shift+ArrowRight")
+    tab.page.keyboard.press("Shift+ArrowRight")
+    evaluated(tab, "0:3,5-7,9-11")
+    tab.page.keyboard.press("ArrowDown")  # the layer below
+    tab.page.keyboard.press("Space")
+    evaluated(tab, "0:3,5-7,9-11;1:5")
+    for left in ("0:3,5-7,9-11", "0:3,5-7,9-10", "0:3,5-7,9"):
+        tab.page.keyboard.press("Control+z")
+        evaluated(tab, left)
+    cell.nth(9).press("Enter")
     evaluated(tab, "0:3,5-7")
     assert gone(tab) == ["0:3", "0:5", "0:6", "0:7"]
 

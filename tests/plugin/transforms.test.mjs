@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { curvesOption } from "../../tb_plugin/static/curves_chart.js";
 import { toCsv } from "../../tb_plugin/static/csv.js";
 import { EVERY_RUN, folderOf, groupRuns } from "../../tb_plugin/static/groups.js";
 import { stepped, within } from "../../tb_plugin/static/keys.js";
@@ -575,4 +576,46 @@ test("the selective and the confusing unit are among those that matter and are a
 
 test("every minus of a number in scientific notation is a minus sign", () => {
   assert.equal(labels.formatNumber(-4.649e-9), "−4.649e−9");
+});
+
+test("on a logarithmic axis the intact network at 0 is left out, and the band is drawn", () => {
+  const rows = [
+    [1, 0.9, 0.2],
+    [1, 0.7, 0.1],
+  ];
+  const option = curvesOption({
+    curves: [{ label: "a", colour: "red", mark: "circle", x: [0, 0.1, 1], rows, summary: t.summarizeOrderings(rows) }],
+    legendTitle: "",
+    xTitle: "noise",
+    yTitle: "accuracy",
+    xExtent: [0.1, 1],
+    relative: false,
+    logarithmic: true,
+    band: "range",
+    zoom: {},
+    theme: LIGHT,
+    describe: () => null,
+    spoken: "",
+  });
+  const band = option.series.find((s) => s.id === "band:0");
+  const api = { coord: ([x, y]) => [Math.log10(x), y] };
+  assert.deepEqual(band.renderItem({}, api).shape.points, [[-1, 0.9], [0, 0.2], [0, 0.1], [-1, 0.7]]);
+  const mean = option.series.find((s) => s.id === "mean:0");
+  assert.equal(mean.data.length, 3); // each point keeps its place, which the tooltip asks for
+  assert.ok(Number.isNaN(mean.data[0][0]));
+});
+
+test("a value belongs to one bin, the upper end to the last", () => {
+  const edges = [0, 0.5, 1];
+  assert.deepEqual([-1, 0, 0.49, 0.5, 1, 2].map((v) => t.binOf(edges, v)), [0, 0, 0, 1, 1, 1]);
+});
+
+test("labels stand at 1, 2 or 5 times a power of ten", () => {
+  assert.deepEqual([0.1, 0.11, 0.3, 7, 100].map(t.niceStep), [0.1, 0.2, 0.5, 10, 100]);
+});
+
+test("a run's many curves of one order do not outweigh the usual one", () => {
+  const curve = (order, tag) => ({ run: "r", tag, kind: "curve", meta: { facts: {}, order } });
+  const all = [curve("selectivity", "a"), curve("selectivity", "b"), curve("random", "c")];
+  assert.equal(chooseSettings(all, ["order"], {}).choices[0].chosen, "random");
 });

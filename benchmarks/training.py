@@ -166,7 +166,7 @@ def train_here(way: str, task: str, threads: int, seed: int) -> dict[str, Any]:
 
     config = dataclasses.replace(TASKS[task], seed=seed)
     if way == "ours":
-        training.configure(threads, config)
+        training.configure(threads)
     splits = data.load(data.locate(config.dataset), config)
     marks: list[float] = []
     cpu_marks: list[float] = []

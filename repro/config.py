@@ -79,8 +79,7 @@ class TrainConfig:
     stop_at_train_accuracy: end earlier, once an epoch's running training accuracy reaches this;
         0 for never, as in the paper.
     seed: of initial weights, image order, image subset, label corruption, dropout, augmentation.
-    jit_compile: XLA where it gains, which is everywhere but for dense networks on a CPU; False for
-        never.
+    jit_compile: XLA where it gains, which is on a GPU and with JAX; False for never on a GPU.
     width: factor on the numbers of feature maps of a convnet or resnet50.
     batch_norm: False for a convnet without it (Figs. 5b and 6); an mlp has none in any case.
     dropout: share of units that every training step silences in each hidden layer of an mlp or

@@ -262,7 +262,7 @@ def _train_together(works: Sequence[_Work], task: Task) -> None:
     """
     from repro import ensembles, training
 
-    training.configure(task.threads, task.job.train)
+    training.configure(task.threads)
     try:
         members = [one.member() for one in works]
         began = time.monotonic()
@@ -320,7 +320,7 @@ class _Work:
         self._lease.done = sum(self._amounts[step] for step in job.steps if step not in remaining)
         if not remaining:
             return
-        training.configure(self._task.threads, job.train)
+        training.configure(self._task.threads)
         try:
             splits = self._splits
         except Exception as error:

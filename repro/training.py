@@ -2,10 +2,9 @@
 
 What an epoch does depends on the weights, the optimizer's state and (seed, epoch) alone: the order
 of images and their augmentation come from `data.pipelines`, schedules count the optimizer's steps,
-random layers keep their state among the model's variables, and TensorFlow runs in its
-deterministic mode or its steps are compiled by XLA, whose sums on a CPU have one order. So on a CPU
-a training that is killed and taken up from a checkpoint ends with the weights of one that was never
-disturbed, on the same machine and number of threads.
+random layers keep their state among the model's variables, and on a CPU TensorFlow runs in its
+deterministic mode. So there a training that is killed and taken up from a checkpoint ends with the
+weights of one that was never disturbed, on the same machine and number of threads.
 
 With TensorFlow, `model.fit` runs a whole epoch without returning to Python. With JAX and images in
 memory, `repro.ensembles` does, for several networks at once if asked.
@@ -75,10 +74,9 @@ def _nothing(epoch: int, record: Mapping[str, float]) -> None:
     """For those who need no word after each epoch."""
 
 
-def configure(threads: int, config: TrainConfig) -> None:
+def configure(threads: int) -> None:
     """Sets up the backend before its first use: deterministic on a CPU, of so many threads.
 
-    Where `uses_xla`, that comes before TensorFlow's deterministic mode: Keras does not allow both.
     JAX takes its threads from the process's processors.
     """
     if keras.backend.backend() != "tensorflow":
@@ -87,7 +85,7 @@ def configure(threads: int, config: TrainConfig) -> None:
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-    if not (uses_xla(config) or tf.config.list_physical_devices("GPU")):
+    if not tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
 
 
@@ -394,16 +392,16 @@ def _check_divides(batch_size: int, n_devices: int) -> None:
 
 
 def uses_xla(config: TrainConfig) -> bool:
-    """Whether steps are compiled by XLA: with JAX, with TensorFlow on one GPU, and on a CPU for
-    networks of convolutions, whose steps it halves. For a dense network there it gains nothing
-    (docs/training.md).
+    """Whether steps are compiled by XLA: with JAX, and with TensorFlow on one GPU. On a CPU plain
+    graphs are as fast for dense networks and faster for convolutions (docs/training.md), and Keras
+    refuses XLA in TensorFlow's deterministic mode.
     """
     if keras.backend.backend() == "jax":
         return True
     import tensorflow as tf
 
-    gains = config.network != "mlp" or bool(tf.config.list_physical_devices("GPU"))
-    return config.jit_compile and gains and not config.data_parallel
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    return config.jit_compile and on_gpu and not config.data_parallel
 
 
 @keras.saving.register_keras_serializable("repro")

@@ -92,7 +92,7 @@ def test_a_worker_that_cannot_read_its_images_fails_all_its_steps(
 ) -> None:
     from repro import training
 
-    monkeypatch.setattr(training, "configure", lambda threads, config: None)
+    monkeypatch.setattr(training, "configure", lambda threads: None)
     one = job(0)
     task = Task(one, str(runs.root), DataSource("mnist", "tfds", str(tmp_path)), 1, 10.0)
     monkeypatch.setattr("repro.data.load", lambda *_: (_ for _ in ()).throw(OSError(5, "bad disk")))

@@ -77,7 +77,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     source = DataSource("photos", OWN)
     task = Task(job, str(folder / "runs"), source, 1, 10.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "configure", lambda threads, config: None)
+        patch.setattr(training, "configure", lambda threads: None)
         patch.setattr(trial, "attempt", lambda path: None)  # has its own tests, and takes seconds
         jobs.work(task)
         yield Done(model, pixels, labels, plan, task, Runs(folder / "runs").network(job.train))

@@ -188,5 +188,5 @@ def run(pairs: Any, stores: Any = None) -> list[Any]:
 
 
 if __name__ == "__main__":
-    training.configure(1, MLP)
+    training.configure(1)
     print(json.dumps({"devices": devices, "ensemble": ensemble}[sys.argv[1]]()))

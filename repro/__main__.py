@@ -25,14 +25,14 @@ from typing import Any
 from absl import app, flags, logging
 from tqdm import tqdm
 
+from repro import collect, data, executors, jobs, labelled, progress, runs, summaries
 from repro import config as configs
-from repro import data, executors, jobs, labelled, progress, runs, summaries
 from repro.config import OWN, ConfigError, FigureConfig, TrainConfig
 from repro.data import DataError, DataSource, MissingDataError
 from repro.executors import ExecutorError
 from repro.jobs import Job
 from repro.progress import Step
-from repro.results import FigureResult, NetworkResult, SweepResult
+from repro.results import FigureResult, NetworkResult
 from repro.runs import TRAINING, Runs, RunsError
 
 _PROFILE = flags.DEFINE_enum(
@@ -116,7 +116,11 @@ _CLASSES = flags.DEFINE_string(
     "classes", "", "lesion: a text file that names the model's classes, one a line in its order."
 )
 _SPLIT = flags.DEFINE_enum(
-    "split", "test", ("test", "train"), "lesion: train, if the model was trained on these images."
+    "split",
+    None,
+    ("test", "train"),
+    "lesion: train, if the model was trained on these images. Default: train for a split of that "
+    "name, else test.",
 )
 _SEED = flags.DEFINE_integer("seed", 0, "lesion: of the samples and of random orders.", 0)
 _MODEL_FN = flags.DEFINE_string(
@@ -343,7 +347,7 @@ def _lesion_request(words: Sequence[str]) -> tuple[dict[str, Any], float | None]
         "classes": _CLASSES.value,
         "layers": tuple(_LAYERS.value),
         "out": Path(_OUT.value),
-        "split": _SPLIT.value,
+        "split": _SPLIT.value or "",
         "seed": _SEED.value,
         "data_dir": _DATA_DIR.value,
         "offline": _OFFLINE.value,
@@ -489,35 +493,39 @@ def _finish(
     """Writes summaries, figures and report from what is done; tells where it lies.
 
     Returns:
-        Whether a figure could not be made because results are missing.
+        Whether results are missing.
     """
     # Drawing needs matplotlib, which takes a second to import: only where something is drawn.
     from repro import report
 
-    complete = []
-    for figure in figures:
-        found = _collect(figure, sources, runs_folder)
-        if found is None:
-            print(f"{figure.name}: not all networks are done, so it is left out")
-            continue
-        complete.append(found)
-        for network in found.networks:
-            _summarize(found, network, runs_folder)
-    if not complete:
+    found = [
+        collect.collect(figure, runs_folder, _data_words(figure, sources), _command(figure))
+        for figure in figures
+    ]
+    missing = 0
+    for figure in found:
+        missing += (n := collect.n_missing(figure))
+        if n:
+            total = len(figure.config.networks())
+            print(f"{figure.config.name}: {n} of {total} networks not done, left out")
+        for network in figure.networks:
+            _summarize(figure, network, runs_folder)
+    if not any(figure.networks or figure.config.not_run for figure in found):
         return True
     seconds = {
-        figure.config.name: sum(n.training.facts["seconds"] for n in figure.networks)
-        for figure in complete
+        figure.config.name: collect.seconds(figure, runs_folder)
+        for figure in found
+        if figure.networks
     }
-    verdicts = report.write(complete, runs_folder.report, seconds, runs.write_bytes)
+    verdicts = report.write(found, runs_folder.report, seconds, runs.write_bytes)
     print()
-    print(report.console(complete, verdicts))
+    print(report.console(found, verdicts))
     print(f"\nReport:      {_shown(runs_folder.report / 'index.html')}")
     networks = runs_folder.root / "networks"
     print(f"Networks:    {_shown(networks)} (.keras models, results)")
     _print_tensorboard(runs_folder.tensorboard, networks)
     print(f"({time.monotonic() - began:.0f} s)")
-    return len(complete) < len(figures)
+    return missing > 0
 
 
 def _print_tensorboard(logdir: Path, networks: Path) -> None:
@@ -530,37 +538,14 @@ def _print_tensorboard(logdir: Path, networks: Path) -> None:
     )
 
 
-def _collect(
-    figure: FigureConfig, sources: dict[str, DataSource], runs_folder: Runs
-) -> FigureResult | None:
+def _data_words(figure: FigureConfig, sources: dict[str, DataSource]) -> str:
+    """Which images the figure is about."""
     if figure.not_run:
-        return FigureResult(figure, (), "none", _command(figure), figure.not_run)
-    networks = []
-    for network in figure.networks():
-        folder = runs_folder.network(network)
-        lesions = figure.lesions(network)
-        if not folder.trained or folder.missing(tuple(sweep for _, sweep in lesions)):
-            return None
-        sweeps: dict[str, SweepResult] = {}
-        snapshots: dict[str, tuple[tuple[int, SweepResult], ...]] = {}
-        for name, sweep in lesions:
-            found = folder.load_sweep(sweep)
-            if sweep.epoch < 0:
-                sweeps[name] = found
-            else:
-                snapshots[name] = (*snapshots.get(name, ()), (sweep.epoch, found))
-        networks.append(NetworkResult(network, folder.load_training(), sweeps, snapshots))
-    data_words = sources[figure.train.dataset].describe()
-    if figure.profile == OWN:  # known once the images were read
-        data_words = str(networks[0].training.facts["data"])
+        return "none"
+    words = sources[figure.train.dataset].describe()
     if figure.instead_of:
-        data_words += f", in place of {figure.instead_of}, which is not at hand"
-    return FigureResult(
-        config=figure,
-        networks=tuple(networks),
-        data=data_words,
-        command=_command(figure),
-    )
+        words += f", in place of {figure.instead_of}, which is not at hand"
+    return words
 
 
 def _command(figure: FigureConfig) -> str:

@@ -117,6 +117,49 @@ def insert_masks(
     return keras.Model(inputs, read.run(inputs, again), name=read.name)
 
 
+def chosen_masks(model: keras.Model, layers: Sequence[str]) -> tuple[keras.Model, list[str]]:
+    """The model with those of its masks that are asked for, and what is asked for besides.
+
+    Args:
+        layers: names or patterns of layers, as for `insert_masks`.
+
+    Returns:
+        The model, made of the same layers, without the masks that no name and no pattern fits; and
+        the names and patterns that fit none of its masks.
+
+    Raises:
+        ValueError: as `hidden_layers`.
+    """
+    _refuse_a_string(layers)
+    read = graph.read(model)
+    there = {layer_of(mask) for mask in _masks_in(read)}
+    kept = {name for name in there if any(_fits(name, pattern) for pattern in layers)}
+    besides = [pattern for pattern in layers if not any(_fits(name, pattern) for name in there)]
+    if kept == there:
+        return model, besides
+    inputs = graph.new_inputs(read)
+
+    def again(call: Call) -> Any:
+        if isinstance(call.operation, AblationMask) and layer_of(call.operation) not in kept:
+            return call.inputs[0]
+        return call.operation(*call.args, **call.kwargs)
+
+    return keras.Model(inputs, read.run(inputs, again), name=read.name), besides
+
+
+def held_lesion(model: keras.Model) -> dict[str, int]:
+    """How many units the model's masks ablate now, by layer; layers without a lesion are left out.
+
+    Raises:
+        ValueError: as `hidden_layers`.
+    """
+    ablated = {
+        layer_of(mask): int(np.count_nonzero(ops.convert_to_numpy(mask.keep) != 1))
+        for mask in _masks_in(graph.read(model))
+    }
+    return {layer: n_units for layer, n_units in ablated.items() if n_units}
+
+
 def hidden_layers(model: keras.Model, layers: Sequence[str] | None = None) -> list[HiddenLayer]:
     """Every layer of a model in the order of computation: masked or not, and why.
 
@@ -245,6 +288,14 @@ def _why(rule: _Rule, obstacle: str | None, chosen: bool) -> str:
     if rule.function:
         return f"output of {rule.function}, not among the layers asked for"
     return rule.why_not
+
+
+def _masks_in(read: Graph) -> list[AblationMask]:
+    return [call.operation for call in read.calls if isinstance(call.operation, AblationMask)]
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatchcase(name, pattern)
 
 
 def _behind_masks(read: Graph) -> set[int]:

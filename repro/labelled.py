@@ -59,6 +59,7 @@ class Labelled:
     words: what they are and what is done to them, for a report.
     read: from places int (n,) to images, (n, *input_shape), not yet scaled.
     scale: one of SCALES but auto.
+    split: "train" where they are of a training split, as far as their name tells, else "test".
     """
 
     labels: np.ndarray
@@ -66,6 +67,7 @@ class Labelled:
     words: str
     read: Callable[[np.ndarray], np.ndarray]
     scale: str = "none"
+    split: str = "test"
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -294,7 +296,7 @@ def _tfds(
         raise DataError(f"{name} in {directory} cannot be read: {_reason(error)}") from error
     read = functools.partial(_decoded, encoded, _size(input_shape))
     words = f"{name}, its {split} split, {_size_words(input_shape)}"
-    return Labelled(labels, names, words, read), True
+    return Labelled(labels, names, words, read, split=_kind_of(split)), True
 
 
 def _own(name: str, split: str, data_dir: str, offline: bool) -> Labelled:
@@ -313,7 +315,12 @@ def _own(name: str, split: str, data_dir: str, offline: bool) -> Labelled:
     def read(places: np.ndarray) -> np.ndarray:
         return np.rint(pixels[places] * np.float32(255)).astype(np.uint8)
 
-    return Labelled(images.labels, (), f"{source.describe()}, its {split} split", read)
+    words = f"{source.describe()}, its {split} split"
+    return Labelled(images.labels, (), words, read, split=_kind_of(split))
+
+
+def _kind_of(split: str) -> str:
+    return "train" if split == "train" else "test"
 
 
 def _examples(prepared: Path, split: str) -> tuple[np.ndarray, tuple[str, ...], str, list[bytes]]:

@@ -53,7 +53,7 @@ class Request:
     layers: names or patterns of hidden layers; () for all.
     out: the folder of results.
     seconds: that it may take; None for everything, however long that is.
-    split: "test", or "train" for images that the model was trained on.
+    split: "test", or "train" for images that the model was trained on; "" for what the data say.
     command: what was typed, for the report.
     """
 
@@ -66,7 +66,7 @@ class Request:
     scale: str = "auto"
     classes: str = ""
     layers: tuple[str, ...] = ()
-    split: str = "test"
+    split: str = ""
     seed: int = 0
     data_dir: str = ""
     offline: bool = False
@@ -193,7 +193,7 @@ def _studied(
         n_units=plan.n_units,
         class_names=found.class_names,
         data=found.words,
-        split=request.split,
+        split=request.split or found.split,
         seed=request.seed,
         deadline=float("inf") if ends is None else ends - plan.curve_seconds - _KEPT * left,
     )

@@ -26,7 +26,13 @@ from scipy import stats
 from repro import labelled, metrics, models, runs, sweep
 from repro.ablation import Engine, Layout, Outcome
 from repro.config import CumulativeConfig
-from repro.insertion import HiddenLayer, hidden_layers, insert_masks
+from repro.insertion import (
+    HiddenLayer,
+    chosen_masks,
+    held_lesion,
+    hidden_layers,
+    insert_masks,
+)
 from repro.masking import AblationMask
 from repro.results import AblationCurve
 from repro.statistics import UnitStatistics
@@ -129,9 +135,10 @@ def lesion(
     Args:
         model: functional or Sequential, one input, one output of logits or probabilities of two
             classes or more; or the path of a `.keras` file. Masks are put after its hidden layers,
-            see `repro.insert_masks`; a model that has masks keeps those.
+            see `repro.insert_masks`; a model that has masks keeps those, unless layers are named.
         images: (n_images, ...), as the model takes them. labels: int (n_images,).
-        layers: which hidden layers, by name or pattern; None for all.
+        layers: which hidden layers, by name or pattern; None for all. In a model that has masks,
+            they choose among those first; the others are taken out of the study.
         n_images: how many images to use, a sample stratified by class; 0 for all.
         n_units: how many units to lesion alone, drawn at random, the same share of each layer; 0
             for all. The others' importance is then NaN.
@@ -180,8 +187,17 @@ def prepare(
     """
     if not isinstance(model, keras.Model):
         model = models.load_model(model)
+    held = held_lesion(model)
+    if held:
+        units = ", ".join(f"{n_units} units of {layer}" for layer, n_units in held.items())
+        raise ValueError(
+            f"model {model.name!r} holds a lesion ({units}); a study compares with the intact "
+            "network: repro.restore(model) takes the lesion away"
+        )
     if layers is None and any(isinstance(one, AblationMask) for one in model.layers):
         return _classifier(model), tuple(hidden_layers(model, ()))
+    if layers is not None:
+        model, layers = chosen_masks(model, layers)
     rows = tuple(hidden_layers(model, layers))
     return insert_masks(_classifier(model), layers), rows
 
@@ -191,7 +207,8 @@ def _classifier(model: keras.Model) -> keras.Model:
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ValueError(
             f"model {model.name!r} has {len(model.inputs)} inputs and {len(model.outputs)} "
-            "outputs; a study needs a classifier with one of each: build keras.Model(input, output)"
+            "outputs; a study needs a classifier with one of each; make one of them, or use "
+            "repro.ablate and model.predict"
         )
     shape = tuple(model.output_shape)
     if len(shape) != 2 or shape[1] is None or shape[1] < 2:

@@ -216,7 +216,8 @@ def test_a_data_set_of_the_laboratory_has_the_pixels_of_its_training(
     places = np.arange(0, 1000, 50)
     assert isinstance(test, data.Images)
     np.testing.assert_array_equal(found.images(places), test.images[places])
-    assert len(find("tfds:mnist/train", (784,), 10, offline=True)) == 4000
+    train = find("tfds:mnist/train", (784,), 10, offline=True)
+    assert len(train) == 4000 and (train.split, found.split) == ("train", "test")
     with pytest.raises(DataError, match="train and test, not 'dev'"):
         find("tfds:mnist/dev", (28, 28, 1), 10, offline=True)
 
@@ -254,7 +255,8 @@ def test_a_prepared_data_set_of_any_name_is_read(tmp_path: Path) -> None:
     found = find("tfds:tiny/train", (5, 5, 3), 2, data_dir=str(tmp_path))
     assert found.labels.tolist() == [0, 1, 0] and found.class_names == ("a", "b")
     np.testing.assert_array_equal(found.read(np.array([0, 2])), np.stack([images[0], images[2]]))
-    assert len(find("tfds:tiny", (5, 5, 3), 2, data_dir=str(tmp_path))) == 1
+    validation = find("tfds:tiny", (5, 5, 3), 2, data_dir=str(tmp_path))
+    assert len(validation) == 1 and (found.split, validation.split) == ("train", "test")
     with pytest.raises(DataError, match="the splits .*, not 'dev'"):
         find("tfds:tiny/dev", (5, 5, 3), 2, data_dir=str(tmp_path))
     with pytest.raises(DataError, match="big is not prepared in .*tfds build big"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -195,6 +196,22 @@ def test_everything_is_done_if_asked_for_and_the_time_told_before(
     ]
 
 
+def test_images_of_a_training_split_are_called_so(
+    untried: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless a flag says otherwise, as in the test above."""
+    find = lesion_run.labelled.find
+
+    def of_training(*given: Any, **named: Any) -> Any:
+        return dataclasses.replace(find(*given, **named), split="train")
+
+    monkeypatch.setattr(lesion_run.labelled, "find", of_training)
+    results, _ = run(request(untried, tmp_path, layers=("narrow",)))
+    assert json.loads((results.report.parent / "summary.json").read_text())["split"] == "train"
+    text = Page(results.report.read_text(encoding="utf-8")).text
+    assert "300 training images" in text and "300 test images" not in text
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -259,11 +276,12 @@ def test_flags_become_a_request() -> None:
             "a.keras", "dir:b", Path("c"), 7200.0,
         )  # fmt: skip
         assert made.layers == ("d", "e") and made.seed == 3 and made.scale == "auto"
+        assert made.split == ""  # as the data say
     with flagsaver.flagsaver():
-        _, seconds = command_line._lesion_request(
-            flags.FLAGS(["repro", "a.keras", "--data=dir:b", "--full"])[1:]
+        request, seconds = command_line._lesion_request(
+            flags.FLAGS(["repro", "a.keras", "--data=dir:b", "--full", "--split=train"])[1:]
         )
-        assert seconds is None
+        assert seconds is None and request["split"] == "train"
 
 
 def test_a_bad_model_ends_with_one_sentence(

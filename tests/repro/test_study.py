@@ -154,6 +154,48 @@ def test_a_sequential_model_without_masks_is_studied_as_it_is() -> None:
     assert model.layers[0].name == "first" and len(model.layers) == 2
 
 
+# --- Layers ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layers", [["hidden_2"], ["hidden_2", "*_[2-9]"]])
+def test_layers_choose_among_the_masks_of_a_model(
+    layers: list[str], made: Study, classifier: Any
+) -> None:
+    one = lesion(classifier, made._images, made.labels, layers=layers)
+    assert one.layout.layers == (("hidden_2", 16),)
+    assert set(one.units["layer"]) == {"hidden_2"} and len(one.curve(points=3).n_ablated) == 3
+    np.testing.assert_allclose(one.units["importance"], made.units["importance"][24:], atol=1e-6)
+    whys = {row.layer: row.why for row in one.hidden_layers if not row.masked}
+    assert whys["hidden_1"] == "output of relu, not among the layers asked for"
+    assert [mask.name for mask in repro.ablation_masks(one.model)] == ["hidden_2_mask"]
+    assert len(repro.ablation_masks(classifier)) == 2  # which is as it was
+
+
+def test_a_layer_without_a_mask_may_be_asked_for_in_a_model_that_has_some() -> None:
+    """Masks go by their own names; here conv_1 is a linear layer as well as a mask behind it."""
+    model = repro.convnet((8, 8, 3), 4, width=1 / 32)
+    images, labels = np.random.default_rng(0).random((8, 8, 8, 3)), np.arange(8) % 4
+    one = lesion(model, images, labels, layers=["conv_1"])
+    whys = {row.layer: row.why for row in one.hidden_layers}
+    assert [name for name, _ in one.layout.layers] == ["conv_1"]
+    assert whys["conv_1_relu"] == "its mask is there" and whys["conv_1"] == "no activation"
+    two = lesion(model, images, labels, layers=["conv_1", "conv_3_relu"]).layout.layers
+    assert [name for name, _ in two] == ["conv_1", "conv_3_relu"]
+    with pytest.raises(ValueError, match="no hidden layer fits 'dense'"):
+        lesion(model, images, labels, layers=["dense"])
+
+
+def test_a_lesion_that_is_held_is_refused_with_what_takes_it_away(
+    classifier: Any, tiny_images: tuple[np.ndarray, np.ndarray]
+) -> None:
+    repro.ablate(classifier, {"hidden_1": [3, 4]})
+    for layers in (None, ["hidden_2"]):
+        with pytest.raises(ValueError, match=r"\(2 units of hidden_1\).*repro.restore\(model\)"):
+            lesion(classifier, *tiny_images, layers=layers)
+    repro.restore(classifier)
+    lesion(classifier, *tiny_images)
+
+
 # --- Curves ------------------------------------------------------------------------------------
 
 
@@ -326,6 +368,12 @@ def _two_outputs() -> keras.Model:
     return keras.Model(x, [keras.layers.Dense(2)(y), keras.layers.Dense(2)(y)])
 
 
+def _two_inputs() -> keras.Model:
+    inputs = [keras.Input((4,)), keras.Input((4,))]
+    hidden = keras.layers.Dense(3, activation="relu")(keras.layers.Add()(inputs))
+    return keras.Model(inputs, keras.layers.Dense(2)(hidden))
+
+
 def _one_sigmoid(n_units: int) -> keras.Model:
     hidden = keras.layers.Dense(3, activation="relu")
     last = keras.layers.Dense(n_units, activation="sigmoid")
@@ -336,6 +384,7 @@ def _one_sigmoid(n_units: int) -> keras.Model:
     ("model", "sentence"),
     [
         (_two_outputs, "1 inputs and 2 outputs"),
+        (_two_inputs, "2 inputs and 1 outputs.*or use repro.ablate and model.predict"),
         (lambda: _one_sigmoid(1), "two classes or more; in place of one sigmoid"),
         (lambda: _one_sigmoid(3), "ends in a sigmoid"),
     ],

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tb_plugin.lab_process import ChildProcess, LabError
+from tb_plugin.lab_process import ChildProcess, Ending, LabError
 
 MOST_MODELS = 500
 MOST_CLIENTS_WAITING = 16
@@ -28,7 +28,10 @@ ARGUMENTS: dict[str, dict[str, type]] = {
     "accuracy": {"lesions": dict},
     "rank": {"by": str},
     "unit": {"layer": str, "unit": int},
+    "cancel": {},
 }
+# Ends what the client asked before, at work or waiting; never waits itself.
+CANCEL = "cancel"
 # Of the file that the asker has open, if he wants to be told when another takes its place.
 SHA256 = "sha256"
 RANKINGS = ("class_selectivity", "importance")
@@ -85,12 +88,15 @@ class Lab:
                 model that cannot be used; a child that died or took too long.
         """
         what, client, model = _checked(request)
+        if what == CANCEL:
+            return {"cancelled": self._turns.cancel(client)}
         path = next((listed.path for listed in self.models() if listed.id == model), None)
         if path is None:
             raise LabError("not_found", "There is no such model in the folder of models.")
         arguments = {name: request[name] for name in (*ARGUMENTS[what], SHA256) if name in request}
-        with self._turns.turn(client):
-            return self._child.ask({"do": what, "path": str(path), **arguments}, SECONDS[what])
+        with self._turns.turn(client) as ending:
+            question = {"do": what, "path": str(path), **arguments}
+            return self._child.ask(question, SECONDS[what], ending)
 
     def close(self) -> None:
         """Ends the child process, if there is one."""
@@ -98,7 +104,10 @@ class Lab:
 
 
 class Turns:
-    """One request at a time; of each client only the newest waits.
+    """One request at a time; of each client only the newest counts.
+
+    A newer request takes the place of the client's older one that waits, and ends the one that is
+    at work.
 
     Args:
         most_clients: that may wait; further ones are sent away.
@@ -108,44 +117,59 @@ class Turns:
         self._most = most_clients
         self._changed = threading.Condition()
         self._waiting: dict[str, object] = {}  # in the order of arrival
-        self._busy = False
+        self._at_work: tuple[str, Ending] | None = None
 
     @contextlib.contextmanager
-    def turn(self, client: str) -> Iterator[None]:
+    def turn(self, client: str) -> Iterator[Ending]:
         """Waits for the client's turn and holds it.
 
+        Returns:
+            What tells the work that nobody waits for it any more.
+
         Raises:
-            LabError: "superseded" by a newer request of the client, or "busy".
+            LabError: "superseded" by a newer request of the client, "cancelled", or "busy".
         """
-        ticket = object()
+        ticket, ending = object(), Ending()
         with self._changed:
             if client not in self._waiting and len(self._waiting) >= self._most:
                 raise LabError("busy", "Too many people ask at once. Try again in a few seconds.")
+            self._end_work_of(client, kill=False)
             self._waiting[client] = ticket  # a newer request takes the place of the older
             self._changed.notify_all()
-            while self._busy or next(iter(self._waiting)) != client:
-                self._wait_or_leave(client, ticket)
-            if self._waiting[client] is not ticket:
-                raise _superseded()
+            while self._at_work or next(iter(self._waiting)) != client:
+                self._check(client, ticket)
+                self._changed.wait()
+                self._check(client, ticket)
+            self._check(client, ticket)
             del self._waiting[client]
-            self._busy = True
+            self._at_work = (client, ending)
         try:
-            yield
+            yield ending
         finally:
             with self._changed:
-                self._busy = False
+                self._at_work = None
                 self._changed.notify_all()
 
-    def _wait_or_leave(self, client: str, ticket: object) -> None:
-        if self._waiting.get(client) is not ticket:
-            raise _superseded()
-        self._changed.wait()
-        if self._waiting.get(client) is not ticket:
-            raise _superseded()
+    def cancel(self, client: str) -> bool:
+        """Ends what the client waits for; whether there was anything."""
+        with self._changed:
+            waited = self._waiting.pop(client, None) is not None
+            worked = self._end_work_of(client, kill=True)
+            self._changed.notify_all()
+            return waited or worked
 
+    def _end_work_of(self, client: str, kill: bool) -> bool:
+        if self._at_work is None or self._at_work[0] != client:
+            return False
+        self._at_work[1].end(kill)
+        return True
 
-def _superseded() -> LabError:
-    return LabError("superseded", "A newer request has taken the place of this one.")
+    def _check(self, client: str, ticket: object) -> None:
+        found = self._waiting.get(client)
+        if found is None:
+            raise LabError("cancelled", "This question was withdrawn.")
+        if found is not ticket:
+            raise LabError("superseded", "A newer request has taken the place of this one.")
 
 
 def _keras_files(root: Path) -> Iterator[Path]:

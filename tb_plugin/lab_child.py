@@ -1,30 +1,38 @@
 """The program of the lab's child process: one question a line in, one answer a line out.
 
-    {"do": "accuracy", "path": "/models/a.keras", "lesions": {"hidden_1": [0, 3]}}
+    {"n": 7, "do": "accuracy", "path": "/models/a.keras", "lesions": {"hidden_1": [0, 3]}}
     {"answer": {...}}  or  {"error": {"code": "unusable_model", "message": "a sentence"}}
 
-Every answer names the model that gave it by the SHA-256 of its file.
+Every answer names the model that gave it by the SHA-256 of its file. While it works it listens:
+{"stop": 7} ends the work on question 7 at the next batch of images.
 
 It ends when its input ends, so it never outlives TensorBoard. What is asked, and what comes back,
 is described in `lab_session`.
 """
 
+import contextlib
 import json
 import os
+import queue
 import sys
+import threading
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from tb_plugin.lab_session import Session, SessionError
 
 # A model with its images; switching back to the last one is at once.
 SESSIONS_KEPT = 2
+# What TensorFlow takes from the system without using it, above its resident memory.
+RESERVED_MB = 8192
 
 
 class Sessions:
     """Open models, the least recently used forgotten first."""
 
-    def __init__(self) -> None:
+    def __init__(self, check: Callable[[], None] = lambda: None) -> None:
+        self._check = check
         self._open: OrderedDict[str, Session] = OrderedDict()
 
     def at(self, path: str) -> Session:
@@ -33,7 +41,7 @@ class Sessions:
         if key not in self._open:
             while len(self._open) >= SESSIONS_KEPT:
                 self._open.popitem(last=False)
-            self._open[key] = Session(path)
+            self._open[key] = Session(path, self._check)
         self._open.move_to_end(key)
         return self._open[key]
 
@@ -45,7 +53,7 @@ def answer(sessions: Sessions, question: dict[str, Any]) -> dict[str, Any]:
         if question.get("sha256", session.sha256) != session.sha256:
             message = "Another network was saved in the place of this one. Open it again."
             raise SessionError("model_changed", message)
-        arguments = {k: v for k, v in question.items() if k not in ("do", "path", "sha256")}
+        arguments = {k: v for k, v in question.items() if k not in ("n", "do", "path", "sha256")}
         found = getattr(session, question["do"])(**arguments)
         return {"answer": found | {"sha256": session.sha256}}
     except SessionError as error:
@@ -58,15 +66,62 @@ def answer(sessions: Sessions, question: dict[str, Any]) -> dict[str, Any]:
         return {"error": {"code": "unusable_model", "message": message}}
 
 
+class Questions:
+    """Questions as they come, read while another is worked on; the stops among them are noted."""
+
+    def __init__(self, lines: IO[str]):
+        self._lines = lines
+        self._coming: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._at_work = self._stopped = -1
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        while (question := self._coming.get()) is not None:
+            self._at_work = question.get("n", 0)
+            yield question
+
+    def check(self) -> None:
+        """Between two batches of images.
+
+        Raises:
+            SessionError: nobody waits for the answer any more.
+        """
+        if self._stopped == self._at_work:
+            raise SessionError("superseded", "Nobody waits for this answer any more.")
+
+    def _read(self) -> None:
+        for line in self._lines:
+            message = json.loads(line)
+            if "stop" in message:
+                self._stopped = message["stop"]
+            else:
+                self._coming.put(message)
+        self._coming.put(None)
+
+
 def serve(questions: IO[str], answers: IO[str]) -> None:
     """Answers until the questions end."""
-    sessions = Sessions()
-    for line in questions:
-        answers.write(json.dumps(answer(sessions, json.loads(line)), allow_nan=False) + "\n")
+    coming = Questions(questions)
+    sessions = Sessions(coming.check)
+    for question in coming:
+        answers.write(json.dumps(answer(sessions, question), allow_nan=False) + "\n")
         answers.flush()
 
 
+def limit_memory(mb: int) -> None:
+    """A bound that the system itself holds, for what grows between two looks of the parent: of
+    memory that the process may write to, used or not. Does nothing where there is none."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        wanted = (mb + RESERVED_MB) * 1_000_000
+        resource.setrlimit(resource.RLIMIT_DATA, (wanted, most))
+
+
 def main() -> None:
+    if len(sys.argv) > 1:
+        limit_memory(int(sys.argv[1]))
     # TensorFlow and models print; only answers may reach the parent.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

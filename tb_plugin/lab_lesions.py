@@ -7,6 +7,7 @@ comes before it already computed (prefix reuse). Only in the lab's child process
 """
 
 import math
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -15,8 +16,10 @@ import numpy as np
 # Graphs begin at so many masks, evenly spaced: a lesion of late layers is answered sooner, and each
 # graph holds a tensor of every image.
 BEGINNINGS = 3
-# Of images that are computed at a time.
-BATCH = 128
+# Images that are computed at a time: as many as take about a tenth of a second on two cores, for
+# between two batches the work can be ended.
+MULTIPLICATIONS_AT_ONCE = 3e9
+FEWEST_AT_ONCE, MOST_AT_ONCE = 8, 128
 
 
 def multiplications(network: Any) -> int:
@@ -39,6 +42,7 @@ class Lesions:
         network: of `repro.network`.
         images: float32 (n_images, ...). labels: int (n_images,), in 0 .. n_classes - 1.
         sizes: units of each mask, in the network's order.
+        check: called between two batches of images; may raise, to end the work.
     """
 
     def __init__(
@@ -48,11 +52,17 @@ class Lesions:
         labels: np.ndarray,
         n_classes: int,
         sizes: list[int],
+        check: Callable[[], None] = lambda: None,
     ):
         from repro import passes
 
+        self._check = check
+        affordable = int(MULTIPLICATIONS_AT_ONCE / max(1, multiplications(network)))
+        self._at_once = min(MOST_AT_ONCE, max(FEWEST_AT_ONCE, affordable))
+        at_once = self._at_once
+
         self._network, self._labels = network, labels.astype(np.int32)
-        self._n_images, self._n_classes, self._sizes = len(images), n_classes, sizes
+        self._n_images, self._sizes = len(images), sizes
         self._tally = passes.Tally(n_classes, xla=False)
         self._firsts = sorted({len(sizes) * i // BEGINNINGS for i in range(BEGINNINGS)})
         self._runs = {first: passes.ManyUnits(network, {}, first) for first in self._firsts}
@@ -61,7 +71,8 @@ class Lesions:
         intact = passes.compiled(passes.Intact(network, {}, self._tally, tensors, ()), xla=False)
         # A last batch that is not full begins anew: a second size would be compiled anew.
         self._places = [
-            np.arange(start, start + BATCH) % len(images) for start in range(0, len(images), BATCH)
+            np.arange(start, start + at_once) % len(images)
+            for start in range(0, len(images), at_once)
         ]
         self._batches = []
         tallies = []
@@ -71,8 +82,13 @@ class Lesions:
             tallies.append(tally)
         self._intact = self._counted(tallies)
 
+    @property
+    def intact(self) -> tuple[np.ndarray, float]:
+        """The same as `answer`, with every unit in place."""
+        return self._intact
+
     def answer(self, keep: np.ndarray) -> tuple[np.ndarray, float]:
-        """Correct images of each class, int (n_classes,), and the mean loss in nats.
+        """Whether each image is classified correctly, bool (n_images,), and the mean loss in nats.
 
         Args:
             keep: (n_units,) over all masks, 1 where a unit is intact and 0 where it is ablated.
@@ -84,11 +100,18 @@ class Lesions:
         first = max(first for first in self._firsts if first <= touched[0])
         run, graph = self._runs[first], self._graph(first)
         kept = [part[None] for part in keeps[first:]]
-        tallies = [
-            graph([values[tensor] for tensor in run.shared], self._labels[places], kept)
-            for values, places in zip(self._batches, self._places, strict=True)
-        ]
+        tallies = []
+        for values, places in zip(self._batches, self._places, strict=True):
+            self._check()
+            shared = [values[tensor] for tensor in run.shared]
+            tally = graph(shared, self._labels[places], kept)
+            tallies.append([np.asarray(part) for part in tally[:2]])  # waits until it is computed
         return self._counted(tallies)
+
+    def n_traces(self) -> int:
+        """Graphs compiled for lesions: one for each beginning that was needed, whatever the
+        lesions. With TensorFlow only."""
+        return sum(graph.experimental_get_tracing_count() for graph in self._graphs.values())
 
     @cached_property
     def _fills(self) -> list[np.ndarray]:
@@ -105,7 +128,7 @@ class Lesions:
             from repro import passes
 
             run, fills = self._runs[first], self._fills[first:]
-            only = np.zeros(BATCH, np.int32)  # every row has the same lesion
+            only = np.zeros(self._at_once, np.int32)  # every row has the same lesion
 
             def tallied(shared: Any, labels: Any, keeps: Any) -> Any:
                 return self._tally(run(shared, None, only, keeps, fills), labels)
@@ -118,5 +141,4 @@ class Lesions:
             np.concatenate([np.asarray(tally[part]) for tally in tallies])[: self._n_images]
             for part in (0, 1)
         )
-        n_correct = np.bincount(self._labels[rank == 0], minlength=self._n_classes)
-        return n_correct, float(loss.mean(dtype=np.float64))
+        return rank == 0, float(loss.mean(dtype=np.float64))

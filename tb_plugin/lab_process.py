@@ -15,8 +15,11 @@ from typing import IO, Any
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.1
+POLL_S = 0.02
+MEMORY_EVERY_S = 0.1
 END_WITHIN_S = 5.0
+# For the child to come to a place where it can stop, before a cancelled job is ended with it.
+GRACE_S = 3.0
 
 
 class LabError(Exception):
@@ -30,36 +33,58 @@ class LabError(Exception):
         self.code = code
 
 
+class Ending:
+    """Set by another thread when nobody waits for an answer any more."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self.at_any_price = False
+
+    def end(self, kill: bool) -> None:
+        """Args:
+        kill: also by ending the child, if it does not stop by itself soon.
+        """
+        self.wanted, self.at_any_price = True, self.at_any_price or kill
+
+
 class ChildProcess:
     """Questions and answers, one JSON object a line. Not for several threads at once.
 
     Args:
         memory_mb: resident memory at which the child is ended.
-        command: what to run; None for the lab's own program.
+        command: what to run; None for the lab's own program. It gets each question with its number
+            `n`; a line {"stop": n} says that nobody waits for the answer any more.
     """
 
     def __init__(self, memory_mb: int, command: list[str] | None = None):
         self._memory_mb = memory_mb
-        self._command = command or [sys.executable, "-m", "tb_plugin.lab_child"]
+        program = [sys.executable, "-m", "tb_plugin.lab_child", str(memory_mb)]
+        self._command = command or program
+        self._n = 0
         self._process: subprocess.Popen[str] | None = None
         self._replies: queue.Queue[str | None] = queue.Queue()
         atexit.register(self.stop)
 
-    def ask(self, question: dict[str, Any], seconds: float) -> dict[str, Any]:
+    def ask(
+        self, question: dict[str, Any], seconds: float, ending: Ending | None = None
+    ) -> dict[str, Any]:
         """The child's answer.
 
+        Args:
+            ending: by which another thread can end the work.
+
         Raises:
-            LabError: the child says so, died, took longer, or grew too large; in the last three
-                cases it is gone, and the next question starts a new one.
+            LabError: the child says so, died, took longer, grew too large, or would not stop; in
+                the last four cases it is gone, and the next question starts a new one.
         """
         process = self._started()
+        self._n += 1
         try:
-            (process.stdin or _missing()).write(json.dumps(question) + "\n")
-            (process.stdin or _missing()).flush()
+            self._send(process, {**question, "n": self._n})
         except OSError:
             self.stop()
             raise LabError("child_died", "The lab's process ended. Ask again.") from None
-        reply = self._reply(process, time.monotonic() + seconds, seconds)
+        reply = self._reply(process, seconds, ending or Ending())
         if "error" in reply:
             raise LabError(reply["error"]["code"], reply["error"]["message"])
         return reply["answer"]
@@ -98,9 +123,15 @@ class ChildProcess:
         threading.Thread(target=_read_lines, args=arguments, daemon=True).start()
         return process
 
+    def _send(self, process: "subprocess.Popen[str]", message: dict[str, Any]) -> None:
+        (process.stdin or _missing()).write(json.dumps(message) + "\n")
+        (process.stdin or _missing()).flush()
+
     def _reply(
-        self, process: "subprocess.Popen[str]", deadline: float, seconds: float
+        self, process: "subprocess.Popen[str]", seconds: float, ending: Ending
     ) -> dict[str, Any]:
+        started = weighed = time.monotonic()
+        told: float | None = None  # when the child was told to stop
         while True:
             with contextlib.suppress(queue.Empty):
                 line = self._replies.get(timeout=POLL_S)
@@ -112,16 +143,29 @@ class ChildProcess:
                     "The lab's process ended unexpectedly. The next request starts it"
                     " anew; if this happens again, the model may be too large for this machine.",
                 )
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if ending.wanted and told is None:
+                told = now
+                with contextlib.suppress(OSError):  # it died: the next round says so
+                    self._send(process, {"stop": self._n})
+            if told is not None and ending.at_any_price and now > told + GRACE_S:
+                self.stop()
+                raise LabError("cancelled", "The work was ended, and the lab's process with it.")
+            if now > started + seconds:
                 self.stop()
                 raise LabError("timeout", f"This took longer than {seconds:.0f} s and was ended.")
-            if _resident_mb(process.pid) > self._memory_mb:
-                self.stop()
-                raise LabError(
-                    "too_large",
-                    f"This needed more than {self._memory_mb:,} MB and was ended; "
-                    "--single_directions_memory_mb allows more.",
-                )
+            if now > weighed + MEMORY_EVERY_S:
+                weighed = now
+                self._check_memory(process)
+
+    def _check_memory(self, process: "subprocess.Popen[str]") -> None:
+        if resident_mb(process.pid) > self._memory_mb:
+            self.stop()
+            raise LabError(
+                "too_large",
+                f"This needed more than {self._memory_mb:,} MB and was ended; "
+                "--single_directions_memory_mb allows more.",
+            )
 
 
 def _missing() -> IO[str]:
@@ -136,10 +180,21 @@ def _read_lines(stream: IO[str], replies: "queue.Queue[str | None]") -> None:
     replies.put(None)
 
 
-def _resident_mb(pid: int) -> float:
-    """Resident memory of a process; 0 where the system does not tell (not Linux)."""
+def resident_mb(pid: int) -> float:
+    """Resident memory of a process; 0 where the system does not tell (Windows)."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
     except (OSError, IndexError, ValueError):
+        return resident_mb_by_ps(pid)
+
+
+def resident_mb_by_ps(pid: int) -> float:
+    """The same, asked of `ps`: for macOS and BSD, which have no /proc."""
+    try:
+        done = subprocess.run(
+            ["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, timeout=5
+        )
+        return int(done.stdout) * 1024 / 1e6
+    except (OSError, ValueError, subprocess.TimeoutExpired):
         return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -14,6 +14,7 @@ import base64
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ class Session:
 
     Args:
         path: of a `.keras` file. Never one that a browser or an event file named.
+        check: called between two batches of images; may raise, to end the work.
 
     Attributes:
         sha256: of the file, in hexadecimal.
@@ -56,7 +58,7 @@ class Session:
         SessionError: the model cannot be loaded, has no masks, or there are no images for it.
     """
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, check: Callable[[], None] = lambda: None):
         import keras
 
         import repro
@@ -104,8 +106,13 @@ class Session:
         for model in (self._model, self._probe):
             # On CPU, XLA makes convolutions slower, and compiles them for long.
             model.compile(jit_compile=self._dense)
-        self._engine = repro.Engine(self._model, self._images, self._labels)
-        self._lesions = Lesions(network, self._images, self._labels, self._n_classes, self._sizes)
+        self._check = check
+        self._engine = repro.Engine(
+            self._model, self._images, self._labels, on_progress=lambda pairs: check()
+        )
+        self._lesions = Lesions(
+            network, self._images, self._labels, self._n_classes, self._sizes, check
+        )
         self._statistics: Any = None
         self._stored = _stored_importance(self._path.parent, self._engine.layout.layers)
         self._intact = self.accuracy({})
@@ -154,11 +161,16 @@ class Session:
         }
 
     def accuracy(self, lesions: dict[str, list[int]]) -> dict[str, Any]:
-        """Correct images of each class, and mean loss in nats, over all images of the session."""
+        """Correct images of each class, and mean loss in nats, over all images of the session;
+        and how many of them the intact network, on the same images, got right and this one does
+        not (lost), or the other way round (gained)."""
         started = time.perf_counter()
-        n_correct, loss = self._lesions.answer(self._keep(lesions))
+        correct, loss = self._lesions.answer(self._keep(lesions))
+        before, _ = self._lesions.intact
         return {
-            "n_correct": [int(n) for n in n_correct],
+            "n_correct": self._of_each_class(correct),
+            "n_lost": self._of_each_class(before & ~correct),
+            "n_gained": self._of_each_class(correct & ~before),
             "n": [int(n) for n in self._counts],
             "loss": round(loss, 6),
             "ms": round(1000 * (time.perf_counter() - started), 1),
@@ -189,9 +201,9 @@ class Session:
     def unit(self, layer: str, unit: int) -> dict[str, Any]:
         """One unit: how its activation is spread, images at both ends, its weights as a picture.
 
-        Feature maps are averaged over positions. A unit is silent on an image if it reads exactly
-        0 there; the histogram counts the others. `weights` is null unless the unit reads the
-        pixels of an image.
+        Feature maps are averaged over positions (`averaged`). A unit is silent on an image if it
+        reads exactly 0 there; the histogram counts the others. `weights` is null unless the unit
+        reads the pixels of an image.
         """
         number = self._layer_number(layer)
         if not 0 <= unit < self._sizes[number]:
@@ -214,11 +226,18 @@ class Session:
             "favourite": int(np.argmax(means)),
             "most": [self._pictured(i, activation) for i in order[:N_EXTREME]],
             "least": [self._pictured(i, activation) for i in least[:N_EXTREME]],
+            "n_images": len(activation),
+            "averaged": len(self._masks[number].output.shape) > 2,
             "n_least": int(np.count_nonzero(activation == activation.min())),
             "weights": self._weights_picture(number, unit),
         }
 
     # --- How they are answered ----------------------------------------------------------------
+
+    def _of_each_class(self, chosen: np.ndarray) -> list[int]:
+        """How many of the chosen images, bool (n_images,), each class has."""
+        counts = np.bincount(self._labels[chosen], minlength=self._n_classes)
+        return [int(n) for n in counts]
 
     def _assign(self, lesions: dict[str, list[int]]) -> None:
         """Sets the masks; the model obeys at once."""
@@ -232,6 +251,7 @@ class Session:
         parts = []
         size = len(self._chosen)
         for start in range(0, len(images), size):
+            self._check()
             places = np.arange(start, start + size) % len(images)
             answer = model.predict_on_batch(images[places])
             parts.append(answer if isinstance(answer, list) else [answer])

@@ -10,6 +10,7 @@ import hashlib
 import ipaddress
 import json
 import logging
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ LAB_STATUS = {
     "lab_off": 403,
     "not_found": 404,
     "superseded": 409,
+    "cancelled": 409,
     "model_changed": 409,
     "too_large_request": 413,
     "wrong_type": 415,
@@ -44,6 +46,9 @@ LAB_STATUS = {
     "child_died": 503,
     "timeout": 504,
 }
+# Of these, what is no refusal: the client has moved on, or must open its model anew.
+LAB_TRAFFIC = ("superseded", "cancelled", "model_changed")
+LAB_ROUTES = "/api/v1/lab/"
 LARGEST_STEP = 2**63 - 1
 MOST_BINS = 500
 
@@ -116,8 +121,8 @@ class SingleDirectionsPlugin(base_plugin.TBPlugin):
         n_bins = _whole(request, "bins") if "bins" in request.args else 40
         if not column or not 1 <= n_bins <= MOST_BINS:
             raise errors.InvalidArgumentError(f"column= is needed, and bins= of 1 to {MOST_BINS}")
-        pairs, step = _pairs(request), _optional_step(request)
-        return _json(self._reader(request).distributions(pairs, column, n_bins, step))
+        pairs, step, extent = _pairs(request), _optional_step(request), _extent(request)
+        return _json(self._reader(request).distributions(pairs, column, n_bins, step, extent))
 
     def _training(self, request) -> Answer:
         runs = request.args.getlist("run")
@@ -128,6 +133,7 @@ class SingleDirectionsPlugin(base_plugin.TBPlugin):
     def _lab_models(self, request) -> Answer:
         if self._lab is None:
             return _json({"enabled": False, "reason": self._lab_off, "models": []})
+        _check_page(request, self._lab_remote)  # names of models are nobody else's business
         models = [
             {"id": model.id, "name": model.name, "bytes": model.size}
             for model in self._lab.models()
@@ -167,6 +173,19 @@ def _pairs(request) -> list[tuple[str, str]]:
 
 def _optional_step(request) -> int | None:
     return _whole(request, "step") if "step" in request.args else None
+
+
+def _extent(request) -> tuple[float, float] | None:
+    """low= and high=, both or neither."""
+    if not {"low", "high"} & set(request.args):
+        return None
+    try:
+        low, high = float(request.args.get("low", "")), float(request.args.get("high", ""))
+    except ValueError:
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise errors.InvalidArgumentError("low= and high= must be two numbers, in this order")
+    return low, high
 
 
 def _whole(request, name: str) -> int:
@@ -211,28 +230,28 @@ def _check_sender(request, remote: bool) -> None:
     Raises:
         LabError: a Host that is not this machine, another origin, or a body of another type.
     """
-    host = request.host
-    if not remote and not _is_loopback(_host_name(host)):
-        raise _refused("forbidden", "The lab answers only when it is addressed as localhost.")
-    if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
-        raise _refused("forbidden", "The lab answers its own page only.")
-    origin = request.headers.get("Origin")
-    if origin is not None and origin.partition("://")[2] != host:
-        raise _refused("forbidden", "The lab answers its own page only.")
+    _check_page(request, remote)
     # Another site cannot send this type without asking first, which TensorBoard does not grant.
     if request.headers.get("Content-Type") != "application/json":
-        raise _refused("wrong_type", "Content-Type must be application/json.")
+        raise LabError("wrong_type", "Content-Type must be application/json.")
 
 
-def _refused(code: str, message: str) -> LabError:
-    logger.warning("the lesion lab refused a request: %s", code)
-    return LabError(code, message)
+def _check_page(request, remote: bool) -> None:
+    """Refuses pages of other sites, also one whose name was pointed at this machine."""
+    host = request.host
+    if not remote and not _is_loopback(_host_name(host)):
+        raise LabError("forbidden", "The lab answers only when it is addressed as localhost.")
+    if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+        raise LabError("forbidden", "The lab answers its own page only.")
+    origin = request.headers.get("Origin")
+    if origin is not None and origin.partition("://")[2] != host:
+        raise LabError("forbidden", "The lab answers its own page only.")
 
 
 def _json_body(request) -> Mapping[str, Any]:
     length = request.content_length
     if length is None or length > LARGEST_BODY:
-        raise _refused("too_large_request", f"At most {LARGEST_BODY:,} bytes, with their length.")
+        raise LabError("too_large_request", f"At most {LARGEST_BODY:,} bytes, with their length.")
     try:
         body = json.loads(request.get_data(cache=False))
     except (ValueError, RecursionError):
@@ -266,6 +285,8 @@ def _answered(handler: Callable[[Any], Any], methods: tuple[str, ...] = READ):
         if request.method not in methods:
             allowed = ", ".join(methods)
             message = f"only {allowed} are answered here"
+            if LAB_ROUTES in request.path:
+                _log_refusal("method_not_allowed")
             reply = _error(request, 405, "method_not_allowed", message)
             reply.headers["Allow"] = allowed
             return reply
@@ -281,6 +302,8 @@ def _answered(handler: Callable[[Any], Any], methods: tuple[str, ...] = READ):
         except reading.ProviderError as error:
             return _error(request, 502, "provider_error", str(error))
         except LabError as error:
+            if error.code not in LAB_TRAFFIC:
+                _log_refusal(error.code)
             reply = _error(request, LAB_STATUS.get(error.code, 422), error.code, str(error))
             if error.code == "busy":
                 reply.headers["Retry-After"] = "2"
@@ -295,6 +318,11 @@ def _answered(handler: Callable[[Any], Any], methods: tuple[str, ...] = READ):
         return http_util.Respond(request, content, content_type)
 
     return application
+
+
+def _log_refusal(code: str) -> None:
+    """One line, without what was asked: that is the asker's to write."""
+    logger.warning("the lesion lab refused a request: %s", code)
 
 
 def _error(request, status: int, code: str, message: str) -> wrappers.Response:

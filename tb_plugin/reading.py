@@ -185,7 +185,12 @@ class Reader:
         }
 
     def distributions(
-        self, pairs: Sequence[Pair], column: str, n_bins: int, step: int | None
+        self,
+        pairs: Sequence[Pair],
+        column: str,
+        n_bins: int,
+        step: int | None,
+        extent: tuple[float, float] | None = None,
     ) -> dict[str, Any]:
         """How a measured quantity is spread over the units of each layer, for several tables.
 
@@ -197,6 +202,8 @@ class Reader:
             column: the quantity.
             n_bins: of the histograms.
             step: each table at the latest step not after this one (else the first); None: the last.
+            extent: of the histograms instead of that of the values, if it holds more than them: for
+                histograms that shall be compared with those of other tables.
 
         Returns:
             {"edges": [...], "tables": [...]} as in http_api.md.
@@ -222,7 +229,8 @@ class Reader:
                 read.append((facts, header, table))
             except metadata.UnreadableError as error:
                 broken.append({"run": run, "tag": tag, "error": str(error)})
-        edges = _edges(column, [table[column] for *_, table in read], n_bins)
+        values = [table[column] for *_, table in read]
+        edges = _edges(column, [*values, np.array(extent or (), np.float64)], n_bins)
         tables = [
             facts | {"layers": _by_layer(header, table, column, edges)}
             for facts, header, table in read

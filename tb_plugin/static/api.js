@@ -1,7 +1,7 @@
 // The plugin's routes; http_api.md has an example of each. Addresses are relative to the frame's
 // <base>, so they hold under --path_prefix.
 
-import { decodeTable } from "./transforms.js";
+import { decodeTable, span } from "./transforms.js";
 
 // Long enough for any chart, short enough for any server's limit on an address.
 const SERIES_PER_REQUEST = 40;
@@ -15,16 +15,11 @@ export async function fetchIndex() {
  * @param {import("./types.js").Series[]} series @param {number} step
  * @returns {Promise<import("./types.js").Curve[]>} */
 export async function fetchCurves(series, step) {
-  const requests = [];
-  for (let start = 0; start < series.length; start += SERIES_PER_REQUEST) {
-    const query = new URLSearchParams();
-    for (const { run, tag } of series.slice(start, start + SERIES_PER_REQUEST)) {
-      query.append("run", run);
-      query.append("tag", tag);
-    }
+  const requests = parts(series).map(async (part) => {
+    const query = pairs(part);
     if (step >= 0) query.append("step", String(step));
-    requests.push(get(`api/v1/curve?${query}`).then((reply) => reply.json()));
-  }
+    return (await get(`api/v1/curve?${query}`)).json();
+  });
   return (await Promise.all(requests)).flatMap((reply) => reply.curves);
 }
 
@@ -56,23 +51,57 @@ export async function fetchUnit({ run, tag }, step, row) {
 /** @param {import("./types.js").Series[]} series @param {string} column @param {number} step
  * @returns {Promise<import("./types.js").Distributions>} */
 export async function fetchDistributions(series, column, step) {
-  const query = new URLSearchParams({ column });
+  const asked = (/** @type {number[]} */ edges) =>
+    Promise.all(
+      parts(series).map(async (part) => {
+        const query = pairs(part);
+        query.append("column", column);
+        if (edges.length) {
+          query.append("low", String(edges[0]));
+          query.append("high", String(edges[edges.length - 1]));
+        }
+        if (step >= 0) query.append("step", String(step));
+        return (await get(`api/v1/distributions?${query}`)).json();
+      }),
+    );
+  let found = await asked([]);
+  const ends = found.filter(someRead).map((one) => span(one.edges));
+  const all = span(ends.flat());
+  // Histograms of several requests can be compared only if they have the same bins.
+  if (ends.some(([low, high]) => low !== all[0] || high !== all[1])) found = await asked(all);
+  const { edges } = found.find(someRead) ?? found[0];
+  return { edges, tables: found.flatMap((one) => one.tables) };
+}
+
+/** @param {import("./types.js").Distributions} answer */
+function someRead({ tables }) {
+  return tables.some((table) => !table.error);
+}
+
+/** @template T @param {T[]} series @returns {T[][]} */
+function parts(series) {
+  const count = Math.ceil(series.length / SERIES_PER_REQUEST);
+  return Array.from({ length: count }, (_, i) =>
+    series.slice(i * SERIES_PER_REQUEST, (i + 1) * SERIES_PER_REQUEST),
+  );
+}
+
+/** @param {import("./types.js").Series[]} series */
+function pairs(series) {
+  const query = new URLSearchParams();
   for (const { run, tag } of series) {
     query.append("run", run);
     query.append("tag", tag);
   }
-  if (step >= 0) query.append("step", String(step));
-  return (await get(`api/v1/distributions?${query}`)).json();
+  return query;
 }
 
 /** @param {string[]} runs @returns {Promise<import("./types.js").Training[]>} */
 export async function fetchTrainings(runs) {
-  const requests = [];
-  for (let start = 0; start < runs.length; start += SERIES_PER_REQUEST) {
-    const query = new URLSearchParams();
-    for (const run of runs.slice(start, start + SERIES_PER_REQUEST)) query.append("run", run);
-    requests.push(get(`api/v1/training?${query}`).then((reply) => reply.json()));
-  }
+  const requests = parts(runs).map(async (part) => {
+    const query = new URLSearchParams(part.map((run) => ["run", run]));
+    return (await get(`api/v1/training?${query}`)).json();
+  });
   return (await Promise.all(requests)).flatMap((reply) => reply.runs);
 }
 
@@ -86,15 +115,41 @@ const CLIENT = Array.from(crypto.getRandomValues(new Uint8Array(9)), (byte) =>
   byte.toString(36),
 ).join("");
 
-/** A question to the lab's child process. @param {Record<string, any>} question
- * @returns {Promise<any>} */
-export async function askLab(question) {
-  const reply = await get("api/v1/lab/ask", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ client: CLIENT, ...question }),
-  });
-  return reply.json();
+/** One asker of the lab: a newer question of his ends the older one.
+ * Several of a page, such as panels beside each other, wait for each other. */
+export class LabClient {
+  /** @param {string} [part]  of the page; askers of one name share their turn */
+  constructor(part = "") {
+    this.client = CLIENT + part;
+    this.model = "";
+    this.asked = new AbortController();
+  }
+
+  /** @param {Record<string, any> & {model: string}} question @returns {Promise<any>} */
+  async ask(question) {
+    this.asked.abort(); // its answer would be dropped
+    this.asked = new AbortController();
+    this.model = question.model;
+    return this.send(question, this.asked.signal);
+  }
+
+  /** Ends the work on what was asked last, wherever it has come to. */
+  cancel() {
+    this.asked.abort();
+    // Nobody waits for this answer; a lab that is gone works no more.
+    if (this.model) this.send({ do: "cancel", model: this.model }).catch(() => {});
+  }
+
+  /** @param {Record<string, any>} question @param {AbortSignal} [signal] */
+  async send(question, signal) {
+    const reply = await get("api/v1/lab/ask", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ client: this.client, ...question }),
+      signal,
+    });
+    return reply.json();
+  }
 }
 
 /** @param {string} address @param {RequestInit} [settings] */
@@ -102,7 +157,8 @@ async function get(address, settings) {
   let reply;
   try {
     reply = await fetch(address, settings);
-  } catch {
+  } catch (error) {
+    if (settings?.signal?.aborted) throw error; // by ourselves
     throw new Error("TensorBoard does not answer. Is it still running?");
   }
   if (!reply.ok) throw await failure(reply);

@@ -6,10 +6,19 @@ import { DistributionsView } from "./distributions_view.js";
 import { el, fill } from "./dom.js";
 import { GuideView } from "./guide_view.js";
 import { Hint } from "./hint.js";
-import { Host, isDark, onAddressChange, onThemeChange, readAddress, writeAddress } from "./host.js";
+import {
+  Host,
+  isDark,
+  onAddressChange,
+  onThemeChange,
+  readAddress,
+  windowStorage,
+  writeAddress,
+} from "./host.js";
 import { LabView } from "./lab_view.js";
+import { isMark, LongValues } from "./long_values.js";
 import { RunList } from "./run_list.js";
-import { encodeValue, readState } from "./state.js";
+import { DEFAULTS, encodeValue, readState } from "./state.js";
 import { DARK, LIGHT } from "./theme.js";
 import { TrainingView } from "./training_view.js";
 import { UnitView } from "./unit_view.js";
@@ -29,6 +38,13 @@ const VIEWS = [
   ["lab", "Lesion lab", (context) => new LabView(context)],
   ["guide", "Guide", (context) => new GuideView(context)],
 ];
+// What may be too long for the address, in words.
+const LONG = /** @type {Record<string, string>} */ ({
+  lesions: "the deleted units",
+  outline: "the outline of the selection",
+  off: "which runs are not ticked",
+  filter: "the filter",
+});
 // These need no data in the log directory.
 const ALWAYS = ["lab", "guide"];
 // TensorBoard reads a log directory while we already ask: an empty answer is asked again, slower
@@ -40,7 +56,8 @@ export class App {
   /** @param {HTMLElement} root @param {any} echarts */
   constructor(root, echarts) {
     this.host = new Host();
-    this.state = readState(readAddress);
+    this.long = new LongValues(windowStorage());
+    this.state = this.readAddress();
     this.index = /** @type {import("./types.js").Index | null} */ (null);
     this.allRuns = /** @type {string[]} */ ([]);
     this.version = 0;
@@ -56,6 +73,7 @@ export class App {
     this.tabs = VIEWS.map(([view, title]) => this.tab(view, title));
     this.main = el("main", { id: "view", role: "tabpanel", tabindex: -1 });
     this.banner = el("div", { class: "banner", role: "status", hidden: true });
+    this.unlinked = el("p", { class: "banner", role: "status", hidden: true });
     this.hint = new Hint(() => this.set({ view: "guide" }));
     this.blank = el("div", { class: "blank", role: "status" });
     this.page = this.build();
@@ -81,7 +99,7 @@ export class App {
       { class: "tabs", role: "tablist", "aria-label": "Views", on: { keydown } },
       ...this.tabs,
     );
-    const content = el("div", { class: "content" }, this.banner, this.hint.element, this.main);
+    const content = el("div", { class: "content" }, this.banner, this.unlinked, this.hint.element, this.main);
     return el("div", { class: "page" }, bar, this.runList.element, content);
   }
 
@@ -90,12 +108,28 @@ export class App {
     this.host.on("experimental.DataReloaded", () => this.refreshWhenSeen());
     onThemeChange(() => this.render());
     onAddressChange(() => {
-      this.state = readState(readAddress);
+      this.state = this.readAddress();
       this.render();
     });
     new ResizeObserver(() => this.dirty && this.seen() && this.refresh()).observe(
       document.documentElement,
     );
+  }
+
+  /** What the address says, with what is too long for it. */
+  readAddress() {
+    return readState((key) => this.long.get(readAddress(key)));
+  }
+
+  /** Says what the address cannot hold: of this window's choices, or of the link that opened it. */
+  sayUnlinked() {
+    const marked = Object.keys(DEFAULTS).filter((key) => isMark(readAddress(key)));
+    const lost = marked.filter((key) => this.long.get(readAddress(key)) === null);
+    const words = (/** @type {string[]} */ keys) => keys.map((key) => LONG[key] ?? key).join(" and ");
+    this.unlinked.hidden = !marked.length;
+    this.unlinked.textContent = lost.length
+      ? `This link was too long to hold all that its sender saw: it lacks ${words(lost)}.`
+      : `Too many to link: the address of this page cannot hold ${words(marked)}. They stay in this window, but a copied link lacks them.`;
   }
 
   /** A hidden tab's frame has no height. */
@@ -135,7 +169,8 @@ export class App {
     Object.assign(this.state, changes);
     // Back leads to the view before, as it was; within a view nothing is added to the history.
     if (turnsPage) writeAddress("view", encodeValue("view", changes.view), true);
-    for (const [key, value] of Object.entries(changes)) writeAddress(key, encodeValue(key, value));
+    for (const [key, value] of Object.entries(changes))
+      writeAddress(key, this.long.put(encodeValue(key, value)));
     this.render();
   }
 
@@ -164,6 +199,7 @@ export class App {
     const opened = this.view(view);
     this.page.classList.toggle("wide", view === "guide");
     this.hint.show(view);
+    this.sayUnlinked();
     if (this.main.firstChild !== opened.element) fill(this.main, opened.element);
     opened.update(this.model);
   }

@@ -21,7 +21,7 @@ import { SettingControls } from "./setting_controls.js";
 import { chooseSettings, COMPARE, CURVE_SETTINGS, settingPhrases } from "./settings.js";
 import { Table } from "./table.js";
 import { MARKS } from "./theme.js";
-import { curveAreas, halfway, relativeToIntact, summarizeOrderings } from "./transforms.js";
+import { curveAreas, halfway, relativeToIntact, span, summarizeOrderings } from "./transforms.js";
 import { dataRemarks, runsChosen, seriesColours } from "./view_support.js";
 
 const MANY_CURVES = 20;
@@ -273,7 +273,7 @@ export class CurvesView {
     const { state } = /** @type {Model} */ (this.context.model());
     if (this.ablation) return [0, state.x === "fraction" ? 1 : Math.max(...units)];
     const scales = items.flatMap((item) => item.x).filter((scale) => scale > 0);
-    return [Math.min(...scales), Math.max(...scales)];
+    return span(scales);
   }
 
   /** @param {Item[]} items */

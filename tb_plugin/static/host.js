@@ -126,3 +126,12 @@ export function onThemeChange(listener) {
     // Another origin: the system's theme it is.
   }
 }
+
+/** What this window keeps until it is closed. @returns {Storage | null} */
+export function windowStorage() {
+  try {
+    return window.sessionStorage;
+  } catch {
+    return null; // not allowed here
+  }
+}

@@ -3,14 +3,14 @@
 // Every request carries the whole lesion, so undo, links and several windows cannot disagree; an
 // answer to an older lesion is dropped.
 
-import { askLab, fetchLabModels } from "./api.js";
+import { fetchLabModels, LabClient } from "./api.js";
 import { axis, categoryAxis, frame as chartBasics, legend, tooltip } from "./axes.js";
 import { ChartFrame } from "./chart_frame.js";
 import { el, fill } from "./dom.js";
 import { formatFraction, plural, tellingFacts } from "./labels.js";
 import { NetworkGrid } from "./network_grid.js";
 import { readLesions, writeLesions } from "./state.js";
-import { wilson } from "./transforms.js";
+import { pairedChange, wilson } from "./transforms.js";
 
 const PAUSE_MS = 60; // while units are dragged over
 const UNDO_STEPS = 100;
@@ -22,12 +22,15 @@ export class LabView {
   /** @param {import("./chart_frame.js").Context} context */
   constructor(context) {
     this.context = context;
+    this.client = new LabClient();
+    this.ranker = new LabClient("-rank");
     this.listing = /** @type {import("./types.js").LabListing | null} */ (null);
     this.opened = /** @type {import("./types.js").LabModel | null} */ (null);
     this.openedId = "";
     this.drawnLesions = "";
     this.undo = /** @type {string[]} */ ([]);
     this.rankings = /** @type {Record<string, [number, number][]>} */ ({});
+    this.ranking = false; // units are being ranked
     this.seq = 0;
     this.timer = 0;
     this.patience = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
@@ -122,8 +125,10 @@ export class LabView {
     const named = namedModels(models, model.index.series);
     const narrowed = new Set(this.context.runList.narrow(named, model.state).map((m) => m.id));
     const offered = models.filter((m) => narrowed.has(m.id));
-    const chosen = models.find((m) => m.id === model.state.model) ?? offered[0] ?? models[0];
     const entries = modelEntries(offered, named);
+    const first = this.context.runList.filtered(entries, model.state)[0] ?? entries[0];
+    const byId = (/** @type {string | undefined} */ id) => models.find((m) => m.id === id);
+    const chosen = byId(model.state.model) ?? byId(first?.run) ?? models[0];
     const choose = (/** @type {string} */ id) =>
       this.context.set({ model: id, lesions: "", image: -1 });
     this.context.runList.showChoices(entries, model.state, chosen?.id ?? "", "model", choose);
@@ -142,9 +147,9 @@ export class LabView {
     this.rankings = {};
     this.say(`Opening ${chosen.name}. The first model takes a while: TensorFlow is started for it.`);
     try {
-      const opened = await askLab({ do: "open", model: chosen.id });
+      const opened = await this.client.ask({ do: "open", model: chosen.id });
       if (chosen.id !== this.openedId) return;
-      const intact = await askLab({ do: "outputs", model: chosen.id, lesions: {}, image: 0 });
+      const intact = await this.client.ask({ do: "outputs", model: chosen.id, lesions: {}, image: 0 });
       if (chosen.id !== this.openedId) return;
       this.opened = opened;
       this.intactOutputs = intact;
@@ -195,14 +200,15 @@ export class LabView {
     const question = { ...this.named(), lesions: this.byLayer(this.deleted(text)) };
     this.trouble = null;
     this.wait();
+    if (this.ranking) this.ranker.cancel(); // this lesion is newer
     try {
-      const outputs = await askLab({ do: "outputs", ...question, image: this.image(state) });
+      const outputs = await this.client.ask({ do: "outputs", ...question, image: this.image(state) });
       if (seq !== this.seq) return;
       this.outputs = outputs;
       this.element.dataset.outputs = text;
       this.show(/** @type {Model} */ (this.context.model()));
       this.wait();
-      const accuracy = await askLab({ do: "accuracy", ...question });
+      const accuracy = await this.client.ask({ do: "accuracy", ...question });
       if (seq !== this.seq) return;
       this.accuracy = accuracy;
       this.accuracyOf = text;
@@ -211,7 +217,7 @@ export class LabView {
       this.show(/** @type {Model} */ (this.context.model()));
     } catch (error) {
       const failure = /** @type {Error & {code?: string}} */ (error);
-      if (seq !== this.seq || failure.code === "superseded") return;
+      if (seq !== this.seq) return;
       this.wait(false);
       if (failure.code === "model_changed") return this.reopen();
       this.admit(failure.message, () => this.evaluate());
@@ -227,9 +233,11 @@ export class LabView {
     if (begins) this.patience = setTimeout(() => (this.cancel.hidden = false), PATIENCE_MS);
   }
 
-  /** Leaves what is shown as it is; the answer, when it comes, is dropped. */
+  /** Ends the work, and leaves what is shown as it is. */
   letBe() {
     this.seq++;
+    this.client.cancel();
+    this.ranker.cancel();
     this.wait(false);
     this.admit("You did not wait for the answer.", () => this.evaluate());
   }
@@ -283,17 +291,20 @@ export class LabView {
 
   /** The k first of a ranking that are still there. @param {string} by @param {number} k */
   async deleteRanked(by, k) {
+    if (this.ranking) return; // it comes
     const model = this.openedId;
     const seq = this.seq; // another lesion, or the user's impatience, counts it up
     try {
       this.wait();
-      this.rankings[by] ??= (await askLab({ do: "rank", ...this.named(), by })).units;
+      this.ranking = true;
+      this.rankings[by] ??= (await this.ranker.ask({ do: "rank", ...this.named(), by })).units;
     } catch (error) {
       const failure = /** @type {Error & {code?: string}} */ (error);
       if (failure.code === "model_changed") this.reopen();
       else if (seq === this.seq) this.admit(failure.message, () => this.deleteRanked(by, k));
       return;
     } finally {
+      this.ranking = false;
       if (seq === this.seq) this.wait(false);
     }
     if (model !== this.openedId || seq !== this.seq) return;
@@ -393,8 +404,7 @@ export class LabView {
     const now = this.accuracy ?? intact;
     const units = deleted.flat();
     const gone = units.filter(Boolean).length;
-    const change = overall(now).share - overall(intact).share;
-    const sign = change < 0 ? "−" : "+";
+    const { change, interval } = pairedChange(sum(now.n_lost), sum(now.n_gained), sum(now.n));
     const deletedWords = `${gone.toLocaleString("en")} of ${plural(units.length, "unit")} deleted`;
     const pending = this.accuracyOf !== lesions;
     const { trouble } = this;
@@ -410,7 +420,8 @@ export class LabView {
       el("strong", {}, deletedWords),
       " · accuracy ",
       el("strong", {}, percent(overall(now).share)),
-      ` [${overall(now).interval.map(percent).join(", ")}], ${sign}${(100 * Math.abs(change)).toFixed(1)} points against the intact ${percent(overall(intact).share)}`,
+      ` [${overall(now).interval.map(percent).join(", ")}]`,
+      gone > 0 && ` · ${points(change)} points [${interval.map(points).join(", ")}] against the intact ${percent(overall(intact).share)} on the same images`,
     );
   }
 
@@ -423,6 +434,7 @@ export class LabView {
       n: now.n[c],
       now: now.n_correct[c] / now.n[c],
       interval: wilson(now.n_correct[c], now.n[c]),
+      paired: pairedChange(now.n_lost[c], now.n_gained[c], now.n[c]),
       before: intact.n_correct[c] / intact.n[c],
       beforeInterval: wilson(intact.n_correct[c], intact.n[c]),
     }));
@@ -436,7 +448,7 @@ export class LabView {
     this.classes.show({
       option: classesOption(rows, this.classes.zoom, theme),
       count: rows.length,
-      subtitle: `lines: 95 % intervals (Wilson) over the images of each class · mean loss ${formatFraction(now.loss)} nats, intact ${formatFraction(intact.loss)}`,
+      subtitle: `lines: 95 % intervals (Wilson) over the images of each class; the table has those of the change, on the same images · mean loss ${formatFraction(now.loss)} nats, intact ${formatFraction(intact.loss)}`,
       columns: [
         { label: "class", value: (row) => row.name },
         { label: "images", numeric: true, value: (row) => row.n },
@@ -444,7 +456,9 @@ export class LabView {
         fraction("from", (row) => row.interval[0]),
         fraction("to", (row) => row.interval[1]),
         fraction("intact", (row) => row.before),
-        fraction("change", (row) => row.now - row.before),
+        fraction("change", (row) => row.paired.change),
+        fraction("change from", (row) => row.paired.interval[0]),
+        fraction("change to", (row) => row.paired.interval[1]),
       ],
       rows,
     });
@@ -514,8 +528,17 @@ function classesOption(rows, zoom, theme) {
 
 /** @param {import("./types.js").LabAccuracy} accuracy */
 function overall({ n_correct, n }) {
-  const sum = (/** @type {number[]} */ values) => values.reduce((a, b) => a + b, 0);
   return { share: sum(n_correct) / sum(n), interval: wilson(sum(n_correct), sum(n)) };
+}
+
+/** @param {number[]} values */
+function sum(values) {
+  return values.reduce((a, b) => a + b, 0);
+}
+
+/** In hundredths, with its sign. @param {number} share */
+function points(share) {
+  return `${share < 0 ? "−" : "+"}${(100 * Math.abs(share)).toFixed(1)}`;
 }
 
 /** Place of the largest. @param {number[]} values */

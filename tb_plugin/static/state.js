@@ -98,18 +98,19 @@ const CHOICES = {
   table: ["chart", "table"],
 };
 
-// Browsers and servers take longer addresses, people do not; TensorBoard's own state is there too.
-const LONGEST_VALUE = 2000;
+// Readable as long as it is short: above, deleted units of a layer are written as bits.
+const LONGEST_RANGES = 60;
+// Of an outline; more would not fit into an address.
+const MOST_CORNERS = 60;
 
-/** One choice as text for the address; "" for a default, and for what is too long to link.
+/** One choice as text for the address; "" for a default.
  *
  * Percent-encoded, because TensorBoard drops a value with "=" in it.
  * @param {string} key @param {any} value
  */
 export function encodeValue(key, value) {
   if (JSON.stringify(value) === JSON.stringify(/** @type {any} */ (DEFAULTS)[key])) return "";
-  const text = encodeURIComponent(Array.isArray(value) ? JSON.stringify(value) : String(value));
-  return text.length > LONGEST_VALUE ? "" : text;
+  return encodeURIComponent(Array.isArray(value) ? JSON.stringify(value) : String(value));
 }
 
 /** The choice behind such a text; the default if it is missing or makes no sense.
@@ -182,9 +183,28 @@ export function readOutline(text) {
   return text && sane && corners.length > 2 ? /** @type {any} */ (corners) : [];
 }
 
-/** @param {[number, number][]} outline */
+/** @param {[number, number][]} outline  of more corners than an address can hold, those that tell
+ *     least are left out */
 export function writeOutline(outline) {
-  return outline.map(([x, y]) => `${short(x)},${short(y)}`).join(";");
+  return thinned(outline).map(([x, y]) => `${short(x)},${short(y)}`).join(";");
+}
+
+/** Takes away the corner whose neighbours lie nearest to a line with it (by the area between the
+ * three, as Visvalingam does), until few are left. @param {[number, number][]} outline */
+function thinned(outline) {
+  const left = [...outline];
+  const area = (/** @type {number} */ i) => {
+    const [ax, ay] = left[(i + left.length - 1) % left.length];
+    const [bx, by] = left[i];
+    const [cx, cy] = left[(i + 1) % left.length];
+    return Math.abs((bx - ax) * (cy - ay) - (cx - ax) * (by - ay));
+  };
+  while (left.length > MOST_CORNERS) {
+    let least = 0;
+    for (let i = 1; i < left.length; i++) if (area(i) < area(least)) least = i;
+    left.splice(least, 1);
+  }
+  return left;
 }
 
 /** Four digits are finer than a pixel. @param {number} value */
@@ -192,7 +212,8 @@ function short(value) {
   return String(Number(value.toPrecision(5)));
 }
 
-/** Deleted units as text: runs of indices, layers by number.
+/** Deleted units as text: runs of indices, layers by number, "0:3-5,9"; of many runs the layer's
+ * units as bits, "0:~8AE".
  * @param {boolean[][]} deleted  per layer, per unit */
 export function writeLesions(deleted) {
   const parts = deleted.map((units, layer) => {
@@ -203,7 +224,10 @@ export function writeLesions(deleted) {
       while (units[i + 1]) i++;
       ranges.push(start === i ? `${i}` : `${start}-${i}`);
     }
-    return ranges.length ? `${layer}:${ranges.join(",")}` : "";
+    const text = ranges.join(",");
+    if (!text) return "";
+    const bits = text.length > LONGEST_RANGES ? writeBits(units) : "";
+    return `${layer}:${bits && bits.length < text.length ? bits : text}`;
   });
   return parts.filter(Boolean).join(";");
 }
@@ -217,6 +241,10 @@ export function readLesions(text, sizes) {
     const [layer, ranges = ""] = part.split(":");
     const units = deleted[Number(layer)];
     if (layer === "" || !units) continue;
+    if (ranges.startsWith(BITS)) {
+      readBits(ranges, units);
+      continue;
+    }
     for (const range of ranges.split(",")) {
       const [from, to = from] = range.split("-");
       if (!/^\d+$/.test(from) || !/^\d+$/.test(to)) continue;
@@ -224,4 +252,27 @@ export function readLesions(text, sizes) {
     }
   }
   return deleted;
+}
+
+const BITS = "~";
+
+/** A unit a bit, the first the lowest of the first byte, in the base64 of addresses (RFC 4648).
+ * @param {boolean[]} units */
+function writeBits(units) {
+  const bytes = new Uint8Array(Math.ceil((units.lastIndexOf(true) + 1) / 8));
+  units.forEach((gone, i) => gone && (bytes[i >> 3] |= 1 << (i & 7)));
+  const text = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+  return BITS + text.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+/** @param {string} text @param {boolean[]} units  set where the text has a bit */
+function readBits(text, units) {
+  let bytes;
+  try {
+    bytes = atob(text.slice(BITS.length).replaceAll("-", "+").replaceAll("_", "/"));
+  } catch {
+    return; // cut off or made up
+  }
+  for (let i = 0; i < units.length && i >> 3 < bytes.length; i++)
+    if ((bytes.charCodeAt(i >> 3) >> (i & 7)) & 1) units[i] = true;
 }

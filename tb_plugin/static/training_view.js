@@ -313,11 +313,9 @@ function scatterPoints(item, against) {
  * @param {{progress: string, area: string}} state
  * @param {import("./types.js").Window} zoom @param {typeof import("./theme.js").LIGHT} theme */
 function overOption(items, names, { progress, area }, zoom, theme) {
-  const values = items.flatMap((i) => names.flatMap((name) => i.training.scalars[name]?.values ?? []));
-  const steps = items.flatMap((i) => names.flatMap((name) => i.training.scalars[name]?.steps ?? []));
-  const highest = Math.max(...values.map(Number));
+  const [highest, lastStep] = furthest(items, names);
   const extent = /** @type {[number, number]} */ (
-    progress === "loss" ? niceExtent([0, Math.min(highest, 5)]) : [0, 1]
+    progress === "loss" ? niceExtent([0, highest || 1]) : [0, 1]
   );
   const line = (/** @type {Item} */ item, /** @type {string} */ name, /** @type {string} */ type) => ({
     name: item.label,
@@ -345,7 +343,7 @@ function overOption(items, names, { progress, area }, zoom, theme) {
       formatter: (/** @type {any[]} */ found) =>
         found.length ? moment(items, names, Number(found[0].axisValue)) : "",
     }),
-    xAxis: axis(theme, "Training step (epoch)", [0, Math.max(...steps)], zoom.x, {
+    xAxis: axis(theme, "Training step (epoch)", [0, lastStep || 1], zoom.x, {
       nameGap: 34,
       splitLine: { show: false },
     }),
@@ -369,6 +367,17 @@ function overOption(items, names, { progress, area }, zoom, theme) {
       },
     ]),
   };
+}
+
+/** The highest value and the last step of any run; gaps count for nothing.
+ * @param {Item[]} items @param {string[]} names  of the scalars
+ * @returns {[number, number]} */
+export function furthest(items, names) {
+  const all = items.flatMap(({ training }) => names.flatMap((name) => training.scalars[name] ?? []));
+  const highest = all.map(({ values }) => span(values.map((v) => v ?? -Infinity))[1]);
+  const analysed = items.map(({ areas }) => areas.map(([step]) => step));
+  const last = [...all.map(({ steps }) => steps), ...analysed].map((steps) => span(steps)[1]);
+  return [Math.max(0, span(highest)[1]), Math.max(0, span(last)[1])];
 }
 
 /** What every run had reached at a step: its last values until then.

@@ -153,6 +153,22 @@ export function wilson(k, n) {
   return [Math.max(0, centre - width), Math.min(1, centre + width)];
 }
 
+/** Change of a fraction between two readings of the same n things, with its 95 % interval: Wald's
+ * with half a thing added to each of the four cells (Agresti and Min 2005), which is right for few
+ * changes, too.
+ * @param {number} lost  right before only @param {number} gained  right after only
+ * @param {number} n @returns {{change: number, interval: [number, number]}} */
+export function pairedChange(lost, gained, n) {
+  if (!(n > 0)) return { change: NaN, interval: [NaN, NaN] };
+  const [b, c, m] = [lost + 0.5, gained + 0.5, n + 2];
+  const centre = (c - b) / m;
+  const width = 1.959964 * Math.sqrt((b + c) / m - centre ** 2) / Math.sqrt(m);
+  return {
+    change: (gained - lost) / n,
+    interval: [Math.max(-1, centre - width), Math.min(1, centre + width)],
+  };
+}
+
 /** Least squares y = slope x + intercept; null where x is constant.
  * @param {ArrayLike<number>} x @param {ArrayLike<number>} y */
 export function leastSquares(x, y) {
@@ -213,14 +229,27 @@ export function silentUnits(table) {
   return Array.from({ length: table.n }, (_, i) => columns.every((column) => column[i] === 0));
 }
 
+/**
+ * @typedef {object} Related  the units of one layer, or of several, on two axes
+ * @property {string | null} layer
+ * @property {number[]} rows  of the table
+ * @property {number} silent
+ * @property {Float64Array} x
+ * @property {Float64Array} y
+ * @property {number} rho
+ * @property {[number, number]} interval
+ * @property {{slope: number, intercept: number} | null} line
+ */
+
 /** The units of a table that can be drawn on two axes, by layer, with their statistics.
  *
  * @param {import("./types.js").UnitTable} table
  * @param {string} xName
  * @param {string} yName
  * @param {boolean} leaveOutSilent
+ * @returns {Related[]}
  */
-export function relate(table, xName, yName, leaveOutSilent) {
+export function relateLayers(table, xName, yName, leaveOutSilent) {
   const x = /** @type {Float32Array} */ (table.columns.get(xName));
   const y = /** @type {Float32Array} */ (table.columns.get(yName));
   const silent = silentUnits(table);
@@ -235,21 +264,44 @@ export function relate(table, xName, yName, leaveOutSilent) {
     if (Number.isNaN(x[i]) || Number.isNaN(y[i]) || (leaveOutSilent && silent[i])) continue;
     group.rows.push(i);
   }
-  const all = {
-    layer: null,
-    rows: groups.flatMap((g) => g.rows),
-    silent: groups.reduce((s, g) => s + g.silent, 0),
-  };
-  const withStatistics = (
-    /** @type {{layer: string | null, rows: number[], silent: number}} */ group,
-  ) => {
+  return groups.map((group) => {
     const gx = Float64Array.from(group.rows, (i) => x[i]);
     const gy = Float64Array.from(group.rows, (i) => y[i]);
-    const rho = spearman(gx, gy);
-    const interval = spearmanInterval(rho, gx.length);
-    return { ...group, x: gx, y: gy, rho, interval, line: leastSquares(gx, gy) };
+    return { ...group, x: gx, y: gy, ...relation(gx, gy) };
+  });
+}
+
+/** The layers that are not hidden, as one. @param {Related[]} layers @param {string[]} hidden
+ * @returns {Related} */
+export function pooled(layers, hidden) {
+  const shown = layers.filter(({ layer }) => !hidden.includes(String(layer)));
+  const x = joined(shown.map((group) => group.x));
+  const y = joined(shown.map((group) => group.y));
+  return {
+    layer: null,
+    rows: shown.flatMap((group) => group.rows),
+    silent: shown.reduce((sum, group) => sum + group.silent, 0),
+    x,
+    y,
+    ...relation(x, y),
   };
-  return { layers: groups.map(withStatistics), all: withStatistics(all) };
+}
+
+/** @param {Float64Array} x @param {Float64Array} y */
+function relation(x, y) {
+  const rho = spearman(x, y);
+  return { rho, interval: spearmanInterval(rho, x.length), line: leastSquares(x, y) };
+}
+
+/** @param {Float64Array[]} parts */
+function joined(parts) {
+  const all = new Float64Array(parts.reduce((n, part) => n + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
 }
 
 /** Columns that may be an axis: one number a unit, not one of each class.

@@ -102,6 +102,8 @@
  *
  * @typedef {object} LabAccuracy
  * @property {number[]} n_correct  of each class
+ * @property {number[]} n_lost  of each class, right with the intact network and now wrong
+ * @property {number[]} n_gained  the other way round
  * @property {number[]} n
  * @property {number} loss
  * @property {string} sha256
@@ -113,6 +115,8 @@
  * @property {number} favourite  the class with the highest mean activation
  * @property {{label: number, activation: number, png: string}[]} most
  * @property {{label: number, activation: number, png: string}[]} least
+ * @property {number} n_images  that were looked at
+ * @property {boolean} averaged  over positions: a feature map
  * @property {number} n_least  images on which the unit is as active as on the least
  * @property {string | null} weights
  *

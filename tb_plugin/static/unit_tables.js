@@ -3,18 +3,25 @@
 import { fetchTable, fetchTableSteps } from "./api.js";
 import { naturalOrder, seriesLabels } from "./labels.js";
 import { axisColumns } from "./transforms.js";
+import { runsMatching } from "./view_support.js";
 
-/** The table that the address names, else the first.
- * @param {import("./types.js").Series[]} tables @param {import("./state.js").State} state
+/** The table that the address names, else the first; of those that the filter leaves.
+ * @param {import("./types.js").Series[]} tables
+ * @param {Pick<import("./state.js").State, "filter" | "unitRun" | "unitTag">} state
  * @returns {import("./types.js").Series | undefined} */
 export function chosenTable(tables, state) {
-  const labels = seriesLabels(tables);
-  const sorted = tables
-    .map((s, i) => ({ s, label: labels[i] }))
-    .sort((a, b) => naturalOrder(a.label, b.label))
-    .map(({ s }) => s);
+  const labels = new Map(seriesLabels(tables).map((label, i) => [tables[i], label]));
+  const label = (/** @type {import("./types.js").Series} */ s) => labels.get(s) ?? s.run;
+  const sorted = runsMatching(tables, state).sort((a, b) => naturalOrder(label(a), label(b)));
   const ofRun = sorted.filter((s) => s.run === state.unitRun);
   return ofRun.find((s) => s.tag === state.unitTag) ?? ofRun[0] ?? sorted[0];
+}
+
+/** Why no table is shown. @param {import("./types.js").Series[]} tables */
+export function noTable(tables) {
+  return tables.length
+    ? "No run with a unit table matches the filter."
+    : "No unit tables in this log directory. Write them with tb_plugin.summary.unit_table.";
 }
 
 /** Tags of a run's tables. @param {import("./types.js").Series[]} tables @param {string} run */

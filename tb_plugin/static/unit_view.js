@@ -1,7 +1,7 @@
 // The unit inspector: what one unit responds to and what its ablation does; two units beside each
 // other. Pictures and the spread of activations come from the lab, where it has the model.
 
-import { askLab, fetchLabModels, fetchUnit } from "./api.js";
+import { fetchLabModels, fetchUnit, LabClient } from "./api.js";
 import {
   axis,
   categoryAxis,
@@ -13,18 +13,18 @@ import {
 import { ChartFrame } from "./chart_frame.js";
 import { el, fill } from "./dom.js";
 import { columnNames, compareFacts, factPhrase, formatNumber } from "./labels.js";
+import { relate } from "./relations.js";
 import { writeLesions } from "./state.js";
 import { Table } from "./table.js";
 import {
   histogramOutline,
   nearest,
   niceExtent,
-  relate,
   samePart,
   selectiveAndConfusing,
   silentUnits,
 } from "./transforms.js";
-import { chosenTable, loadTable, showTableRuns, unitTables } from "./unit_tables.js";
+import { chosenTable, loadTable, noTable, showTableRuns, unitTables } from "./unit_tables.js";
 import { axesOf } from "./units_view.js";
 import { Loader } from "./view_support.js";
 
@@ -66,8 +66,11 @@ export class UnitView {
     showTableRuns(this.context.runList, tables, series, model);
     this.series = series;
     if (!series) {
-      this.note.textContent =
-        "No unit tables in this log directory. Write them with tb_plugin.summary.unit_table.";
+      this.table = null;
+      this.loader.forget();
+      this.panels = [];
+      this.note.textContent = noTable(tables);
+      fill(this.pair);
       return fill(this.heading);
     }
     const started = this.loader.load(
@@ -77,7 +80,14 @@ export class UnitView {
         Object.assign(this, { header, table });
         this.draw();
       },
-      (error) => (this.note.textContent = error.message),
+      (error) => {
+        this.panels = [];
+        fill(this.pair);
+        const retry = () => this.update(/** @type {Model} */ (this.context.model()));
+        const button = el("button", { class: "button", on: { click: retry } }, "Retry");
+        this.note.textContent = "";
+        fill(this.heading, el("p", { role: "alert" }, error.message), button);
+      },
     );
     if (!started && this.table) this.draw();
   }
@@ -140,7 +150,7 @@ class UnitPanel {
   /** @param {import("./chart_frame.js").Context} context @param {number} place */
   constructor(context, place) {
     this.context = context;
-    this.loader = new Loader();
+    this.client = new LabClient(`-${place}`); // panels wait for each other
     this.pictures = new Loader();
     this.unit = /** @type {import("./types.js").Unit | null} */ (null);
     this.found = /** @type {Awaited<ReturnType<typeof pictures>> | null} */ (null);
@@ -253,7 +263,7 @@ class UnitPanel {
     const key = JSON.stringify([view.series?.run, unit.layer, unit.unit]);
     const started = this.pictures.load(
       key,
-      () => pictures(wanted, unit),
+      () => pictures(this.client, wanted, unit),
       (found) => {
         this.found = found;
         fill(this.lab, ...pictureElements(found, unit), this.labButton(found));
@@ -261,7 +271,12 @@ class UnitPanel {
       },
       (error) => {
         this.found = null;
-        fill(this.lab, el("p", { class: "faint" }, error.message));
+        const retry = () => this.showPictures(view, unit);
+        fill(
+          this.lab,
+          el("p", {}, error.message),
+          el("button", { class: "button", on: { click: retry } }, "Ask the lab again"),
+        );
         this.showActivity(unit);
       },
     );
@@ -315,17 +330,18 @@ class UnitPanel {
 }
 
 /** Pictures of a unit, if the lab has its model: the one that the run's fact "model" names.
- * @param {string} wanted @param {import("./types.js").Unit} unit
+ * @param {LabClient} client @param {string} wanted @param {import("./types.js").Unit} unit
  * @returns {Promise<{unit: import("./types.js").LabUnit, classes: string[], model: string,
  *     lesion: string} | string>} */
-async function pictures(wanted, unit) {
+async function pictures(client, wanted, unit) {
   const { enabled, models, reason } = await fetchLabModels();
   if (!enabled) return `The images that drive this unit need the lab. ${reason}`;
   const model = models.find((m) => m.name === wanted || m.id === wanted);
   if (!model)
     return "The images that drive this unit are shown where the run's fact “model” names a model of the lab.";
-  const { classes, layers } = await askLab({ do: "open", model: model.id });
-  const found = await askLab({ do: "unit", model: model.id, layer: unit.layer, unit: unit.unit });
+  const { classes, layers } = await client.ask({ do: "open", model: model.id });
+  const asked = { model: model.id, layer: unit.layer, unit: unit.unit };
+  const found = await client.ask({ do: "unit", ...asked });
   const alone = layers.map((/** @type {{name: string, units: number}} */ { name, units }) =>
     Array.from({ length: units }, (_, i) => name === unit.layer && i === unit.unit),
   );
@@ -342,10 +358,11 @@ function pictureElements(found, unit) {
       el("img", { src: `data:image/png;base64,${one.png}`, alt: found.classes[one.label] }),
       el("figcaption", {}, formatNumber(one.activation, 3)),
     );
-  const { most, least, n_least: nLeast, weights } = found.unit;
+  const { most, least, n_least: nLeast, n_images: nImages, averaged, weights } = found.unit;
+  const how = averaged ? "; its activation is the mean over positions" : "";
   const tied = nLeast > least.length ? ` (${least.length} of ${nLeast.toLocaleString("en")} alike)` : "";
   return [
-    el("h3", {}, "Images that drive it most"),
+    el("h3", {}, `Images that drive it most, of ${nImages.toLocaleString("en")}${how}`),
     el("div", { class: "unit-images" }, ...most.map(picture)),
     el("h3", {}, `and least${tied}`),
     el("div", { class: "unit-images" }, ...least.map(picture)),

@@ -17,9 +17,10 @@ const DASH = "path://M0,4h4v2h-4zM6,4h4v2h-4z";
 
 /**
  * @param {object} chart
- * @param {ReturnType<typeof import("./transforms.js").relate>} chart.related
+ * @param {ReturnType<typeof import("./relations.js").relate>} chart.related
  * @param {string[]} chart.names  of the layers, in the legend
  * @param {string} chart.allName  of the line over all layers
+ * @param {string} chart.pooledName  what it is called: some layers may be hidden
  * @param {string} chart.xTitle
  * @param {string} chart.yTitle
  * @param {[number, number]} chart.xExtent
@@ -48,7 +49,8 @@ export function unitsOption(chart) {
       itemHeight: 10,
       data: legendNames.map((name) => (name === chart.allName ? { name, icon: DASH } : name)),
       selected: Object.fromEntries(chart.hidden.map((name) => [name, false])),
-      formatter: (/** @type {string} */ name) => shorten(name, 60),
+      formatter: (/** @type {string} */ name) =>
+        shorten(name === chart.allName ? chart.pooledName : name, 60),
     }),
     tooltip: tooltip(theme, {
       trigger: "item",

@@ -13,6 +13,7 @@ import {
   formatNumber,
   plural,
 } from "./labels.js";
+import { relate } from "./relations.js";
 import { readOutline, writeOutline } from "./state.js";
 import { Table } from "./table.js";
 import {
@@ -20,10 +21,10 @@ import {
   inside,
   niceExtent,
   paddedExtent,
-  relate,
   silentUnits,
+  span,
 } from "./transforms.js";
-import { chosenTable, loadTable, showTableRuns, tablesOf, unitTables } from "./unit_tables.js";
+import { chosenTable, loadTable, noTable, showTableRuns, tablesOf, unitTables } from "./unit_tables.js";
 import { unitsOption } from "./units_chart.js";
 import { dataRemarks } from "./view_support.js";
 
@@ -102,10 +103,7 @@ export class UnitsView {
     this.controls.silent.set(state.silent);
     this.controls.marks.set(state.marks);
     this.controls.drag.set(state.drag);
-    if (!series)
-      return this.say(
-        "No unit tables in this log directory. Write them with tb_plugin.summary.unit_table.",
-      );
+    if (!series) return this.say(noTable(tables));
     const tags = tablesOf(tables, series.run);
     this.controls.tag.set(
       tags.map((t) => [t, t]),
@@ -134,8 +132,8 @@ export class UnitsView {
       this.headers.map((h) => h.step),
       state.unitStep,
     );
-    const related = relate(table, xName, yName, state.silent === "omit");
-    if (!related.all.rows.length)
+    const related = relate(table, xName, yName, state.silent === "omit", state.layersOff);
+    if (!related.layers.some((layer) => layer.rows.length))
       return this.say("No unit of this table has both quantities. Choose other axes.");
     const outline = readOutline(state.outline);
     const within = outline.length ? inside(related.all.x, related.all.y, outline) : [];
@@ -160,18 +158,20 @@ export class UnitsView {
    * @param {number[]} within  places of selected points @param {boolean} forExport */
   option(related, xName, yName, within, forExport) {
     const { state, theme } = /** @type {Model} */ (this.context.model());
-    const extent = (/** @type {string} */ name, /** @type {Float64Array} */ values) =>
+    // Of all layers: hiding one does not move the others.
+    const extent = (/** @type {string} */ name, /** @type {"x" | "y"} */ axis) =>
       name === "class_selectivity"
         ? /** @type {[number, number]} */ ([0, 1])
-        : niceExtent(paddedExtent(values));
+        : niceExtent(paddedExtent(related.layers.flatMap((g) => (g.x.length ? span(g[axis]) : []))));
     return unitsOption({
       related,
       names: related.layers.map((g) => String(g.layer)),
       allName: this.allName(),
+      pooledName: this.pooledName(related),
       xTitle: columnNames(xName).axis,
       yTitle: columnNames(yName).axis,
-      xExtent: extent(xName, related.all.x),
-      yExtent: extent(yName, related.all.y),
+      xExtent: extent(xName, "x"),
+      yExtent: extent(yName, "y"),
       hidden: state.layersOff,
       zoom: this.frame.zoom,
       theme,
@@ -188,6 +188,14 @@ export class UnitsView {
     let name = "all layers";
     while (this.table?.layers.includes(name)) name += "*";
     return name;
+  }
+
+  /** What the units taken together are: of all layers, or of those that the legend shows.
+   * @param {ReturnType<typeof relate>} related */
+  pooledName({ layers }) {
+    const { state } = /** @type {Model} */ (this.context.model());
+    const hidden = layers.some(({ layer }) => state.layersOff.includes(String(layer)));
+    return hidden ? "layers shown" : this.allName();
   }
 
   /** @param {number} row */
@@ -244,11 +252,13 @@ export class UnitsView {
 
   /** @param {ReturnType<typeof relate>} related */
   showStatistics(related) {
-    const { theme } = /** @type {Model} */ (this.context.model());
+    const { theme, state } = /** @type {Model} */ (this.context.model());
     const groups = related.layers.length > 1 ? [...related.layers, related.all] : related.layers;
+    const hidden = (/** @type {any} */ g) => g.layer !== null && state.layersOff.includes(g.layer);
     const colour = (/** @type {any} */ g) =>
       g.layer === null ? theme.all : theme.layers[related.layers.indexOf(g) % theme.layers.length];
-    const name = (/** @type {any} */ g) => g.layer ?? this.allName();
+    const name = (/** @type {any} */ g) =>
+      hidden(g) ? `${g.layer} (hidden)` : (g.layer ?? this.pooledName(related));
     this.statistics.show(
       [
         {

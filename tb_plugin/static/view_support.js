@@ -8,10 +8,16 @@ import { rampColour, runColour } from "./theme.js";
 /** The series of the runs that are ticked and match the filter.
  * @param {import("./types.js").Series[]} offered @param {import("./state.js").State} state */
 export function runsChosen(offered, state) {
-  const matches = matcher(state.filter) ?? (() => true);
   const off = new Set(state.off);
+  return runsMatching(offered, state).filter((s) => !off.has(s.run));
+}
+
+/** Those that the list at the side has: its filter looks at their names and labels.
+ * @param {import("./types.js").Series[]} offered @param {{filter: string}} state */
+export function runsMatching(offered, { filter }) {
+  const matches = matcher(filter) ?? (() => true);
   const labels = seriesLabels(offered);
-  return offered.filter((s, i) => !off.has(s.run) && (matches(s.run) || matches(labels[i])));
+  return offered.filter((s, i) => matches(s.run) || matches(labels[i]));
 }
 
 /** By run, or by the value of a fact: a ramp if its values are numbers.

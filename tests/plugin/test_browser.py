@@ -207,7 +207,7 @@ def test_dark_mode_by_address_and_by_the_live_switch(open_tab, fast_tensorboard)
 
 
 def test_a_path_prefix_and_the_slow_loader_change_nothing(open_tab, slow_tensorboard):
-    tab = open_tab(slow_tensorboard, filter="fig1a", unitRun="fig7a/seed=0")
+    tab = open_tab(slow_tensorboard, filter="fig1a|fig7a", unitRun="fig7a/seed=0")
     assert slow_tensorboard.url.endswith("/some/where")
     assert tab.drawn() == 6
     tab.frame.get_by_role("tab", name="Selectivity vs importance").click()

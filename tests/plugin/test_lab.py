@@ -5,7 +5,10 @@ import base64
 import hashlib
 import json
 import logging
+import os
+import re
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -19,14 +22,15 @@ from werkzeug.test import Client
 
 from repro import data, results
 from repro.config import TrainConfig, to_dict
-from tb_plugin import lab_child, lab_session, png
-from tb_plugin.lab import LARGEST_BODY, Lab, Turns
-from tb_plugin.lab_process import ChildProcess, LabError
+from tb_plugin import lab_child, lab_process, lab_session, png
+from tb_plugin.lab import ARGUMENTS, LARGEST_BODY, Lab, Turns
+from tb_plugin.lab_process import ChildProcess, Ending, LabError
 from tb_plugin.loader import SingleDirectionsLoader
 from tb_plugin.plugin import SingleDirectionsPlugin
 from tests.plugin.conftest import IMPORTANCE, ROUTES, FakeProvider, write_importance
 
 ASK = f"{ROUTES}/api/v1/lab/ask"
+MODELS = f"{ROUTES}/api/v1/lab/models"
 OPEN = {"do": "open", "client": "me", "model": "a/model"}
 
 
@@ -64,7 +68,7 @@ class Echo:
     def __init__(self):
         self.asked: list[dict] = []
 
-    def ask(self, question, seconds):
+    def ask(self, question, seconds, ending=None):
         self.asked.append(question)
         return {"heard": question["do"]}
 
@@ -78,6 +82,13 @@ def client(models):
     plugin._lab._child = Echo()
     served.child = plugin._lab._child
     return served
+
+
+def failing(code):
+    def fail(question, seconds, ending):
+        raise LabError(code, "A sentence.")
+
+    return fail
 
 
 def post(client, body=OPEN, **headers):
@@ -191,14 +202,50 @@ def test_what_another_site_could_send_is_refused(client, headers, status):
     assert client.child.asked == []
 
 
-def test_a_refused_request_is_one_line_in_the_log_without_its_content(client, caplog):
+@pytest.mark.parametrize(
+    ("refuse", "code"),
+    [
+        (lambda c: post(c, Origin="http://evil.example"), "forbidden"),
+        (lambda c: c.get(MODELS, headers={"Host": "evil.example"}), "forbidden"),
+        (lambda c: post(c, Content_Type="text/plain"), "wrong_type"),
+        (lambda c: post(c, b" " * (LARGEST_BODY + 1)), "too_large_request"),
+        (lambda c: post(c, b"secret"), "invalid_argument"),
+        (lambda c: post(c, OPEN | {"secret": 1}), "invalid_argument"),
+        (lambda c: post(c, OPEN | {"model": "secret"}), "not_found"),
+        (lambda c: c.delete(ASK), "method_not_allowed"),
+    ],
+)
+def test_a_refused_request_is_one_line_in_the_log_without_its_content(client, caplog, refuse, code):
     with caplog.at_level(logging.WARNING, logger="tb_plugin.plugin"):
-        post(client, OPEN | {"model": "secret"}, Origin="http://evil.example")
-        post(client, b" " * (LARGEST_BODY + 1))
-    assert [record.getMessage() for record in caplog.records] == [
-        "the lesion lab refused a request: forbidden",
-        "the lesion lab refused a request: too_large_request",
-    ]
+        refuse(client)
+    said = [record.getMessage() for record in caplog.records if record.name == "tb_plugin.plugin"]
+    assert said == [f"the lesion lab refused a request: {code}"]
+
+
+def test_a_lab_that_is_off_logs_who_asks_and_moving_on_is_no_refusal(client, caplog, monkeypatch):
+    with caplog.at_level(logging.WARNING, logger="tb_plugin.plugin"):
+        post(serve()[0])
+        for code in ("busy", "superseded", "cancelled"):
+            monkeypatch.setattr(client.child, "ask", failing(code))
+            post(client)
+    said = [record.getMessage() for record in caplog.records if record.name == "tb_plugin.plugin"]
+    assert [line.rpartition(" ")[2] for line in said] == ["lab_off", "busy"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "localhost.evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Origin": "http://evil.example"},
+    ],
+)
+def test_the_list_of_models_is_for_this_machines_own_page(client, headers):
+    """Another site, its name pointed at this machine (DNS rebinding), could read it otherwise."""
+    reply = client.get(MODELS, headers=headers)
+    assert (reply.status_code, b"a/model" in reply.data) == (403, False)
+    assert b"a/model" in client.get(MODELS, headers={"Host": "127.0.0.1:6006"}).data
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:6006", "127.0.0.1:1", "[::1]:6006"])
@@ -263,10 +310,7 @@ def test_nothing_but_what_is_documented_reaches_the_child(client, change):
     [("superseded", 409), ("busy", 429), ("child_died", 503), ("timeout", 504), ("no_images", 422)],
 )
 def test_a_failure_of_the_lab_is_json_with_its_status(client, monkeypatch, code, status):
-    def fail(question, seconds):
-        raise LabError(code, "A sentence.")
-
-    monkeypatch.setattr(client.child, "ask", fail)
+    monkeypatch.setattr(client.child, "ask", failing(code))
     reply = post(client)
     assert (reply.status_code, reply.json["error"]) == (
         status,
@@ -329,14 +373,45 @@ def test_of_each_client_only_the_newest_waits_and_others_keep_their_place():
 
 def test_too_many_clients_are_sent_away_and_the_place_becomes_free():
     turns = Turns(1)
+
+    def take():
+        with turns.turn("a"):
+            pass
+
     with turns.turn("first"):
-        waiting = in_background(lambda: turns.turn("a").__enter__())
+        waiting = in_background(take)
         wait_until(lambda: "a" in turns._waiting)
         with pytest.raises(LabError) as refused, turns.turn("b"):
             pass
         assert refused.value.code == "busy"
     waiting[0].join(20)
     assert waiting[1] == [None]
+
+
+def test_a_newer_request_ends_the_work_on_the_clients_older_one_and_on_no_others():
+    turns = Turns(8)
+    with turns.turn("a") as mine:
+        other = in_background(lambda: turns.turn("b").__enter__())
+        wait_until(lambda: "b" in turns._waiting)
+        assert not mine.wanted
+        newer = in_background(lambda: turns.turn("a").__enter__())
+        wait_until(lambda: "a" in turns._waiting)
+        assert mine.wanted and not mine.at_any_price
+        # Withdrawn while they wait, so that no turn is left open.
+        assert turns.cancel("a") and turns.cancel("b")
+    for thread, found in (other, newer):
+        thread.join(20)
+        assert found == ["cancelled"]
+
+
+def test_who_withdraws_his_question_ends_the_work_on_it_at_any_price():
+    turns = Turns(8)
+    with turns.turn("a") as mine:
+        assert turns.cancel("b") is False
+        assert not mine.wanted
+        assert turns.cancel("a") is True
+        assert mine.at_any_price
+    assert turns.cancel("a") is False
 
 
 def test_an_error_in_a_turn_gives_it_back():
@@ -353,10 +428,12 @@ PROGRAM = """
 import json, sys, time
 for line in sys.stdin:
     question = json.loads(line)
-    if question["do"] == "die": sys.exit(3)
-    if question["do"] == "sleep": time.sleep(60)
-    if question["do"] == "grow": hoard = bytearray(500_000_000); time.sleep(60)
-    print(json.dumps({"answer": {"count": question["n"] + 1}}), flush=True)
+    if question.get("do") == "die": sys.exit(3)
+    if question.get("do") == "sleep": time.sleep(60)
+    if question.get("do") == "nap": time.sleep(1)
+    if question.get("do") == "grow": hoard = bytearray(500_000_000); time.sleep(60)
+    if "stop" not in question:
+        print(json.dumps({"answer": {"count": question["value"] + 1}}), flush=True)
 """
 
 
@@ -368,9 +445,9 @@ def child():
 
 
 def test_one_process_answers_many_questions(child):
-    assert child.ask({"do": "count", "n": 1}, 20) == {"count": 2}
+    assert child.ask({"do": "count", "value": 1}, 20) == {"count": 2}
     first = child._process.pid
-    assert child.ask({"do": "count", "n": 5}, 20) == {"count": 6}
+    assert child.ask({"do": "count", "value": 5}, 20) == {"count": 6}
     assert child._process.pid == first
 
 
@@ -388,13 +465,103 @@ def test_one_process_answers_many_questions(child):
     ],
 )
 def test_a_child_that_dies_hangs_or_grows_is_ended_and_started_anew(child, question, seconds, code):
-    child.ask({"do": "count", "n": 1}, 20)
+    child.ask({"do": "count", "value": 1}, 20)
     ended = child._process
     with pytest.raises(LabError) as failed:
         child.ask(question, seconds)
     assert failed.value.code == code
     assert ended.poll() is not None
-    assert child.ask({"do": "count", "n": 1}, 20) == {"count": 2}
+    assert child.ask({"do": "count", "value": 1}, 20) == {"count": 2}
+
+
+def test_work_that_does_not_stop_is_ended_with_its_process_if_it_was_withdrawn(child, monkeypatch):
+    monkeypatch.setattr(lab_process, "GRACE_S", 0.1)
+    child.ask({"do": "count", "value": 1}, 20)
+    ending = Ending()
+    waiting = in_background(lambda: child.ask({"do": "sleep"}, 60, ending))
+    ending.end(kill=True)
+    waiting[0].join(20)
+    assert waiting[1] == ["cancelled"]
+    assert child.ask({"do": "count", "value": 1}, 20) == {"count": 2}
+
+
+def test_work_that_a_newer_question_ended_keeps_its_process(child, monkeypatch):
+    monkeypatch.setattr(lab_process, "GRACE_S", 0.1)
+    child.ask({"do": "count", "value": 1}, 20)
+    process, ending = child._process, Ending()
+    ending.end(kill=False)
+    assert child.ask({"do": "nap", "value": 1}, 20, ending) == {"count": 2}
+    assert child.ask({"do": "count", "value": 5}, 20) == {"count": 6}
+    assert child._process is process
+
+
+class Endless:
+    """In the place of a session: works until nobody waits for it any more."""
+
+    def __init__(self, path, check):
+        self.sha256, self._check = "0", check
+
+    def accuracy(self, lesions):
+        while lesions:
+            self._check()
+        return {"n_correct": []}
+
+
+def test_the_program_stops_its_work_between_two_batches_and_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(lab_child, "Session", Endless)
+    asked, answered = (os.pipe() for _ in range(2))
+    with (
+        open(asked[0]) as questions,
+        open(asked[1], "w") as to_it,
+        open(answered[0]) as from_it,
+        open(answered[1], "w") as answers,
+    ):
+        worker = threading.Thread(target=lab_child.serve, args=(questions, answers))
+        worker.start()
+
+        def say(message):
+            to_it.write(json.dumps(message) + "\n")
+            to_it.flush()
+
+        say({"n": 1, "do": "accuracy", "path": str(tmp_path), "lesions": {"a": [0]}})
+        say({"stop": 1})
+        assert json.loads(from_it.readline())["error"]["code"] == "superseded"
+        say({"stop": 1})  # late: the work is done
+        say({"n": 2, "do": "accuracy", "path": str(tmp_path), "lesions": {}})
+        assert json.loads(from_it.readline()) == {"answer": {"n_correct": [], "sha256": "0"}}
+        to_it.close()
+        worker.join(20)
+        assert not worker.is_alive()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the bound holds on Linux")
+def test_the_system_itself_bounds_the_memory_of_the_program():
+    code = (
+        "from tb_plugin import lab_child\n"
+        "lab_child.RESERVED_MB = 100\n"
+        "lab_child.limit_memory(200)\n"
+        "small = bytearray(50_000_000)\n"
+        "try: bytearray(600_000_000)\n"
+        "except MemoryError: print('refused')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "refused\n", done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("ps"), reason="no ps")
+def test_memory_is_the_same_by_both_ways_of_asking():
+    process = subprocess.Popen(
+        [sys.executable, "-c", "a = bytearray(99_000_000); print(flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        process.stdout.readline()
+        by_ps = lab_process.resident_mb_by_ps(process.pid)
+        assert 99 < by_ps < 200
+        assert lab_process.resident_mb(process.pid) == pytest.approx(by_ps, rel=0.05)
+        process.communicate(b"\n")
+    assert lab_process.resident_mb(process.pid) == 0
 
 
 def test_the_real_program_ends_when_its_input_ends():
@@ -509,6 +676,150 @@ def test_the_lab_answers_as_plain_keras_under_the_mask(real, lab_models, model, 
     for layer, units in lesions.items():
         activity = outputs["activity"][layers.index(layer)]
         assert all(activity[unit] == 0 for unit in units)
+
+
+@pytest.mark.parametrize("model", ["tiny", "conv"])
+def test_a_change_is_counted_image_by_image_against_the_intact_network(real, lab_models, model):
+    lesions = {"tiny": {"hidden_1": [0, 3, 11]}, "conv": {"conv_1": [0, 2]}}[model]
+    before, labels = reference(lab_models / model, {})
+    after, _ = reference(lab_models / model, lesions)
+    right = [logits.argmax(1) == labels for logits in (before, after)]
+    found = real(do="accuracy", model=f"{model}/model", lesions=lesions)
+    for name, chosen in (("n_lost", right[0] & ~right[1]), ("n_gained", right[1] & ~right[0])):
+        assert found[name] == np.bincount(labels[chosen], minlength=4).tolist()
+    assert sum(found["n_lost"]) + sum(found["n_gained"]) > 0
+
+
+@pytest.fixture(scope="module", params=["tiny", "conv"])
+def session(request, lab_models):
+    """In this process, and a list: while it holds anything, the work shall end."""
+    stops = []
+
+    def check():
+        if stops:
+            raise lab_session.SessionError("superseded", "Nobody waits.")
+
+    path = lab_models / request.param / "model.keras"
+    return lab_session.Session(str(path), check), stops
+
+
+def random_keep(sizes, rng):
+    return (rng.random(sum(sizes)) < rng.random()).astype("f4")
+
+
+def test_the_lab_counts_what_the_engine_counts(session):
+    """The lab compiles graphs of its own; `repro.Engine` is made for sweeps."""
+    asked, _ = session
+    rng = np.random.default_rng(7)
+    keeps = np.array([random_keep(asked._sizes, rng) for _ in range(12)])
+    swept = asked._engine.evaluate(keeps)
+    for i, keep in enumerate(keeps):
+        parts = np.split(keep, np.cumsum(asked._sizes)[:-1])
+        lesions = {
+            layer: np.flatnonzero(part == 0).tolist()
+            for layer, part in zip(asked._layers, parts, strict=True)
+        }
+        found = asked.accuracy(lesions)
+        assert found["n_correct"] == swept.n_correct[i].tolist()
+        assert found["loss"] == pytest.approx(swept.loss[i], abs=2e-6)
+
+
+def test_no_lesion_compiles_anything_anew(session):
+    """A lesion is an input of the graphs; TensorFlow counts how often they were traced."""
+    asked, _ = session
+    rng = np.random.default_rng(3)
+    sizes = dict(zip(asked._layers, asked._sizes, strict=True))
+
+    def ask():
+        for layer, size in sizes.items():
+            units = np.flatnonzero(rng.random(size) < 0.5).tolist()
+            asked.accuracy({layer: units})
+            asked.outputs({layer: units}, 0)
+        return (
+            asked._lesions.n_traces(),
+            asked._probe.predict_function.experimental_get_tracing_count(),
+        )
+
+    asked.accuracy({layer: [0] for layer in sizes})
+    first = ask()
+    for _ in range(3):
+        assert ask() == first
+    assert first[0] <= len(asked._lesions._firsts)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        lambda one: one.accuracy({one._layers[0]: [1]}),
+        lambda one: one.outputs({}, 0),
+        lambda one: one.rank("importance"),
+        lambda one: one.unit(one._layers[0], 1),
+    ],
+)
+def test_work_nobody_waits_for_ends_and_leaves_nothing_behind(session, question):
+    asked, stops = session
+    before = asked.accuracy({asked._layers[0]: [0]})
+    stops.append(True)
+    try:
+        with pytest.raises(lab_session.SessionError, match="Nobody waits"):
+            question(asked)
+    finally:
+        stops.clear()
+    assert question(asked)
+    after = asked.accuracy({asked._layers[0]: [0]})
+    assert {**after, "ms": 0} == {**before, "ms": 0}
+
+
+def test_eight_clients_at_once_each_get_their_own_answer(lab_models, real):
+    rng = np.random.default_rng(5)
+    lesions = [{"hidden_1": np.flatnonzero(rng.random(12) < 0.4).tolist()} for _ in range(8)]
+    alone = [real(do="accuracy", lesions=one)["loss"] for one in lesions]
+    assert len(set(alone)) > 4
+
+    def ask(i):
+        return [real(do="accuracy", lesions=lesions[i], client=f"c{i}")["loss"] for _ in range(6)]
+
+    threads = [in_background(lambda i=i: ask(i)) for i in range(8)]
+    for i, (thread, found) in enumerate(threads):
+        thread.join(60)
+        assert found == [[alone[i]] * 6]
+
+
+def test_a_child_that_is_killed_at_work_is_said_and_the_next_question_starts_another(lab_models):
+    lab = Lab(lab_models, 8192)
+    try:
+        question = {"client": "test", "model": "tiny/model", "do": "open"}
+        waiting = in_background(lambda: lab.ask(question))
+        wait_until(lambda: lab._child._process is not None)
+        lab._child._process.kill()
+        waiting[0].join(30)
+        assert waiting[1] == ["child_died"]
+        assert lab.ask(question)["n_images"] == 80
+    finally:
+        lab.close()
+
+
+API = (Path(lab_child.__file__).parent / "http_api.md").read_text(encoding="utf-8")
+POSTED = re.findall(r'^    (\{"do": .*?\})\n\n```json\n(.*?)\n```', API, re.M | re.S)
+
+
+def shape_of(answer):
+    """What kinds of values an answer holds, and where."""
+    if isinstance(answer, dict):
+        return {name: shape_of(value) for name, value in answer.items()}
+    if isinstance(answer, list):
+        return [shape_of(answer[0])] if answer else []
+    return "number" if type(answer) in (int, float) else type(answer).__name__
+
+
+@pytest.mark.parametrize(("question", "example"), POSTED)
+def test_the_documented_questions_are_answered_as_they_are_documented(real, question, example):
+    asked = json.loads(question) | {"model": "tiny/model"}
+    assert shape_of(real(**asked)) == shape_of(json.loads(example))
+
+
+def test_every_question_is_documented():
+    assert [json.loads(question)["do"] for question, _ in POSTED] == list(ARGUMENTS)
 
 
 def test_every_answer_names_its_model_by_the_content_of_its_file(real, opened, lab_models):

@@ -514,6 +514,19 @@ def test_distributions_share_their_edges_and_count_every_unit(fake_provider):
     assert "could not read" in missing["error"]
 
 
+def test_distributions_of_several_requests_can_share_their_edges(fake_provider):
+    query = "column=importance&bins=4&run=tiny&tag=units&low=-1&high=1"
+    reply = serve(fake_provider).get(f"{ROUTES}/api/v1/distributions?{query}").json
+    assert reply["edges"] == [-1.0, -0.5, 0.0, 0.5, 1.0]
+    assert [one["counts"] for one in reply["tables"][0]["layers"]] == [[0, 0, 2, 0], [0, 1, 0, 0]]
+
+
+@pytest.mark.parametrize("query", ["low=1", "low=1&high=0", "low=x&high=1", "low=-inf&high=0"])
+def test_edges_of_distributions_are_two_numbers_in_order(client, query):
+    address = f"{ROUTES}/api/v1/distributions?run=a&tag=b&column=importance&{query}"
+    assert client.get(address).status_code == 400
+
+
 def test_a_quantity_that_was_not_measured_is_an_error_of_that_table(fake_provider):
     query = "column=weight_norm&run=tiny&tag=units"
     reply = serve(fake_provider).get(f"{ROUTES}/api/v1/distributions?{query}").json

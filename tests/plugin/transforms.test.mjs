@@ -7,6 +7,7 @@ import { curvesOption } from "../../tb_plugin/static/curves_chart.js";
 import { toCsv } from "../../tb_plugin/static/csv.js";
 import { EVERY_RUN, folderOf, groupRuns } from "../../tb_plugin/static/groups.js";
 import { stepped, within } from "../../tb_plugin/static/keys.js";
+import { isMark, LongValues } from "../../tb_plugin/static/long_values.js";
 import * as labels from "../../tb_plugin/static/labels.js";
 import {
   decodeValue,
@@ -21,9 +22,12 @@ import {
   writeOutline,
   writeZoom,
 } from "../../tb_plugin/static/state.js";
+import { relate } from "../../tb_plugin/static/relations.js";
 import { chooseSettings, COMPARE, settingPhrases } from "../../tb_plugin/static/settings.js";
 import { LIGHT, rampColour, runColour } from "../../tb_plugin/static/theme.js";
+import { furthest } from "../../tb_plugin/static/training_view.js";
 import * as t from "../../tb_plugin/static/transforms.js";
+import { chosenTable } from "../../tb_plugin/static/unit_tables.js";
 
 const series = (run, facts, tag = "curve") => ({ run, tag, meta: { facts } });
 const close = (a, b) => assert.ok(Math.abs(a - b) < 1e-12, `${a} is not ${b}`);
@@ -169,7 +173,7 @@ test("a unit is silent if its mean activation is 0, else if all is 0", () => {
 });
 
 test("units are grouped by layer; silent ones are counted and may be left out", () => {
-  const kept = t.relate(table(), "class_selectivity", "importance", false);
+  const kept = relate(table(), "class_selectivity", "importance", false);
   assert.deepEqual(
     kept.layers.map((g) => [g.layer, g.rows, g.silent]),
     [
@@ -178,15 +182,36 @@ test("units are grouped by layer; silent ones are counted and may be left out", 
     ],
   );
   close(kept.layers[0].rho, 1);
-  const omitted = t.relate(table(), "class_selectivity", "importance", true);
+  const omitted = relate(table(), "class_selectivity", "importance", true);
   assert.deepEqual(omitted.all.rows, [1, 2]);
   assert.equal(omitted.all.silent, 1);
+});
+
+test("layers that the legend hides count for nothing in what is said of all", () => {
+  const measured = table();
+  const shown = relate(measured, "class_selectivity", "importance", false, ["hidden_1"]);
+  assert.deepEqual(shown.all.rows, [2]);
+  assert.deepEqual([...shown.all.x], [1]);
+  assert.equal(shown.all.silent, 0);
+  assert.equal(shown.layers.length, 2); // the legend still has both
+  assert.deepEqual(relate(measured, "class_selectivity", "importance", false).all.rows, [0, 1, 2]);
+  const none = relate(measured, "class_selectivity", "importance", false, ["hidden_1", "hidden_2"]);
+  assert.deepEqual([none.all.rows, none.all.line], [[], null]);
+});
+
+test("a table is related once, until its axes change", () => {
+  const measured = table();
+  const ask = (x) => relate(measured, x, "importance", false);
+  const first = ask("class_selectivity");
+  assert.equal(ask("class_selectivity").layers, first.layers);
+  assert.equal(ask("class_selectivity").all, first.all);
+  assert.notEqual(ask("importance").all, first.all);
 });
 
 test("a unit without one of the two quantities is not drawn", () => {
   const gap = table();
   gap.columns.get("importance")[1] = NaN;
-  assert.deepEqual(t.relate(gap, "class_selectivity", "importance", false).all.rows, [0, 2]);
+  assert.deepEqual(relate(gap, "class_selectivity", "importance", false).all.rows, [0, 2]);
 });
 
 test("axes end at round numbers outside the data", () => {
@@ -296,8 +321,52 @@ test("nonsense in the address is a default", () => {
   }
 });
 
-test("a list too long for an address is not put there", () => {
-  assert.equal(encodeValue("off", Array(400).fill("a run with a name")), "");
+/** A store as a browser's, of a window. */
+function storage() {
+  const kept = new Map();
+  return { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value) };
+}
+
+test("what is too long for the address is kept by the window, under a mark", () => {
+  const runs = Array(400).fill("a run with a name");
+  const text = encodeValue("off", runs);
+  const window = storage();
+  const mark = new LongValues(window).put(text);
+  assert.ok(mark.length < 40 && isMark(mark) && !mark.includes("="));
+  const reloaded = new LongValues(window);
+  assert.deepEqual(decodeValue("off", reloaded.get(mark)), runs);
+  assert.equal(reloaded.put(text), mark); // the same again is no change of the address
+  assert.notEqual(reloaded.put(encodeValue("off", [...runs, "another"])), mark);
+  // Another window, or another person's.
+  assert.equal(new LongValues(storage()).get(mark), null);
+  assert.equal(readState(() => new LongValues(null).get(mark)).off, DEFAULTS.off);
+});
+
+test("what is short stands in the address itself, and no such text is a mark", () => {
+  const long = new LongValues(null);
+  for (const text of ["", "@", "@12.ab", "0:1-5", "x".repeat(500)]) {
+    const encoded = encodeValue("filter", text);
+    assert.equal(isMark(encoded), false);
+    assert.equal(long.put(encoded), encoded);
+    assert.equal(decodeValue("filter", long.get(encoded)), text);
+  }
+  assert.equal(long.get(null), null);
+});
+
+test("a window that may store nothing remembers until it is loaded anew", () => {
+  const refusing = {
+    getItem: () => {
+      throw new Error("denied");
+    },
+    setItem: () => {
+      throw new Error("full");
+    },
+  };
+  const long = new LongValues(refusing);
+  const text = "x".repeat(3000);
+  const mark = long.put(text);
+  assert.equal(long.get(mark), text);
+  assert.equal(new LongValues(refusing).get(mark), null);
 });
 
 test("a broken regular expression matches nothing and says so", () => {
@@ -416,6 +485,108 @@ test("lesions are written as runs of units, and read as far as the units exist",
     [false, false, false, true, true],
     [false],
   ]);
+});
+
+test("a large lesion is short enough for a link, and comes back unit for unit", () => {
+  const sizes = [1024, 2816, 7];
+  let seed = 1;
+  const random = () => (seed = (seed * 16807) % 2147483647) / 2147483647;
+  const cases = [
+    sizes.map((size) => Array.from({ length: size }, (_, i) => i % 2 === 0)),
+    sizes.map((size) => Array.from({ length: size }, () => random() < 0.4)),
+    sizes.map((size) => new Array(size).fill(true)),
+  ];
+  for (const deleted of cases) {
+    const text = writeLesions(deleted);
+    assert.deepEqual(readLesions(text, sizes), deleted);
+    assert.ok(encodeURIComponent(text).length < 1000, text.length);
+    assert.ok(!text.includes("="));
+  }
+  assert.equal(writeLesions(cases[2]), "0:0-1023;1:0-2815;2:0-6");
+});
+
+test("bits that are cut off or made up name what they can", () => {
+  assert.deepEqual(readLesions("0:~BQ;1:~***", [4, 2]), [
+    [true, false, true, false],
+    [false, false],
+  ]);
+  assert.deepEqual(readLesions("0:~_w", [3]), [[true, true, true]]); // eight bits, three units
+});
+
+test("a long lasso fits into a link, and still frames what it framed", () => {
+  const circle = Array.from({ length: 400 }, (_, i) => [
+    0.5 + 0.3 * Math.cos((2 * Math.PI * i) / 400),
+    -0.01 + 0.002 * Math.sin((2 * Math.PI * i) / 400),
+  ]);
+  const text = writeOutline(circle);
+  assert.ok(encodeURIComponent(text).length < 2000);
+  const outline = readOutline(text);
+  assert.equal(outline.length, 60);
+  const scaled = (radius) => [
+    Array.from({ length: 100 }, (_, i) => 0.5 + 0.3 * radius * Math.cos((2 * Math.PI * i) / 100)),
+    Array.from({ length: 100 }, (_, i) => -0.01 + 0.002 * radius * Math.sin((2 * Math.PI * i) / 100)),
+  ];
+  assert.equal(t.inside(...scaled(0.99), outline).length, 100);
+  assert.equal(t.inside(...scaled(1.01), outline).length, 0);
+  const square = [
+    [0, 0],
+    [1, 0],
+    [1, 1],
+    [0, 1],
+  ];
+  const sides = square.flatMap(([x, y], i) => {
+    const [u, v] = square[(i + 1) % 4];
+    return Array.from({ length: 50 }, (_, k) => [x + ((u - x) * k) / 50, y + ((v - y) * k) / 50]);
+  });
+  const corners = readOutline(writeOutline(sides)).map(String);
+  for (const corner of square) assert.ok(corners.includes(String(corner)));
+});
+
+const units = (run, facts = {}, tag = "units") => ({ run, tag, kind: "units", meta: { facts } });
+
+test("the table that is shown is one of those that the filter leaves", () => {
+  const tables = [units("fig6/a"), units("fig7a/b"), units("fig7a/a"), units("fig7a/a", {}, "z")];
+  const chosen = (state) => {
+    const found = chosenTable(tables, { filter: "", unitRun: "", unitTag: "", ...state });
+    return found && `${found.run} ${found.tag}`;
+  };
+  assert.equal(chosen({}), "fig6/a units");
+  assert.equal(chosen({ filter: "fig7a" }), "fig7a/a units");
+  assert.equal(chosen({ filter: "fig7a", unitRun: "fig7a/b" }), "fig7a/b units");
+  assert.equal(chosen({ filter: "fig7a", unitRun: "fig6/a" }), "fig7a/a units");
+  assert.equal(chosen({ unitRun: "fig7a/a", unitTag: "z" }), "fig7a/a z");
+  assert.equal(chosen({ filter: "nothing" }), undefined);
+  assert.equal(chosen({ filter: "([" }), "fig6/a units"); // no expression yet: all are there
+});
+
+test("the axis of a training holds every value of every run", () => {
+  const run = (values, areas = []) => ({
+    training: { scalars: { loss: { steps: values.map((_, i) => i), values } } },
+    areas,
+  });
+  assert.deepEqual(furthest([run([2, 1]), run([null, 17.5, 3])], ["loss", "test_loss"]), [17.5, 2]);
+  assert.deepEqual(furthest([run([2], [[9, 0.5]])], ["loss"]), [2, 9]);
+  assert.deepEqual(furthest([run([null])], ["loss"]), [0, 0]);
+  const many = Array.from({ length: 300 }, () => run(new Array(1000).fill(0.5)));
+  assert.deepEqual(furthest(many, ["loss"]), [0.5, 999]);
+});
+
+test("a change on the same images has the interval of a worked example", () => {
+  // Agresti and Min (2005): approval of a leader, 794 + 150 + 86 + 570 of 1,600 people.
+  const { change, interval } = t.pairedChange(150, 86, 1600);
+  close(change, -0.04);
+  assert.deepEqual(
+    interval.map((v) => Number(v.toFixed(3))),
+    [-0.059, -0.021],
+  );
+});
+
+test("no change at all is not certainty, and nothing has no change", () => {
+  const { change, interval } = t.pairedChange(0, 0, 100);
+  assert.equal(change, 0);
+  assert.ok(interval[0] < 0 && interval[0] > -0.03 && interval[1] === -interval[0]);
+  assert.ok(Number.isNaN(t.pairedChange(0, 0, 0).change));
+  assert.equal(t.pairedChange(1, 0, 1).interval[0], -1);
 });
 
 const curve = (run, meta) => ({ run, tag: "c", kind: "curve", meta: { facts: {}, ...meta } });

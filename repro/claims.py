@@ -21,6 +21,7 @@ from repro.verdicts import (
     SUPPORTED,
     Finding,
     counted,
+    missing_networks,
 )
 
 __all__ = [
@@ -123,6 +124,8 @@ def to_record(verdict: Verdict) -> dict[str, Any]:
 
 
 def _verdict(claim: Claim, figure: FigureResult, found: Finding) -> Verdict:
+    missing = "" if figure.not_run else missing_networks(figure)
+    notes = [found.note, missing if missing not in found.note else ""]
     return Verdict(
         claim=claim.name,
         figure=figure.config.name,
@@ -137,7 +140,7 @@ def _verdict(claim: Claim, figure: FigureResult, found: Finding) -> Verdict:
         profile=figure.config.profile,
         rule=claim.rule if claim.of_all else claim.rule + _LEARNED,
         verdict=found.verdict,
-        note=found.note,
+        note=" ".join(filter(None, notes)),
         command=figure.command,
     )
 
@@ -244,6 +247,7 @@ CLAIMS = (
         None,
         rules.C10_RULE,
         rules.dropout_discourages_memorising,
+        of_all=True,
     ),
     Claim(
         "C11",
@@ -283,13 +287,22 @@ CLAIMS = (
     ),
     Claim(
         "C15",
-        ("fig7b", "fig7d"),
+        ("fig7b",),
         "In convolutional networks class selectivity does not mark the important feature maps "
         "either: if anything, they are the less selective ones.",
         "rho = -0.428 on CIFAR-10",
         -0.428,
         unit_rules.C15_RULE,
         unit_rules.selective_maps_are_not_important,
+    ),
+    Claim(
+        "C15",
+        ("fig7d",),
+        "In ResNet-50 class-selective feature maps are no more important than others.",
+        _NO_NUMBER,
+        None,
+        unit_rules.C15_IMAGENET_RULE,
+        unit_rules.selective_maps_are_not_more_important,
     ),
     Claim(
         "C16",

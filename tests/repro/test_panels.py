@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repro import config, figures, findings, page, panels
+from repro import claims, config, figures, findings, page, panels
 from repro.config import PanelConfig
 from repro.metrics import area_under_curve
 from tests.repro import synthetic
@@ -194,6 +194,19 @@ def test_a_panel_without_its_results_says_so_and_the_others_are_drawn():
     bare = dataclasses.replace(figure, networks=networks)
     assert not panels.has_data(bare, PanelConfig("curves"))
     assert figures.draw(bare, kinds=["png"])["png"]
+
+
+@pytest.mark.parametrize("name", sorted(path.stem.split("_")[0] for path in CONFIGS.glob("*.toml")))
+def test_a_figure_of_which_one_network_is_done_is_drawn_and_judged(name):
+    """A network that failed, or is not done yet, takes nothing from the others."""
+    whole = made_up(name)
+    for network in (whole.networks[-1], whole.networks[0]):
+        part = dataclasses.replace(whole, networks=(network,))
+        verdicts = claims.judge(part)
+        if len(whole.networks) > 1:
+            missing = f"{len(whole.networks) - 1} of {len(whole.networks)} networks are missing."
+            assert all(missing in verdict.note for verdict in verdicts)
+    assert page.render([part], verdicts, findings.summary([part]), {})
 
 
 def test_the_page_of_a_figure_without_data_says_why():

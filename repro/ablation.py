@@ -31,7 +31,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from repro import graph, metrics, passes, walk
+from repro import graph, passes, walk
 from repro.batches import Batch, Batches
 from repro.masking import AblationMask, ablation_masks, layer_of
 from repro.network import Linear, Network, trace
@@ -424,17 +424,18 @@ class Engine:
     def weight_norms(self) -> np.ndarray:
         """float64 (n_units,), L1 norm of each unit's incoming weights (paper appendix A.4).
 
-        BatchNorm between the weights and the unit is folded in: its scale counts.
+        The weights as the layer has them: the scale of a BatchNorm after it does not count. Of a
+        residual block, whose units are sums, its last convolution's.
 
         Raises:
-            ValueError: a mask does not follow a dense or convolutional layer, as after an addition.
+            ValueError: a mask does not follow a dense or convolutional layer.
         """
         norms = []
         for number, (name, _) in enumerate(self.layout.layers):
             linear = self._network.feeding(number)
             if linear is None:
                 raise ValueError(f"the units of {name} are not the outputs of one layer's weights")
-            norms.append(metrics.filter_l1_norm(linear.kernel))
+            norms.append(linear.filter_norms)
         return np.concatenate(norms)
 
     def check(self) -> None:

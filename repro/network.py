@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from repro import graph
+from repro import graph, metrics
 from repro.graph import Call, Graph
 from repro.masking import AblationMask
 
@@ -92,10 +92,17 @@ class Linear:
     taps(delta) @ kernel[:, u], whatever the other units do: the linear update.
 
     kernel: float32 (n_taps, n_in, n_out); bias: float32 (n_out,).
+    unscaled: the layer's own kernel, where a normalization was folded into `kernel`.
     """
 
     kernel: np.ndarray
     bias: np.ndarray
+    unscaled: np.ndarray | None = field(default=None, kw_only=True, repr=False)
+
+    @property
+    def filter_norms(self) -> np.ndarray:
+        """float64 (n_out,), L1 norm of each output unit's own weights (paper appendix A.4)."""
+        return metrics.filter_l1_norm(self.kernel if self.unscaled is None else self.unscaled)
 
     @cached_property
     def weights(self) -> Any:
@@ -194,6 +201,7 @@ class Node:
     mask: number of the mask, if it is one.
     linear: the map, if it is one.
     unitwise: it treats each unit (last axis) by itself and alike.
+    adds: it is the sum of its inputs, unit by unit.
     relu, softmax: it is that function, over the last axis.
     """
 
@@ -205,6 +213,7 @@ class Node:
     mask: int | None = None
     linear: Linear | None = None
     unitwise: bool = False
+    adds: bool = False
     relu: bool = False
     softmax: bool = False
 
@@ -253,11 +262,30 @@ class Network:
         return next((node for node in self.nodes if tensor in node.outputs), None)
 
     def feeding(self, mask: int) -> Linear | None:
-        """The linear map whose units the mask clamps, through unit-wise nodes only."""
+        """The linear map whose units the mask clamps, through unit-wise nodes only.
+
+        Of a sum, as at the end of a residual block, that of the branch with most linear maps: the
+        block's last convolution, not its shortcut.
+        """
         node = self.writer(self.masks[mask].inputs[0])
         while node is not None and node.linear is None:
-            node = self.writer(node.inputs[0]) if node.unitwise else None
+            if node.adds:
+                node = max((self.writer(tensor) for tensor in node.inputs), key=self._depth)
+            else:
+                node = self.writer(node.inputs[0]) if node.unitwise else None
         return node.linear if node else None
+
+    def _depth(self, node: Node | None) -> int:
+        """Linear maps on the longest way from the image to the node."""
+        return self._depths[node.outputs[0]] if node else 0
+
+    @cached_property
+    def _depths(self) -> dict[int, int]:
+        depths: dict[int, int] = {}
+        for node in self.nodes:
+            before = max((depths.get(tensor, 0) for tensor in node.inputs), default=0)
+            depths |= dict.fromkeys(node.outputs, before + (node.linear is not None))
+        return depths
 
     @property
     def width(self) -> int:
@@ -527,7 +555,9 @@ class _Tracer:
         unitwise = type(operation) in _UNITWISE and (
             getattr(operation, "data_format", "channels_last") == "channels_last"
         )
-        return [replace(node, unitwise=unitwise)]
+        alike = len({tuple(tensor.shape) for tensor in tensors}) == 1
+        adds = type(operation) is keras.layers.Add and alike
+        return [replace(node, unitwise=unitwise, adds=adds)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -555,7 +585,8 @@ class _Normalization:
         scale = scale if gamma is None else scale * gamma
         shift = (linear.bias - mean) * scale + (0 if beta is None else beta)
         kernel = (linear.kernel * scale).astype(np.float32)
-        return replace(linear, kernel=kernel, bias=shift.astype(np.float32))
+        own = linear.kernel if linear.unscaled is None else linear.unscaled
+        return replace(linear, kernel=kernel, bias=shift.astype(np.float32), unscaled=own)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from repro import ablation, metrics, passes, walk
+from repro import ablation, metrics, models, passes, walk
 from repro.ablation import Engine, Outcome
 from repro.masking import AblationMask
 from repro.models import mlp
@@ -735,7 +735,7 @@ def test_a_model_without_masks_is_refused() -> None:
         Engine(model, np.zeros((2, 4)), np.zeros(2, int))
 
 
-def test_weight_norms_are_those_of_the_folded_kernels(cases: dict[str, Case]) -> None:
+def test_weight_norms_are_those_of_the_layers_own_kernels(cases: dict[str, Case]) -> None:
     model = cases["maps"].model
     kernels = [layer.get_weights()[0] for layer in model.layers if hasattr(layer, "kernel")][:3]
     expected = [np.abs(kernel).reshape(-1, kernel.shape[-1]).sum(axis=0) for kernel in kernels]
@@ -743,12 +743,35 @@ def test_weight_norms_are_those_of_the_folded_kernels(cases: dict[str, Case]) ->
     np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-6)
 
 
-def test_units_of_a_sum_have_no_weights_of_their_own() -> None:
+def test_the_scale_of_a_normalization_is_no_weight() -> None:
+    model = models.convnet((8, 8, 3), 3, width=0.05)
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.gamma.assign(rng.uniform(0.5, 3.0, layer.gamma.shape))
+    engine = Engine(model, np.zeros((2, 8, 8, 3)), np.zeros(2, int))
+    kernels = [w for layer in model.layers for w in layer.get_weights() if w.ndim == 4]
+    expected = np.concatenate([np.abs(kernel).sum(axis=(0, 1, 2)) for kernel in kernels])
+    np.testing.assert_allclose(engine.weight_norms(), expected, rtol=1e-6)
+
+
+def test_weight_norms_of_a_residual_block_are_those_of_its_last_convolution() -> None:
+    model = models.resnet50((32, 32, 3), 3, width=1 / 64)
+    engine = Engine(model, np.zeros((2, 32, 32, 3)), np.zeros(2, int))
+    norms = engine.layout.split(engine.weight_norms())
+    assert len(norms) == 16
+    for (name, _), found in zip(engine.layout.layers, norms, strict=True):
+        kernel = model.get_layer(f"{name}_c").get_weights()[0]
+        np.testing.assert_allclose(found, np.abs(kernel).sum(axis=(0, 1, 2)), rtol=1e-6)
+
+
+def test_units_that_are_no_layers_outputs_have_no_weights_of_their_own() -> None:
     images = keras.Input((4,))
-    x = keras.layers.Add()([keras.layers.Dense(4)(images), images])
-    model = keras.Model(images, keras.layers.Dense(3)(AblationMask(name="sum_mask")(x)))
+    x = keras.layers.Concatenate()([keras.layers.Dense(4)(images), images])
+    model = keras.Model(images, keras.layers.Dense(3)(AblationMask(name="both_mask")(x)))
     engine = Engine(model, np.zeros((2, 4)), np.zeros(2, int))
-    with pytest.raises(ValueError, match="units of sum are not the outputs of one layer's weights"):
+    message = "units of both are not the outputs of one layer's weights"
+    with pytest.raises(ValueError, match=message):
         engine.weight_norms()
 
 

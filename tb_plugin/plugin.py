@@ -49,6 +49,8 @@ LAB_STATUS = {
 # Of these, what is no refusal: the client has moved on, or must open its model anew.
 LAB_TRAFFIC = ("superseded", "cancelled", "model_changed")
 LAB_ROUTES = "/api/v1/lab/"
+# TensorBoard's own number of steps, where the user gives none.
+SCALARS_KEPT = 1000
 LARGEST_STEP = 2**63 - 1
 MOST_BINS = 500
 
@@ -96,6 +98,7 @@ class SingleDirectionsPlugin(base_plugin.TBPlugin):
     def _index(self, request) -> Answer:
         names = self.data_plugin_names()
         sampling = {name: self._sampling.get(name) for name in names}
+        sampling["scalars"] = self._sampling.get("scalars", SCALARS_KEPT)
         return _json({**self._reader(request).index(), "sampling": sampling})
 
     def _curve(self, request) -> Answer:

@@ -8,13 +8,13 @@ import { curvesOption } from "./curves_chart.js";
 import { el, swatch } from "./dom.js";
 import {
   compareFacts,
-  factPhrase,
   formatFraction,
   formatNumber,
   legendLabels,
   naturalOrder,
   plural,
   seriesLabels,
+  sharedPhrases,
   splitAdjective,
 } from "./labels.js";
 import { SettingControls } from "./setting_controls.js";
@@ -22,7 +22,7 @@ import { chooseSettings, COMPARE, CURVE_SETTINGS, settingPhrases } from "./setti
 import { Table } from "./table.js";
 import { MARKS } from "./theme.js";
 import { curveAreas, halfway, relativeToIntact, span, summarizeOrderings } from "./transforms.js";
-import { dataRemarks, runsChosen, seriesColours } from "./view_support.js";
+import { colouredBy, dataRemarks, runsChosen, runsMatching, seriesColours } from "./view_support.js";
 
 const MANY_CURVES = 20;
 const TOOLTIP_ROWS = 14;
@@ -77,6 +77,7 @@ export class CurvesView {
     this.ablation = subject.kind === "curve";
     this.curves = /** @type {import("./types.js").Curve[]} */ ([]);
     this.series = /** @type {import("./types.js").Series[]} */ ([]);
+    this.offered = /** @type {import("./types.js").Series[]} */ ([]);
     this.choices = /** @type {import("./settings.js").Choice[]} */ ([]);
     this.legendTitle = "";
     this.frame = new ChartFrame(context, { name: subject.name, title: subject.title });
@@ -142,9 +143,10 @@ export class CurvesView {
     const { series, choices } = chooseSettings(curves, this.subject.settings, state, matching);
     this.choices = choices;
     const offered = sortByLabel(series);
+    this.offered = runsMatching(offered, state);
     this.showRuns(offered, curves, model);
     const chosen = runsChosen(offered, state);
-    this.showControls(chosen, model);
+    this.showControls(model);
     if (!curves.length) return this.say(this.subject.empty);
     if (!chosen.length)
       return this.say(`No run is chosen. Tick one in the list, or change the filter.`);
@@ -198,7 +200,7 @@ export class CurvesView {
     const series = known.map((c) => /** @type {any} */ (seriesOf.get(key(c))));
     const { labels, title } = legendLabels(series);
     this.legendTitle = title;
-    const colours = seriesColours(series, this.colour(state), theme, allRuns);
+    const colours = seriesColours(series, this.colour(state), theme, allRuns, this.offered);
     const items = [];
     const problems = [];
     for (const [i, curve] of known.entries()) {
@@ -438,7 +440,7 @@ export class CurvesView {
   /** What colours stand for. @param {import("./state.js").State} state */
   colour(state) {
     const compared = this.choices.find((choice) => choice.chosen === COMPARE);
-    return state.colour || compared?.title.toLowerCase() || "run";
+    return colouredBy(this.offered, state.colour || (compared?.title.toLowerCase() ?? ""));
   }
 
   /** @param {import("./types.js").Series[]} offered @param {import("./types.js").Series[]} curves
@@ -449,7 +451,8 @@ export class CurvesView {
     const names = [...new Set(offered.map((s) => s.run))];
     const runs = names.map((run) => /** @type {import("./types.js").Series} */ (known.get(run)));
     const labels = seriesLabels(runs);
-    const colours = seriesColours(runs, this.colour(model.state), model.theme, model.allRuns);
+    const by = this.colour(model.state);
+    const colours = seriesColours(runs, by, model.theme, model.allRuns, this.offered);
     const entries = new Map(
       names.map((run, i) => [run, { run, label: labels[i], colour: colours[i] }]),
     );
@@ -463,13 +466,13 @@ export class CurvesView {
     );
   }
 
-  /** @param {import("./types.js").Series[]} chosen @param {Model} model */
-  showControls(chosen, { state }) {
+  /** @param {Model} model */
+  showControls({ state }) {
     this.controls.settings.show(this.choices);
     this.controls.x.set(state.x);
     this.controls.y.set(state.y);
     this.controls.band.set(state.band);
-    const { differing } = compareFacts(chosen.map((s) => s.meta.facts));
+    const { differing } = compareFacts(this.offered.map((s) => s.meta.facts));
     const byFact = /** @type {[string, string][]} */ (
       differing.map((name) => [name, `by ${name}`])
     );
@@ -482,13 +485,12 @@ export class CurvesView {
 
   /** @param {Item[]} items  what all curves have in common */
   describeAll(items) {
-    const { shared } = compareFacts(items.map((i) => i.series.meta.facts));
     const counts = [...new Set(items.map((i) => i.rows.length))];
     const range =
       counts.length === 1
         ? plural(counts[0], this.subject.rows)
         : `${Math.min(...counts)} to ${Math.max(...counts)} ${this.subject.rows}s`;
-    return [...settingPhrases(this.choices), range, ...shared.map(factPhrase)].join(" · ");
+    return [...settingPhrases(this.choices), range, ...sharedPhrases(items.map((i) => i.series))].join(" · ");
   }
 
   /** @param {string} text */

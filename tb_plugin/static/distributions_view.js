@@ -10,16 +10,16 @@ import {
   briefTitle,
   columnNames,
   compareFacts,
-  factPhrase,
   formatNumber,
   legendLabels,
   plural,
   seriesLabels,
+  sharedPhrases,
 } from "./labels.js";
 import { Table } from "./table.js";
 import { histogramOutline, niceExtent, pooledCounts } from "./transforms.js";
 import { unitTables } from "./unit_tables.js";
-import { dataRemarks, runsChosen, seriesColours } from "./view_support.js";
+import { colouredBy, dataRemarks, runsChosen, runsMatching, seriesColours } from "./view_support.js";
 
 const COLUMNS = [
   "class_selectivity",
@@ -37,6 +37,8 @@ const MOST_PANELS = 12;
 const TOP = 44;
 const PANEL = { height: 218, frame: 150, name: 24 };
 const BOTTOM = 34;
+// Of networks of one colour.
+const DASHES = ["solid", "dashed", "dotted"];
 
 /** @typedef {import("./types.js").Model} Model */
 
@@ -45,6 +47,7 @@ export class DistributionsView {
   constructor(context) {
     this.context = context;
     this.found = /** @type {import("./types.js").Distributions} */ ({ edges: [], tables: [] });
+    this.offered = /** @type {import("./types.js").Series[]} */ ([]);
     this.series = /** @type {import("./types.js").Series[]} */ ([]);
     this.frame = new ChartFrame(context, { name: "distributions", title: "Distribution over units" });
     const { set } = context;
@@ -72,7 +75,9 @@ export class DistributionsView {
     const everywhere = unitTables(index);
     const tables = this.context.runList.narrow(everywhere, state);
     const labels = seriesLabels(tables);
-    const colours = seriesColours(tables, state.colour, model.theme, model.allRuns);
+    this.offered = runsMatching(tables, state);
+    const by = colouredBy(this.offered, state.colour);
+    const colours = seriesColours(tables, by, model.theme, model.allRuns, this.offered);
     const entries = new Map();
     tables.forEach((s, i) => {
       entries.set(s.run, { run: s.run, label: labels[i], colour: colours[i] });
@@ -85,10 +90,10 @@ export class DistributionsView {
       state.column,
     );
     this.pool.set(state.pool);
-    const { differing } = compareFacts(tables.map((s) => s.meta.facts));
+    const { differing } = compareFacts(this.offered.map((s) => s.meta.facts));
     this.colour.set(
       [["run", "TensorBoard's run colours"], ...differing.map((n) => /** @type {any} */ ([n, `by ${n}`]))],
-      differing.includes(state.colour) ? state.colour : "run",
+      differing.includes(by) ? by : "run",
     );
     this.series = runsChosen(tables, state);
     if (!tables.length)
@@ -129,14 +134,14 @@ export class DistributionsView {
     const missing = this.found.tables.filter((t) => t.error);
     if (missing.length)
       remarks.push(`Not shown: ${plural(missing.length, "table")}. The first: ${missing[0].run}: ${missing[0].error}.`);
-    const { shared } = compareFacts(items.map((i) => i.series.meta.facts));
+    const shared = sharedPhrases(items.map((i) => i.series));
     this.showMeans(items);
     const rows = Math.ceil(shown.length / 2);
     this.frame.card.chartHost.style.height = `${TOP + rows * panelHeight(shown.length) + BOTTOM}px`;
     this.frame.show({
       option: this.option(items, shown),
       count: items.length,
-      subtitle: ["silent units are counted", ...shared.map(factPhrase)].join(" · "),
+      subtitle: ["triangles: means", "silent units are counted", ...shared].join(" · "),
       remarks,
       ...this.numbers(items),
     });
@@ -155,8 +160,12 @@ export class DistributionsView {
     const series = both.map((b) => b.series);
     const { labels, title } = legendLabels(series);
     this.legendTitle = title;
-    const colours = seriesColours(series, state.colour, theme, allRuns);
-    return both.map((b, i) => ({ ...b, label: labels[i], colour: colours[i] }));
+    const by = colouredBy(this.offered, state.colour);
+    const colours = seriesColours(series, by, theme, allRuns, this.offered);
+    return both.map((b, i) => {
+      const alike = colours.slice(0, i).filter((colour) => colour === colours[i]).length;
+      return { ...b, label: labels[i], colour: colours[i], dash: DASHES[alike % DASHES.length] };
+    });
   }
 
   /** Small multiples, two across. @param {ReturnType<DistributionsView["items"]>} items
@@ -228,10 +237,10 @@ export class DistributionsView {
         yAxisIndex: at,
         data: histogramOutline(edges, heights),
         symbol: "none",
-        lineStyle: { width: 2, color: item.colour },
+        lineStyle: { width: 2, color: item.colour, type: item.dash },
         itemStyle: { color: item.colour },
-        areaStyle: { color: item.colour, opacity: 0.12 },
-      })),
+        areaStyle: { color: item.colour, opacity: 0.1 },
+      })).concat(lines.map(({ item, at, mean }) => meanTick(mean, shares[1], item.colour, at))),
     };
   }
 
@@ -301,9 +310,29 @@ function panelNames(items) {
  * @param {string} panel @param {number} at  the panel's place */
 function shareLines(items, pool, panel, at) {
   return items.flatMap((item) => {
-    const { counts, n } = pooledCounts(item.table.layers, pool === "all" ? null : panel);
-    return n ? [{ item, at, heights: counts.map((count) => count / n) }] : [];
+    const { counts, n, mean } = pooledCounts(item.table.layers, pool === "all" ? null : panel);
+    return n ? [{ item, at, mean, heights: counts.map((count) => count / n) }] : [];
   });
+}
+
+/** A triangle at the top of a panel, its point at the mean.
+ * @param {number} mean @param {number} top  of the vertical axis @param {string} colour
+ * @param {number} at  the panel's place @returns {any} */
+function meanTick(mean, top, colour, at) {
+  return {
+    type: "scatter",
+    xAxisIndex: at,
+    yAxisIndex: at,
+    silent: true,
+    clip: false,
+    symbol: "path://M0,0L10,0L5,9Z",
+    symbolSize: [11, 9],
+    symbolOffset: [0, -5],
+    itemStyle: { color: colour, opacity: 1 },
+    tooltip: { show: false },
+    z: 5,
+    data: Number.isNaN(mean) ? [] : [[mean, top]],
+  };
 }
 
 /** Of one panel, in pixels: a single one has the room of two. @param {number} count */

@@ -7,7 +7,7 @@ import { fetchLabModels, LabClient } from "./api.js";
 import { axis, categoryAxis, frame as chartBasics, legend, tooltip } from "./axes.js";
 import { ChartFrame } from "./chart_frame.js";
 import { el, fill } from "./dom.js";
-import { formatFraction, plural, tellingFacts } from "./labels.js";
+import { formatFraction, namedFact, naturalOrder, plural, tellingFacts } from "./labels.js";
 import { NetworkGrid } from "./network_grid.js";
 import { readLesions, writeLesions } from "./state.js";
 import { pairedChange, wilson } from "./transforms.js";
@@ -574,9 +574,10 @@ function modelEntries(models, named) {
   const first = models.map(({ id }) => named.find((one) => one.id === id));
   const facts = first.map((one) => ({ ...one?.facts, figure: "" })); // several show one network
   const telling = tellingFacts(facts);
-  return models.map(({ id, name }, i) => {
-    const words = telling.filter((fact) => facts[i][fact]).map((fact) => `${fact} ${facts[i][fact]}`);
+  const entries = models.map(({ id, name }, i) => {
+    const words = telling.filter((fact) => facts[i][fact]).map((fact) => namedFact(fact, facts[i][fact]));
     const also = named.filter((one) => one.id === id).map(({ run }) => run);
     return { run: id, label: words.join(", ") || name, colour: "", also };
   });
+  return entries.sort((a, b) => naturalOrder(a.label, b.label));
 }

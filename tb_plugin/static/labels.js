@@ -47,6 +47,41 @@ export function tellingFacts(facts) {
   return chosen;
 }
 
+// What each figure says of itself, and what is the same in nearly every run.
+const BOILERPLATE = new Set(["figure", "profile"]);
+// Facts in which runs differ, but not by design: they are nothing to compare by.
+const INCIDENTAL = new Set([...OUTCOMES, ...BOILERPLATE, "data", "images", "epochs", "seed"]);
+
+/** What all of the series have in common, for the line above a chart; without what their
+ * description at the side says.
+ * @param {{description?: string, meta: {facts: Record<string, string>}}[]} series */
+export function sharedPhrases(series) {
+  const { shared } = compareFacts(series.map((s) => s.meta.facts));
+  const described = series[0]?.description ?? "";
+  return shared
+    .filter(([name, text]) => !BOILERPLATE.has(name) && !described.includes(text.split(";")[0]))
+    .map(([name, text]) => namedFact(name, text));
+}
+
+/** The fact that runs are compared by, if it is clear: the first setting in which they differ.
+ * @param {{meta: {facts: Record<string, string>}}[]} series @returns {string} "" for none */
+export function comparedFact(series) {
+  const { differing } = compareFacts(series.map((s) => s.meta.facts));
+  const [first = ""] = differing.filter((name) => !INCIDENTAL.has(name));
+  return series.every((s) => s.meta.facts[first] !== undefined) ? first : "";
+}
+
+// Facts whose text says by itself what it is.
+const SPEAKING = new Set(["data", "figure", "network", "images"]);
+
+/** A fact in a label. @param {string} name @param {string} text */
+export function namedFact(name, text) {
+  if (SPEAKING.has(name)) return text;
+  if (/^true$/i.test(text)) return `with ${name}`;
+  if (/^false$/i.test(text)) return `without ${name}`;
+  return `${name} ${text}`;
+}
+
 /** Short names for series: by the facts that tell them apart, else by run.
  *
  * Two series with the same facts get their run's name added, and their tag if the run has
@@ -59,7 +94,7 @@ export function seriesLabels(series) {
   const withFacts = series.map((s) =>
     telling
       .filter((name) => s.meta.facts[name] !== undefined)
-      .map((name) => `${name} ${s.meta.facts[name]}`)
+      .map((name) => namedFact(name, s.meta.facts[name]))
       .join(", "),
   );
   const runs = series.map((s) => s.run);
@@ -77,7 +112,8 @@ export function legendLabels(series) {
   const telling = tellingFacts(series.map((s) => s.meta.facts));
   const values = series.map((s) => s.meta.facts[telling[0]]);
   const distinct = new Set(values).size === series.length && values.every(Boolean);
-  if (telling.length === 1 && distinct) return { title: telling[0], labels: values };
+  const speaking = values.every((value) => !/^(true|false)$/i.test(value));
+  if (telling.length === 1 && distinct && speaking) return { title: telling[0], labels: values };
   return { title: "", labels: seriesLabels(series) };
 }
 
@@ -177,14 +213,6 @@ export function briefTitle(name) {
   const { short } = columnNames(name);
   const text = UNITS[name] ? `${short} (${UNITS[name]})` : short;
   return text.charAt(0).toUpperCase() + text.slice(1);
-}
-
-// Facts whose text says by itself what it is.
-const SPEAKING = new Set(["data", "network", "images"]);
-
-/** A fact for a line of text. @param {[string, string]} fact */
-export function factPhrase([name, text]) {
-  return SPEAKING.has(name) ? text : `${name} ${text}`;
 }
 
 /** @param {string} split @returns {string} */

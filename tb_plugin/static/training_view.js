@@ -11,23 +11,24 @@ import {
   formatFraction,
   formatInterval,
   formatNumber,
+  namedFact,
   plural,
   shorten,
   tellingFacts,
 } from "./labels.js";
+import { rankCorrelation } from "./rank_correlation.js";
 import { SettingControls } from "./setting_controls.js";
 import { chooseSettings, COMPARE, CURVE_SETTINGS, settingPhrases } from "./settings.js";
 import { matcher } from "./state.js";
-import { MARKS, runColour } from "./theme.js";
+import { MARKS } from "./theme.js";
 import {
   leastSquares,
   niceExtent,
   paddedExtent,
   samePart,
   span,
-  spearman,
-  spearmanInterval,
 } from "./transforms.js";
+import { colouredBy, dataRemarks, scalarRemarks, seriesColours } from "./view_support.js";
 
 const MANY_RUNS = 8; // above, lines over training are hard to tell apart
 const TOOLTIP_ROWS = 14;
@@ -58,6 +59,7 @@ export class TrainingView {
     this.context = context;
     this.trainings = /** @type {import("./types.js").Training[]} */ ([]);
     this.runs = /** @type {Map<string, {label: string, facts: Record<string, string>}>} */ (new Map());
+    this.colours = /** @type {Map<string, string>} */ (new Map());
     this.over = new ChartFrame(context, { name: "training", title: "Over training" });
     this.areas = new ChartFrame(context, { name: "auc_vs_test", title: "AUC against generalization" });
     const { set } = context;
@@ -100,6 +102,7 @@ export class TrainingView {
     this.tags = /** @type {Map<string, string>} */ (new Map()); // of each run's curve
     this.over.controls.append(this.progress.element, this.area.element, ...this.settings.elements);
     this.areas.controls.append(this.against.element);
+    for (const frame of [this.over, this.areas]) frame.element.classList.add("half");
     this.element = el("div", { class: "stack" }, this.over.element, this.areas.element);
   }
 
@@ -112,13 +115,14 @@ export class TrainingView {
     const everywhere = index.runs.map((run) => ({ run, description: described.get(run) }));
     const names = this.context.runList.narrow(everywhere, state).map(({ run }) => run);
     this.runs = labelled(names, facts);
+    this.colourRuns(names, model);
     const entries = names.map((run) => ({
       run,
       label: this.runs.get(run)?.label ?? run,
-      colour: runColour(run, model.allRuns, model.theme),
+      colour: this.colours.get(run) ?? "",
     }));
     this.context.runList.showMany(entries, state);
-    this.context.runList.showOthers([]);
+    this.context.runList.showOthers(this.without());
     this.chooseCurves(names, model);
     this.progress.set(state.progress);
     this.area.set(state.area);
@@ -136,6 +140,26 @@ export class TrainingView {
       (trainings) => (this.trainings = trainings),
       () => this.draw(),
     );
+  }
+
+  /** As in the other views: by the setting in which the runs differ, if it is clear.
+   * @param {string[]} runs @param {Model} model */
+  colourRuns(runs, { index, state, theme, allRuns }) {
+    const known = new Set(index.series.map((s) => s.run));
+    const described = runs.map((run) => ({ run, meta: { facts: this.runs.get(run)?.facts ?? {} } }));
+    const matches = matcher(state.filter) ?? (() => true);
+    const ours = described.filter(
+      ({ run }) => known.has(run) && (matches(run) || matches(this.runs.get(run)?.label ?? run)),
+    );
+    const colours = seriesColours(described, colouredBy(ours, state.colour), theme, allRuns, ours);
+    this.colours = new Map(runs.map((run, i) => [run, colours[i]]));
+  }
+
+  /** Runs that were asked for and have nothing to show here. */
+  without() {
+    return this.trainings
+      .filter(({ scalars, curves }) => !curves.length && !Object.keys(scalars).length)
+      .map(({ run }) => run);
   }
 
   /** Which ablation curve of each run is summed up: that of the settings chosen here or for the
@@ -156,12 +180,13 @@ export class TrainingView {
   }
 
   draw() {
-    const { theme, allRuns, state } = /** @type {Model} */ (this.context.model());
+    const { state } = /** @type {Model} */ (this.context.model());
+    this.context.runList.showOthers(this.without());
     const items = this.trainings.map((training) => ({
       training,
       areas: areaPoints(training, this.tags.get(training.run), state.area),
       label: this.runs.get(training.run)?.label ?? training.run,
-      colour: runColour(training.run, allRuns, theme),
+      colour: this.colours.get(training.run) ?? "",
       facts: this.runs.get(training.run)?.facts ?? {},
     }));
     this.drawOver(items);
@@ -170,7 +195,7 @@ export class TrainingView {
 
   /** @param {Item[]} all */
   drawOver(all) {
-    const { state, theme } = /** @type {Model} */ (this.context.model());
+    const { state, theme, index } = /** @type {Model} */ (this.context.model());
     const names = [state.progress, `test_${state.progress}`];
     const items = all.filter((i) => names.some((name) => i.training.scalars[name]));
     relabel(items);
@@ -182,10 +207,13 @@ export class TrainingView {
       ...names.flatMap((name) => points(item, name)),
       ...item.areas.map(([step, value]) => ({ item, name: AREAS[state.area], step, value })),
     ]);
-    const remarks =
-      items.length > MANY_RUNS
-        ? [`${items.length} runs at once are hard to tell apart; untick some at the left.`]
-        : [];
+    const steps = (/** @type {{steps: number[]}[]} */ series) => span(series.map((s) => s.steps.length))[1];
+    const remarks = [
+      ...dataRemarks(index, "single_directions", steps(items.flatMap((i) => i.training.curves))),
+      ...scalarRemarks(index, steps(items.flatMap((i) => Object.values(i.training.scalars)))),
+    ];
+    if (items.length > MANY_RUNS)
+      remarks.push(`${items.length} runs at once are hard to tell apart; untick some at the left.`);
     this.over.show({
       option: overOption(items, names, state, this.over.zoom, theme),
       count: items.length,
@@ -225,13 +253,12 @@ export class TrainingView {
       );
     const x = dots.map((d) => d.x);
     const y = dots.map((d) => d.y);
-    const rho = spearman(x, y);
-    const interval = formatInterval(spearmanInterval(rho, dots.length));
+    const { rho, interval } = rankCorrelation(Float64Array.from(x), Float64Array.from(y));
     const over = alone ? "checkpoints of one run" : "runs, each at its last checkpoint";
     this.areas.show({
       option: areasOption(dots, title, AREAS[state.area], this.areas.zoom, theme),
       count: dots.length,
-      subtitle: `Spearman ρ = ${formatFraction(rho)}${interval} over ${dots.length} ${over} · ${this.curveWords()}`,
+      subtitle: `Spearman ρ = ${formatFraction(rho)}${formatInterval(interval)} over ${dots.length} ${over} · ${this.curveWords()}`,
       rows: dots,
       columns: [
         { label: "run", value: (d) => d.item.training.run },
@@ -251,7 +278,7 @@ function labelled(runs, facts) {
   const label = (/** @type {string} */ run) =>
     telling
       .filter((name) => facts.get(run)?.[name] !== undefined)
-      .map((name) => `${name} ${facts.get(run)?.[name]}`)
+      .map((name) => namedFact(name, facts.get(run)?.[name] ?? ""))
       .join(", ") || run;
   const labels = runs.map(label);
   return new Map(
@@ -403,12 +430,18 @@ function moment(items, names, step) {
   );
 }
 
+/** Wider than the values; but what is never below 0 has no axis below 0. @param {number[]} values */
+function roundExtent(values) {
+  const [low, high] = niceExtent(paddedExtent(values));
+  return /** @type {[number, number]} */ ([span(values)[0] >= 0 ? Math.max(0, low) : low, high]);
+}
+
 /** @param {{item: Item, step: number, x: number, y: number}[]} dots @param {string} title
  * @param {string} area  what it is called
  * @param {import("./types.js").Window} zoom @param {typeof import("./theme.js").LIGHT} theme */
 function areasOption(dots, title, area, zoom, theme) {
-  const xExtent = niceExtent(paddedExtent(dots.map((d) => d.x)));
-  const yExtent = niceExtent(paddedExtent(dots.map((d) => d.y)));
+  const xExtent = roundExtent(dots.map((d) => d.x));
+  const yExtent = roundExtent(dots.map((d) => d.y));
   const line = leastSquares(
     dots.map((d) => d.x),
     dots.map((d) => d.y),

@@ -133,16 +133,6 @@ export function spearman(x, y) {
   return pearson(ranks(x), ranks(y));
 }
 
-/** 95 % interval of a rank correlation: Fisher's transform with Bonett and Wright's (2000)
- * standard error, sqrt((1 + rho^2 / 2) / (n - 3)).
- * @param {number} rho @param {number} n
- * @returns {[number, number]} NaN where it has no meaning: n < 4, or rho is not a number */
-export function spearmanInterval(rho, n) {
-  if (!(n > 3) || !(Math.abs(rho) < 1)) return [NaN, NaN];
-  const width = 1.959964 * Math.sqrt((1 + rho ** 2 / 2) / (n - 3));
-  return [Math.tanh(Math.atanh(rho) - width), Math.tanh(Math.atanh(rho) + width)];
-}
-
 /** 95 % interval of a fraction (Wilson): right at 0 and 1, too.
  * @param {number} k  of n @param {number} n @returns {[number, number]} */
 export function wilson(k, n) {
@@ -227,81 +217,6 @@ export function silentUnits(table) {
   const activation = table.columns.get("mean_activation");
   const columns = activation ? [activation] : [...table.columns.values()];
   return Array.from({ length: table.n }, (_, i) => columns.every((column) => column[i] === 0));
-}
-
-/**
- * @typedef {object} Related  the units of one layer, or of several, on two axes
- * @property {string | null} layer
- * @property {number[]} rows  of the table
- * @property {number} silent
- * @property {Float64Array} x
- * @property {Float64Array} y
- * @property {number} rho
- * @property {[number, number]} interval
- * @property {{slope: number, intercept: number} | null} line
- */
-
-/** The units of a table that can be drawn on two axes, by layer, with their statistics.
- *
- * @param {import("./types.js").UnitTable} table
- * @param {string} xName
- * @param {string} yName
- * @param {boolean} leaveOutSilent
- * @returns {Related[]}
- */
-export function relateLayers(table, xName, yName, leaveOutSilent) {
-  const x = /** @type {Float32Array} */ (table.columns.get(xName));
-  const y = /** @type {Float32Array} */ (table.columns.get(yName));
-  const silent = silentUnits(table);
-  const groups = table.layers.map((layer) => ({
-    layer,
-    rows: /** @type {number[]} */ ([]),
-    silent: 0,
-  }));
-  for (let i = 0; i < table.n; i++) {
-    const group = groups[table.layer[i]];
-    if (silent[i]) group.silent++;
-    if (Number.isNaN(x[i]) || Number.isNaN(y[i]) || (leaveOutSilent && silent[i])) continue;
-    group.rows.push(i);
-  }
-  return groups.map((group) => {
-    const gx = Float64Array.from(group.rows, (i) => x[i]);
-    const gy = Float64Array.from(group.rows, (i) => y[i]);
-    return { ...group, x: gx, y: gy, ...relation(gx, gy) };
-  });
-}
-
-/** The layers that are not hidden, as one. @param {Related[]} layers @param {string[]} hidden
- * @returns {Related} */
-export function pooled(layers, hidden) {
-  const shown = layers.filter(({ layer }) => !hidden.includes(String(layer)));
-  const x = joined(shown.map((group) => group.x));
-  const y = joined(shown.map((group) => group.y));
-  return {
-    layer: null,
-    rows: shown.flatMap((group) => group.rows),
-    silent: shown.reduce((sum, group) => sum + group.silent, 0),
-    x,
-    y,
-    ...relation(x, y),
-  };
-}
-
-/** @param {Float64Array} x @param {Float64Array} y */
-function relation(x, y) {
-  const rho = spearman(x, y);
-  return { rho, interval: spearmanInterval(rho, x.length), line: leastSquares(x, y) };
-}
-
-/** @param {Float64Array[]} parts */
-function joined(parts) {
-  const all = new Float64Array(parts.reduce((n, part) => n + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
 
 /** Columns that may be an axis: one number a unit, not one of each class.
@@ -442,6 +357,18 @@ export function selectiveAndConfusing(table) {
   return [first, others.at(-1) ?? first];
 }
 
+/** How often values lie in each of some bins of one width; gaps are left out.
+ * @param {ArrayLike<number>} values @param {number} nBins
+ * @param {[number, number]} extent  that holds them all
+ * @returns {{edges: number[], counts: number[]}} */
+export function histogram(values, nBins, [low, high]) {
+  const edges = Array.from({ length: nBins + 1 }, (_, i) => low + ((high - low) * i) / nBins);
+  const counts = new Array(nBins).fill(0);
+  for (let i = 0; i < values.length; i++)
+    if (!Number.isNaN(values[i])) counts[binOf(edges, values[i])]++;
+  return { edges, counts };
+}
+
 /** The bin that holds a value; the last one also holds its upper edge.
  * @param {number[]} edges @param {number} value */
 export function binOf(edges, value) {
@@ -467,12 +394,14 @@ export function samePart([low, high], [least, most], [otherLeast, otherMost]) {
   return [place(low), place(high)];
 }
 
-/** Counts of one layer's histogram, or of all layers together (null).
+/** Counts of one layer's histogram, or of all layers together (null), and the mean of the values.
  * @param {import("./types.js").LayerDistribution[]} layers @param {string | null} name */
 export function pooledCounts(layers, name) {
   const chosen = layers.filter((l) => l.counts && (name === null || l.layer === name));
   const counts = /** @type {number[]} */ ([]);
   for (const layer of chosen)
     layer.counts?.forEach((count, i) => (counts[i] = (counts[i] ?? 0) + count));
-  return { counts, n: chosen.reduce((sum, layer) => sum + layer.n, 0) };
+  const n = chosen.reduce((sum, layer) => sum + layer.n, 0);
+  const total = chosen.reduce((sum, layer) => sum + layer.n * (layer.mean ?? NaN), 0);
+  return { counts, n, mean: total / n };
 }

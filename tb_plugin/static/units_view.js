@@ -6,13 +6,13 @@ import { dropDown, segmented, stepSlider } from "./controls.js";
 import { el, fill, swatch } from "./dom.js";
 import {
   columnNames,
-  compareFacts,
-  factPhrase,
   formatFraction,
   formatInterval,
   formatNumber,
   plural,
+  sharedPhrases,
 } from "./labels.js";
+import { NEGLIGIBLE, relationWord } from "./rank_correlation.js";
 import { relate } from "./relations.js";
 import { readOutline, writeOutline } from "./state.js";
 import { Table } from "./table.js";
@@ -27,6 +27,16 @@ import {
 import { chosenTable, loadTable, noTable, showTableRuns, tablesOf, unitTables } from "./unit_tables.js";
 import { unitsOption } from "./units_chart.js";
 import { dataRemarks } from "./view_support.js";
+
+const FEW_LAYERS = 3; // whose correlations fit into a line
+
+// What an interval says, beside it.
+const RELATIONS = {
+  negligible: `negligible (|ρ| < ${NEGLIGIBLE})`,
+  related: `related (|ρ| ≥ ${NEGLIGIBLE})`,
+  undecided: "undecided",
+  "": "–",
+};
 
 /** @typedef {import("./types.js").Model} Model */
 
@@ -224,7 +234,7 @@ export class UnitsView {
     const layer = /^points:(\d+)$/.exec(event.seriesId ?? "")?.[1];
     const { state } = /** @type {Model} */ (this.context.model());
     const table = this.table;
-    if (layer === undefined || !table || state.drag !== "zoom") return;
+    if (layer === undefined || !table) return;
     const { xName, yName } = axesOf(table, state);
     const group = relate(table, xName, yName, state.silent === "omit").layers[Number(layer)];
     this.context.set({ view: "unit", inspect: [String(group.rows[event.dataIndex])] });
@@ -279,6 +289,11 @@ export class UnitsView {
           show: (g) => `${formatFraction(g.interval[0])} to ${formatFraction(g.interval[1])}`,
         },
         {
+          label: "relation",
+          value: (g) => relationWord(g.interval),
+          show: (g) => RELATIONS[relationWord(g.interval)],
+        },
+        {
           label: "units in ρ (n)",
           numeric: true,
           value: (g) => g.rows.length,
@@ -331,15 +346,19 @@ export class UnitsView {
     return el("button", { class: "text-button", type: "button", on: { click } }, "inspect");
   }
 
-  /** @param {ReturnType<typeof relate>} related */
+  /** The correlation within each layer first: layers differ, and together they mix what is within
+   * them with what is between them. @param {ReturnType<typeof relate>} related */
   describeAll(related) {
     const { n } = /** @type {import("./types.js").UnitTable} */ (this.table);
-    const facts = compareFacts([this.series?.meta.facts ?? {}]).shared.map(factPhrase);
+    const { state } = /** @type {Model} */ (this.context.model());
+    const shown = related.layers.filter(({ layer }) => !state.layersOff.includes(String(layer)));
     const drawn = related.all.rows.length;
-    const units = drawn === n ? [] : [`${plural(n, "unit")} in all`];
+    const units = drawn === n ? plural(n, "unit") : `${drawn.toLocaleString("en")} of ${plural(n, "unit")}`;
     const silent = related.all.silent ? [`${related.all.silent} silent`] : [];
-    const rho = `Spearman ρ = ${formatFraction(related.all.rho)}${formatInterval(related.all.interval)} over ${plural(drawn, "unit")}`;
-    return [rho, ...units, ...silent, ...facts].join(" · ");
+    const facts = sharedPhrases(this.series ? [this.series] : []);
+    const together =
+      shown.length > 1 ? [`together ${formatFraction(related.all.rho)}${formatInterval(related.all.interval)}`] : [];
+    return [`Spearman ρ: ${rhoWords(shown)}`, ...together, units, ...silent, ...facts].join(" · ");
   }
 
   /** @param {Record<string, boolean>} selected */
@@ -353,6 +372,16 @@ export class UnitsView {
     this.selection.hidden = true;
     this.frame.say(text);
   }
+}
+
+/** @param {ReturnType<typeof relate>["layers"]} layers */
+function rhoWords(layers) {
+  const one = (/** @type {typeof layers[0]} */ g) => `${g.layer} ${formatFraction(g.rho)}`;
+  if (layers.length <= FEW_LAYERS)
+    return layers.map((g) => one(g) + formatInterval(g.interval)).join(", ");
+  const sorted = layers.filter((g) => !Number.isNaN(g.rho)).sort((a, b) => a.rho - b.rho);
+  if (!sorted.length) return "–";
+  return `from ${one(sorted[0])} to ${one(sorted[sorted.length - 1])} over ${layers.length} layers`;
 }
 
 /** The two quantities on the axes, as far as the table has them.

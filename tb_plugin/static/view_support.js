@@ -1,9 +1,10 @@
 // What several views do: choose runs, colour them, say what is odd about the data, and load it so
 // that late answers are dropped.
 
-import { plural, seriesLabels } from "./labels.js";
+import { comparedFact, plural, seriesLabels } from "./labels.js";
 import { matcher } from "./state.js";
 import { rampColour, runColour } from "./theme.js";
+import { span } from "./transforms.js";
 
 /** The series of the runs that are ticked and match the filter.
  * @param {import("./types.js").Series[]} offered @param {import("./state.js").State} state */
@@ -20,19 +21,39 @@ export function runsMatching(offered, { filter }) {
   return offered.filter((s, i) => matches(s.run) || matches(labels[i]));
 }
 
+/** What colours stand for: what the user chose, else the setting that the runs are compared by.
+ * @param {Coloured[]} series  all that the list offers
+ * @param {string} chosen  in the state */
+export function colouredBy(series, chosen) {
+  return chosen || comparedFact(series) || "run";
+}
+
 /** By run, or by the value of a fact: a ramp if its values are numbers.
- * @param {import("./types.js").Series[]} series @param {string} by
- * @param {typeof import("./theme.js").LIGHT} theme @param {string[]} allRuns */
-export function seriesColours(series, by, theme, allRuns) {
-  const values = [...new Set(series.map((s) => s.meta.facts[by]))];
-  if (!by || by === "run" || values.length < 2) return series.map((s) => runColour(s.run, allRuns, theme));
+ * @param {Coloured[]} series @param {string} by
+ * @param {typeof import("./theme.js").LIGHT} theme @param {string[]} allRuns
+ * @param {Coloured[]} [among]  all that the list offers: what is not ticked keeps its colour
+ * @returns {string[]} */
+export function seriesColours(series, by, theme, allRuns, among = series) {
+  const valueOf = (/** @type {Coloured} */ s) => s.meta.facts[by];
+  const values = [...new Set(among.map(valueOf))].sort();
+  if (!by || by === "run" || values.length < 2)
+    return series.map((s) => runColour(s.run, allRuns, theme));
   const numbers = values.map(Number);
   if (numbers.every(Number.isFinite)) {
-    const [low, high] = [Math.min(...numbers), Math.max(...numbers)];
-    return series.map((s) => rampColour((Number(s.meta.facts[by]) - low) / (high - low), theme));
+    const [low, high] = span(numbers);
+    return series.map((s) => {
+      const share = (Number(valueOf(s)) - low) / (high - low);
+      // What the list does not offer now has no place on the ramp.
+      return share >= 0 && share <= 1 ? rampColour(share, theme) : theme.all;
+    });
   }
-  return series.map((s) => theme.layers[values.indexOf(s.meta.facts[by]) % theme.layers.length]);
+  return series.map((s) => {
+    const place = values.indexOf(valueOf(s));
+    return place < 0 ? theme.all : theme.layers[place % theme.layers.length];
+  });
 }
+
+/** @typedef {{run: string, meta: {facts: Record<string, string>}}} Coloured */
 
 /** What the user should know about the data before reading a chart.
  * @param {import("./types.js").Index} index
@@ -61,6 +82,17 @@ export function dataRemarks(index, samplingName, mostSteps) {
     );
   }
   return remarks;
+}
+
+/** Of the scalars of TensorBoard's own dashboard, which keeps some of the steps only.
+ * @param {import("./types.js").Index} index @param {number} mostSteps  in any scalar shown
+ * @returns {string[]} */
+export function scalarRemarks(index, mostSteps) {
+  const limit = index.sampling.scalars;
+  if (!limit || mostSteps < limit) return [];
+  return [
+    `TensorBoard keeps ${plural(limit, "step")} of each scalar, others may have been dropped; start it with --samples_per_plugin=scalars=0 to see all.`,
+  ];
 }
 
 /** Loads for a key, once; of several questions only the last one's answer is delivered. */

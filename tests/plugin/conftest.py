@@ -27,7 +27,7 @@ ROUTES = "/data/plugin/single_directions"
 START_WITHIN_S = 120
 READ_WITHIN_S = 40
 HOSTILE = "<img src=x onerror=alert(1)>"
-MANY_STEPS = 150
+MANY_STEPS = 1000
 
 
 class FakeProvider(provider.DataProvider):
@@ -156,11 +156,18 @@ class TensorBoard:
 
     Args:
         tensorflow: whether it may find TensorFlow.
+        python: of the environment in which it is installed; None for this one.
     """
 
-    def __init__(self, logdir: Path, *flags: str, tensorflow: bool = False):
+    def __init__(
+        self,
+        logdir: Path,
+        *flags: str,
+        tensorflow: bool = False,
+        python: Path | None = None,
+    ):
         program = ["-m", "tensorboard.main"] if tensorflow else ["-c", WITHOUT_TENSORFLOW]
-        command = [sys.executable, *program, f"--logdir={logdir}", "--port=0"]
+        command = [str(python or sys.executable), *program, f"--logdir={logdir}", "--port=0"]
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
         self.process = subprocess.Popen(
             [*command, *flags],
@@ -168,6 +175,7 @@ class TensorBoard:
             stderr=subprocess.PIPE,
             text=True,
             env=os.environ | quiet,
+            cwd=logdir if python else None,  # the checkout must not be found there
         )
         self.printed: list[str] = []
         self._address: queue.Queue[str | None] = queue.Queue()
@@ -201,6 +209,14 @@ class TensorBoard:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read()
+
+    def post(self, path: str, question: dict[str, Any]) -> Any:
+        """The answer to a question in JSON."""
+        headers = {"Content-Type": "application/json"}
+        body = json.dumps(question).encode()
+        request = urllib.request.Request(self.url + ROUTES + path, body, headers)
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return json.loads(reply.read())
 
     def json(self, path: str) -> Any:
         status, body = self.get(ROUTES + path)
@@ -307,9 +323,9 @@ def crowded_logdir(tmp_path_factory, demo_logdir) -> Path:
 def lab_models(tmp_path_factory) -> Path:
     """A folder of models for the lab, three of which must be refused.
 
-    tiny/model: dense, with images; conv/model: convolutional, with images; run/model: as a run of
-    the laboratory leaves it, with its config and the importance of its units; no_images; unsafe;
-    broken.
+    tiny/model: dense, with images; wide/model: the same with 700 units in its one layer;
+    conv/model: convolutional, with images; run/model: as a run of the laboratory leaves it, with
+    its config and the importance of its units; no_images; unsafe; broken.
     """
     import keras
 
@@ -320,6 +336,7 @@ def lab_models(tmp_path_factory) -> Path:
     model = repro.mlp((8, 8, 1), 4, (12, 6), seed=3)
     save_with_images(model, folder / "tiny", (8, 8, 1))
     model.save(folder / "no_images.keras")
+    save_with_images(repro.mlp((8, 8, 1), 4, (700,), seed=1), folder / "wide", (8, 8, 1))
     save_with_images(small_convnet(), folder / "conv", (6, 6, 2))
     (folder / "run").mkdir()
     repro.mlp((28, 28, 1), 10, (5,)).save(folder / "run" / "model.keras")

@@ -69,7 +69,7 @@ class Tab:
 
     def drawn(self) -> int:
         """Waits for the chart; how many curves or points it has."""
-        chart = self.frame.locator(".chart[data-drawn]:visible")
+        chart = self.frame.locator(".chart[data-drawn]:visible").first
         chart.wait_for(timeout=DRAWN_WITHIN_MS)
         return int(chart.get_attribute("data-drawn"))
 
@@ -170,7 +170,7 @@ def test_both_charts_are_drawn_and_hover_tells_the_values(open_tab, fast_tensorb
     assert tab.drawn() == 256
     layers = tab.rows(".details .table-box")
     assert [row[0] for row in layers] == ["hidden_1", "hidden_2", "all layers"]
-    assert [row[3:5] for row in layers] == [["128", "8"], ["128", "8"], ["256", "16"]]
+    assert [row[4:6] for row in layers] == [["128", "8"], ["128", "8"], ["256", "16"]]
     assert all(re.fullmatch(r"−?0\.\d{3}", row[1]) for row in layers)
 
     # The silent units lie at selectivity 0, importance 0; axes run from 0 and from -0.05 to 0.2.

@@ -104,7 +104,11 @@ def test_index_lists_series_and_all_runs(client):
 
 def test_index_tells_how_many_steps_are_kept(fake_provider):
     index = serve(fake_provider, single_directions=7).get(f"{ROUTES}/api/v1/index").json
-    assert index["sampling"] == {"single_directions": 7, "single_directions_units": None}
+    assert index["sampling"] == {
+        "single_directions": 7,
+        "single_directions_units": None,
+        "scalars": 1000,
+    }
 
 
 @pytest.mark.parametrize(

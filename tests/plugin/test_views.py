@@ -1,14 +1,19 @@
 """What a user does in each view beyond the first two, in a real Chromium; and accessibility."""
 
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
 from importlib import resources
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 
+from benchmarks.plugin import NOTE_THE_PAINT, SINCE_THE_BYTES
 from tb_plugin import summary
 from tests.plugin.conftest import ROUTES, TensorBoard
 from tests.plugin.test_browser import (  # noqa: F401 (fixtures)
@@ -94,14 +99,71 @@ def test_framed_units_are_listed_and_stay_in_the_link(open_tab, fast_tensorboard
     tab.wait_for_text("h2", r"hidden_\d, unit \d+")
 
 
-def test_a_click_on_a_point_inspects_the_unit(open_tab, fast_tensorboard):  # noqa: F811
-    tab = open_tab(fast_tensorboard, view="units", unitRun=SEED_0)
+@pytest.mark.parametrize("drag", ["zoom", "box", "lasso"])
+def test_a_click_on_a_point_inspects_the_unit(open_tab, fast_tensorboard, drag):  # noqa: F811
+    tab = open_tab(fast_tensorboard, view="units", unitRun=SEED_0, drag=drag)
     tab.drawn()
     box = tab.chart_box()
     # A silent unit, at selectivity 0 and importance 0; the axis runs from -0.05 to 0.2.
     tab.page.mouse.click(box["x"] + 81, box["y"] + 48 + (box["height"] - 108) * 20 / 25)
     tab.wait_for_text("h2", r"hidden_\d, unit \d+")
     tab.wait_for_text(".subtitle", "silent on every image")
+
+
+def test_hidden_layers_are_neither_selected_nor_counted(open_tab, fast_tensorboard):  # noqa: F811
+    everything = "-1,-9;2,-9;2,9;-1,9"
+    state = {"view": "units", "unitRun": SEED_0, "outline": everything}
+    tab = open_tab(fast_tensorboard, **state)
+    tab.wait_for_text(".selection caption", "^256 units selected$")
+    layers = [row[0] for row in tab.rows(".details > .table-box")]
+    assert layers == ["hidden_1", "hidden_2", "all layers"]
+    together = tab.rows(".details > .table-box")[2][1]
+    tab.open_again(**state, layersOff='["hidden_2"]')
+    tab.wait_for_text(".selection caption", "^128 units selected$")
+    assert {row[0] for row in tab.rows(".selection")} == {"hidden_1"}
+    hidden_1, hidden_2, shown = tab.rows(".details > .table-box")
+    assert [hidden_2[0], shown[0]] == ["hidden_2 (hidden)", "layers shown"]
+    assert shown[1:4] == hidden_1[1:4] and shown[1] != together
+    assert "hidden_2" not in tab.text(".subtitle")
+
+
+def test_the_filter_says_which_units_are_looked_at(open_tab, fast_tensorboard):  # noqa: F811
+    tab = open_tab(fast_tensorboard, view="units", filter="fig7a")
+    assert tab.drawn() == 256
+    assert tab.frame.locator(".runs input:checked").get_attribute("data-run") == SEED_0
+    tab.frame.get_by_role("tab", name="Unit inspector").click()
+    tab.wait_for_text("h2", r"hidden_\d, unit \d+")
+    tab.frame.get_by_role("searchbox").fill("no such run")
+    tab.wait_for_text(".subtitle", "No run with a unit table matches the filter")
+    tab.frame.get_by_role("searchbox").fill("batch_norm=true")
+    tab.wait_for_text("h2", r"conv_\d, unit \d+")
+    assert tab.frame.locator(".runs input:checked").count() == 1
+
+
+def test_what_is_too_long_for_the_address_stays_in_the_window(open_tab, new_tab, fast_tensorboard):  # noqa: F811
+    tab = open_tab(fast_tensorboard)
+    tab.drawn()
+    long = "label_corruption=0.[24]" + "|no such run" * 200
+    tab.frame.get_by_role("searchbox").fill(long)
+    tab.frame.locator('.chart[data-drawn="2"]').wait_for()
+    tab.wait_for_text(
+        "p.banner", "Too many to link: the address of this page cannot hold the filter"
+    )
+    tab.frame.get_by_role("tab", name="Noise").click()
+    assert tab.drawn() == 2
+    tab.page.go_back()
+    tab.wait_for_text(".tab[aria-selected=true]", "Ablation curves")
+    assert tab.frame.get_by_role("searchbox").input_value() == long
+    tab.page.reload()
+    assert tab.drawn() == 2
+    # Somebody else, to whom the link was sent.
+    other = new_tab(fast_tensorboard)
+    other.page.goto(tab.page.url, wait_until="commit")
+    other.wait_for_text("p.banner", "This link was too long .* it lacks the filter")
+    assert other.drawn() == 6
+    tab.frame.get_by_role("searchbox").fill("")
+    tab.frame.locator('.chart[data-drawn="6"]').wait_for()
+    assert tab.frame.locator("p.banner").is_hidden()
 
 
 def test_density_counts_what_points_hide(open_tab, fast_tensorboard):  # noqa: F811
@@ -155,13 +217,17 @@ def test_a_crowd_of_runs_is_looked_at_one_figure_at_a_time(new_tab, crowd_board)
     assert tab.problems == []
 
 
+def big_columns():
+    rng = np.random.default_rng(0)
+    return {"class_selectivity": rng.random(N_MANY), "importance": rng.normal(size=N_MANY)}
+
+
 @pytest.fixture(scope="module")
 def big_board(tmp_path_factory):
     """A TensorBoard with a table of 100,000 units."""
     logdir = tmp_path_factory.mktemp("big")
-    rng = np.random.default_rng(0)
     layers = [f"layer_{i}" for i in range(10) for _ in range(N_MANY // 10)]
-    columns = {"class_selectivity": rng.random(N_MANY), "importance": rng.normal(size=N_MANY)}
+    columns = big_columns()
     with summary.Writer(logdir / "big") as writer:
         writer.add(
             summary.unit_table("units", layers, np.tile(np.arange(N_MANY // 10), 10), columns)
@@ -172,32 +238,70 @@ def big_board(tmp_path_factory):
     board.close()
 
 
-def test_100_000_units_are_painted_soon_and_selected_at_once(new_tab, big_board):  # noqa: F811
-    tab = new_tab(big_board).open(view="units")
+# The goal is 1 s on two free cores, which benchmarks/plugin.py holds; other processes share the
+# machine that runs the tests.
+PAINTED_WITHIN_MS = 5000
+
+
+def test_100_000_units_are_painted_soon(new_tab, big_board):  # noqa: F811
+    tab = new_tab(big_board)
+    tab.page.add_init_script(NOTE_THE_PAINT)
+    tab.open(view="units")
     assert tab.drawn() == N_MANY
     frame = tab.page.frames[-1]
-    # From the bytes to the picture, without the network; three rounds, the best counts, since
-    # other processes share the machine. The goal is 1 s on two free cores.
-    took = frame.evaluate(
-        """async () => {
-            const times = [];
-            for (let i = 0; i < 3; i++) {
-                const started = performance.now();
-                document.querySelector('input[value="omit"]').click();
-                await new Promise(requestAnimationFrame);
-                document.querySelector('input[value="keep"]').click();
-                await new Promise(requestAnimationFrame);
-                times.push((performance.now() - started) / 2);
-            }
-            return Math.min(...times);
-        }"""
+    frame.wait_for_function("window.paintedAt")
+    took = frame.evaluate(SINCE_THE_BYTES)
+    assert 0 < took < PAINTED_WITHIN_MS
+    assert tab.problems == []
+
+
+def test_100_000_units_are_zoomed_told_selected_and_clicked(new_tab, big_board):  # noqa: F811
+    window = {"x": (0.3, 0.31), "y": (0.0, 0.05)}
+    axes = [
+        f"selectivity_vs_importance|{axis}|{low}|{high}" for axis, (low, high) in window.items()
+    ]
+    tab = new_tab(big_board).open(view="units", zoom=json.dumps(axes))
+    assert tab.drawn() == N_MANY
+    unit, *place = a_unit_alone(window)
+    name = f"layer_{unit // (N_MANY // 10)}, unit {unit % (N_MANY // 10)}"
+    box = tab.chart_box()
+    at = (
+        box["x"] + 80 + place[0] * (box["width"] - 104),
+        box["y"] + 48 + (1 - place[1]) * (box["height"] - 108),
     )
-    print(f"100,000 units drawn in {took:.0f} ms")
-    assert took < 3000
+    tab.page.mouse.move(*at)
+    tab.wait_for_text(".tooltip", f"^{name}")
+    tab.frame.get_by_role("button", name="Reset zoom").click()
     tab.choose("select a box")
     drag(tab, [(0.25, 0.02), (0.75, 0.98)])
     tab.wait_for_text(".selection caption", r"\d\d,\d{3} units selected")
+    boxed = tab.text(".selection caption")
+    tab.choose("lasso")
+    drag(tab, [(0.4, 0.4), (0.6, 0.4), (0.6, 0.6), (0.4, 0.6)])
+    tab.frame.locator(".selection caption", has_not_text=boxed).wait_for()
+    tab.choose("zoom")
+    drag(tab, [(0.2, 0.2), (0.6, 0.6)])
+    tab.page.wait_for_function(f"location.hash.includes('{STATE}zoom=')")
+    tab.frame.get_by_role("button", name="Reset zoom").click()
+    tab.open_again(view="units", zoom=json.dumps(axes))
+    assert tab.drawn() == N_MANY
+    tab.page.mouse.click(*at)
+    tab.wait_for_text("h2", f"^{name}$")
     assert tab.problems == []
+
+
+def a_unit_alone(window):
+    """One of those in the window of the big table, far from all others: its number, and where it
+    lies between the ends of both axes."""
+    x, y = (
+        (column - window[axis][0]) / (window[axis][1] - window[axis][0])
+        for axis, column in zip("xy", big_columns().values(), strict=True)
+    )
+    inside = np.flatnonzero((x > 0.05) & (x < 0.95) & (y > 0.05) & (y < 0.95))
+    away = np.hypot(x[inside, None] - x[None, inside], y[inside, None] - y[None, inside])
+    np.fill_diagonal(away, np.inf)
+    alone = inside[np.argmax(away.min(axis=1))]
+    return int(alone), float(x[alone]), float(y[alone])
 
 
 # ------------------------------------------------------------------------------- the other views
@@ -215,8 +319,9 @@ def test_two_units_are_inspected_beside_each_other(open_tab, fast_tensorboard): 
     tab = open_tab(fast_tensorboard, view="unit", unitRun=SEED_0)
     tab.drawn()
     tab.frame.get_by_role("button", name="A selective and a confusing unit").click()
-    panels = tab.frame.locator(".pair .card:visible")
-    panels.nth(1).locator(".chart[data-drawn]").wait_for()
+    panels = tab.frame.locator(".pair .first")
+    for i in range(2):
+        panels.nth(i).locator(".chart[data-drawn]").wait_for()
     selectivity = [
         float(re.search(r"class selectivity ([\d.]+)", text)[1])
         for text in panels.locator(".subtitle").all_text_contents()
@@ -232,7 +337,9 @@ def test_distributions_show_batch_norm_apart(open_tab, fast_tensorboard):  # noq
     tab.choose("together")
     tab.wait_for_text(".chart svg text", "^all layers$")
     means = {(row[0], row[1]): float(row[3]) for row in tab.rows(".details")}
-    assert all(means["false", f"conv_{i}"] > means["true", f"conv_{i}"] for i in range(1, 7))
+    on, off = "with batch norm", "without batch norm"
+    assert all(means[off, f"conv_{i}"] > means[on, f"conv_{i}"] for i in range(1, 7))
+    assert tab.frame.get_by_label("Colour").input_value() == "batch norm"
     tab.frame.get_by_label("Quantity").select_option("mutual_information")
     tab.wait_for_text(".chart svg text", "^Mutual information")
 
@@ -408,21 +515,90 @@ def test_the_inspector_shows_what_drives_a_unit_of_a_model_of_the_lab(open_tab, 
     assert tab.frame.locator("img.weights").count() == 1
     tab.wait_for_text("h2", "How active it is")
     tab.wait_for_text(".subtitle", r"silent on \d+ % of class \w+ and \d+ % of the other classes")
-    assert tab.frame.locator(".chart[data-drawn]").count() == 2
+    assert tab.frame.locator(".chart[data-drawn]").count() == 3
+    tab.wait_for_text(".images h3", "Images that drive it most, of 80$")
 
 
-def test_who_does_not_want_to_wait_keeps_what_is_there(open_tab, lab_board):  # noqa: F811
+def test_the_most_important_units_are_deleted_by_a_click(open_tab, lab_board):  # noqa: F811
     tab = open_tab(lab_board, view="lab", model="tiny/model")
     evaluated(tab, "")
-    held = []
-    tab.page.route(f"**{ROUTES}/api/v1/lab/ask", lambda route: held.append(route))  # nobody answers
+    tab.frame.get_by_label("How many units").fill("3")
+    tab.frame.get_by_role("button", name="most important").click()
+    tab.wait_for_text(".lab-status", r"3 of 18 units deleted · accuracy \d")
+    question = {"do": "rank", "client": "test", "model": "tiny/model", "by": "importance"}
+    ranked = lab_board.post("/api/v1/lab/ask", question)["units"]
+    assert sorted(gone(tab)) == sorted(f"{layer}:{unit}" for layer, unit in ranked[:3])
+    # The same images, so the change has an interval of its own.
+    tab.wait_for_text(".lab-status", r"[−+]\d+\.\d points \[[−+]\d+\.\d, [−+]\d+\.\d\] against")
+
+
+def test_who_does_not_want_to_wait_ends_the_work_and_keeps_what_is_there(open_tab, lab_board):  # noqa: F811
+    tab = open_tab(lab_board, view="lab", model="tiny/model")
+    evaluated(tab, "")
+    asked, held = [], []
+
+    def hold(route):
+        question = route.request.post_data_json
+        asked.append((question["do"], question["client"]))
+        held.append(route)  # nobody answers
+
+    tab.page.route(f"**{ROUTES}/api/v1/lab/ask", hold)
     tab.frame.locator(".unit").nth(2).click()
     tab.frame.get_by_role("button", name="Do not wait").click()
     tab.wait_for_text(".lab-status", "Not up to date: You did not wait")
+    assert {("outputs", asked[0][1]), ("cancel", asked[0][1])} <= set(asked)
     tab.page.unroute(f"**{ROUTES}/api/v1/lab/ask")
     tab.frame.get_by_role("button", name="Retry").click()
     evaluated(tab, "0:2")
     tab.problems.clear()  # the browser logs that nobody answered
+
+
+def lab_child_of(board):
+    """The process id of the lab's child."""
+    found = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(board.process.pid)], capture_output=True, text=True
+    ).stdout
+    (line,) = [line for line in found.splitlines() if "tb_plugin.lab_child" in line]
+    return int(line.split()[0])
+
+
+@pytest.mark.skipif(not shutil.which("ps"), reason="no ps")
+def test_charts_go_on_while_the_labs_process_is_killed_and_comes_back(open_tab, lab_board):  # noqa: F811
+    tab = open_tab(lab_board, view="lab", model="tiny/model")
+    evaluated(tab, "")
+    killed = lab_child_of(lab_board)
+    os.kill(killed, signal.SIGKILL)
+    tab.frame.get_by_role("tab", name="Noise").click()
+    assert tab.drawn() == 6
+    tab.frame.get_by_role("tab", name="Lesion lab").click()
+    tab.frame.locator(".unit").nth(4).click()
+    evaluated(tab, "0:4")  # by another process, at most after one sentence and a Retry
+    assert lab_child_of(lab_board) != killed
+    tab.problems.clear()
+
+
+def test_a_large_lesion_is_there_again_after_a_look_at_another_view(open_tab, lab_board):  # noqa: F811
+    tab = open_tab(lab_board, view="lab", model="wide/model")
+    evaluated(tab, "")
+    tab.frame.get_by_label("How many units").fill("350")
+    tab.frame.get_by_role("button", name="random").click()
+    tab.wait_for_text(".lab-status", "350 of 700 units deleted · accuracy")
+    before = gone(tab)
+    assert len(before) == 350
+    tab.frame.get_by_role("tab", name="Noise").click()
+    assert tab.drawn() == 6
+    tab.page.go_back()
+    tab.wait_for_text(".lab-status", "350 of 700 units deleted · accuracy")
+    assert gone(tab) == before
+    tab.open_again(view="lab", model="wide/model", lesions=read_address(tab, "lesions"))
+    tab.wait_for_text(".lab-status", "350 of 700 units deleted · accuracy")
+    assert gone(tab) == before
+
+
+def read_address(tab, key):
+    """What the address holds of our state, as a link to it would."""
+    found = re.search(rf"{re.escape(STATE)}{key}=([^&]*)", tab.hash())
+    return unquote(unquote(found[1])) if found else ""
 
 
 def test_another_network_in_the_place_of_the_open_one_is_opened(open_tab, lab_board, lab_models):  # noqa: F811

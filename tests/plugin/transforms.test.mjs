@@ -22,12 +22,19 @@ import {
   writeOutline,
   writeZoom,
 } from "../../tb_plugin/static/state.js";
+import {
+  bootstrapInterval,
+  rankCorrelation,
+  relationWord,
+  spearmanInterval,
+} from "../../tb_plugin/static/rank_correlation.js";
 import { relate } from "../../tb_plugin/static/relations.js";
 import { chooseSettings, COMPARE, settingPhrases } from "../../tb_plugin/static/settings.js";
 import { LIGHT, rampColour, runColour } from "../../tb_plugin/static/theme.js";
 import { furthest } from "../../tb_plugin/static/training_view.js";
 import * as t from "../../tb_plugin/static/transforms.js";
 import { chosenTable } from "../../tb_plugin/static/unit_tables.js";
+import { colouredBy, seriesColours } from "../../tb_plugin/static/view_support.js";
 
 const series = (run, facts, tag = "curve") => ({ run, tag, meta: { facts } });
 const close = (a, b) => assert.ok(Math.abs(a - b) < 1e-12, `${a} is not ${b}`);
@@ -393,17 +400,107 @@ test("quantiles are linear between the nearest values, as NumPy's", () => {
 });
 
 test("the interval of a rank correlation holds it, and narrows with n", () => {
-  const [low, high] = t.spearmanInterval(0.5, 30);
+  const [low, high] = spearmanInterval(0.5, 30);
   close(Math.atanh(high) - Math.atanh(0.5), (1.959964 * Math.sqrt(1.125)) / Math.sqrt(27));
   assert.ok(low < 0.5 && 0.5 < high);
-  const [lower, higher] = t.spearmanInterval(0.5, 300);
+  const [lower, higher] = spearmanInterval(0.5, 300);
   assert.ok(low < lower && higher < high);
   for (const [rho, n] of [
     [0.5, 3],
-    [1, 100],
     [NaN, 100],
   ])
-    assert.ok(t.spearmanInterval(rho, n).every(Number.isNaN));
+    assert.ok(spearmanInterval(rho, n).every(Number.isNaN));
+  assert.deepEqual(spearmanInterval(-1, 100), [-1, -1]);
+});
+
+/** Pairs with ties, that rise together but for a jitter. */
+function risingPairs(n, modulus, slope) {
+  const x = Float64Array.from({ length: n }, (_, i) => (i * 37) % modulus);
+  return { x, y: x.map((value, i) => slope * Math.floor(value / 10) + ((i * 53) % 17)) };
+}
+
+test("the bootstrap's interval is that of the report", () => {
+  // repro.metrics.spearman of the same pairs; both draw at random, to within about 0.01 each.
+  for (const [pairs, rho, interval] of [
+    [risingPairs(80, 101, 1), 0.4975800186071283, [0.306, 0.642]],
+    [risingPairs(80, 101, 0), 0.018667476418970014, [-0.216, 0.235]],
+    [risingPairs(400, 401, 1), 0.9244295591634643, [0.9125, 0.9326]],
+  ]) {
+    const found = rankCorrelation(pairs.x, pairs.y);
+    assert.ok(Math.abs(found.rho - rho) < 1e-9, String(found.rho));
+    found.interval.forEach((end, i) => assert.ok(Math.abs(end - interval[i]) < 0.025, `${end}`));
+    assert.deepEqual(rankCorrelation(pairs.x, pairs.y), found); // drawn again, it is the same
+  }
+});
+
+test("of many pairs the formula and the bootstrap agree, and of few nothing is said", () => {
+  const { x, y } = risingPairs(2000, 2003, 0.05);
+  const { rho } = rankCorrelation(x, y);
+  const formula = spearmanInterval(rho, 2000);
+  bootstrapInterval(x, y).forEach((end, i) => assert.ok(Math.abs(end - formula[i]) < 0.01));
+  assert.ok(bootstrapInterval(x.slice(0, 2), y.slice(0, 2)).every(Number.isNaN));
+  assert.deepEqual(rankCorrelation(x, x).interval, [1, 1]);
+  assert.ok(rankCorrelation(x, x.map(() => 3)).interval.every(Number.isNaN));
+});
+
+test("no relation is said only of an interval that is all negligible", () => {
+  assert.equal(relationWord([-0.1, 0.2]), "negligible");
+  assert.equal(relationWord([-0.1, 0.4]), "undecided");
+  assert.equal(relationWord([0.31, 0.5]), "related");
+  assert.equal(relationWord([-0.5, -0.3]), "related");
+  assert.equal(relationWord([NaN, NaN]), "");
+});
+
+test("a histogram counts every value once, gaps not at all", () => {
+  const { edges, counts } = t.histogram([0, 0.1, 0.5, NaN, 1], 2, [0, 1]);
+  assert.deepEqual(edges, [0, 0.5, 1]);
+  assert.deepEqual(counts, [2, 2]);
+});
+
+test("the mean of pooled layers is that of their units", () => {
+  const layers = [
+    { layer: "a", n: 1, counts: [1, 0], mean: 0 },
+    { layer: "b", n: 3, counts: [0, 3], mean: 4 },
+  ];
+  assert.equal(t.pooledCounts(layers, null).mean, 3);
+  assert.equal(t.pooledCounts(layers, "b").mean, 4);
+  assert.ok(Number.isNaN(t.pooledCounts([{ layer: "c", n: 2 }], null).mean));
+});
+
+const withFacts = (facts) => ({ run: JSON.stringify(facts), meta: { facts } });
+
+test("runs are coloured by the setting in which they differ, and else as TensorBoard does", () => {
+  const by = (runs, chosen = "") => colouredBy(runs.map(withFacts), chosen);
+  const corrupted = ["0", "0.5", "1"].map((c) => ({ figure: "fig1a", "label corruption": c, seed: c }));
+  assert.equal(by(corrupted), "label corruption");
+  assert.equal(by(corrupted, "run"), "run");
+  assert.equal(by([{ seed: "0" }, { seed: "1", "test accuracy": "0.9" }]), "run");
+  assert.equal(by([{ dropout: "0" }, {}]), "run"); // one does not say
+});
+
+test("a run keeps its colour whatever else is ticked", () => {
+  const all = ["0", "0.5", "1"].map((c) => withFacts({ c }));
+  const colours = seriesColours(all, "c", LIGHT, []);
+  assert.deepEqual(seriesColours(all.slice(1), "c", LIGHT, [], all), colours.slice(1));
+  assert.equal(new Set(colours).size, 3);
+  // What the filter takes out of the list, or what does not say, is on no scale.
+  const odd = [...all, withFacts({})];
+  const [first, , , last] = seriesColours(odd, "c", LIGHT, [], all.slice(1));
+  assert.deepEqual([first, last], [LIGHT.all, LIGHT.all]);
+  const words = seriesColours(odd, "c", LIGHT, [], [withFacts({ c: "x" }), withFacts({ c: "0" })]);
+  assert.deepEqual(words, [LIGHT.layers[0], LIGHT.all, LIGHT.all, LIGHT.all]);
+});
+
+test("what is true or false is called with or without", () => {
+  const runs = [series("a", { "batch norm": "True" }), series("b", { "batch norm": "False" })];
+  assert.deepEqual(labels.legendLabels(runs).labels, ["with batch norm", "without batch norm"]);
+});
+
+test("what the description at the side says is not said again above the chart", () => {
+  const facts = { figure: "fig1a", profile: "quick", data: "digits; 50 images", network: "mlp" };
+  const runs = [{ ...series("a", facts), description: "Title. Data: digits." }];
+  assert.deepEqual(labels.sharedPhrases(runs), ["mlp"]);
+  assert.deepEqual(labels.sharedPhrases([series("a", facts)]), ["digits; 50 images", "mlp"]);
 });
 
 test("a point is inside an outline, whatever its shape", () => {
@@ -622,7 +719,7 @@ test("settings begin with those of the runs that are looked at", () => {
 
 test("an interval is written with three places, and left out where it has no meaning", () => {
   assert.equal(labels.formatInterval([-0.25, 0.5]), " [−0.250, 0.500]");
-  assert.equal(labels.formatInterval(t.spearmanInterval(-1, 6)), "");
+  assert.equal(labels.formatInterval(spearmanInterval(0.5, 3)), "");
 });
 
 test("a column of buttons is not exported", () => {

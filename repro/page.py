@@ -10,16 +10,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from repro import figures as drawing
+from repro.choices import choices, optimizer_words
 from repro.claims import INCONCLUSIVE, NOT_RUN, NOT_SUPPORTED, SUPPORTED, Verdict
 from repro.config import (
     OWN,
     CumulativeConfig,
-    FigureConfig,
     IntactConfig,
     NoiseConfig,
     PortraitsConfig,
     SweepConfig,
-    TrainConfig,
 )
 from repro.findings import figure_label, setting_words
 from repro.markup import STYLE, code, data_uri, table, text
@@ -372,7 +371,7 @@ def _settings(figure: FigureResult, seconds: float | None) -> str:
         "Data": figure.data,
         "Images": _n_images(figure),
         "Settings": f"{config.profile}, from {config.path}" if config.path else config.profile,
-        "Optimizer": _optimizer(train),
+        "Optimizer": optimizer_words(train),
         "Training": drawing.training_words(figure.networks) if figure.networks else "none",
         "Lesions": "; ".join(dict.fromkeys(_lesion_words(sweep) for _, sweep in config.sweeps)),
         "Ties": _ties(figure),
@@ -422,24 +421,6 @@ def _lesion_words(sweep: SweepConfig) -> str:
     what = "every direction of a random basis" if sweep.basis == "random" else "every unit"
     where = f" of the last {sweep.last_layers} layers" if sweep.last_layers else ""
     return f"{what}{where} alone, clamped to {sweep.fill.replace('_', ' ')}"
-
-
-def _optimizer(train: TrainConfig) -> str:
-    """
-    >>> _optimizer(TrainConfig("mnist", "mlp", (8,), optimizer="adam", learning_rate=0.001))
-    'Adam, learning rate 0.001, batches of 128'
-    """
-    if train.network == OWN:
-        return "not known: a trained network was given"
-    name, momentum = "Adam", ""
-    if train.optimizer == "sgd":
-        name, momentum = "SGD", f", momentum {train.momentum:g}"
-    words = f"{name}, learning rate {train.learning_rate:g}{momentum}"
-    if train.schedule != "constant":
-        words += f", {train.schedule} schedule"
-    if train.weight_decay:
-        words += f", weight decay {train.weight_decay:g}"
-    return f"{words}, batches of {train.batch_size}"
 
 
 def _n_images(figure: FigureResult) -> str:
@@ -508,84 +489,6 @@ def _choices(figures: Sequence[FigureResult]) -> str:
         for topic, choice in choices([figure.config for figure in figures])
     )
     return f'<dl class="choices">{items}</dl>'
-
-
-def choices(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
-    """What the paper leaves open and we chose: (topic, choice), for the figures given."""
-    optimizers = dict.fromkeys(_optimizer(config.train) for config in configs)
-    stops = dict.fromkeys(
-        f"{figure_label(config.name)}: ended at training accuracy "
-        f"{config.train.stop_at_train_accuracy:g}, at most {config.train.epochs:,} epochs"
-        if config.train.stop_at_train_accuracy
-        else f"{figure_label(config.name)}: {config.train.epochs:,} epochs, no stop rule"
-        for config in configs
-        if config.train.network != OWN
-    )
-    return [
-        ("Optimizer", f"{'; '.join(optimizers)}."),
-        ("Initial weights", "Glorot uniform, He normal for convolutions; biases 0."),
-        ("Input", "Pixels divided by 255; no augmentation."),
-        (
-            "Length of training",
-            "The paper trains MLPs for 640 epochs (5,000 with dropout) and convnets for 100. "
-            f"{'; '.join(stops)}.",
-        ),
-        (
-            "Convnet",
-            "Padding “same”; one dense layer on the flattened maps. Batch normalisation averages "
-            "its statistics with a momentum of 0.9. The last three layers are the "
-            "last three convolutions; in ResNet-50 the three blocks of its last stage, whose "
-            "outputs after the final ReLU are the feature maps.",
-        ),
-        (
-            "Noise",
-            "Its scale multiplies each unit’s standard deviation, over images and positions, of "
-            "the intact network; drawn anew for each image, unit and position.",
-        ),
-        (
-            "Mutual information",
-            "20 bins, exact zeros in one and the others of equal mass, in bits, plug-in estimate; "
-            "means and claims subtract its bias (bins − 1)(classes − 1) / (2 N ln 2).",
-        ),
-        (
-            "Generalization error",
-            "Training accuracy minus test accuracy, in networks with a training accuracy of 0.99 "
-            "or more.",
-        ),
-        (
-            "Clamping to the mean",
-            "Of each feature map at each position, over the images on which accuracy is read.",
-        ),
-        (
-            "Label corruption",
-            "A random fraction of the training images is chosen once and their labels are "
-            "permuted among themselves. Class counts stay exact, and about a tenth of the chosen "
-            "images keep their label. Test labels are never corrupted.",
-        ),
-        (
-            "Ablation",
-            "The activation after the ReLU, and after batch normalisation, is clamped. Random "
-            "orders run over the units of all ablated layers together.",
-        ),
-        ("Points of a curve", "Evenly spaced numbers of ablated units, none and all included."),
-        (
-            "AUC",
-            "Trapezoid over the fraction of units ablated, for each order. Normalized AUC is that "
-            "area divided by the intact accuracy.",
-        ),
-        ("Spread", "Sample standard deviation (n - 1), over random orders unless said otherwise."),
-        (
-            "Class selectivity",
-            "Mean over the other classes: mean of their class means. No constant is added to the "
-            "denominator: a unit silent on every image has selectivity 0 and is counted.",
-        ),
-        ("Importance", "Change of the mean cross-entropy on the test images, in nats."),
-        (
-            "Rank correlation",
-            "Spearman's rho with average ranks for ties; 95 % percentile bootstrap over units, "
-            "2,000 resamples. Of several networks, units are ranked within each.",
-        ),
-    ]
 
 
 _PAGE = """<!DOCTYPE html>

@@ -37,6 +37,7 @@ LAYERS: list[set[str]] = [
         "own",
         "streams",
         "findings",
+        "choices",
         "panels",
         "verdicts",
         "rules",

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repro import claims, page, report
+from repro import choices, claims, config, page, report
 from tests.repro import synthetic
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 VOID = {"meta", "link", "img", "source", "br"}
 
 
@@ -362,3 +363,37 @@ def test_an_error_of_the_disk_reaches_the_caller():
 
     with pytest.raises(OSError, match="no space left"):
         report.write(both_figures(), Path("report"), {}, full)
+
+
+# What paper.md lists as open, and a word that tells the choice.
+OPEN_POINTS = {
+    "optimizer, learning rate": "SGD, learning rate 0.03, momentum 0.9, batches of 128 (Fig. 1a",
+    "initial weights": "Glorot uniform",
+    "augmentation": "no augmentation",
+    "rates of the 200 networks": "Fig. 3: learning rate 0.001, 0.0014, 0.0019",
+    "values of the 12 x 8 grid": "Fig. 4c: batch size 8, 16, 32, 64, 128, 256, 512, 1024",
+    "mutual information": "20 bins, exact zeros in one",
+    "normaliser of AUC": "divided by the intact accuracy",
+    "images": "2,000 random train images",
+    "s.d. or variance": "a scale s of ours is s² of a variance",
+    "element or map": "not once for a whole feature map",
+    "head of the convnet": "one dense layer on the flattened maps",
+    "last three layers of ResNet-50": "three blocks of its last stage",
+    "place in the block": "after the final ReLU",
+    "fractions on ImageNet": "0, 0.4 and 1 on ImageNet",
+    "instances": "(4 each)",
+    "order of panels in A3": "here a is ImageNet",
+    "layers of Fig. 6": "pools the maps of all eleven layers",
+    "rate as a confound of Fig. 3": "within each rate",
+    "data set of Fig. 4b": "the caption is followed",
+    "subsets in Fig. 4c": "10,000 draws",
+    "length of training": "5,000 epochs (Fig. 5a)",
+}
+
+
+@pytest.mark.parametrize("topic", OPEN_POINTS)
+def test_each_point_that_the_paper_leaves_open_has_a_choice(topic):
+    profile = "desk" if topic == "images" else "paper"
+    configs = [config.load_figure(path, profile) for path in sorted(CONFIGS.glob("*.toml"))]
+    words = " ".join(words for _, words in choices.choices(configs))
+    assert OPEN_POINTS[topic] in words

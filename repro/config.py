@@ -89,8 +89,7 @@ class TrainConfig:
     warmup_epochs: in which the rate climbs from 0 in a straight line.
     weight_decay: decoupled from the loss; a step takes learning_rate * weight_decay off a weight.
     precision: of activations and products; weights stay float32 ("mixed_float16" scales the loss).
-    data_parallel: split every batch over all devices of the machine, or of the cluster that
-        TF_CONFIG describes.
+    data_parallel: split every batch over all devices of the machine.
     snapshots: epochs after which the weights are kept for sweeps along training; 0 is before it.
     selectivity_regularizer: alpha of loss = cross-entropy - alpha * (mean class selectivity), below
         0 to make units less selective (paper.md 6.1); 0 for none.

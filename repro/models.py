@@ -115,7 +115,8 @@ def convnet(
     The paper is silent on padding (here "same"), on the head (one dense layer on the flattened
     maps), on the initial weights (He normal, so that the signal keeps its size through eleven
     ReLUs without batch normalisation too; Glorot uniform for the logits), and on the constants
-    of batch normalisation (Keras's: momentum 0.99, epsilon 0.001).
+    of batch normalisation (momentum 0.9, so that a short training is evaluated with its own
+    statistics; epsilon 0.001).
 
     Args:
         input_shape: of one image, channels last, for example (32, 32, 3).

@@ -10,6 +10,7 @@ the order of an epoch drawn from (seed, epoch), all without holding an image.
 from __future__ import annotations
 
 import dataclasses
+import math
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -118,6 +119,9 @@ class ImageStream:
             .shuffle(_SHUFFLE_BUFFER, seed=draw, reshuffle_each_iteration=False)
             .map(prepared, num_parallel_calls=16)
             .batch(batch_size)
+            # Of a subset TensorFlow does not know the length, and Keras then warns each epoch that
+            # the input ran out.
+            .apply(tf.data.experimental.assert_cardinality(math.ceil(len(self) / batch_size)))
             .prefetch(4)
         )
 

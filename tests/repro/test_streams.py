@@ -113,6 +113,7 @@ def epoch_of(stream: ImageStream, epoch: int, seed: int = 3) -> tuple[np.ndarray
     ((dataset, first, end),) = stream.pipelines(4, seed, epoch, epoch + 1)
     assert (first, end) == (epoch, epoch + 1)
     assert [len(labels) for _, labels in dataset] == [4, 4, 4, 4, 1]
+    assert int(dataset.cardinality()) == 5  # which Keras asks for
     return contents(dataset)
 
 
@@ -142,6 +143,8 @@ def test_a_subset_is_drawn_by_the_seed_and_can_be_corrupted(source: DataSource) 
     assert len(train) == len(found) == 9 and found.tolist() == sorted(set(found))
     assert true_labels.tolist() == [label(n) for n in found]
     assert sorted(labels) == sorted(true_labels)
+    ((dataset, _, _),) = train.pipelines(4, 0, 0, 1)
+    assert int(dataset.cardinality()) == len(list(dataset)) == 3
     other, _, _ = load(source, n_train=9, seed=1)
     assert contents(other)[0].tolist() != found.tolist()
     part = train.take(np.array([8, 0]))

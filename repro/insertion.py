@@ -51,6 +51,11 @@ _ACTIVATION_FUNCTIONS = frozenset(
     "relu6 selu sigmoid silu softplus softshrink softsign sparseplus sparsesigmoid squareplus tanh "
     "tanhshrink threshold".split()
 )
+# Activations that are never below 0, by their names in small letters without underscores.
+_NEVER_NEGATIVE = frozenset(
+    "exponential hardsigmoid relu relu6 sigmoid softplus sparseplus sparsesigmoid "
+    "squareplus".split()
+)
 _ANSWER = "the model's answer, or leads to it without weights"
 _THERE = "its mask is there"
 _WEIGHS = "{} weighs its units against each other"
@@ -175,6 +180,29 @@ def hidden_layers(model: keras.Model, layers: Sequence[str] | None = None) -> li
         for tensor in keras.tree.flatten(read.inputs)
     ]
     return [*inputs, *(spot.row for spot in _plan(read, layers))]
+
+
+def signed_layers(masked: keras.Model) -> dict[str, str]:
+    """The masked layers whose activations can be below 0, and what they are the output of.
+
+    Of layers of other authors and functions of one's own that cannot be told; they are left out.
+
+    Args:
+        masked: a model with masks.
+
+    Raises:
+        ValueError: as `hidden_layers`.
+    """
+    read = graph.read(masked)
+    writers = graph.by_writer(read.calls)
+    found = {}
+    for call in read.calls:
+        if isinstance(call.operation, AblationMask):
+            before = _moved_by_no_layer(call, writers)
+            source = _signed(before.operation) if before is not None else ""
+            if source:
+                found[layer_of(call.operation)] = source
+    return found
 
 
 def drawing(rows: Sequence[HiddenLayer]) -> str:
@@ -352,7 +380,42 @@ def _rule(operation: Any) -> _Rule:
     if function is None or function is keras.activations.linear:
         return _Rule(why_not="no activation")
     name = getattr(function, "__name__", type(function).__name__)
-    return _Rule(why_not=_WEIGHS.format(name)) if name in _NORMALIZING else _Rule(name)
+    normalizes = name.lower() in _NORMALIZING
+    return _Rule(why_not=_WEIGHS.format(name)) if normalizes else _Rule(name)
+
+
+def _moved_by_no_layer(call: Call, writers: Mapping[int, Call]) -> Call | None:
+    """What the values that a call is given come from, through layers of Keras without weights and
+    activation, which leave their signs as they are."""
+    while len(call.inputs) == 1:
+        before = writers.get(id(call.inputs[0]))
+        if before is None:
+            return None
+        operation = before.operation
+        plain = isinstance(operation, keras.Layer) and graph.is_of_keras(type(operation))
+        if not plain or operation.weights or _rule(operation).function:
+            return before
+        call = before
+    return None
+
+
+def _signed(operation: Any) -> str:
+    """The name of the activation, or of the layer without one, that can give values below 0; "" of
+    what gives none, or of what cannot be told."""
+    kind = type(operation)
+    if not graph.is_of_keras(kind):
+        return ""
+    function = _rule(operation).function
+    if not function:
+        linear = isinstance(operation, keras.Layer) and operation.weights
+        return kind.__name__ if linear else ""
+    source = getattr(operation, "activation", None) or operation
+    known = isinstance(operation, _ACTIVATION_LAYERS) or graph.is_of_keras(source)
+    if not known:
+        return ""
+    leaky = bool(getattr(source, "negative_slope", 0))
+    never = function.lower().replace("_", "") in _NEVER_NEGATIVE and not leaky
+    return "" if never else function
 
 
 def _of_function(name: str) -> _Rule:

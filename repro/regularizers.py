@@ -19,7 +19,7 @@ from typing import Any
 
 import keras
 
-from repro.insertion import insert_masks
+from repro.insertion import insert_masks, signed_layers
 from repro.masking import AblationMask, ablation_masks
 
 # In the denominator, so that a silent unit has selectivity 0; its ReLU passes no gradient on.
@@ -102,7 +102,8 @@ class SelectivityRegularized(keras.Model):
             None for all.
 
     Raises:
-        ValueError: a network that cannot be masked, or with several outputs.
+        ValueError: a network that cannot be masked, or with several outputs; activations that can
+            be below 0, as after tanh or GELU, for which selectivity is not defined.
     """
 
     def __init__(
@@ -116,6 +117,13 @@ class SelectivityRegularized(keras.Model):
                 "expected a network with one input and one output of (n_images, n_classes), "
                 f"got {len(masked.inputs)} and {len(masked.outputs)}, of shape "
                 f"{masked.output_shape}"
+            )
+        signed = signed_layers(masked)
+        if signed:
+            listed = ", ".join(f"{layer} ({source})" for layer, source in signed.items())
+            raise ValueError(
+                "class selectivity is not defined for activations below 0, as there can be after "
+                f"{listed}; name other layers in layers, or take ReLU there"
             )
         self.network, self.strength = network, strength
         self.n_classes = int(masked.output_shape[-1])

@@ -15,7 +15,7 @@ from keras import ops
 
 import repro
 from repro import graph
-from repro.insertion import HiddenLayer, drawing
+from repro.insertion import HiddenLayer, drawing, signed_layers
 from tests.repro import plain
 
 
@@ -68,6 +68,7 @@ KINDS: list[tuple[Callable[[Any], Any], bool, str]] = [
     (L.Conv2D(3, 1, activation=L.LeakyReLU()), True, "output of LeakyReLU"),
     (L.Dense(3, activation="linear"), False, "no activation"),
     (L.Dense(3, activation="softmax"), False, "weighs its units against each other"),
+    (L.Dense(3, activation=L.Softmax()), False, "weighs its units against each other"),
     (L.EinsumDense("abcd,de->abce", (4, 4, 3), activation="elu"), True, "output of elu"),
     (L.TimeDistributed(L.Dense(3, activation="relu")), True, "output of relu"),
     (L.TimeDistributed(keras.Sequential([L.Dense(3, "relu")])), False, "not opened up"),
@@ -207,6 +208,34 @@ def test_every_layer_is_listed_and_drawn() -> None:
 def test_a_model_that_cannot_be_masked_is_refused(build: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         repro.insert_masks(build())
+
+
+SIGNED: list[tuple[Callable[[Any], Any], str]] = [
+    (L.Dense(3, "relu", name="x"), ""),
+    (L.Dense(3, "sigmoid", name="x"), ""),
+    (L.Dense(3, "hard_sigmoid", name="x"), ""),
+    (L.Dense(3, activation=L.ReLU(), name="x"), ""),
+    (L.Dense(3, activation=L.ReLU(negative_slope=0.1), name="x"), "ReLU"),
+    (L.Dense(3, "tanh", name="x"), "tanh"),
+    (L.Dense(3, "gelu", name="x"), "gelu"),
+    (L.ReLU(name="x"), ""),
+    (L.ReLU(negative_slope=0.1, name="x"), "ReLU"),
+    (L.LeakyReLU(name="x"), "LeakyReLU"),
+    (L.Activation("softplus", name="x"), ""),
+    (L.Dense(3, name="x"), "Dense"),
+    (Doubled(name="x"), ""),
+    (lambda x: L.Dropout(0.5, name="x")(ops.relu(x)), ""),
+    (lambda x: L.Dropout(0.5, name="x")(ops.silu(x)), "silu"),
+]
+
+
+@pytest.mark.parametrize("kind", range(len(SIGNED)))
+def test_layers_whose_activations_can_be_negative_are_known(kind: int) -> None:
+    layer, source = SIGNED[kind]
+    images = keras.Input((4,))
+    x = repro.AblationMask(name="x_mask")(layer(images))
+    model = keras.Model(images, L.Dense(2)(x))
+    assert signed_layers(model) == ({"x": source} if source else {})
 
 
 # --- Nothing else changes ---------------------------------------------------------------------

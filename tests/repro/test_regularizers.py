@@ -183,3 +183,20 @@ def test_a_model_of_two_outputs_is_refused() -> None:
     model = keras.Model(images, [keras.layers.Dense(2)(x), keras.layers.Dense(2)(x)])
     with pytest.raises(ValueError, match="one output"):
         SelectivityRegularized(model, -1.0)
+
+
+def test_activations_that_can_be_negative_are_refused_by_the_names_of_their_layers(
+    glyphs: Any,
+) -> None:
+    layers = [
+        keras.layers.Dense(6, activation="tanh", name="first"),
+        keras.layers.Dense(6, activation="relu", name="second"),
+        keras.layers.Dense(6, activation="gelu", name="third"),
+        keras.layers.Dense(4),
+    ]
+    model = keras.Sequential([keras.Input((5, 5, 1)), keras.layers.Flatten(), *layers])
+    with pytest.raises(
+        ValueError, match=r"after first \(tanh\), third \(gelu\); name other layers"
+    ):
+        SelectivityRegularized(model, -1.0)
+    assert SelectivityRegularized(model, -1.0, layers=["second"])(glyphs[0]).shape == (120, 4)

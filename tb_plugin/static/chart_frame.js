@@ -48,6 +48,7 @@ export class ChartFrame {
     this.element = this.card.element;
     this.controls = this.card.controls;
     this.details = this.card.details;
+    this.card.chartHost.dataset.name = name;
     this.chart = new Chart(context.echarts, this.card.chartHost, renderer);
     attachDrag(this.card.chartHost, this.chart, {
       mode: dragMode ?? (() => "zoom"),

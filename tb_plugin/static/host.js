@@ -101,10 +101,18 @@ export function writeAddress(key, value, comesBack = false) {
 /** @param {() => void} listener  called when the user edits the address or goes back */
 export function onAddressChange(listener) {
   try {
-    window.parent.addEventListener("hashchange", listener);
+    const { parent } = window;
+    parent.addEventListener("hashchange", listener);
+    whenGone(() => parent.removeEventListener("hashchange", listener));
   } catch {
     // Another origin: no address to follow.
   }
+}
+
+/** The page around us outlives this frame: it must not go on calling into a frame that was loaded
+ * anew. @param {() => void} tidy */
+function whenGone(tidy) {
+  window.addEventListener("pagehide", tidy, { once: true });
 }
 
 /** @returns {boolean} */
@@ -121,7 +129,9 @@ export function onThemeChange(listener) {
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", listener);
   try {
     const body = window.parent.document.body;
-    new MutationObserver(listener).observe(body, { attributes: true, attributeFilter: ["class"] });
+    const observer = new MutationObserver(listener);
+    observer.observe(body, { attributes: true, attributeFilter: ["class"] });
+    whenGone(() => observer.disconnect());
   } catch {
     // Another origin: the system's theme it is.
   }

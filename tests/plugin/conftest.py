@@ -230,7 +230,7 @@ class TensorBoard:
             index = self.json("/api/v1/index")
             if enough(index):
                 return index
-            assert time.monotonic() < end, f"not read in {READ_WITHIN_S} s: {index}"
+            assert time.monotonic() < end, f"not read in {READ_WITHIN_S} s: {str(index)[:2000]}"
             time.sleep(0.1)  # the log directory is read in the background; nothing announces it
 
     def close(self) -> None:
@@ -422,6 +422,31 @@ def slow_tensorboard(crowded_logdir) -> Iterator[TensorBoard]:
 @pytest.fixture(scope="session")
 def tensorboards(fast_tensorboard, slow_tensorboard) -> dict[str, TensorBoard]:
     return {"fast": fast_tensorboard, "slow": slow_tensorboard}
+
+
+@pytest.fixture(scope="session")
+def lab_board(tmp_path_factory, demo_logdir, lab_models):
+    """A TensorBoard with the lab; one run more has the units of the model called tiny."""
+    logdir = tmp_path_factory.mktemp("lab") / "log"
+    shutil.copytree(demo_logdir, logdir)
+    layers, units = ["hidden_1"] * 12 + ["hidden_2"] * 6, [*range(12), *range(6)]
+    columns = {"class_selectivity": np.linspace(0, 1, 18), "importance": np.zeros(18)}
+    means = np.ones((18, 4))
+    with summary.Writer(logdir / "tiny") as writer:
+        table = summary.unit_table(
+            "units",
+            layers,
+            units,
+            columns,
+            classes=["zero", "one", "two", "three"],
+            class_means=means,
+            facts={"model": "tiny"},
+        )
+        writer.add(table)
+    board = TensorBoard(logdir, "--load_fast=true", f"--single_directions_models={lab_models}")
+    yield board
+    board.close()
+    assert "Traceback" not in "".join(board.printed)
 
 
 def _no_browser(reason: str) -> None:

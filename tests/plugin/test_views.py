@@ -424,31 +424,6 @@ def test_the_lab_says_how_to_turn_it_on(open_tab, fast_tensorboard):  # noqa: F8
 # ------------------------------------------------------------------------------- the lesion lab
 
 
-@pytest.fixture(scope="module")
-def lab_board(tmp_path_factory, demo_logdir, lab_models):
-    """A TensorBoard with the lab; one run more has the units of the model called tiny."""
-    logdir = tmp_path_factory.mktemp("lab") / "log"
-    shutil.copytree(demo_logdir, logdir)
-    layers, units = ["hidden_1"] * 12 + ["hidden_2"] * 6, [*range(12), *range(6)]
-    columns = {"class_selectivity": np.linspace(0, 1, 18), "importance": np.zeros(18)}
-    means = np.ones((18, 4))
-    with summary.Writer(logdir / "tiny") as writer:
-        table = summary.unit_table(
-            "units",
-            layers,
-            units,
-            columns,
-            classes=["zero", "one", "two", "three"],
-            class_means=means,
-            facts={"model": "tiny"},
-        )
-        writer.add(table)
-    board = TensorBoard(logdir, "--load_fast=true", f"--single_directions_models={lab_models}")
-    yield board
-    board.close()
-    assert "Traceback" not in "".join(board.printed)
-
-
 def evaluated(tab, lesions):
     """Waits until the accuracy of exactly this lesion is shown."""
     tab.frame.locator(f'[data-evaluated="{lesions}"]').wait_for(timeout=120_000)

@@ -65,6 +65,11 @@ _LAYERS = """
     SpatialDropout1D SpatialDropout2D SpatialDropout3D
     RandomBrightness RandomContrast RandomCrop RandomFlip RandomRotation RandomTranslation
     RandomZoom
+    AugMix AutoContrast ContrastLimitedAdaptiveHistogramEqualization CutMix MixUp
+    RandAugment RandomColorDegeneration RandomColorJitter RandomElasticTransform RandomErasing
+    RandomGaussianBlur RandomGrayscale RandomHue RandomInvert RandomPerspective RandomPosterization
+    RandomSaturation RandomSharpness RandomShear Solarization
+    CategoryEncoding MelSpectrogram STFTSpectrogram ReversibleEmbedding
     Bidirectional ConvLSTM1D ConvLSTM2D ConvLSTM3D GRU GRUCell LSTM LSTMCell RNN SimpleRNN
     SimpleRNNCell StackedRNNCells TimeDistributed
 """
@@ -210,10 +215,13 @@ def opened(path: Path) -> zipfile.ZipFile:
         FileNotFoundError: no such file.
         Refused: another kind of file, or a damaged one.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"no model at {path}")
-    if path.suffix != ".keras":
-        raise Refused(f"expected a .keras file, got {path}")
+    if path.suffix != ".keras" or not path.is_file():
+        raise Refused(
+            f"expected a .keras file, got {path}: load the model where you trust it, and save it "
+            f"with model.save({path.with_suffix('.keras').name!r}). {REMEDY}"
+        )
     try:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:

@@ -61,6 +61,16 @@ def convolutional() -> keras.Model:
     return keras.Model(images, LAYERS.Dense(N_CLASSES)(x))
 
 
+def half() -> keras.Model:
+    """Maps and a dense layer in bfloat16, the answer in float32."""
+    mixed = {"dtype": "mixed_bfloat16"}
+    images = keras.Input((6, 6, 1))
+    x = LAYERS.BatchNormalization(**mixed)(LAYERS.Conv2D(4, 3, name="conv", **mixed)(images))
+    x = LAYERS.Flatten(dtype="bfloat16")(LAYERS.ReLU(name="relu", **mixed)(x))
+    x = LAYERS.Dense(6, "relu", name="dense", **mixed)(x)
+    return keras.Model(images, LAYERS.Dense(N_CLASSES, dtype="float32")(x))
+
+
 def branching() -> keras.Model:
     """Two branches side by side: no tensor between them carries everything."""
     images = keras.Input((6, 6, 1))
@@ -165,24 +175,31 @@ def test_a_sample_holds_each_class_in_its_proportion(n: int, rng: Any) -> None:
 # --- What it leaves behind --------------------------------------------------------------------
 
 
-def trained(build: Callable[[], keras.Model], data: Any, callbacks: list[Any]) -> list[np.ndarray]:
+def trained(
+    build: Callable[[], keras.Model], data: Any, callbacks: list[Any], jit: bool | str
+) -> list[np.ndarray]:
     """All the state of a training of three epochs, shuffled by Keras."""
     keras.utils.set_random_seed(11)
     model = build()
     from_logits = model.layers[-1].activation is not keras.activations.softmax
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
-    model.compile("adam", loss, metrics=["accuracy"], jit_compile=False)
+    model.compile("adam", loss, metrics=["accuracy"], jit_compile=jit)
     history = model.fit(*data, epochs=3, batch_size=32, verbose=0, callbacks=callbacks)
     state = [np.array(variable) for variable in [*model.variables, *model.optimizer.variables]]
     return [*state, np.array(history.history["loss"])]
 
 
-@pytest.mark.parametrize("name", ["masked_mlp", "convolutional"])
-def test_training_is_the_same_bit_for_bit(name: str, data: Any) -> None:
-    """With dropout, batch normalization and Keras's own shuffling, which draw or remember."""
-    build = BUILDERS[name]
+@pytest.mark.parametrize(
+    ("build", "jit"),
+    [(masked_mlp, False), (convolutional, False), (half, False), (branching, "auto")],
+)
+def test_training_is_the_same_bit_for_bit(
+    build: Callable[[], keras.Model], jit: bool | str, data: Any
+) -> None:
+    """With dropout, batch normalization and Keras's own shuffling, which draw or remember; in half
+    precision; with branches, and compiled as Keras does by default. On JAX: test_study_backends."""
     reliance = SingleDirectionReliance(*data, n_images=30, orders=2, points=3)
-    without, with_it = trained(build, data, []), trained(build, data, [reliance])
+    without, with_it = (trained(build, data, some, jit) for some in ([], [reliance]))
     assert len(reliance.seconds) == 3
     assert all(a.tobytes() == b.tobytes() for a, b in zip(without, with_it, strict=True))
 
@@ -229,6 +246,18 @@ def test_other_callbacks_read_the_logs(data: Any, tmp_path: Path) -> None:
     saved = {path.stem for path in tmp_path.glob("*.keras")}
     assert saved == {f"{epoch}-{value:.6f}" for epoch, value in enumerate(values, 1)}
     assert scalars(tmp_path / "tb" / "train", f"epoch_{NAME}") == pytest.approx(values)
+
+
+def test_a_training_is_stopped_when_the_area_no_longer_grows(data: Any) -> None:
+    """Here because nothing is learnt: the second epoch is no better than the first."""
+    model = masked_mlp()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.0), loss, jit_compile=False)
+    stop = keras.callbacks.EarlyStopping(monitor=NAME, mode="max", patience=1)
+    reliance = SingleDirectionReliance(*data, n_images=40)
+    history = model.fit(*data, epochs=5, verbose=0, callbacks=[reliance, stop]).history
+    assert len(history[NAME]) == 2 and stop.stopped_epoch == 1
+    assert history[NAME][0] == history[NAME][1] == stop.best > 0
 
 
 def scalars(logdir: Path, tag: str) -> list[float]:

@@ -105,10 +105,14 @@ def test_nothing_is_written_by_looking(path: Path) -> None:
 def test_a_missing_file_and_one_of_another_kind(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no model at"):
         inspection.inspect(tmp_path / "none.keras")
-    other = tmp_path / "model.h5"
-    other.write_bytes(b"anything")
-    with pytest.raises(Refused, match="expected a .keras file"):
-        inspection.inspect(other)
+    (tmp_path / "model.h5").write_bytes(b"anything")
+    (tmp_path / "saved_model").mkdir()
+    (tmp_path / "folder.keras").mkdir()
+    for name in ("model.h5", "saved_model", "folder.keras"):
+        with pytest.raises(Refused, match=f"expected a .keras file, got .*{name}: load") as refused:
+            inspection.inspect(tmp_path / name)
+        saved_as = f"model.save('{name.split('.')[0]}.keras')"
+        assert saved_as in str(refused.value) and str(refused.value).endswith(REMEDY)
 
 
 @pytest.mark.parametrize("version", ["2.15.0", "3.9.2", "3.15.0", "3.15.0rc1"])

@@ -22,6 +22,7 @@ from absl.testing import flagsaver
 import repro.__main__ as command_line
 from repro import budget, data, lesion_run, models, trial
 from repro.lesion_run import LesionError, Request, run_name
+from tests.repro import hostile
 from tests.repro.test_report import Page
 
 ROOT = Path(__file__).parents[2]
@@ -294,6 +295,32 @@ def test_a_bad_model_ends_with_one_sentence(
         assert command_line._lesion(flags.FLAGS(["repro", *words])[1:]) == 1
     (sentence,) = capsys.readouterr().err.splitlines()
     assert sentence.startswith("repro: ") and "cut.keras is not a complete .keras file" in sentence
+
+
+@pytest.mark.parametrize("name", [*hostile.FILES, *hostile.WEIGHTS])
+def test_a_hostile_model_ends_with_one_sentence_too(
+    name: str,
+    workplace: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What is looked through ends before the process; of the weights, the process tells, here this
+    one."""
+    path = tmp_path / "bad.keras"
+    if name in hostile.FILES:
+        monkeypatch.setattr(trial, "attempt", lambda path: pytest.fail("it was tried"))
+        hostile.FILES[name](path)
+    else:
+        monkeypatch.setattr(trial, "attempt", trial.tried)
+        hostile.WEIGHTS[name](path)
+        hostile.write(path, hostile.members(weights=path.read_bytes()))
+    monkeypatch.setattr(keras.models, "load_model", lambda *_, **__: pytest.fail("Keras read it"))
+    words = [str(path), f"--data=npz:{workplace / 'images.npz'}", f"--out={tmp_path / 'out'}"]
+    with flagsaver.flagsaver():
+        assert command_line._lesion(flags.FLAGS(["repro", *words])[1:]) == 1
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert sentence.startswith("repro: ") and "bad.keras" in sentence
 
 
 @pytest.mark.parametrize("name", ["..", "/etc/passwd", "a b", "", "é"])

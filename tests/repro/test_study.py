@@ -16,7 +16,7 @@ from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import repro
-from repro import study, study_page
+from repro import study, study_page, trial
 from repro.study import Sample, Study, lesion
 from tb_plugin import metadata
 from tb_plugin.lab import Lab
@@ -194,6 +194,21 @@ def test_a_lesion_that_is_held_is_refused_with_what_takes_it_away(
             lesion(classifier, *tiny_images, layers=layers)
     repro.restore(classifier)
     lesion(classifier, *tiny_images)
+
+
+def test_a_path_of_a_model_is_studied_as_the_model_is(
+    made: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "attempt", lambda path: None)  # has its own tests, and takes seconds
+    made.model.save(tmp_path / "mine.keras")
+    for path in (tmp_path / "mine.keras", str(tmp_path / "mine.keras")):
+        found = lesion(path, made._images, made.labels, layers=["hidden_2"])
+        assert found.layout.layers == (("hidden_2", 16),)
+    assert found.units["importance"].tolist() == pytest.approx(
+        made.units["importance"][24:].tolist(), abs=1e-6
+    )
+    with pytest.raises(FileNotFoundError, match="no model at .*none.keras"):
+        lesion(tmp_path / "none.keras", made._images, made.labels)
 
 
 # --- Curves ------------------------------------------------------------------------------------

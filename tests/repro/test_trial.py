@@ -74,6 +74,42 @@ def test_what_keras_saves_is_let_in(build: Any, path: Path) -> None:
     inspection.check_weights_of(path)
 
 
+def augmented() -> keras.Model:
+    """Every layer that changes images at random or by their histogram."""
+    layers = keras.layers
+    names = """AugMix AutoContrast ContrastLimitedAdaptiveHistogramEqualization CutMix
+        MixUp RandAugment RandomColorJitter RandomElasticTransform RandomErasing RandomGaussianBlur
+        RandomGrayscale RandomInvert RandomPerspective RandomShear Solarization"""
+    factors = "ColorDegeneration Hue Saturation Sharpness"
+    chain = [getattr(layers, name)() for name in names.split()]
+    chain += [getattr(layers, f"Random{name}")(0.5) for name in factors.split()]
+    chain.append(layers.RandomPosterization(4))
+    return keras.Sequential([keras.Input((8, 8, 3)), *chain, layers.Flatten(), layers.Dense(2)])
+
+
+def test_layers_of_augmentation_are_let_in(path: Path) -> None:
+    augmented().save(path)
+    found = inspection.inspect(path)
+    assert found.classes["RandomErasing"] == found.classes["AugMix"] == 1
+    assert models.load_model(path, trusted=True).count_params() == 8 * 8 * 3 * 2 + 2
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_nothing_is_loaded_by_a_keras_that_runs_code(
+    trusted: bool, path: Path, attempts: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.write(path, hostile.members())
+    weights = path.with_name("file.weights.h5")
+    weights.write_bytes(hostile.weights())
+    monkeypatch.setattr(keras, "__version__", "3.9.0")
+    monkeypatch.setattr(keras.models, "load_model", lambda *_, **__: pytest.fail("was loaded"))
+    with pytest.raises(RuntimeError, match="Keras 3.9.0 loads malicious models; install 3.15.1"):
+        models.load_model(path, trusted=trusted)
+    with pytest.raises(RuntimeError, match="Keras 3.9.0 loads malicious models"):
+        models.model_from_function("no.such:build", weights)
+    assert attempts == []
+
+
 # --- The process ------------------------------------------------------------------------------
 
 

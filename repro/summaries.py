@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from repro.config import CumulativeConfig, FigureConfig, TrainConfig
-from repro.findings import auc, normalized_auc, score, score_name, varied_settings
+from repro.findings import auc, class_name, normalized_auc, score, score_name, varied_settings
 from repro.results import (
     FigureResult,
     Intact,
@@ -79,7 +79,8 @@ def _summaries(
     }
     prefix = figure.config.name if name == found.kind else f"{figure.config.name}/{name}"
     if isinstance(found, UnitTable):
-        yield _unit_table(f"{prefix}/units", found, **shared)
+        classes = [class_name(network, number) for number in range(len(found.class_counts))]
+        yield _unit_table(f"{prefix}/units", found, classes, **shared)
         return
     if isinstance(found, Intact):
         yield plugin_summary.training_scalar(f"{found.images}_loss", found.loss)
@@ -120,9 +121,9 @@ def _order_words(settings: CumulativeConfig) -> str:
 
 
 def _unit_table(
-    tag: str, found: UnitTable, facts: dict[str, str], description: str
+    tag: str, found: UnitTable, classes: list[str], facts: dict[str, str], description: str
 ) -> plugin_summary.Summary:
-    few = len(found.class_counts) <= _MOST_CLASSES
+    few = len(classes) <= _MOST_CLASSES
     return plugin_summary.unit_table(
         tag,
         [str(name) for name in found.layer_names],
@@ -137,7 +138,7 @@ def _unit_table(
             "mean_activation": found.mean_activation,
             "sparsity": found.sparsity,
         },
-        classes=[str(number) for number in range(len(found.class_counts))] if few else (),
+        classes=classes if few else (),
         class_means=found.class_means.T if few else None,
         class_drops=found.class_drops if few else None,
         facts=facts | {"images": f"{found.n_images:,} {found.images} images"},

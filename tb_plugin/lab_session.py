@@ -416,7 +416,7 @@ def _stored_importance(
 def _images_of_run(config: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:
     """The test images of a network of the laboratory; of one that learned corrupted labels, its
     training images with the labels it learned, since it can do nothing else."""
-    from repro import data
+    from repro import data, findings
     from repro.config import TrainConfig, from_dict
 
     try:
@@ -429,7 +429,8 @@ def _images_of_run(config: Path) -> tuple[np.ndarray, np.ndarray, list[str], str
     if not isinstance(chosen.images, np.ndarray) or chosen.labels is None:
         raise SessionError("no_images", f"The images of {train.dataset} do not fit into memory.")
     which = "training images with the labels it learned" if corrupted else "test images"
-    return chosen.images, chosen.labels.astype(np.int64), [], f"{train.dataset}, {which}"
+    names = findings._CLASSES.get(train.dataset, [])  # the same names as in the report
+    return chosen.images, chosen.labels.astype(np.int64), names, f"{train.dataset}, {which}"
 
 
 def _without_path(error: Exception, path: str) -> str:

@@ -862,6 +862,9 @@ def test_the_images_of_a_clean_network_are_the_test_images(tmp_path, monkeypatch
     images, labels, names, source = lab_session._images_of(tmp_path / "model.keras")
     assert (images.shape, source) == ((20, 2, 2, 1), "mnist, test images")
     assert labels.tolist() == test.labels.tolist() and names == []
+    path.write_text(json.dumps(to_dict(TrainConfig("cifar10", "mlp", (5,)))), encoding="utf-8")
+    names = lab_session._images_of(tmp_path / "model.keras")[2]
+    assert (len(names), names[3]) == (10, "cat")
     path.write_text('{"dataset": "no such set"}', encoding="utf-8")
     with pytest.raises(lab_session.SessionError) as refused:
         lab_session._images_of(tmp_path / "model.keras")

@@ -1,5 +1,6 @@
 """What TensorBoard is given of each sweep, read back from the event files."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,17 @@ def test_named_sweeps_have_a_tag_of_their_own(tmp_path):
         "figA1/zero/accuracy_vs_ablation",
         "figA1/mean_per_position/accuracy_vs_ablation",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "fourth"), [("fig7a", "3"), ("fig7b", "cat")], ids=["mnist", "cifar10"]
+)
+def test_classes_are_called_as_in_the_report(tmp_path, name, fourth):
+    read_back(name, tmp_path)
+    events = EventAccumulator(str(tmp_path), {"blob_sequences": 0, "tensors": 0})
+    events.Reload()
+    header = make_ndarray(events.Tensors(f"{name}/units")[0].tensor_proto)[0]
+    assert json.loads(header)["classes"][3] == fourth
 
 
 def test_sweeps_along_training_lie_at_their_epochs(tmp_path):

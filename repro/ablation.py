@@ -334,7 +334,13 @@ class Engine:
         return answer.reshape(n_orders, len(counts))
 
     def noise(
-        self, scales: np.ndarray, *, draws: int = 10, seed: int = 0, sigma: np.ndarray | None = None
+        self,
+        scales: np.ndarray,
+        *,
+        draws: int = 10,
+        seed: int = 0,
+        sigma: np.ndarray | None = None,
+        whole_maps: bool = False,
     ) -> Outcome:
         """Gaussian noise on all units of all masked layers at once: an outcome (draws, n_scales).
 
@@ -346,6 +352,7 @@ class Engine:
             scales: float (n_scales,), of the standard deviation, not of the variance.
             sigma: float (n_units,), each unit's standard deviation; None for that on the engine's
                 images (one more pass).
+            whole_maps: draw once for all positions of a feature map, which then move together.
 
         Raises:
             ValueError: a scale or sigma that is negative or not finite; bases were given.
@@ -364,12 +371,13 @@ class Engine:
             )
         sigmas = self.layout.split(sigma.astype(np.float32))
         totals = _Totals(draws * len(scales), self.n_classes)
-        noise = self._once("noise", lambda: passes.Noise(self._network))
+        noise = self._once(("noise", whole_maps), lambda: passes.Noise(self._network, whole_maps))
 
         def tallied(images: Any, labels: Any, *arguments: Any) -> Any:
             return self._tally(noise(images, *arguments), ops.tile(labels, (len(scales),)))
 
-        run = self._once(("noise", len(scales)), lambda: passes.compiled(tallied, self._xla))
+        key = ("noise", whole_maps, len(scales))
+        run = self._once(key, lambda: passes.compiled(tallied, self._xla))
         n_images = block = 0
         for batch in self._batches:
             start = 0

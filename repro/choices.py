@@ -106,7 +106,7 @@ def _lesions(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
             "The paper scales the variance; here the scale multiplies each unit’s standard "
             "deviation, as in the published code: a scale s of ours is s² of a variance. Measured "
             "on the intact network, over images and positions; drawn anew for each image, unit and "
-            "position, not once for a whole feature map.",
+            "position. Fig. 2b also shows it drawn once for a whole feature map.",
         ),
     ]
 

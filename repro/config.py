@@ -264,9 +264,10 @@ class CumulativeConfig:
     """Cumulative ablation, in random orders (paper section 2.2, Fig. 1) or in a given one.
 
     orders: how many random permutations of the ablated layers' units.
-    order: "random"; or one order, by what each unit measures on the same images (paper.md 6.3),
-        the smallest first.
+    order: "random"; or one order, by what each unit measures (paper.md 6.3), the smallest first.
     descending: the largest first.
+    ranked_on: images on which an order by a measure is found, "train" or "test", so that it is not
+        chosen by those on which accuracy is read; "" for the same images.
     points: numbers of ablated units at which accuracy is read, evenly spaced from 0 to all;
         0 reads it after every single unit.
     images: "train" (with the labels as trained on) or "test".
@@ -275,6 +276,7 @@ class CumulativeConfig:
         "position_mean", which for feature maps is a mean for each position (appendix A.1).
     last_layers: ablate only the last so many masked layers (the paper's convolutional networks:
         3); 0 for all.
+    only_layer: ablate only that masked layer, 1 for the first; 0 for all.
     basis: "unit"; or "random": the directions of a random rotation of each ablated layer, drawn
         anew for each order (paper.md 6.2).
     at: "end", the trained network; or "snapshots", at every one that the training kept.
@@ -285,12 +287,14 @@ class CumulativeConfig:
     orders: int = setting(10, low=1)
     order: str = setting("random", choices=ORDERS)
     descending: bool = setting(False)
+    ranked_on: str = setting("", choices=("", "train", "test"))
     points: int = setting(0, low=0)
     images: str = setting("train", choices=("train", "test"))
     n_images: int = setting(0, low=0)
     fill: str = setting("zero", choices=FILLS)
     seed: int = setting(0, low=0)
     last_layers: int = setting(0, low=0)
+    only_layer: int = setting(0, low=0)
     basis: str = setting("unit", choices=BASES)
     at: str = setting("end", choices=TIMES)
     epoch: int = setting(-1, low=-1)
@@ -302,6 +306,10 @@ class CumulativeConfig:
             raise ConfigError(
                 'basis = "random" needs order = "random" and a fill of "zero" or "mean"'
             )
+        if self.only_layer and (self.last_layers or self.basis == "random"):
+            raise ConfigError("only_layer goes with neither last_layers nor a random basis")
+        if self.ranked_on and self.order == "random":
+            raise ConfigError("ranked_on needs an order by a measure")
 
     def n_ablated(self, n_units: int) -> np.ndarray:
         """Numbers of ablated units to read accuracy at, int64, 0 and all of them included.
@@ -370,6 +378,8 @@ class NoiseConfig:
 
     scales: how many, spaced evenly in their logarithm from `smallest` to `largest`.
     draws: how often the noise is drawn anew.
+    per: "position": another draw at each position of a feature map; "map": one for all of them. The
+        paper does not say.
     Other fields as in CumulativeConfig.
     """
 
@@ -380,6 +390,7 @@ class NoiseConfig:
     images: str = setting("train", choices=("train", "test"))
     n_images: int = setting(0, low=0)
     seed: int = setting(0, low=0)
+    per: str = setting("position", choices=("position", "map"))
     at: str = setting("end", choices=TIMES)
     epoch: int = setting(-1, low=-1)
 
@@ -490,11 +501,14 @@ class PanelConfig:
         "portrait": one unit, the images that drive it most and its mean activation for each class.
     sweep: name of the sweep it shows; "" for the first that fits the kind; "all" for curves that
         differ in the sweep rather than in the network.
+    sweeps: where series tell sweeps apart, only these; () for all of the panel's kind.
     series: settings of the training that tell series apart, in words as in the TOML; networks
         that agree in them are pooled. "layer" for distributions by layer.
     x, y: measures, for the kinds that leave a choice, see `findings.MEASURES`.
     title: stands above the panel.
     lines_only: no points, only each layer's regression line (Fig. 7c and e).
+    supposed: not what was found but what one might have expected: the same importances, handed out
+        so that they rise or fall with x, or at random (the third picture of DeepMind's post).
     best_and_worst: only so many networks, those of smallest and of largest generalization error
         (Fig. 3a).
     mark: a setting whose value, a fraction of the units, each series marks with a dashed vertical
@@ -504,11 +518,13 @@ class PanelConfig:
 
     kind: str = setting(choices=PANELS)
     sweep: str = setting("", free=True)
+    sweeps: tuple[str, ...] = setting((), free=True)
     series: tuple[str, ...] = setting((), free=True)
     x: str = setting("", free=True)
     y: str = setting("", free=True)
     title: str = setting("", free=True)
     lines_only: bool = setting(False)
+    supposed: str = setting("", choices=("", "rising", "falling", "unrelated"))
     best_and_worst: int = setting(0, low=0)
     mark: str = setting("", free=True)
     role: str = setting("selective", choices=ROLES)
@@ -735,6 +751,7 @@ def _panels(
     for panel in panels:
         checks = (
             ("sweep", (panel.sweep,), ("", "all", *(name for name, _ in sweeps))),
+            ("sweeps", panel.sweeps, tuple(name for name, _ in sweeps)),
             ("series", panel.series, ("layer", "sweep", *settings)),
             ("mark", (panel.mark,), ("", *settings)),
         )

@@ -100,8 +100,8 @@ def rendered(
 def compose(figure: FigureResult, *, dark: bool = False, standalone: bool = True) -> Figure:
     """The figure before it is rendered; `draw` says what the arguments do.
 
-    Panels stand side by side, in a page one below the other. `repro.panels` says which artist
-    carries which group id.
+    Panels stand side by side, four of them two by two; in a page one below the other.
+    `repro.panels` says which artist carries which group id.
     """
     if not figure.networks:
         raise ValueError(f"{figure.config.name} has no network to draw")
@@ -109,12 +109,15 @@ def compose(figure: FigureResult, *, dark: bool = False, standalone: bool = True
     shown = panels_of(figure.config)
     width, height = _SIZE if standalone else _PAGE_SIZE
     heights = [height + panels.legend_height(figure, panel) for panel in shown]
-    across = len(shown) if standalone else 1
-    size = (width * across, max(heights) if standalone else sum(heights))
+    across = 1
+    if standalone:  # up to three side by side, four two by two
+        across = len(shown) if len(shown) <= 3 else 2
+    rows = -(-len(shown) // across)
+    size = (width * across, rows * max(heights) if standalone else sum(heights))
     picture = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(picture)
     for index, panel in enumerate(shown, start=1):
-        axes = picture.add_subplot(len(shown) // across, across, index)
+        axes = picture.add_subplot(rows, across, index)
         panels.draw(figure, panel, axes, theme)
     if standalone:
         _add_words(figure, picture, theme)
@@ -132,6 +135,11 @@ def _panel_words(figure: FigureResult, panel: PanelConfig) -> str:
     """One or two sentences on a panel."""
     if not has_data(figure, panel):
         return "A panel has no results."
+    if panel.supposed:
+        return (
+            "Where a panel says “if”, the importances that were found are handed to other units, "
+            "to show what such a relation would look like."
+        )
     if panel.kind in ("curves", "noise"):
         return _curve_words(figure, panel)
     if panel.kind == "units":
@@ -231,6 +239,8 @@ def alternative_text(figure: FigureResult) -> str:
 def _panel_alternative(figure: FigureResult, panel: PanelConfig) -> str:
     if not has_data(figure, panel):
         return "A panel of ablated units without results."
+    if panel.supposed:
+        return f"For comparison: the same units, were importance {panel.supposed}."
     if panel.kind in ("curves", "noise"):
         kind: Any = NoiseCurve if panel.kind == "noise" else AblationCurve
         corrupted = panel.series == ("label_corruption",)

@@ -50,6 +50,8 @@ _OWN_FIGURES = {
     "regularizer": "Selectivity regularizer",
     "overtraining": "Fig. 7 over training",
     "illustration": "Two units",
+    "memorizing": "AUC while memorising",
+    "relations": "Relations",
 }
 # Names of the classes, where a data set has other ones than numbers.
 _CLASSES = {
@@ -155,7 +157,11 @@ def series(figure: FigureResult, panel: PanelConfig) -> list[Series]:
     names = [name for name, _ in figure.config.sweeps]
     if "sweep" in panel.series:
         kind = CumulativeConfig if panel.kind == "curves" else SingleUnitConfig
-        chosen = [name for name, sweep in figure.config.sweeps if isinstance(sweep, kind)]
+        chosen = [
+            name
+            for name, sweep in figure.config.sweeps
+            if isinstance(sweep, kind) and (not panel.sweeps or name in panel.sweeps)
+        ]
     else:
         chosen = [panel.sweep or names[0]]
     settings = [key for key in panel.series if key not in ("sweep", "layer")]

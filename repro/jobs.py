@@ -36,7 +36,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from repro import config as configs
-from repro.config import OWN, FigureConfig, SweepConfig, TrainConfig
+from repro.config import OWN, CumulativeConfig, FigureConfig, SweepConfig, TrainConfig
 from repro.data import DataSource, Splits
 from repro.leases import Held, Lease
 from repro.results import TrainingRecord
@@ -454,8 +454,12 @@ class _Work:
         from repro import sweep
 
         engines = self._engines_at(settings.epoch, model, trained)
-        data = splits.train if settings.images == "train" else splits.test
-        result = sweep.run(settings, engines, data.images, data.labels)
+        of_split = {"train": splits.train, "test": splits.test}
+        data, ranked_on = of_split[settings.images], None
+        if isinstance(settings, CumulativeConfig) and settings.ranked_on:
+            ranking = of_split[settings.ranked_on]
+            ranked_on = ranking.images, ranking.labels
+        result = sweep.run(settings, engines, data.images, data.labels, ranked_on)
         self._folder.save_sweep(settings, result)
 
     def _engines_at(self, epoch: int, model: Any, trained: list[np.ndarray]) -> Engines:

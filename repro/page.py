@@ -408,7 +408,8 @@ def _lesion_words(sweep: SweepConfig) -> str:
         ends = "largest" if sweep.descending else "smallest"
         return f"{words}, in order of {sweep.order.replace('_', ' ')}, {ends} first"
     if isinstance(sweep, NoiseConfig):
-        return f"noise of {sweep.smallest:g} to {sweep.largest:g} s.d. on all units"
+        drawn = ", one draw for each feature map" if sweep.per == "map" else ""
+        return f"noise of {sweep.smallest:g} to {sweep.largest:g} s.d. on all units{drawn}"
     if isinstance(sweep, IntactConfig):
         return f"none, on {sweep.images} images"
     if isinstance(sweep, PortraitsConfig):

@@ -13,7 +13,7 @@ number>", "dead-...", "line-...", "distribution-<series>", "networks-<series>", 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import matplotlib
@@ -309,6 +309,8 @@ def _units(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -
     """Two measures of every unit of the first network, coloured by layer (Fig. 7)."""
     table = unit_tables(figure.networks, panel.sweep)[0]
     x, y = panel.x or "class_selectivity", panel.y or "importance"
+    if panel.supposed:
+        table = supposed(table, panel.supposed, x)
     across, up = getattr(table, x), getattr(table, y)
     axes.axhline(0, color=theme.muted, linewidth=0.8, zorder=1)
     handles = []
@@ -357,6 +359,24 @@ def _units(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -
         fontsize=9 if len(table.layers) < _TWO_COLUMNS else 7.5,
         columnspacing=1,
     )
+
+
+def supposed(table: UnitTable, relation: str, x: str = "class_selectivity") -> UnitTable:
+    """The table as it would look if importance rose or fell with x, or were unrelated to it.
+
+    Every importance is kept and handed to another unit. Ranks are blurred by a sixth of their
+    range, so that the points scatter as real ones would.
+
+    Args:
+        relation: "rising", "falling" or "unrelated".
+    """
+    rng = np.random.default_rng(0)
+    ranks = np.argsort(np.argsort(getattr(table, x), kind="stable"), kind="stable")
+    towards = {"rising": 1.0, "falling": -1.0, "unrelated": 0.0}[relation] * ranks
+    places = np.argsort(towards + rng.standard_normal(table.n_units) * table.n_units / 6)
+    importance = np.empty(table.n_units)
+    importance[places] = np.sort(table.importance)
+    return replace(table, loss=table.intact_loss + importance)
 
 
 # Units, from which on their points are small.

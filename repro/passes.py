@@ -371,11 +371,12 @@ class Noise:
     """Gaussian noise on every unit of every mask at once, at several scales (paper section 2.2).
 
     activation + scale * sigma * epsilon, epsilon ~ N(0, 1) drawn anew for each unit, position and
-    image. The scales of a call share their draws.
+    image, or, with whole_maps, for each unit and image. The scales of a call share their draws.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, whole_maps: bool = False) -> None:
         self.network = network
+        self.whole_maps = whole_maps
         self.seed = keras.random.SeedGenerator(0)
         self.width = max(elements(node) for node in network.nodes)
 
@@ -398,10 +399,11 @@ class Noise:
                 else:
                     x = _row(node.inputs[0], rows, shared, image)
                     shape = ops.shape(x)[1:]
-                    epsilon = keras.random.normal((n_images, *shape), seed=self.seed)
+                    drawn = (*[1] * (len(shape) - 1), shape[-1]) if self.whole_maps else shape
+                    epsilon = keras.random.normal((n_images, *drawn), seed=self.seed)
                     step = sigmas[node.mask] * epsilon
                     scales = ops.reshape(scale, (n_scales, *[1] * (len(shape) + 1)))
-                    noise = ops.reshape(scales * step[None], (-1, *shape))
+                    noise = ops.reshape(scales * step[None], (-1, *drawn))
                     rows[node.outputs[0]] = x + ops.cast(noise, x.dtype)
         return rows[self.network.logits]
 

@@ -88,6 +88,7 @@ def run(
     network: keras.Model | Engines,
     images: Any,
     labels: Any,
+    ranked_on: tuple[Any, Any] | None = None,
 ) -> SweepResult:
     """Makes the lesions of one config in one network.
 
@@ -95,10 +96,12 @@ def run(
         network: a model, or its engines where several sweeps are made in it.
         images, labels: as for `ablation.Engine`; images of the split that the config names.
             A stream (labels None) has a length and `take`, as `streams.ImageStream` does.
+        ranked_on: images and labels that decide an order by a measure, where they are not the
+            same; those of config.ranked_on.
 
     Raises:
         ValueError: fewer images than config.n_images, or fewer masked layers than
-            config.last_layers.
+            config.last_layers or config.only_layer.
     """
     if config.n_images > len(images):
         raise ValueError(f"n_images = {config.n_images:,} but there are {len(images):,} images")
@@ -117,7 +120,8 @@ def run(
     if isinstance(config, CumulativeConfig):
         if config.basis == "random":
             return rotated(engine.layout, turned, config, rng)
-        return cumulative(engine, config, rng)
+        ranking = None if ranked_on is None else engines.on(*ranked_on, check=False)
+        return cumulative(engine, config, rng, ranking)
     if isinstance(config, NoiseConfig):
         return noise(engine, config)
     if isinstance(config, PortraitsConfig):
@@ -129,17 +133,26 @@ def run(
     return single_unit(engine, config)
 
 
-def cumulative(engine: Engine, config: CumulativeConfig, rng: np.random.Generator) -> AblationCurve:
-    """Ablates more and more units over all layers, or the last ones, in random orders (paper
-    section 2.2) or in the one that the config names."""
-    layers, first = last_layers(engine.layout, config.last_layers)
-    n_units = engine.layout.n_units - first
+def cumulative(
+    engine: Engine,
+    config: CumulativeConfig,
+    rng: np.random.Generator,
+    ranking: Engine | None = None,
+) -> AblationCurve:
+    """Ablates more and more units over all layers, or some, in random orders (paper section 2.2) or
+    in the one that the config names.
+
+    Args:
+        ranking: the engine on the images that decide such an order; None for the same images.
+    """
+    layers, first = _ablated_layers(engine.layout, config)
+    n_units = sum(size for _, size in layers)
     counts = config.n_ablated(n_units)
     if config.order == "random":
         orders = np.stack([rng.permutation(n_units) for _ in range(config.orders)])
     else:
-        order = ranked(engine, config.order, config.descending)
-        orders = order[order >= first][None] - first
+        order = ranked(ranking or engine, config.order, config.descending) - first
+        orders = order[(order >= 0) & (order < n_units)][None]
     outcome = engine.cumulative(orders + first, counts, _fill(engine, config.fill))
     return _curve(layers, counts, orders, outcome, config)
 
@@ -174,6 +187,21 @@ def rotated(
         n_images=outcomes[0].n_images,
     )
     return _curve(layers, counts, np.stack(orders), outcome, config)
+
+
+def _ablated_layers(
+    layout: Layout, config: CumulativeConfig
+) -> tuple[tuple[tuple[str, int], ...], int]:
+    """As `last_layers`, for the layers that a config ablates."""
+    if not config.only_layer:
+        return last_layers(layout, config.last_layers)
+    if config.only_layer > len(layout.layers):
+        raise ValueError(
+            f"only_layer = {config.only_layer} but the network has {len(layout.layers)} masked "
+            "layers"
+        )
+    chosen = config.only_layer - 1
+    return (layout.layers[chosen],), layout.starts[chosen]
 
 
 def last_layers(layout: Layout, n_layers: int) -> tuple[tuple[tuple[str, int], ...], int]:
@@ -243,7 +271,9 @@ def ranked(engine: Engine, measure: str, descending: bool = False) -> np.ndarray
 def noise(engine: Engine, config: NoiseConfig) -> NoiseCurve:
     """Adds Gaussian noise to all units at once (paper section 2.2, Fig. 2)."""
     scales = config.values()
-    outcome = engine.noise(scales, draws=config.draws, seed=config.seed)
+    outcome = engine.noise(
+        scales, draws=config.draws, seed=config.seed, whole_maps=config.per == "map"
+    )
     return NoiseCurve(
         layers=engine.layout.layers,
         scales=scales,

@@ -18,6 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from repro import leases
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 TRAIN = """
 [common.train]
 dataset = "mnist"
@@ -294,6 +295,24 @@ def test_status_tells_what_is_left(
     words[3] = "status"
     half = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert "Time left: about" in half.stdout and "measured steps" in half.stdout
+
+
+def test_the_shipped_figures_are_planned_without_data_or_network(workplace: Path) -> None:
+    """Digits stand in for CIFAR-10, networks are shared, and ResNet-50 is not run."""
+    words = [sys.executable, "-m", "repro", "status", "--offline", "--profile=quick"]
+    words += [f"--data_dir={workplace / 'no data'}", f"--runs_dir={workplace / 'none'}"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    shipped = {path.stem.split("_")[0] for path in CONFIGS.glob("*.toml")}
+    figures = re.split(r"^(?=\w+ \(quick\): )", done.stdout, flags=re.MULTILINE)[1:]
+    assert {figure.split(" ")[0] for figure in figures} == shipped
+    for figure in figures:
+        name = figure.split(" ")[0]
+        on_imagenet = "imagenet" in next(CONFIGS.glob(f"{name}_*.toml")).stem
+        assert on_imagenet == ("not run: imagenet2012 is not prepared" in figure)
+        assert on_imagenet or "mnist-" in figure and "cifar10-" not in figure
+    plan = re.search(r"Plan: (\d+) steps in (\d+) networks", done.stdout)
+    assert plan is not None and int(plan[2]) < len(re.findall("to do", done.stdout))
 
 
 def test_interrupting_ends_workers_and_says_how_to_go_on(workplace: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +153,22 @@ def test_every_shipped_config_is_valid(path: Path, profile: str) -> None:
     if profile == "paper":
         # Without a stand-in: the paper's own data or nothing.
         assert not figure.stand_in
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda p: p.stem)
+def test_the_head_of_a_config_tells_commands_that_work_time_and_findings(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    head = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
+    commands = [line.split("./run_all.sh")[1] for line in head if "./run_all.sh" in line]
+    name = path.stem.split("_")[0]
+    profiles = []
+    for command in commands:
+        flags = [word for word in command.split() if word.startswith("--")]
+        assert f"--only={name}" in flags
+        profiles += [word.split("=")[1] for word in flags if word.startswith("--profile=")]
+    assert set(profiles) <= set(config.PROFILES) and "paper" in profiles
+    words = "\n".join(head)
+    assert "# Takes  : " in words and re.search(r"# Got    : |Got: ", words)
 
 
 @pytest.mark.parametrize(

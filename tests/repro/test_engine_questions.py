@@ -335,11 +335,15 @@ def probe(n_units: int, n_masks: int = 1, positions: int = 0) -> Any:
 DRAWS = 1500
 
 
-def noise_sums(model: Any, n_images: int, sigma: Any, scale: float, **options: Any) -> np.ndarray:
+def noise_sums(
+    model: Any, n_images: int, sigma: Any, scale: float, whole_maps: bool = False, **options: Any
+) -> np.ndarray:
     """(DRAWS,), the noise that reaches the loss, summed over the images."""
     images = np.zeros((n_images, *model.input_shape[1:]))
     engine = Engine(model, images, np.ones(n_images, int), **options)
-    outcome = engine.noise(np.array([scale]), draws=DRAWS, seed=1, sigma=np.asarray(sigma))
+    outcome = engine.noise(
+        np.array([scale]), draws=DRAWS, seed=1, sigma=np.asarray(sigma), whole_maps=whole_maps
+    )
     return outcome.loss_sum[:, 0] - 100 * n_images
 
 
@@ -375,6 +379,11 @@ def test_noise_is_drawn_anew_for_each_unit() -> None:
 
 def test_noise_is_drawn_anew_for_each_position() -> None:
     assert_normal(noise_sums(probe(2, positions=4), 1, [0.5, 1.0], 1.0), 4 * (0.25 + 1))
+
+
+def test_noise_on_whole_maps_moves_their_positions_together() -> None:
+    sums = noise_sums(probe(2, positions=4), 3, [0.5, 1.0], 1.0, whole_maps=True)
+    assert_normal(sums, 3 * 4**2 * (0.25 + 1))
 
 
 def test_noise_is_drawn_anew_for_each_layer() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from repro import claims, config, figures, findings, page, panels
 from repro.config import PanelConfig
@@ -186,6 +187,18 @@ def test_a_portrait_shows_the_images_their_classes_and_the_profile():
     words = figures.alternative_text(made_up("illustration"))
     assert "conv_10, unit 7" in words and "conv_11, unit 16" in words
     assert "class selectivity 0.80, importance 0.02 nats (rank 5 of 48)" in words
+
+
+@pytest.mark.parametrize(
+    ("relation", "low", "high"),
+    [("rising", 0.8, 1), ("falling", -1, -0.8), ("unrelated", -0.2, 0.2)],
+)
+def test_supposed_relations_hand_the_same_importances_to_other_units(relation, low, high):
+    table = made_up("relations").networks[0].sweeps["single_unit"]
+    found = panels.supposed(table, relation)
+    np.testing.assert_allclose(np.sort(found.importance), np.sort(table.importance), atol=1e-12)
+    np.testing.assert_array_equal(found.class_selectivity, table.class_selectivity)
+    assert low < spearmanr(found.class_selectivity, found.importance).statistic < high
 
 
 def test_a_panel_without_its_results_says_so_and_the_others_are_drawn():

@@ -376,7 +376,7 @@ OPEN_POINTS = {
     "normaliser of AUC": "divided by the intact accuracy",
     "images": "2,000 random train images",
     "s.d. or variance": "a scale s of ours is s² of a variance",
-    "element or map": "not once for a whole feature map",
+    "element or map": "drawn once for a whole feature map",
     "head of the convnet": "one dense layer on the flattened maps",
     "last three layers of ResNet-50": "three blocks of its last stage",
     "place in the block": "after the final ReLU",

@@ -49,6 +49,43 @@ def test_a_measure_orders_the_last_layers_among_themselves(tiny_mlp: Any, tiny_i
     assert np.all(np.diff(selectivity[curve.orders[0]]) >= 0)
 
 
+@pytest.mark.parametrize(("number", "start", "size"), [(1, 0, 24), (2, 24, 16)])
+def test_one_layer_alone_is_ablated(
+    tiny_mlp: Any, tiny_images: Any, number: int, start: int, size: int
+) -> None:
+    images, labels = tiny_images
+    for settings in (
+        CumulativeConfig(orders=2, points=5, only_layer=number),
+        CumulativeConfig(order="mutual_information", points=5, only_layer=number),
+    ):
+        curve = sweep.run(settings, tiny_mlp, images, labels)
+        assert isinstance(curve, AblationCurve) and curve.layers == (LAYERS[number - 1],)
+        for order, n_correct in zip(curve.orders, curve.n_correct, strict=True):
+            assert sorted(order) == list(range(size))
+            for n_ablated, correct in zip(curve.n_ablated, n_correct, strict=True):
+                keep = np.ones(40)
+                keep[start + order[:n_ablated]] = 0
+                expected = plain.answer(tiny_mlp, LAYERS, images, labels, keep)
+                assert correct == expected.n_correct.sum()
+    with pytest.raises(ValueError, match="only_layer = 3 but the network has 2 masked layers"):
+        sweep.run(CumulativeConfig(only_layer=3), tiny_mlp, images, labels)
+
+
+def test_other_images_than_those_of_the_curve_can_order_its_units(
+    tiny_mlp: Any, tiny_images: Any
+) -> None:
+    images, labels = tiny_images
+    half = len(images) // 2
+    settings = CumulativeConfig(order="class_selectivity", points=3, ranked_on="train")
+    ranked_on = images[half:], labels[half:]
+    curve = sweep.run(settings, tiny_mlp, images[:half], labels[:half], ranked_on)
+    assert isinstance(curve, AblationCurve) and curve.n_images == half
+    elsewhere = Engine(tiny_mlp, *ranked_on).statistics().class_selectivity
+    here = Engine(tiny_mlp, images[:half], labels[:half]).statistics().class_selectivity
+    assert np.all(np.diff(elsewhere[curve.orders[0]]) >= 0)
+    assert not np.all(np.diff(here[curve.orders[0]]) >= 0)
+
+
 def test_more_last_layers_than_there_are_is_refused() -> None:
     layout = Layout((("a", 8), ("b", 4)))
     assert sweep.last_layers(layout, 0) == (layout.layers, 0)

@@ -37,7 +37,14 @@ import wrapt
 if TYPE_CHECKING:
     from repro.ablation import Engine
     from repro.callbacks import SingleDirectionReliance
-    from repro.insertion import HiddenLayer, ablate, hidden_layers, insert_masks, restore
+    from repro.insertion import (
+        HiddenLayer,
+        ablate,
+        drawing,
+        hidden_layers,
+        insert_masks,
+        restore,
+    )
     from repro.masking import AblationMask, ablation_masks
     from repro.models import convnet, load_model, mlp, model_from_function, resnet50
     from repro.recovery import recover
@@ -53,6 +60,7 @@ __all__ = [
     "ablate",
     "ablation_masks",
     "convnet",
+    "drawing",
     "hidden_layers",
     "insert_masks",
     "lesion",
@@ -73,6 +81,7 @@ _HOMES = {
     "ablate": "repro.insertion",
     "ablation_masks": "repro.masking",
     "convnet": "repro.models",
+    "drawing": "repro.insertion",
     "hidden_layers": "repro.insertion",
     "insert_masks": "repro.insertion",
     "lesion": "repro.study",

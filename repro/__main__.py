@@ -112,6 +112,9 @@ _FULL = flags.DEFINE_bool(
 _LAYERS = flags.DEFINE_list(
     "layers", [], "lesion: hidden layers, names or patterns such as block?_*. Default: all."
 )
+_LIST = flags.DEFINE_bool(
+    "list", False, "lesion: only list the model's layers, which are lesioned and why not."
+)
 _CLASSES = flags.DEFINE_string(
     "classes", "", "lesion: a text file that names the model's classes, one a line in its order."
 )
@@ -297,6 +300,9 @@ def _lesion(words: Sequence[str]) -> int:
     from repro import lesion_run  # and with it Keras
 
     try:
+        if _LIST.value:
+            print(_plain(lesion_run.listing(lesion_run.Request(**request))))
+            return 0
         made = lesion_run.run(
             lesion_run.Request(**request, seconds=seconds),
             lambda words: print(words, flush=True),
@@ -328,7 +334,7 @@ def _lesion_request(words: Sequence[str]) -> tuple[dict[str, Any], float | None]
         raise Usage("lesion needs one model: MODEL.keras, or --model-fn=package.module:build")
     if bool(_WEIGHTS.value) != bool(_MODEL_FN.value):
         raise Usage("--model-fn and --weights go together: your function, and its weights")
-    if not _DATA.value:
+    if not _DATA.value and not _LIST.value:
         raise Usage(
             "lesion needs images: --data=npz:file.npz, tfds:name or dir:folder-of-class-folders"
         )
@@ -578,7 +584,9 @@ def _summarize(figure: FigureResult, network: NetworkResult, runs_folder: Runs) 
 
 def _plain(words: str) -> str:
     """Words for any terminal, in ASCII."""
-    return words.replace("±", "+-").replace("ρ", "rho").encode("ascii", "replace").decode()
+    for sign, instead in (("±", "+-"), ("ρ", "rho"), ("■", "x"), ("□", ".")):
+        words = words.replace(sign, instead)
+    return words.encode("ascii", "replace").decode()
 
 
 def _shown(path: Path) -> str:

@@ -6,6 +6,8 @@ dense ones even everything takes seconds. What is left out is chosen by two rule
 - images before units: every unit on a sample of images, as long as that is `FEW_IMAGES` or more;
   only then a sample of the units, the same share of each layer;
 - of the time for lesions, `_CURVE_SHARE` goes to the cumulative ablation curve.
+
+Measuring is itself bounded: what there is no time to try is estimated from the rest.
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ _CURVE_SHARE = 0.35
 _DIVIDED = 0.85
 # Orders and points of the curve: the first that leaves it FEW_IMAGES.
 _CURVES = ((10, 51), (10, 21), (5, 21), (3, 11), (2, 6))
+# Lesions of many units that a report asks for besides, on all images: redundant units together and
+# as many others (`study.CONTROLS`), and three for standard errors.
+LESIONS_BESIDES = 9
 _PROBED_UNITS = 12
 _PROBE_SECONDS = 2.0
 _PROBE_POINTS = (3, 9)
@@ -58,7 +63,8 @@ class Plan:
 
     n_images: a sample stratified by class; n_units: that are lesioned alone.
     orders, points, curve_images: of the cumulative ablation curve.
-    seconds: that it will take, as far as a few lesions tell; curve_seconds: of them for the curve.
+    seconds: that it will take, as far as a few lesions tell. last_seconds: of them for what comes
+        after the units alone, the curve and a few lesions of many units.
     """
 
     n_images: int
@@ -67,16 +73,21 @@ class Plan:
     points: int
     curve_images: int
     seconds: float
-    curve_seconds: float
+    last_seconds: float
 
 
-def measure(engine: Engine, images: np.ndarray, labels: np.ndarray) -> Pace:
-    """Times a few lesions of a few images; takes some seconds, and compiles what it needs.
+def measure(
+    engine: Engine, images: np.ndarray, labels: np.ndarray, seconds: float = math.inf
+) -> Pace:
+    """Times a few lesions of a few images, and compiles what they need.
 
     Args:
         engine: of the network; its graphs are compiled on the way.
         images, labels: some of those to study; as many as are needed are used.
+        seconds: after which nothing new is begun. One layer is tried in any case; what the others
+            need is taken to be as much, and a point of a curve to cost as much as an image.
     """
+    ends = time.perf_counter() + seconds
     few = min(len(images), _FEWEST_IMAGES)
     probe = engine.on(images[:few], labels[:few])
     first, again = _twice(probe.statistics)
@@ -86,29 +97,53 @@ def measure(engine: Engine, images: np.ndarray, labels: np.ndarray) -> Pace:
     fitting = int(_PROBE_SECONDS / _PROBED_UNITS / max(again / few, 1e-9))
     few = min(len(images), _PROBE_IMAGES, max(_FEWEST_IMAGES, fitting))
     probe = engine.on(images[:few], labels[:few])
-    n_units = engine.layout.n_units
-    # Spread evenly over all units, so that large layers count for more.
-    units = np.unique(np.linspace(0, n_units - 1, _PROBED_UNITS).round().astype(int))
-    first, of_units = _twice(functools.partial(probe.single_units, units=units))
-    layers = np.searchsorted(engine.layout.starts, units, side="right")
-    share = len(set(layers.tolist())) / len(engine.layout.layers)
+    units, first, share = _compiled(probe, ends)
+    of_units = _timed(functools.partial(probe.single_units, units=units))
     compilation += max(0.0, first - of_units) / share
     _, of_images = _twice(probe.statistics)
-    orders = np.random.default_rng(0).permutation(n_units)[None]
+    orders = np.random.default_rng(0).permutation(engine.layout.n_units)[None]
     spent = []
     for points in _PROBE_POINTS:
-        counts = np.unique(np.linspace(0, n_units, points).round().astype(int))
+        if time.perf_counter() > ends:
+            break
+        counts = np.unique(np.linspace(0, engine.layout.n_units, points).round().astype(int))
         first, again = _twice(functools.partial(probe.cumulative, orders, counts))
         compilation += max(0.0, first - again)
         spent.append(again)
-    point = max(0.0, (spent[1] - spent[0]) / (_PROBE_POINTS[1] - _PROBE_POINTS[0]))
+    point, order = of_images, 0.0
+    if len(spent) == len(_PROBE_POINTS):
+        point = max(0.0, (spent[1] - spent[0]) / (_PROBE_POINTS[1] - _PROBE_POINTS[0]))
+        order = max(0.0, spent[0] - _PROBE_POINTS[0] * point)
     return Pace(
         image=of_images / few,
         lesion=of_units / (len(units) * few),
-        order=max(0.0, spent[0] - _PROBE_POINTS[0] * point) / few,
+        order=order / few,
         point=point / few,
         compilation=compilation,
     )
+
+
+def _compiled(probe: Engine, ends: float) -> tuple[np.ndarray, float, float]:
+    """Lesions some units, the layers in a scattered order, until the time is up.
+
+    Returns:
+        Those units; the seconds that it took; and the share of the layers that they are of.
+    """
+    layout = probe.layout
+    # Spread evenly over all units, so that large layers count for more.
+    units = np.linspace(0, layout.n_units - 1, _PROBED_UNITS).round().astype(int)
+    units = np.unique(units)
+    layer = np.searchsorted(layout.starts, units, side="right")
+    by_layer = [units[layer == number] for number in np.unique(layer)]
+    order = np.random.default_rng(0).permutation(len(by_layer))
+    seconds, n_tried = 0.0, 0
+    for number in order:
+        seconds += _timed(functools.partial(probe.single_units, units=by_layer[number]))
+        n_tried += 1
+        if time.perf_counter() > ends:
+            break
+    tried = np.sort(np.concatenate([by_layer[number] for number in order[:n_tried]]))
+    return tried, seconds, n_tried / len(layout.layers)
 
 
 def everything(pace: Pace, n_images: int, n_units: int) -> Plan:
@@ -129,12 +164,13 @@ def within(pace: Pace, seconds: float, n_images: int, n_units: int, n_layers: in
         return whole
     left = max(0.0, _DIVIDED * seconds - pace.compilation)
     for_units, for_curve = (1 - _CURVE_SHARE) * left, _CURVE_SHARE * left
-    of_image = pace.image + n_units * pace.lesion
+    besides = pace.image + LESIONS_BESIDES * pace.point
+    of_image = besides + n_units * pace.lesion
     images = _between(for_units / of_image, min(FEW_IMAGES, n_images), n_images)
     fewest = min(n_units, _FEWEST_UNITS * n_layers)
-    units = _between((for_units / images - pace.image) / pace.lesion, fewest, n_units)
+    units = _between((for_units / images - besides) / pace.lesion, fewest, n_units)
     if units == fewest:
-        of_image = pace.image + units * pace.lesion
+        of_image = besides + units * pace.lesion
         images = _between(for_units / of_image, min(_FEWEST_IMAGES, n_images), images)
     for orders, most_points in _CURVES:
         points = min(most_points, n_units + 1)
@@ -150,8 +186,9 @@ def _estimated(
 ) -> Plan:
     for_units = n_images * (pace.image + n_units * pace.lesion)
     for_curve = curve_images * orders * (pace.order + points * pace.point)
-    seconds = pace.compilation + for_units + for_curve
-    return Plan(n_images, n_units, orders, points, curve_images, seconds, for_curve)
+    last = for_curve + n_images * LESIONS_BESIDES * pace.point
+    seconds = pace.compilation + for_units + last
+    return Plan(n_images, n_units, orders, points, curve_images, seconds, last)
 
 
 def _between(value: float, low: int, high: int) -> int:
@@ -160,8 +197,10 @@ def _between(value: float, low: int, high: int) -> int:
 
 def _twice(work: Callable[[], Any]) -> tuple[float, float]:
     """Seconds of the first call, which compiles, and of the second."""
+    return _timed(work), _timed(work)
+
+
+def _timed(work: Callable[[], Any]) -> float:
     began = time.perf_counter()
     work()
-    between = time.perf_counter()
-    work()
-    return between - began, time.perf_counter() - between
+    return time.perf_counter() - began

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from repro import budget, labelled, models, progress, study, study_page
+from repro import budget, insertion, labelled, models, progress, study, study_page
 from repro.ablation import Engine
 from repro.data import DataError
 from repro.labelled import Labelled
@@ -28,6 +29,8 @@ from repro.study import Study
 
 # Images read before it is known how many there is time for.
 _PILOT_IMAGES = 256
+# Of the time, the most for the measurement that the plan is made by; without a limit, seconds.
+_MEASURED, _MEASURED_SECONDS = 0.25, 120.0
 # Of the time after the measurement, what is kept for pictures and files.
 _KEPT = 0.05
 _REPORT, _TENSORBOARD, _NETWORKS = "report", "tb", "networks"
@@ -125,6 +128,19 @@ def run(
         raise LesionError(str(error)) from error
 
 
+def listing(request: Request) -> str:
+    """Every layer of the model, which are lesioned, and why the others are not; without a lesion.
+
+    Raises:
+        LesionError: the model cannot be used.
+    """
+    model = _loaded(request)
+    try:
+        return insertion.drawing(study.prepare(model, request.layers or None)[1])
+    except ValueError as error:
+        raise LesionError(str(error)) from error
+
+
 def _loaded(request: Request) -> keras.Model:
     try:
         if request.model_fn:
@@ -170,7 +186,9 @@ def _studied(
     images, labels = found.images(few), found.labels[few]
     progress_of = _Progress()
     engine = Engine(model, images, labels, on_progress=progress_of.advance)
-    pace = budget.measure(engine, images, labels)
+    say("Measuring a few lesions, to know how many there is time for")
+    whole = math.inf if ends is None else max(0.0, ends - time.monotonic())
+    pace = budget.measure(engine, images, labels, min(_MEASURED * whole, _MEASURED_SECONDS))
     n_units = engine.layout.n_units
     left = 0.0 if ends is None else max(0.0, ends - time.monotonic())
     if ends is None:
@@ -195,12 +213,15 @@ def _studied(
         data=found.words,
         split=request.split or found.split,
         seed=request.seed,
-        deadline=float("inf") if ends is None else ends - plan.curve_seconds - _KEPT * left,
+        deadline=float("inf") if ends is None else ends - plan.last_seconds - _KEPT * left,
     )
-    pairs = plan.curve_images * plan.orders * plan.points + plan.n_images * plan.n_units
+    pairs = plan.curve_images * plan.orders * plan.points
+    pairs += plan.n_images * (plan.n_units + budget.LESIONS_BESIDES)
     with bar(pairs) as shown, progress_of.shown_by(shown, pairs):
         made.units  # noqa: B018  computed here, under the bar
         made.curve(plan.orders, plan.points, plan.curve_images)
+        made.redundant_together  # noqa: B018
+        made.errors  # noqa: B018
     return made
 
 

@@ -33,7 +33,8 @@ from repro.insertion import (
     hidden_layers,
     insert_masks,
 )
-from repro.masking import AblationMask
+from repro.masking import AblationMask, ablation_masks, layer_of
+from repro.network import trace
 from repro.results import AblationCurve
 from repro.statistics import UnitStatistics
 from tb_plugin import summary
@@ -60,6 +61,7 @@ _PIECES = 20
 _ROUNDING = 1e-6
 # Random sets of other units, beside the redundant ones, that are removed together.
 CONTROLS = 5
+_IMAGES_PER_CALL = 100  # of plain Keras
 _CLASS_COLUMNS = 100  # of whose profiles the tab's table can be wide
 _SAVED_BYTES = 64_000_000  # of images beside a saved model, for the lesion lab
 _SAVED_IMAGES = 2000
@@ -101,6 +103,20 @@ class Sample:
         """The smallest drop of accuracy that is told from chance (sign test, two-sided, 5 %), where
         every image that changes changes for the worse: `CHANGED` images."""
         return self.CHANGED / self.n_images
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Standard errors of what the lesion of one unit costs, over images.
+
+    unit: its row in `Study.units`. importance: in nats; accuracy_drop, largest_class_drop:
+        fractions, the latter of the class that loses most, as if it had been known beforehand.
+    """
+
+    unit: int
+    importance: float
+    accuracy_drop: float
+    largest_class_drop: float
 
 
 @dataclass(frozen=True)
@@ -290,7 +306,14 @@ class Study:
             RuntimeError: they do not.
         """
         few = labelled.stratified_order(self.labels, self._rng())[:CHECKED_IMAGES]
-        self._engine.on(self._images[few], self.labels[few]).check()
+        try:
+            self._engine.on(self._images[few], self.labels[few]).check()
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"{error} (losses compared to 1 in 10,000). Activations of many thousands, as "
+                "random weights and many gates give, make that much of rounding; repro.ablate and "
+                "model.predict answer as the model does"
+            ) from error
         return self._engine.intact()
 
     @functools.cached_property
@@ -401,6 +424,19 @@ class Study:
             row[rng.permutation(others)[: len(chosen)]] = False
         outcome = self._engine.evaluate(keep if enough else keep[:1])
         return Together(len(chosen), _rows(outcome, 0), _rows(outcome, slice(1, None), enough))
+
+    @functools.cached_property
+    def errors(self) -> tuple[Errors, ...]:
+        """Of the most important unit, and of the one in the middle of those lesioned alone.
+
+        The images are a sample; these tell how far another one would give other numbers. By plain
+        Keras, image by image. Empty where no unit was lesioned.
+        """
+        importance = self.units["importance"]
+        order = np.argsort(-importance, kind="stable")[: np.count_nonzero(self.lesioned)]
+        rows = [int(row) for row in dict.fromkeys([*order[:1], *order[len(order) // 2 :][:1]])]
+        intact = self._answers_without(None) if rows else None
+        return tuple(self._errors_of(row, intact, self._answers_without(row)) for row in rows)
 
     def relation(
         self, layer: str | None = None, x: str = "class_selectivity", y: str = "importance"
@@ -517,6 +553,44 @@ class Study:
                 break
         return n_correct, loss
 
+    @functools.cached_property
+    def _probabilities(self) -> bool:
+        """Whether the model gives probabilities; else logits."""
+        return trace(self.model).probabilities
+
+    def _answers_without(self, row: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """Loss (n_images,) and whether each image is classified correctly, without a unit."""
+        keep = np.ones(self.layout.n_units, np.float32)
+        if row is not None:
+            keep[row] = 0
+        names = [name for name, _ in self.layout.layers]
+        parts = dict(zip(names, self.layout.split(keep), strict=True))
+        instead = [
+            (mask.keep, keras.ops.convert_to_tensor(parts[layer_of(mask)], mask.keep.dtype))
+            for mask in ablation_masks(self.model)
+        ]
+        losses, hits = [], []
+        for start in range(0, len(self.labels), _IMAGES_PER_CALL):
+            part = slice(start, start + _IMAGES_PER_CALL)
+            with keras.StatelessScope(instead):
+                outputs = self.model(self._images[part], training=False)
+            answers = keras.ops.convert_to_numpy(outputs).astype(np.float64)
+            loss, hit = cross_entropy(answers, self.labels[part], self._probabilities)
+            losses.append(loss)
+            hits.append(hit)
+        return np.concatenate(losses), np.concatenate(hits)
+
+    def _errors_of(self, row: int, intact: Any, without: tuple[np.ndarray, np.ndarray]) -> Errors:
+        (loss, hit), (lesioned_loss, lesioned_hit) = intact, without
+        lost = hit.astype(float) - lesioned_hit
+        worst = self.labels == int(np.argmax(self.class_drops[row]))
+        return Errors(
+            row,
+            standard_error(lesioned_loss - loss),
+            standard_error(lost),
+            standard_error(lost[worst]),
+        )
+
     def _on_some(self, n_images: int) -> Engine:
         if n_images == self.sample.n_images:
             return self._engine
@@ -575,6 +649,30 @@ def defined_selectivity(class_means: np.ndarray) -> np.ndarray:
     found = np.full(class_means.shape[1], np.nan)
     found[defined] = metrics.class_selectivity(class_means[:, defined])
     return found
+
+
+def cross_entropy(
+    answers: np.ndarray, labels: np.ndarray, probabilities: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each image its loss in nats, and whether its class has the highest score.
+
+    Args:
+        answers: float64 (n_images, n_classes), logits, or probabilities.
+    """
+    if probabilities:
+        answers = np.log(np.maximum(answers, np.finfo(np.float32).tiny))
+    top = answers.max(axis=1, keepdims=True)
+    log_p = answers - top - np.log(np.exp(answers - top).sum(axis=1, keepdims=True))
+    return -log_p[np.arange(len(labels)), labels], answers.argmax(axis=1) == labels
+
+
+def standard_error(values: np.ndarray) -> float:
+    """Of the mean of independent values: s.d. / sqrt(n); NaN of fewer than two.
+
+    >>> standard_error(np.array([1.0, 2.0, 3.0, 4.0, 5.0]))  # s.d. 1.58 over sqrt(5)
+    0.7071067811865476
+    """
+    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
 
 
 def _rows(outcome: Outcome, which: Any, there: bool = True) -> Any:

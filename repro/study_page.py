@@ -96,6 +96,16 @@ def numbers(study: Study) -> dict[str, Any]:
             "accuracy": float(together.outcome.accuracy),
             "controls": None if together.controls is None else together.controls.accuracy.tolist(),
         },
+        "standard_errors": [
+            {
+                "layer": str(units["layer"][found.unit]),
+                "unit": int(units["unit"][found.unit]),
+                "importance": _number(found.importance),
+                "accuracy_drop": _number(found.accuracy_drop),
+                "largest_class_drop": _number(found.largest_class_drop),
+            }
+            for found in study.errors
+        ],
         "relation": {
             "x": x,
             "y": "importance",
@@ -170,7 +180,8 @@ def findings(study: Study, curve: AblationCurve) -> Iterator[str]:
         first = units[lesioned[np.argmax(units["importance"][lesioned])]]
         yield (
             f"The most important unit is {_name(first)}: without it the loss changes by "
-            f"{first['importance']:+.3g} nats and the accuracy by "
+            f"{first['importance']:+.3g} ± {study.errors[0].importance:.2g} nats (standard error "
+            "over images) and the accuracy by "
             f"{0.0 - 100 * first['accuracy_drop']:+.3g} %."
         )
     n_dead, n_redundant = int(units["dead"].sum()), int(units["redundant"].sum())
@@ -261,6 +272,7 @@ def sample_words(sample: Sample, study: Study) -> list[tuple[str, str]]:
             "and which are important or redundant, of these only",
         ),
     ]
+    items += _error_words(study)
     counts = np.bincount(study.labels, minlength=study.n_classes)
     items.append(
         (
@@ -269,7 +281,38 @@ def sample_words(sample: Sample, study: Study) -> list[tuple[str, str]]:
             f"{_percent(1 / max(1, int(np.median(counts))))} is less than one image",
         )
     )
+    items.append(("Curve", _curve_error_words(study.curves[-1], sample)))
     return items
+
+
+def _error_words(study: Study) -> Iterator[tuple[str, str]]:
+    """Standard errors of what lesions cost, of the units for which they are known."""
+    sample = study.sample
+    scale = math.sqrt(sample.n_images / sample.n_available)
+    for place, found in zip(("most important", "middle"), study.errors, strict=False):
+        importance = study.units["importance"][found.unit]
+        words = (
+            f"of its importance, {importance:.3g} nats: ± {found.importance:.2g}"
+            + _with_all(sample, f"{found.importance * scale:.2g}")
+            + f"; of its accuracy lost: ± {_percent(found.accuracy_drop)}"
+        )
+        if math.isfinite(found.largest_class_drop):
+            words += (
+                f"; of its largest class drop: ± {_percent(found.largest_class_drop)}, and more, "
+                "since the class was chosen for its drop"
+            )
+        yield f"Standard error, {place} unit", words
+
+
+def _curve_error_words(curve: AblationCurve, sample: Sample) -> str:
+    on_curve = Sample(curve.n_images, sample.n_images)
+    part = f"{curve.n_images:,} of these images, the share of each class kept"
+    return (
+        ("on all of these images" if curve.n_images == sample.n_images else f"on {part}")
+        + f": a point has a standard error of up to ± {_percent(on_curve.standard_error(0.5))} "
+        "(where half of them are right), which all orders share; the ± of the area is the spread "
+        "over orders alone"
+    )
 
 
 def _with_all(sample: Sample, value: str) -> str:

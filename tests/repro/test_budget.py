@@ -34,7 +34,9 @@ def test_a_plan_fits_into_its_time_and_uses_most_of_it(seconds: float) -> None:
     assert 0.5 * seconds - 60 < plan.seconds < seconds
     lesions = plan.n_images * (SLOW.image + plan.n_units * SLOW.lesion)
     steps = plan.curve_images * plan.orders * plan.points * SLOW.point
-    assert plan.seconds == pytest.approx(SLOW.compilation + lesions + steps)
+    last = steps + plan.n_images * budget.LESIONS_BESIDES * SLOW.point
+    assert plan.seconds == pytest.approx(SLOW.compilation + lesions + last)
+    assert plan.last_seconds == pytest.approx(last)
 
 
 def test_every_unit_comes_before_more_images() -> None:
@@ -72,3 +74,45 @@ def test_a_network_is_measured_by_lesioning_it(
     assert all(np.array_equal(a, b) for a, b in zip(before, tiny_mlp.get_weights(), strict=True))
     # A network of 40 units on 230 images: far less than a second, whatever the machine.
     assert budget.everything(pace, 230, 40).seconds - pace.compilation < 10
+
+
+class Clock:
+    """Of a machine on which everything that is timed takes a minute."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        self.now += 30
+        return self.now
+
+
+@pytest.mark.parametrize("seconds", [0.0, 600.0, np.inf])
+def test_measuring_ends_when_its_time_is_up(
+    seconds: float,
+    tiny_mlp: Any,
+    tiny_images: tuple[np.ndarray, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One layer is tried in any case; the curve only where there is time."""
+    asked: list[str] = []
+    for name in ("single_units", "cumulative"):
+        work = getattr(Engine, name)
+        monkeypatch.setattr(
+            Engine, name, lambda *a, _w=work, _n=name, **b: (asked.append(_n), _w(*a, **b))[1]
+        )
+    monkeypatch.setattr(budget, "time", Clock())
+    pace = budget.measure(Engine(tiny_mlp, *tiny_images), *tiny_images, seconds)
+    n_layers = 1 if seconds == 0 else 2
+    assert asked.count("single_units") == n_layers + 1
+    assert asked.count("cumulative") == {0.0: 0, 600.0: 2, np.inf: 4}[seconds]
+    assert pace.point > 0 or seconds == np.inf
+    # Compiling one layer of two is taken for half of it.
+    first, again, share = 30.0 * n_layers, 30.0, n_layers / 2
+    assert pace.compilation == pytest.approx((first - again) / share)
+
+
+def test_the_lesions_besides_are_those_that_a_report_asks_for() -> None:
+    from repro import study
+
+    assert budget.LESIONS_BESIDES == 1 + study.CONTROLS + 3

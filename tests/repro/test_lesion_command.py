@@ -178,14 +178,28 @@ def test_what_does_not_fit_into_the_time_is_left_out_and_told(
     assert watched.done == watched.total
 
 
+def test_where_there_is_no_time_the_least_is_done_and_told(untried: Path, tmp_path: Path) -> None:
+    """By the real clock: nothing is done within a millisecond."""
+    results, watched = run(request(untried, tmp_path, seconds=0.001))
+    assert watched.said[2] == "Measuring a few lesions, to know how many there is time for"
+    assert "16 of 300 images, 8 of 30 units" in watched.said[3]
+    assert "That is longer than the less than a minute left" in watched.said[4]
+    numbers = json.loads((results.report.parent / "summary.json").read_text())
+    assert numbers["images"]["used"] == 16 and 1 <= numbers["units"]["lesioned"] < 8
+
+
 def test_everything_is_done_if_asked_for_and_the_time_told_before(
-    untried: Path, tmp_path: Path
+    untried: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # 300 images: 0.2 s to read, 10 units of 0.1 s, 10 orders of 11 points and 9 lesions besides of
+    # 0.01 s; and half a minute to compile: 30 + 300 * (0.2 + 1 + 1.1 + 0.09) = 747 s.
+    pace = budget.Pace(image=0.2, lesion=0.1, order=0.0, point=0.01, compilation=30.0)
+    monkeypatch.setattr(budget, "measure", lambda *given: pace)
     results, watched = run(
         request(untried, tmp_path, seconds=None, layers=("nar*",), split="train", seed=5)
     )
-    assert "Plan: all 300 images, all 10 units" in watched.said[-1]
-    assert re.search(r": (less than a minute|about .*)$", watched.said[-1])
+    plan = "Plan: all 300 images, all 10 units, a curve of 10 orders at 11 points: about 12 min"
+    assert watched.said[-1] == plan
     assert watched.done == watched.total
     numbers = json.loads((results.report.parent / "summary.json").read_text())
     assert numbers["split"] == "train"
@@ -283,6 +297,22 @@ def test_flags_become_a_request() -> None:
             flags.FLAGS(["repro", "a.keras", "--data=dir:b", "--full", "--split=train"])[1:]
         )
         assert seconds is None and request["split"] == "train"
+
+
+def test_layers_are_listed_without_images(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(trial, "attempt", lambda path: None)
+    with flagsaver.flagsaver():
+        words = ["repro", str(workplace / "my model.keras"), "--list", "--layers=nar*"]
+        assert command_line._lesion(flags.FLAGS(words)[1:]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[:3] for line in lines if line[0] == "x"] == [["x", "narrow", "Dense"]]
+    assert [line[1] for line in lines if line[0] == "."][1:3] == ["flatten", "wide"]
+    with flagsaver.flagsaver():
+        words = ["repro", str(workplace / "my model.keras"), "--list", "--layers=conv*"]
+        assert command_line._lesion(flags.FLAGS(words)[1:]) == 1
+    assert "repro: no hidden layer fits 'conv*'" in capsys.readouterr().err
 
 
 def test_a_bad_model_ends_with_one_sentence(

@@ -231,6 +231,65 @@ def test_a_curve_may_be_read_on_fewer_images_with_the_share_of_each_class(made: 
     assert made.curves[-1].n_correct.size == max(one.n_correct.size for one in made.curves)
 
 
+# --- Standard errors --------------------------------------------------------------------------
+
+
+def test_standard_errors_are_those_of_plain_predictions(made: Study, classifier: Any) -> None:
+    """Of the most important unit and the middle one: image by image, in NumPy."""
+    images, labels = made._images, made.labels
+    order = np.argsort(-made.units["importance"])
+    assert [found.unit for found in made.errors] == [order[0], order[20]]
+
+    def image_by_image() -> tuple[np.ndarray, np.ndarray]:
+        logits = np.asarray(classifier.predict(images, verbose=0), np.float64)
+        log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        return -log_p[np.arange(230), labels], logits.argmax(axis=1) == labels
+
+    loss, right = image_by_image()
+    for found in made.errors:
+        set_masks(classifier, (np.arange(40) != found.unit).astype(np.float32))
+        lesioned_loss, still_right = image_by_image()
+        set_masks(classifier, np.ones(40, np.float32))
+        change, lost = lesioned_loss - loss, right.astype(int) - still_right
+        assert change.mean() == pytest.approx(made.units["importance"][found.unit], abs=2e-6)
+        assert found.importance == pytest.approx(change.std(ddof=1) / 230**0.5, rel=1e-3)
+        assert found.accuracy_drop == pytest.approx(lost.std(ddof=1) / 230**0.5)
+        of_class = [lost[labels == c] for c in range(5)]
+        worst = max(of_class, key=lambda one: one.mean())
+        assert worst.mean() == pytest.approx(made.units["largest_class_drop"][found.unit])
+        assert found.largest_class_drop == pytest.approx(worst.std(ddof=1) / len(worst) ** 0.5)
+
+
+def test_the_report_says_what_its_images_do_to_importance_and_curve(
+    classifier: Any, tiny_images: tuple[np.ndarray, np.ndarray]
+) -> None:
+    few = lesion(classifier, *tiny_images, n_images=115)
+    few.curve(orders=2, points=3, n_images=46)
+    words = dict(study_page.sample_words(few.sample, few))
+    error = few.errors[0].importance
+    assert (
+        f"± {error:.2g} (with all images {error / 2**0.5:.2g})"
+        in (words["Standard error, most important unit"])
+    )
+    assert words["Curve"].startswith("on 46 of these images")
+    assert f"± {study_page._percent(0.5 / 46**0.5)}" in words["Curve"]
+    assert f"± {error:.2g} nats (standard error" in study_page.render(few)
+    written = study_page.numbers(few)["standard_errors"]
+    assert [one["importance"] for one in written] == [found.importance for found in few.errors]
+
+
+def test_a_network_on_which_rounding_shows_is_refused_with_what_to_do(
+    made: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(engine: Any) -> None:
+        raise RuntimeError("the engine's intact network does not answer as the model does")
+
+    monkeypatch.setattr("repro.ablation.Engine.check", check)
+    other = Study(made._engine, made.model, (), made._images, made.labels, n_available=230)
+    with pytest.raises(RuntimeError, match="does not answer as.*; repro.ablate and model.predict"):
+        other.units  # noqa: B018
+
+
 # --- Samples -----------------------------------------------------------------------------------
 
 
@@ -280,6 +339,29 @@ def test_when_the_time_is_up_no_more_units_are_lesioned_and_the_report_says_so(
     assert np.count_nonzero(late.lesioned) == 2  # the first of twenty pieces
     page = Page(late.report(tmp_path).read_text(encoding="utf-8"))
     assert "2 of 40" in page.text and "230 of 10,000" in page.text
+
+
+class Clock:
+    """On which every look at it takes a minute."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += 60
+        return self.now
+
+
+def test_pieces_of_the_units_are_lesioned_until_the_time_is_up(
+    made: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "time", Clock())
+    engine, images, labels = made._engine, made._images, made.labels
+    late = Study(engine, made.model, (), images, labels, n_available=230, deadline=400.0)
+    # Seven looks at the clock: 7 of 20 pieces, of 2 units each, in both layers.
+    lesioned = late.units[late.lesioned]
+    assert len(lesioned) == 14 and set(lesioned["layer"]) == {"hidden_1", "hidden_2"}
+    known = late.lesioned
+    np.testing.assert_allclose(lesioned["importance"], made.units["importance"][known], atol=1e-6)
 
 
 # --- Reports -----------------------------------------------------------------------------------

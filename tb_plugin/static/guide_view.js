@@ -18,7 +18,7 @@ const VIEWS = /** @type {[string, string, string, string][]} */ ([
   [
     "unit",
     "Unit inspector",
-    "One unit in detail: its mean activation for each class, which classes suffer without it, and its neighbours in the plot. Compare a selective and a confusing one with one click.",
+    "One unit in detail: its mean activation for each class, which classes suffer without it, and where it stands in its layer. Compare a selective and a confusing one with one click.",
     "section 2.3",
   ],
   [
@@ -124,7 +124,7 @@ export class GuideView {
         el(
           "p",
           {},
-          "Drag to zoom in, double-click to see everything again; or, once the chart has the focus, + and − zoom, arrows move, 0 shows everything. The buttons at the top right show the numbers as a table, or save them (CSV) and the picture (PNG, SVG). The address of the page holds what you chose: copy it to show somebody the same. Run colours are TensorBoard's defaults; colours that you changed there are not told to plugins.",
+          "Drag to zoom in, double-click to see everything again; or, once the chart has the focus, + and − zoom, arrows move, 0 shows everything. The buttons at the top right show the numbers as a table, or save them (CSV) and the picture (PNG, SVG). The address of the page holds what you chose: copy it to show somebody the same. Lines have the colour of the setting in which the runs differ; TensorBoard's own run colours are offered beside it, as far as they are its defaults: those that you changed there are not told to plugins.",
         ),
         el(
           "p",

@@ -62,7 +62,7 @@ export class Table {
 
   /** @param {import("./types.js").Column} column */
   heading(column) {
-    if (column.action) return el("td", {});
+    if (column.action) return el("td", { class: "action" });
     const sorted = column.label === this.sortBy;
     const direction = this.descending ? "descending" : "ascending";
     const button = el(
@@ -113,5 +113,5 @@ function compare(a, b, sign) {
 /** @param {import("./types.js").Column} column @param {any} row */
 function cell(column, row) {
   const content = column.show ? column.show(row) : String(column.value(row) ?? "–");
-  return el("td", { class: column.numeric && "number" }, content);
+  return el("td", { class: column.action ? "action" : column.numeric && "number" }, content);
 }

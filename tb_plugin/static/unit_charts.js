@@ -46,20 +46,25 @@ export function profileOption(rows, zoom, theme) {
       formatter: (/** @type {number} */ v) => tick(v, least),
     },
   });
+  const classes = rows.map((row) => row.name);
+  const slanted = classes.some((name) => name.length > 4) && classes.length > 4; // or they would not fit
   // Both zeros lie at the same height.
   const drops = niceExtent([lowest, Math.max(highest("drop"), SMALLEST_DROP)]);
   const [, top] = niceExtent([0, highest("mean") || 1]);
   const means = /** @type {[number, number]} */ ([(drops[0] / drops[1]) * top, top]);
   return {
     ...chartBasics(theme, "Mean activation and accuracy drop of each class."),
-    grid: { left: 66, right: 72, top: 40, bottom: 58 },
+    grid: { left: 66, right: 72, top: 40, bottom: slanted ? 82 : 58 },
     legend: legend(theme, { left: 60, data: names, selectedMode: false }),
     tooltip: tooltip(theme, {
       trigger: "axis",
       axisPointer: { type: "shadow" },
       valueFormatter: (/** @type {number} */ v) => formatNumber(v),
     }),
-    xAxis: categoryAxis(theme, "Class", rows.map((row) => row.name), zoom.x),
+    xAxis: {
+      ...categoryAxis(theme, "Class", classes, zoom.x, slanted ? { rotate: 35, width: 64, overflow: "truncate" } : {}),
+      nameGap: slanted ? 58 : 34,
+    },
     yAxis: [
       value("Mean activation", means, zoom.y, Math.min(0, ...rows.map((row) => row.mean ?? 0))),
       value("Accuracy drop (fraction)", drops, zoom.y && samePart(zoom.y, means, drops), -1, {

@@ -495,6 +495,31 @@ def test_work_that_a_newer_question_ended_keeps_its_process(child, monkeypatch):
     assert child._process is process
 
 
+STUBBORN = """
+import json, sys, time
+for line in sys.stdin:
+    question = json.loads(line)
+    if question.get("do") == "open": time.sleep(60)
+    if question.get("do") == "accuracy": print(json.dumps({"answer": {"heard": 1}}), flush=True)
+"""
+
+
+def test_a_withdrawn_question_frees_the_lab_for_the_next_one(models, monkeypatch):
+    monkeypatch.setattr(lab_process, "GRACE_S", 0.1)
+    lab = Lab(models, 300)
+    lab._child = ChildProcess(300, [sys.executable, "-c", STUBBORN])
+    try:
+        waiting = in_background(lambda: lab.ask(OPEN))
+        wait_until(lambda: lab._turns._at_work is not None)
+        assert lab.ask(OPEN | {"do": "cancel"}) == {"cancelled": True}
+        waiting[0].join(20)
+        assert waiting[1] == ["cancelled"]
+        assert lab.ask(OPEN | {"do": "accuracy", "lesions": {}}) == {"heard": 1}
+        assert lab.ask(OPEN | {"do": "cancel"}) == {"cancelled": False}
+    finally:
+        lab.close()
+
+
 class Endless:
     """In the place of a session: works until nobody waits for it any more."""
 

@@ -24,6 +24,7 @@ from tests.plugin.test_browser import (  # noqa: F401 (fixtures)
     open_tab,
     pages,
 )
+from tests.plugin.test_round_trip import read_whole
 
 pytestmark = pytest.mark.browser
 
@@ -376,6 +377,40 @@ def test_training_has_two_axes_and_areas_against_test_loss(open_tab, fast_tensor
     tab.wait_for_text(".subtitle", "over 3 checkpoints of one run")
 
 
+def test_a_training_says_what_was_thinned_and_who_has_nothing(new_tab, fast_tensorboard):  # noqa: F811
+    index = read_whole(fast_tensorboard)
+    index["sampling"] = {"scalars": 10, "single_directions": 3}  # the demo has as many
+    index["skipped"] = [{"run": "later", "tag": "t", "reason": "newer"}]
+    tab = new_tab(fast_tensorboard)
+    tab.page.route(f"**{ROUTES}/api/v1/index", lambda route: route.fulfill(json=index))
+    tab.open(view="training", group="*")
+    tab.wait_for_text(".note", "keeps 10 steps of each scalar.*--samples_per_plugin=scalars=0")
+    tab.wait_for_text(".note", "keeps 3 steps of each series.*single_directions=0")
+    tab.wait_for_text(".note", "1 series skipped: written by a newer version")
+    tab.wait_for_text(".others summary", r"^4 runs without data for this view$")
+    hidden = tab.frame.locator(".others li").evaluate_all(
+        "(all) => all.map((li) => li.textContent)"
+    )
+    assert SEED_0 in hidden and not any(run.startswith("fig1a") for run in hidden)
+    assert tab.problems == []
+
+
+def test_no_loss_is_cut_off(new_tab, tmp_path):  # noqa: F811
+    with summary.Writer(tmp_path / "diverged") as writer:
+        for step, loss in enumerate((2.3, 0.5, 17.5)):
+            writer.add(summary.training_scalar("loss", 0.1), step=step)
+            writer.add(summary.training_scalar("test_loss", loss), step=step)
+        writer.add(summary.ablation_curve("c", [0, 4], [[1.0, 0.1]], n_units=4), step=2)
+    board = TensorBoard(tmp_path, "--load_fast=true")
+    try:
+        board.wait_for_index(lambda index: len(index["series"]) == 1)
+        tab = new_tab(board).open(view="training")
+        tab.wait_for_text(".chart svg text", "^20$")
+        assert tab.problems == []
+    finally:
+        board.close()
+
+
 def test_areas_are_of_the_curves_that_are_named(open_tab, fast_tensorboard):  # noqa: F811
     """The demo's runs have two curves each, zero and mean; the means fall sooner."""
     tab = open_tab(fast_tensorboard, view="training", filter="fig1a")
@@ -492,6 +527,21 @@ def test_the_inspector_shows_what_drives_a_unit_of_a_model_of_the_lab(open_tab, 
     tab.wait_for_text(".subtitle", r"silent on \d+ % of class \w+ and \d+ % of the other classes")
     assert tab.frame.locator(".chart[data-drawn]").count() == 3
     tab.wait_for_text(".images h3", "Images that drive it most, of 80$")
+
+
+def test_a_lab_that_fails_the_inspector_is_asked_again(open_tab, lab_board):  # noqa: F811
+    tab = open_tab(lab_board, view="guide")
+    tab.wait_for_text("h2", "What am I looking at?")
+    lab = f"**{ROUTES}/api/v1/lab/models"
+    body = {"error": {"code": "internal", "message": "The lab stumbled."}}
+    tab.page.route(lab, lambda route: route.fulfill(status=500, json=body))
+    tab.open_again(view="unit", unitRun="tiny", inspect='["4"]')
+    tab.wait_for_text(".images p", "The lab stumbled.")
+    assert tab.frame.locator(".chart[data-drawn]:visible").count() == 2  # the rest is there
+    tab.page.unroute(lab)
+    tab.frame.get_by_role("button", name="Ask the lab again").click()
+    tab.frame.locator(".unit-images img").first.wait_for(timeout=120_000)
+    tab.problems.clear()  # the browser logs the status
 
 
 def test_the_most_important_units_are_deleted_by_a_click(open_tab, lab_board):  # noqa: F811

@@ -12,6 +12,7 @@ the table of claims in the project's README is written anew from claims.json of 
 import argparse
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -90,6 +91,7 @@ def overview(out: Path) -> str:
 def table(folders: Iterable[Path]) -> str:
     """All published claims as a Markdown table."""
     rows = [("claim", "paper", "ours", "n", "data", "verdict", "command")]
+    cuts: dict[str, str] = {}
     for folder in folders:
         for one in claims(folder):
             figure = f"[{one['figure']}](docs/results/{folder.name}/{one['figure']})"
@@ -101,11 +103,28 @@ def table(folders: Iterable[Path]) -> str:
                     one["ours"] + "." + note if note else one["ours"],
                     one["n"],
                     one["data"],
-                    one["verdict"],
-                    f"`{one['command']}`",
+                    f"**{one['verdict']}**",
+                    _short_command(one["command"], cuts),
                 )
             )
-    return markdown(rows)
+    listed = "".join(f"- cut {letter}: `{settings}`\n" for settings, letter in cuts.items())
+    return markdown(rows) + (f"\n{listed}" if listed else "")
+
+
+def _short_command(command: str, cuts: dict[str, str]) -> str:
+    """The command, with the settings that it replaces as a letter, which `cuts` is told.
+
+    >>> cuts = {}
+    >>> _short_command("./run_all.sh --only=fig1a --set=train.epochs=320", cuts), cuts
+    ('`./run_all.sh --only=fig1a` cut A', {'--set=train.epochs=320': 'A'})
+    """
+    words = shlex.split(command)
+    plain = shlex.join(word for word in words if not word.startswith("--set="))
+    settings = shlex.join(word for word in words if word.startswith("--set="))
+    if not settings:
+        return f"`{plain}`"
+    letter = cuts.setdefault(settings, chr(ord("A") + len(cuts)))
+    return f"`{plain}` cut {letter}"
 
 
 def with_table(readme: str, text: str) -> str:

@@ -7,7 +7,7 @@ image is part of the question. Nothing is kept on disk.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from benchmarks import limits
 from repro import data
 from repro.ablation import Engine, Outcome
 from repro.config import TrainConfig
+from repro.insertion import insert_masks
 from repro.masking import ablation_masks
 from repro.models import convnet, mlp, resnet50
 from repro.network import Network
@@ -202,13 +203,28 @@ def trained_convnet(size: Size) -> Subject:
 
 
 def random_resnet(size: Size) -> Subject:
-    """ResNet-50 with random weights and BatchNorm statistics of the images themselves.
-
-    Half of the labels are the network's own answers and the other half are not, so that a lesion
-    can make and unmake mistakes.
-    """
+    """ResNet-50 with random weights and BatchNorm statistics of the images themselves."""
     images, labels = _prototypes(size.resnet_images, 64, size.resnet_classes)
     model = resnet50((64, 64, 3), size.resnet_classes, width=size.resnet_width, seed=SEED)
+    return _settled(model, images, labels)
+
+
+def keras_resnet50(side: int, n_images: int, layers: Sequence[str]) -> Subject:
+    """That of `keras.applications`, likewise, with masks after some layers."""
+    keras.utils.set_random_seed(SEED)
+    images, labels = _prototypes(n_images, side, 1000)
+    model = keras.applications.ResNet50(
+        weights=None, input_shape=(side, side, 3), classifier_activation=None
+    )
+    return _settled(insert_masks(model, layers), images, labels)
+
+
+def _settled(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Subject:
+    """The model with BatchNorm statistics of the images.
+
+    Half of the labels become the network's own answers and the other half are not, so that a lesion
+    can make and unmake mistakes.
+    """
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     usual = [norm.momentum for norm in norms]
     for norm in norms:

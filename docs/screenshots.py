@@ -80,7 +80,7 @@ PICTURES = [
     Picture("unit_inspector", "", {"view": "unit"}, DRIVEN, height=1600),
     Picture("two_units", "", {"view": "unit"}, DRIVEN, PAIR, height=1370),
     Picture("noise", "fig2a", {"view": "noise"}),
-    Picture("distributions", "fig6", {"view": "distributions"}, height=1500),
+    Picture("distributions", "fig6", {"view": "distributions"}, height=1640),
     Picture("training", "fig4a", {"view": "training"}, height=1500),
     Picture("auc_vs_test_loss", "fig1a", {"view": "training"}, height=1500),
     Picture("lesion_lab", "", DELETED, EVALUATED),

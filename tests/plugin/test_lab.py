@@ -810,20 +810,6 @@ def test_eight_clients_at_once_each_get_their_own_answer(lab_models, real):
         assert found == [[alone[i]] * 6]
 
 
-def test_a_child_that_is_killed_at_work_is_said_and_the_next_question_starts_another(lab_models):
-    lab = Lab(lab_models, 8192)
-    try:
-        question = {"client": "test", "model": "tiny/model", "do": "open"}
-        waiting = in_background(lambda: lab.ask(question))
-        wait_until(lambda: lab._child._process is not None)
-        lab._child._process.kill()
-        waiting[0].join(30)
-        assert waiting[1] == ["child_died"]
-        assert lab.ask(question)["n_images"] == 80
-    finally:
-        lab.close()
-
-
 API = (Path(lab_child.__file__).parent / "http_api.md").read_text(encoding="utf-8")
 POSTED = re.findall(r'^    (\{"do": .*?\})\n\n```json\n(.*?)\n```', API, re.M | re.S)
 

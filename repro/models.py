@@ -179,7 +179,7 @@ def resnet50(
     number of maps changes, in the first block of each stage, and where only the size does, in the
     last block of stages 1 to 3, it takes every other pixel (a max pool of size 1): the usual
     25,557,032 trainable parameters for 1000 classes; padding is "same"; initial weights are He
-    normal, those of the logits Glorot uniform; batch normalisation has Keras's constants.
+    normal, those of the logits Glorot uniform; batch normalisation as in `convnet`.
 
     Args:
         input_shape: of one image, channels last. Images of fewer than 32 pixels end as single

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from repro import models
+from repro import fast_layers, models
 from repro.config import TrainConfig
 from repro.data import Images, Splits
 from repro.masking import ablation_masks
@@ -146,7 +146,7 @@ def build(config: TrainConfig, splits: Splits) -> keras.Model:
 class Trainee:
     """A network with what it is trained by: loss, optimizer, metrics.
 
-    network: the network of the config.
+    network: the network of the config, or its twin that trains faster.
     model: compiled; the network itself, or, with a selectivity regularizer, one of the same layers
         that also gives every masked activation.
     steps: of an epoch.
@@ -155,7 +155,9 @@ class Trainee:
     def __init__(self, config: TrainConfig, splits: Splits) -> None:
         self.config = config
         self.steps = math.ceil(len(splits.train) / config.batch_size)
-        self.network = self.model = build(config, splits)
+        network = build(config, splits)
+        self._faster = fast_layers.helps(config.precision)
+        self.network = self.model = fast_layers.twin(network) if self._faster else network
         self._shape = splits.train.images.shape[1:]
         self._n_classes = splits.train.n_classes
         # From logits; averaged over the batch.
@@ -229,8 +231,9 @@ class Trainee:
         return record
 
     def finished(self) -> keras.Model:
-        """The network, on one device and with float32 layers."""
-        if self.config.precision == "float32" and not self.config.data_parallel:
+        """The network of the config, on one device and with float32 layers."""
+        plain_already = self.config.precision == "float32" and not self._faster
+        if plain_already and not self.config.data_parallel:
             return self.network
         plain = dataclasses.replace(self.config, precision="float32")
         model = models.build(plain, self._shape, self._n_classes)

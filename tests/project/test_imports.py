@@ -31,6 +31,7 @@ LAYERS: list[set[str]] = [
     {"sweep", "budget", "callbacks", "recovery"},
     {
         "training",
+        "fast_layers",
         "ensembles",
         "data",
         "labelled",

@@ -59,8 +59,10 @@ def test_the_table_gives_milliseconds_a_unit_and_medians() -> None:
         "engine_s": [9.0, 0.5, 0.4],
         "engine_first_s": 4.0,
         "forward_s": [2.0, 2.5, 9.0],
+        "engine_cpu_s": [0.5, 0.5, 0.5],
+        "forward_cpu_s": [2.0, 2.0, 2.0],
     }
     report = {"images": 64, "side": 32, "layers": {"conv": row}}
     heads, _, line = resnet50.table(report).splitlines()
     assert "64 images of 32 × 32" in heads
-    assert line == "| `conv` | 2,048 | 50 | 250 | **5.0** | 4.0 s |"
+    assert line == "| `conv` | 2,048 | 50 | 250 | **5.0** | 4.0 | 4.0 s |"

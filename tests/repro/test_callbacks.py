@@ -161,6 +161,22 @@ def test_where_nothing_is_right_there_is_no_number(data: Any) -> None:
     assert all(np.isnan(value) for value in began(model, wrong).measure().values())
 
 
+@pytest.mark.parametrize(
+    ("build", "n_images"),
+    [
+        (masked_mlp, 500),
+        (lambda: mlp((6, 6, 1), N_CLASSES, (1000, 999)), 200),  # 1,002,996 weights
+        (convolutional, 300),
+    ],
+)
+def test_the_number_of_images_is_for_the_cost_of_the_network(build: Any, n_images: int) -> None:
+    labels = np.arange(600) % N_CLASSES
+    reliance = SingleDirectionReliance(np.zeros((600, 6, 6, 1), np.float32), labels)
+    reliance.set_model(build())
+    reliance.on_train_begin()
+    assert sum(batch.n_real for batch in reliance._batches) == n_images
+
+
 @pytest.mark.parametrize("n", [1, 7, 40, 99, 100, 1000])
 def test_a_sample_holds_each_class_in_its_proportion(n: int, rng: Any) -> None:
     labels = rng.permutation(np.repeat([0, 1, 2, 5], [50, 30, 19, 1]))

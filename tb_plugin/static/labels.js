@@ -52,14 +52,15 @@ const BOILERPLATE = new Set(["figure", "profile"]);
 // Facts in which runs differ, but not by design: they are nothing to compare by.
 const INCIDENTAL = new Set([...OUTCOMES, ...BOILERPLATE, "data", "images", "epochs", "seed"]);
 
-/** What all of the series have in common, for the line above a chart; without what their
- * description at the side says.
+/** What all of the series have in common, for the line above a chart; without the data, where their
+ * description at the side names them.
  * @param {{description?: string, meta: {facts: Record<string, string>}}[]} series */
 export function sharedPhrases(series) {
   const { shared } = compareFacts(series.map((s) => s.meta.facts));
   const described = series[0]?.description ?? "";
+  const said = (/** @type {[string, string]} */ [name, text]) => name === "data" && described.includes(text.split(";")[0]);
   return shared
-    .filter(([name, text]) => !BOILERPLATE.has(name) && !described.includes(text.split(";")[0]))
+    .filter((fact) => !BOILERPLATE.has(fact[0]) && !said(fact))
     .map(([name, text]) => namedFact(name, text));
 }
 

@@ -529,6 +529,13 @@ def test_the_inspector_shows_what_drives_a_unit_of_a_model_of_the_lab(open_tab, 
     tab.wait_for_text(".images h3", "Images that drive it most, of 80$")
 
 
+def test_the_lab_opens_the_first_model_that_the_filter_leaves(open_tab, lab_board):  # noqa: F811
+    tab = open_tab(lab_board, view="lab", filter="conv")
+    evaluated(tab, "")
+    assert tab.frame.locator(".unit").count() == 9
+    assert tab.frame.locator(".runs input:checked").get_attribute("data-run") == "conv/model"
+
+
 def test_a_lab_that_fails_the_inspector_is_asked_again(open_tab, lab_board):  # noqa: F811
     tab = open_tab(lab_board, view="guide")
     tab.wait_for_text("h2", "What am I looking at?")

@@ -497,10 +497,11 @@ test("what is true or false is called with or without", () => {
 });
 
 test("what the description at the side says is not said again above the chart", () => {
-  const facts = { figure: "fig1a", profile: "quick", data: "digits; 50 images", network: "mlp" };
-  const runs = [{ ...series("a", facts), description: "Title. Data: digits." }];
-  assert.deepEqual(labels.sharedPhrases(runs), ["mlp"]);
-  assert.deepEqual(labels.sharedPhrases([series("a", facts)]), ["digits; 50 images", "mlp"]);
+  const facts = { figure: "fig1a", data: "digits; 50 images", network: "mlp", seed: "0" };
+  const runs = [{ ...series("a", facts), description: "Title of 2018. Data: digits." }];
+  assert.deepEqual(labels.sharedPhrases(runs), ["mlp", "seed 0"]);
+  const undescribed = labels.sharedPhrases([series("a", facts)]);
+  assert.deepEqual(undescribed, ["digits; 50 images", "mlp", "seed 0"]);
 });
 
 test("a point is inside an outline, whatever its shape", () => {

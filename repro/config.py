@@ -630,7 +630,20 @@ def load_figure(path: Path, profile: str, overrides: Sequence[str] = ()) -> Figu
         figure.networks()
     except ConfigError as error:
         raise ConfigError(f"{path}: [{profile}.grid] {error}") from error
+    _check_enough_images(path, figure)
     return figure
+
+
+def _check_enough_images(path: Path, figure: FigureConfig) -> None:
+    """Says before hours of training that a sweep wants more training images than there will be."""
+    fewest = min((network.n_train for network in figure.networks() if network.n_train), default=0)
+    for name, sweep in figure.sweeps:
+        if fewest and sweep.images == "train" and sweep.n_images > fewest:
+            where = sweep.kind if name == sweep.kind else f"{sweep.kind}.{name}"
+            raise ConfigError(
+                f"{path}: {where}.n_images = {sweep.n_images:,} but train.n_train = {fewest:,}; "
+                f"--set={sweep.kind}.n_images=0 reads them all"
+            )
 
 
 def find_figures(directory: Path, only: Sequence[str] = ()) -> list[Path]:

@@ -155,6 +155,16 @@ def test_every_shipped_config_is_valid(path: Path, profile: str) -> None:
         assert not figure.stand_in
 
 
+def test_a_sweep_of_more_images_than_are_trained_on_is_refused_at_once() -> None:
+    (path,) = (ROOT / "configs").glob("fig4a_*.toml")
+    few = "train.n_train=5000"
+    with pytest.raises(ConfigError, match=r"cumulative.n_images = 10,000 but train.n_train = 5,0"):
+        load_figure(path, "desk", [few])
+    # All of them, fewer of them, or test images, which are others.
+    for more in ("cumulative.n_images=0", "cumulative.n_images=5000", "cumulative.images='test'"):
+        assert load_figure(path, "desk", [few, more]).networks()
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda p: p.stem)
 def test_the_head_of_a_config_tells_commands_that_work_time_and_findings(path: Path) -> None:
     lines = path.read_text().splitlines()

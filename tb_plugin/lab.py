@@ -123,7 +123,7 @@ class Turns:
     def turn(self, client: str) -> Iterator[Ending]:
         """Waits for the client's turn and holds it.
 
-        Returns:
+        Yields:
             What tells the work that nobody waits for it any more.
 
         Raises:

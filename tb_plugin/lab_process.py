@@ -41,8 +41,10 @@ class Ending:
         self.at_any_price = False
 
     def end(self, kill: bool) -> None:
-        """Args:
-        kill: also by ending the child, if it does not stop by itself soon.
+        """Asks the work to stop.
+
+        Args:
+            kill: if it does not soon, its process is ended.
         """
         self.wanted, self.at_any_price = True, self.at_any_price or kill
 

@@ -54,7 +54,7 @@ _OWN_FIGURES = {
     "relations": "Relations",
 }
 # Names of the classes, where a data set has other ones than numbers.
-_CLASSES = {
+CLASS_NAMES = {
     "cifar10": "airplane automobile bird cat deer dog frog horse ship truck".split(),
     "fashion_mnist": "T-shirt trouser pullover dress coat sandal shirt sneaker bag boot".split(),
 }
@@ -77,7 +77,7 @@ def figure_label(name: str) -> str:
 
 def class_name(network: NetworkResult, number: int) -> str:
     """A class as a reader knows it; its number where the data set has no names."""
-    names = network.training.facts.get("class_names") or _CLASSES.get(network.config.dataset, [])
+    names = network.training.facts.get("class_names") or CLASS_NAMES.get(network.config.dataset, [])
     return names[number] if number < len(names) else str(number)
 
 

@@ -429,7 +429,7 @@ def _images_of_run(config: Path) -> tuple[np.ndarray, np.ndarray, list[str], str
     if not isinstance(chosen.images, np.ndarray) or chosen.labels is None:
         raise SessionError("no_images", f"The images of {train.dataset} do not fit into memory.")
     which = "training images with the labels it learned" if corrupted else "test images"
-    names = findings._CLASSES.get(train.dataset, [])  # the same names as in the report
+    names = findings.CLASS_NAMES.get(train.dataset, [])  # the same names as in the report
     return chosen.images, chosen.labels.astype(np.int64), names, f"{train.dataset}, {which}"
 
 

@@ -252,7 +252,7 @@ def _within_rates(networks: Sequence[NetworkResult]) -> str:
     if not defined:
         return ""
     mean, low, high = paired(defined)
-    interval = f" [{low:.2f}, {high:.2f}]" if np.isfinite(mean) else ""
+    interval = f" [{max(low, -1):.2f}, {min(high, 1):.2f}]" if np.isfinite(mean) else ""
     return (
         f"; within {counted(len(defined), 'learning rate')} rho = {np.mean(defined):.2f}{interval}"
         f" on average, below 0 in {sum(rho < 0 for rho in defined)}"

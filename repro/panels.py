@@ -33,6 +33,7 @@ from repro.findings import (
     correlation,
     curves,
     mean_and_sd,
+    memorised,
     relation,
     score_name,
     scores,
@@ -642,7 +643,11 @@ def _along_training(figure: FigureResult) -> bool:
 
 
 def _networks(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
-    """One point a network (Figs. 3b, 4c), or a snapshot of one (Fig. 4b)."""
+    """One point a network (Figs. 3b, 4c), or a snapshot of one (Fig. 4b).
+
+    Against generalization error, which means little in a network that did not memorise, such a one
+    is drawn hollow and does not count in rho, as in claim C3.
+    """
     if _along_training(figure):
         _snapshot_points(figure, panel, axes, theme)
         return
@@ -650,22 +655,32 @@ def _networks(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme
         NETWORK_MEASURES[name] for name in (panel.x, panel.y or "normalized_auc")
     )
     shown = series(figure, panel)
+    counted = list(figure.networks)
+    if panel.x == "generalization_error":
+        counted = memorised(figure.networks)
+    counting = set(map(id, counted))
     for one, colour, index in zip(shown, theme.series(len(shown)), range(len(shown)), strict=True):
-        axes.scatter(
-            [of_x(network) for network in one.networks],
-            [of_y(network) for network in one.networks],
-            s=26,
-            marker=_MARKERS[index % len(_MARKERS)],
-            color=[colour],
-            alpha=0.8,
-            linewidths=0,
-            label=one.label or None,
-            gid=f"networks-{_key(one)}",
-        )
-    found = correlation(map(of_x, figure.networks), map(of_y, figure.networks))
+        for counts in (True, False):
+            part = [network for network in one.networks if (id(network) in counting) == counts]
+            if part or counts:
+                axes.scatter(
+                    [of_x(network) for network in part],
+                    [of_y(network) for network in part],
+                    s=26,
+                    marker=_MARKERS[index % len(_MARKERS)],
+                    facecolors=[colour] if counts else "none",
+                    edgecolors=[colour],
+                    alpha=0.8,
+                    linewidths=0 if counts else 1,
+                    label=(one.label or None) if counts else None,
+                    gid=f"networks-{_key(one)}" + "-hollow" * (not counts),
+                )
+    found = correlation(map(of_x, counted), map(of_y, counted))
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     words = f"{correlation_words(found)}, n = {found.n} networks"
+    if hollow := len(figure.networks) - len(counted):
+        words += f"\nhollow: {hollow} that did not memorise"
     _legend_of_points(axes, panel, words, len(shown))
 
 

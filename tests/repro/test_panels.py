@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.legend import Legend
 from scipy.stats import spearmanr
 
 from repro import claims, config, figures, findings, page, panels
@@ -199,6 +200,19 @@ def test_supposed_relations_hand_the_same_importances_to_other_units(relation, l
     np.testing.assert_allclose(np.sort(found.importance), np.sort(table.importance), atol=1e-12)
     np.testing.assert_array_equal(found.class_selectivity, table.class_selectivity)
     assert low < spearmanr(found.class_selectivity, found.importance).statistic < high
+
+
+def test_networks_that_did_not_memorise_are_hollow_and_not_in_rho():
+    figure = made_up("fig3")
+    poor = dataclasses.replace(figure.networks[0].training, train_accuracy=0.5)
+    changed = dataclasses.replace(figure.networks[0], training=poor)
+    mixed = dataclasses.replace(figure, networks=(changed, *figure.networks[1:]))
+    picture = figures.compose(mixed)
+    hollow = picture.findobj(lambda item: str(item.get_gid()).endswith("-hollow"))
+    assert [len(item.get_offsets()) for item in hollow] == [1]
+    titles = [legend.get_title().get_text() for legend in picture.findobj(Legend)]
+    expected = f"n = {len(figure.networks) - 1} networks\nhollow: 1 that did not memorise"
+    assert sum(title.endswith(expected) for title in titles) == 1
 
 
 def test_a_panel_without_its_results_says_so_and_the_others_are_drawn():

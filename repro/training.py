@@ -156,8 +156,9 @@ class Trainee:
         self.config = config
         self.steps = math.ceil(len(splits.train) / config.batch_size)
         network = build(config, splits)
-        self._faster = fast_layers.helps(config.precision)
-        self.network = self.model = fast_layers.twin(network) if self._faster else network
+        if fast_layers.helps(config.precision):
+            network = fast_layers.twin(network)
+        self.network = self.model = network
         self._shape = splits.train.images.shape[1:]
         self._n_classes = splits.train.n_classes
         # From logits; averaged over the batch.
@@ -231,13 +232,16 @@ class Trainee:
         return record
 
     def finished(self) -> keras.Model:
-        """The network of the config, on one device and with float32 layers."""
-        plain_already = self.config.precision == "float32" and not self._faster
-        if plain_already and not self.config.data_parallel:
-            return self.network
+        """The network of the config, on one device and with float32 layers, ready for
+        `model.evaluate` of loss and accuracy; of the optimizer's state it keeps nothing."""
         plain = dataclasses.replace(self.config, precision="float32")
         model = models.build(plain, self._shape, self._n_classes)
         model.set_weights(self.network.get_weights())
+        model.compile(
+            optimizer="sgd",  # without state, so that a saved model is loaded without a warning
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+        )
         return model
 
 

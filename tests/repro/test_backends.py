@@ -212,9 +212,13 @@ def test_both_backends_gather_the_same_statistics(
     for key in ("class_means", "variance", "sparsity"):
         found, expected = (side[f"{name}/statistics/{key}"] for side in (on_jax, on_tensorflow))
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
-    for key in ("bin_counts", "top_images"):
-        found, expected = (side[f"{name}/statistics/{key}"] for side in (on_jax, on_tensorflow))
-        np.testing.assert_array_equal(found, expected)
+    # Activations of two images may differ by rounding alone, as those of a map that is nearly
+    # constant: then the edge of a bin falls on either side, and either image comes first.
+    found, expected = (side[f"{name}/statistics/top_images"] for side in (on_jax, on_tensorflow))
+    assert np.mean(found != expected) <= 0.05
+    found, expected = (side[f"{name}/statistics/bin_counts"] for side in (on_jax, on_tensorflow))
+    np.testing.assert_array_equal(found.sum(axis=1), expected.sum(axis=1))  # of each class
+    assert np.abs(found - expected).sum() / 2 <= 0.02 * expected.sum()
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -308,7 +308,9 @@ def test_layers_are_listed_without_images(
         assert command_line._lesion(flags.FLAGS(words)[1:]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [line[:3] for line in lines if line[0] == "x"] == [["x", "narrow", "Dense"]]
-    assert [line[1] for line in lines if line[0] == "."][1:3] == ["flatten", "wide"]
+    # Keras numbers the layers that were given no name.
+    names = [line[1].split("_")[0] for line in lines if line[0] == "."]
+    assert names[1:3] == ["flatten", "wide"]
     with flagsaver.flagsaver():
         words = ["repro", str(workplace / "my model.keras"), "--list", "--layers=conv*"]
         assert command_line._lesion(flags.FLAGS(words)[1:]) == 1

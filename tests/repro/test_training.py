@@ -165,6 +165,18 @@ def test_the_layers_that_train_faster_are_not_those_that_are_kept() -> None:
     }
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_trained_network_can_be_evaluated_as_it_is_loaded(tmp_path: Path, optimizer: str) -> None:
+    config = dataclasses.replace(MLP, optimizer=optimizer, epochs=2)
+    trained = training.train(config, GREY, Kept()).model
+    trained.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    images, labels = GREY.train.images, GREY.train.labels
+    _, accuracy = loaded.evaluate(images, labels, verbose=0)
+    expected = np.mean(trained.predict(images, verbose=0).argmax(axis=1) == labels)
+    assert accuracy == pytest.approx(expected)
+
+
 def test_without_training_the_faster_layers_answer_as_the_network_does() -> None:
     network = models.build(CONVNET, (8, 8, 3), 3)
     rng = np.random.default_rng(0)

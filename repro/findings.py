@@ -205,6 +205,8 @@ def setting_words(key: str, value: Any, alone: bool = False) -> str:
     if isinstance(value, bool):
         return f"{'with' if value else 'without'} {key.replace('_', ' ')}"
     text = f"{value:g}" if isinstance(value, float) else str(value)
+    if key == "selectivity_regularizer":
+        return f"α = {text}"
     return f"{key.replace('_', ' ')} {text}"
 
 

@@ -676,6 +676,11 @@ def _networks(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme
                     gid=f"networks-{_key(one)}" + "-hollow" * (not counts),
                 )
     found = correlation(map(of_x, counted), map(of_y, counted))
+    if panel.x == "selectivity_regularizer":  # strengths of both signs, powers of ten apart
+        axes.set_xscale("symlog", linthresh=0.1)
+        axes.set_xticks(sorted({of_x(network) for network in figure.networks}))
+        axes.set_xticks([], minor=True)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     words = f"{correlation_words(found)}, n = {found.n} networks"

@@ -52,10 +52,11 @@ _IMAGES_PER_BATCH = 10_000
 _PAIRS_PER_PIECE = 1 << 22
 _ROWS_PER_CALL = 1 << 17
 _LESIONS_PER_PIECE = 256
-# Calls of a plain graph that are on their way at a time, and curves: those wait on Python between
-# their points.
-_SIDE_BY_SIDE = 2
-_CURVES_SIDE_BY_SIDE = 4
+# Calls of a plain graph that are on their way at a time, and curves. Two and four are 6 to 20 %
+# faster; but on a busy processor with oneDNN's convolutions a point of a curve came out wrong then,
+# in two of some ten runs. Why is not known yet.
+_SIDE_BY_SIDE = 1
+_CURVES_SIDE_BY_SIDE = 1
 # Images on which it is tried whether a model answers image by image.
 _IMAGES_TRIED = 5
 # Narrow networks have a multiple of so many units: full vector registers, and few shapes.
@@ -671,7 +672,7 @@ class Engine:
     ) -> Iterator[T]:
         """What the calls return, in their order. On the processor several are on their way at a
         time: while one is at something that few cores can share, another one has the rest."""
-        if self._xla:
+        if self._xla or at_a_time < 2:
             yield from itertools.starmap(work, arguments)
             return
         waiting: deque[Future[T]] = deque()

@@ -38,10 +38,10 @@ _ATTEMPTS = 3
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_OF_REST = 2.0
 _CONNECTION_SECONDS = 5.0
-# What a worker on another machine must be told of the environment of the command.
+# What a worker elsewhere must be told of the environment of the command.
 _ENVIRONMENT = ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL", "XLA_FLAGS")
-# oneDNN doubles the speed of convolutions on a CPU. TensorFlow uses it unasked on processors with
-# AVX512-VNNI alone; those with AVX2 gain as much (docs/training.md).
+# oneDNN doubles the speed of convolutions on a CPU (docs/training.md). TensorFlow uses it unasked
+# on some processors alone; held to the instructions of AVX2, it was as fast in a trial.
 _FAST_CONVOLUTIONS = "TF_ENABLE_ONEDNN_OPTS"
 
 

@@ -138,6 +138,16 @@ class Outcome:
         """float64 (*lesions,), mean cross-entropy in nats."""
         return self.loss_sum / self.n_images
 
+    def __add__(self, other: Outcome) -> Outcome:
+        """The same lesions on the images of both."""
+        return Outcome(
+            self.n_correct + other.n_correct,
+            self.loss_sum + other.loss_sum,
+            self.n_top5 + other.n_top5,
+            self.n_tied + other.n_tied,
+            self.n_images + other.n_images,
+        )
+
     def reshape(self, *lesions: int) -> Outcome:
         """The same answers with other lesion axes."""
         return Outcome(

@@ -313,6 +313,36 @@ def largest_class_drop(drops: np.ndarray) -> np.ndarray:
     return drops.max(axis=1)
 
 
+def held_out_class_drop(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """What each unit's loss costs the class that it hurts most, without the maximum's bias.
+
+    The class is chosen on one half of the images and its drop measured on the other; the mean of
+    both ways round. A unit that hurts no class scores 0 on average, where `largest_class_drop` lies
+    above 0 by chance; where the halves choose different classes it scores less than M_u.
+
+    Args:
+        first, second: float (n_units, n_classes), `class_drops` on each half of the images.
+
+    Returns:
+        float64 (n_units,), in [-1, 1].
+
+    Raises:
+        ValueError: drops of another shape, of different shapes, or without a class.
+
+    >>> held_out_class_drop(np.array([[0.5, 0.1]]), np.array([[0.3, 0.4]]))
+    array([0.2])
+    """
+    halves = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if halves[0].ndim != 2 or halves[0].shape[1] == 0 or halves[0].shape != halves[1].shape:
+        raise ValueError(
+            "drops must have the same shape (n_units, n_classes >= 1) on both halves. Received: "
+            f"shapes {halves[0].shape}, {halves[1].shape}"
+        )
+    units = np.arange(len(halves[0]))
+    ways = (halves, halves[::-1])
+    return np.mean([other[units, one.argmax(axis=1)] for one, other in ways], axis=0)
+
+
 def filter_l1_norm(kernel: np.ndarray) -> np.ndarray:
     """L1 norm of the weights that come into each unit (paper appendix A.4, after Li et al. 2017).
 

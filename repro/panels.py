@@ -459,6 +459,9 @@ def power_of_ten(values: np.ndarray) -> int:
 # --- Distributions -----------------------------------------------------------------------------
 
 
+_SMALL = ("importance", "accuracy_drop", "largest_class_drop", "held_out_class_drop")
+
+
 def _distributions(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
     """How a measure is spread over units: by series (Fig. 6), or layer by layer (Fig. A2)."""
     measure = panel.x or "class_selectivity"
@@ -476,7 +479,7 @@ def _distributions(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: 
     )
     colours = [style.colour for style in _styles(shown, theme)]
     # What a unit's ablation costs may be of any size.
-    digits = ".2g" if measure in ("importance", "accuracy_drop", "largest_class_drop") else ".2f"
+    digits = ".2g" if measure in _SMALL else ".2f"
     for index, (one, values) in enumerate(zip(shown, pooled, strict=True)):
         turned = unit_tables(one.networks, one.sweep)[0].basis == "random"
         axes.hist(

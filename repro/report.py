@@ -35,8 +35,8 @@ CURVE_COLUMNS = ("order", "n_ablated", "n_correct", "n_images", "accuracy", "los
 NOISE_COLUMNS = ("draw", "scale", "n_correct", "n_images", "accuracy", "loss")
 UNIT_COLUMNS = (
     "layer", "unit", "class_selectivity", "mutual_information", "mutual_information_bias",
-    "importance", "loss", "intact_loss", "accuracy_drop", "largest_class_drop", "weight_norm",
-    "mean_activation", "sparsity", "dead",
+    "importance", "loss", "intact_loss", "accuracy_drop", "largest_class_drop",
+    "held_out_class_drop", "weight_norm", "mean_activation", "sparsity", "dead",
 )  # fmt: skip
 INTACT_COLUMNS = ("n_correct", "n_images", "accuracy", "loss")
 PORTRAIT_COLUMNS = (
@@ -181,6 +181,7 @@ def _unit_rows(table: UnitTable) -> Iterator[tuple[Any, ...]]:
         np.full(table.n_units, table.intact_loss),
         table.accuracy_drop,
         table.largest_class_drop,
+        table.held_out_class_drop,
         table.weight_norm,
         table.mean_activation,
         table.sparsity,

@@ -110,6 +110,8 @@ class UnitTable:
     n_tied: (image, unit) pairs whose two best logits tie within rounding; None if not counted.
     basis: "unit"; or "random": a row is a direction of a random rotation of its layer, and its
         activation the projection on that direction, of either sign (paper.md 6.2).
+    drop_held_out: float64 (n_units,), accuracy lost by the class that loses most, chosen on other
+        images, see `metrics.held_out_class_drop`; None if not measured.
     """
 
     kind: ClassVar[str] = "single_unit"
@@ -129,6 +131,7 @@ class UnitTable:
     fill: str
     n_tied: int | None = None
     basis: str = "unit"
+    drop_held_out: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n_units = sum(size for _, size in self.layers)
@@ -139,6 +142,8 @@ class UnitTable:
         _check_shape("n_correct", self.n_correct, (n_units, n_classes))
         _check_shape("loss", self.loss, (n_units,))
         _check_shape("intact_correct", self.intact_correct, (n_classes,))
+        if self.drop_held_out is not None:
+            _check_shape("drop_held_out", self.drop_held_out, (n_units,))
 
     @property
     def n_units(self) -> int:
@@ -201,6 +206,13 @@ class UnitTable:
     def largest_class_drop(self) -> np.ndarray:
         """float64 (n_units,), accuracy lost by the class that loses most (paper.md 6.2)."""
         return metrics.largest_class_drop(self.class_drops)
+
+    @property
+    def held_out_class_drop(self) -> np.ndarray:
+        """`drop_held_out`; NaN if not measured."""
+        if self.drop_held_out is None:
+            return np.full(self.n_units, np.nan)
+        return self.drop_held_out
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -129,8 +131,12 @@ def run(
     if config.basis == "random":
         layers, _ = last_layers(engine.layout, config.last_layers)
         bases = {name: metrics.random_basis(size, rng) for name, size in layers}
-        return single_unit(turned(bases), config)
-    return single_unit(engine, config)
+        engine = turned(bases)
+    if not config.halves:
+        return single_unit(engine, config)
+    # The images are in random order where some were chosen; else as the data set has them.
+    halves = [np.arange(start, len(images), 2) for start in range(2)]
+    return single_unit(engine, config, [engine.on(*_taken(images, labels, one)) for one in halves])
 
 
 def cumulative(
@@ -299,17 +305,23 @@ def without_lesion(engine: Engine, config: IntactConfig) -> Intact:
     )
 
 
-def single_unit(engine: Engine, config: SingleUnitConfig) -> UnitTable:
+def single_unit(
+    engine: Engine, config: SingleUnitConfig, halves: Sequence[Engine] = ()
+) -> UnitTable:
     """Ablates every unit alone, and measures what it does (paper 2.3, 3.4, A.4, A.5).
 
     Args:
         engine: whose units are directions where the config says so.
+        halves: the same on either half of its images, to choose the class that loses most on one
+            and measure its drop on the other (paper.md 6.2).
     """
     layers, first = last_layers(engine.layout, config.last_layers)
     units = np.arange(first, engine.layout.n_units)
     statistics = engine.statistics()
     intact = engine.intact()
-    outcome = engine.single_units(_fill(engine, config.fill), units)
+    fill = _fill(engine, config.fill)
+    parts = [part.single_units(fill, units) for part in halves or [engine]]
+    outcome = functools.reduce(operator.add, parts)
     # The weights that lead to a direction are those of all units together.
     norms = _weight_norms(engine) if config.basis == "unit" else np.full(first + len(units), np.nan)
     return UnitTable(
@@ -328,7 +340,19 @@ def single_unit(engine: Engine, config: SingleUnitConfig) -> UnitTable:
         fill=config.fill,
         n_tied=int(outcome.n_tied.sum()),
         basis=config.basis,
+        drop_held_out=_held_out(halves, parts) if halves else None,
     )
+
+
+def _held_out(halves: Sequence[Engine], ablated: Sequence[Outcome]) -> np.ndarray:
+    """`metrics.held_out_class_drop` from the outcomes (n_units,) of two halves of the images."""
+    drops = [
+        metrics.class_drops(
+            half.intact().n_correct, outcome.n_correct, half.statistics().class_counts
+        )
+        for half, outcome in zip(halves, ablated, strict=True)
+    ]
+    return metrics.held_out_class_drop(*drops)
 
 
 def portraits(engine: Engine, images: Any, labels: Any, config: PortraitsConfig) -> Portraits:

@@ -19,6 +19,7 @@ from repro.metrics import (
     class_selectivity,
     equal_mass_edges,
     filter_l1_norm,
+    held_out_class_drop,
     largest_class_drop,
     mutual_information,
     mutual_information_bias,
@@ -378,6 +379,29 @@ def test_drops_of_impossible_counts_are_refused(
 def test_largest_drop_needs_a_table_with_classes(drops: np.ndarray) -> None:
     with pytest.raises(ValueError, match="drops must have shape"):
         largest_class_drop(drops)
+
+
+def test_a_held_out_class_drop_is_0_on_average_for_a_unit_that_hurts_no_class(
+    rng: np.random.Generator,
+) -> None:
+    first, second = rng.normal(0, 0.02, (2, 4000, 10))
+    assert largest_class_drop(first).mean() > 0.025  # the largest of ten, by chance
+    # The mean of 4,000 units with two draws each: s.d. 0.02 / sqrt(8,000) = 0.0002.
+    assert abs(held_out_class_drop(first, second).mean()) < 0.001
+    # A class that loses 30 % is the one that both halves choose.
+    first[:, 3] += 0.3
+    second[:, 3] += 0.3
+    assert held_out_class_drop(first, second).mean() == pytest.approx(0.3, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [((3,), (3,)), ((3, 0), (3, 0)), ((3, 2), (2, 2)), ((3, 2), (3, 4))]
+)
+def test_held_out_drops_need_two_tables_of_one_shape(
+    first: tuple[int, ...], second: tuple[int, ...]
+) -> None:
+    with pytest.raises(ValueError, match="drops must have the same shape"):
+        held_out_class_drop(np.ones(first), np.ones(second))
 
 
 @pytest.mark.parametrize("shape", [(7, 4), (3, 3, 7, 4), (5, 7, 4)])

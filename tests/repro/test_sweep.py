@@ -3,6 +3,7 @@ measured of a unit. `test_ablation` has the others; plain Keras gives the expect
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from typing import Any
 
@@ -153,6 +154,43 @@ def test_the_last_layers_units_alone_are_those_of_the_whole_table(
     for measure in ("class_selectivity", "mutual_information", "weight_norm", "sparsity"):
         np.testing.assert_array_equal(getattr(last, measure), getattr(whole, measure)[24:])
     np.testing.assert_allclose(last.importance, whole.importance[24:], rtol=1e-9)
+
+
+def test_the_class_that_loses_most_is_chosen_on_other_images(
+    tiny_mlp: Any, tiny_images: Any
+) -> None:
+    images, labels = tiny_images
+    table = sweep.run(SingleUnitConfig(halves=True), tiny_mlp, images, labels)
+    whole = sweep.run(SingleUnitConfig(), tiny_mlp, images, labels)
+    assert isinstance(table, UnitTable) and isinstance(whole, UnitTable)
+    # The halves are counted each by itself, and together are all images.
+    np.testing.assert_array_equal(table.n_correct, whole.n_correct)
+    np.testing.assert_allclose(table.loss, whole.loss, rtol=1e-6)
+    assert np.isnan(whole.held_out_class_drop).all()
+
+    def drops(half: slice, keep: np.ndarray) -> np.ndarray:
+        one, of_one = images[half], labels[half]
+        n_lost = [
+            plain.answer(tiny_mlp, LAYERS, one, of_one, lesion).n_correct
+            for lesion in (np.ones(40), keep)
+        ]
+        return (n_lost[0] - n_lost[1]) / np.bincount(of_one, minlength=5)
+
+    for unit, found in enumerate(table.held_out_class_drop):
+        even, odd = (drops(slice(start, None, 2), np.arange(40) != unit) for start in range(2))
+        assert found == pytest.approx((odd[even.argmax()] + even[odd.argmax()]) / 2)
+
+
+def test_directions_too_have_their_class_chosen_on_other_images(
+    tiny_mlp: Any, tiny_images: Any
+) -> None:
+    settings = SingleUnitConfig(basis="random", fill="mean", halves=True, seed=5)
+    halved = sweep.run(settings, tiny_mlp, *tiny_images)
+    whole = sweep.run(dataclasses.replace(settings, halves=False), tiny_mlp, *tiny_images)
+    assert isinstance(halved, UnitTable) and isinstance(whole, UnitTable)
+    np.testing.assert_array_equal(halved.n_correct, whole.n_correct)
+    assert np.isfinite(halved.held_out_class_drop).all()
+    assert results.from_bytes(results.to_bytes(halved), UnitTable).drop_held_out is not None
 
 
 def test_noise_begins_intact_and_ends_at_chance(tiny_mlp: Any, tiny_images: Any) -> None:

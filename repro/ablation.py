@@ -21,9 +21,7 @@ import functools
 import itertools
 import logging
 import math
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -52,11 +50,6 @@ _IMAGES_PER_BATCH = 10_000
 _PAIRS_PER_PIECE = 1 << 22
 _ROWS_PER_CALL = 1 << 17
 _LESIONS_PER_PIECE = 256
-# Calls of a plain graph that are on their way at a time, and curves. Two and four are 6 to 20 %
-# faster; but on a busy processor with oneDNN's convolutions a point of a curve came out wrong then,
-# in two of some ten runs. Why is not known yet.
-_SIDE_BY_SIDE = 1
-_CURVES_SIDE_BY_SIDE = 1
 # Images on which it is tried whether a model answers image by image.
 _IMAGES_TRIED = 5
 # Narrow networks have a multiple of so many units: full vector registers, and few shapes.
@@ -616,13 +609,10 @@ class Engine:
             return self._rows(run, tensors, shared, image, unit, (fill,))
 
         if not self._xla:
-
-            def alone(lesion: int, unit: int) -> _Piece:
+            for lesion, unit in zip(lesions, units, strict=True):
                 image = np.flatnonzero(shared.active[mask][:, unit])
                 tally = rows(image, np.asarray(unit))
-                return shared.batch.n_real, np.full(len(image), lesion), image, tally
-
-            yield from self._side_by_side(alone, zip(lesions, units, strict=True))
+                yield shared.batch.n_real, np.full(len(image), lesion), image, tally
             return
         for chunk, images in self._cut(len(lesions), shared.batch.n_real):
             active = shared.active[mask][images]
@@ -647,7 +637,11 @@ class Engine:
         tensors = [shared.tensors[tensor] for tensor in run.shared]
         filled = any(np.any(fill) for fill in fills[first:])
 
-        def piece(chunk: slice, images: slice) -> _Piece:
+        most = 1 if isinstance(run, passes.Narrow) else _LESIONS_PER_PIECE
+        # One call after the other: TensorFlow's own threads share each. Where graphs were traced
+        # and run from several threads, with oneDNN's convolutions, a lesion came out wrong in one
+        # of some fifty first evaluations (docs/benchmarks.md).
+        for chunk, images in self._cut(len(lesions), shared.batch.n_real, most):
             kept = keep(lesions[chunk])
             keeps = self.layout.split(kept)[first:]
             # A lesion within one layer leaves the images alone on which its units are silent.
@@ -661,7 +655,8 @@ class Engine:
                 padded[: len(kept)] = kept
                 arguments = (self.layout.split(padded)[first:], fills[first:])
                 rows = self._rows(run, tensors, shared, image, index, arguments)
-                return active.size, lesions[chunk][index], image, rows
+                yield active.size, lesions[chunk][index], image, rows
+                continue
             image = images.start + np.flatnonzero(active[:, 0])
             one = [part[0] for part in keeps]
             computed = [_computed(part) for part in one]
@@ -669,30 +664,7 @@ class Engine:
             rows = self._rows(
                 run, tensors, shared, image, None, (computed, one_kept, fills[first:], filled)
             )
-            return active.size, np.full(len(image), lesions[chunk][0]), image, rows
-
-        most = 1 if isinstance(run, passes.Narrow) else _LESIONS_PER_PIECE
-        yield from self._side_by_side(piece, self._cut(len(lesions), shared.batch.n_real, most))
-
-    def _side_by_side(
-        self,
-        work: Callable[..., T],
-        arguments: Iterable[tuple[Any, ...]],
-        at_a_time: int = _SIDE_BY_SIDE,
-    ) -> Iterator[T]:
-        """What the calls return, in their order. On the processor several are on their way at a
-        time: while one is at something that few cores can share, another one has the rest."""
-        if self._xla or at_a_time < 2:
-            yield from itertools.starmap(work, arguments)
-            return
-        waiting: deque[Future[T]] = deque()
-        with ThreadPoolExecutor(at_a_time) as pool:
-            for each in arguments:
-                waiting.append(pool.submit(work, *each))
-                if len(waiting) > at_a_time:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            yield active.size, np.full(len(image), lesions[chunk][0]), image, rows
 
     def _cut(
         self, n_lesions: int, n_images: int, most: int | None = None
@@ -951,12 +923,12 @@ class Engine:
                         ([_computed(keep) for keep in keeps], keeps, fills[first:], filled),
                     )
                     lesion = np.full(len(image), order * len(counts) + point)
-                    part.replace(lesion, image, shared, rows)  # of other lesions in each thread
+                    part.replace(lesion, image, shared, rows)
                     self._on_progress(len(image))
                 self._on_progress(len(image) * int(np.count_nonzero(counts == 0)))
 
-            for _ in self._side_by_side(curve, enumerate(ranks), _CURVES_SIDE_BY_SIDE):
-                pass
+            for order, rank in enumerate(ranks):
+                curve(order, rank)
             return part
 
         for batch, part in self._each(curves):

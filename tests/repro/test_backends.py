@@ -6,7 +6,6 @@ and every warning an error) builds the same models, loads the weights and saves 
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.repro import jax_child
 
 
 def dense_network() -> Any:
@@ -148,17 +147,7 @@ def given() -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 def on_jax(given: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     folder = tmp_path_factory.mktemp("backends")
     np.savez(folder / "given.npz", **given[1])
-    # Keras's variables do not know NumPy 2's copy keyword yet, see pyproject.toml.
-    copy = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-W", copy, "-m", "tests.repro.test_backends", folder],
-        cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr[-4000:]
+    jax_child.run("tests.repro.test_backends", folder)
     return dict(np.load(folder / "found.npz"))
 
 

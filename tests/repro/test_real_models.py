@@ -7,17 +7,15 @@ in a sentence.
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.repro import jax_child
+
 N_IMAGES, N_CLASSES = 8, 7
 Lesion = tuple[str, int]
 
@@ -333,18 +331,8 @@ ON_JAX: dict[str, Sequence[str]] = {
 
 
 def test_so_it_is_on_jax() -> None:
-    # Keras's variables do not know NumPy 2's copy keyword yet, see pyproject.toml.
-    copy = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-W", copy, "-m", "tests.repro.test_real_models", *ON_JAX],
-        cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr[-4000:]
-    assert result.stdout.split("\n")[:-1] == [f"jax: {name}" for name in ON_JAX]
+    printed = jax_child.run("tests.repro.test_real_models", *ON_JAX)
+    assert printed.split("\n")[:-1] == [f"jax: {name}" for name in ON_JAX]
 
 
 def test_nested_and_shared_layers_are_lesioned_one_by_one() -> None:

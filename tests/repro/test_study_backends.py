@@ -7,8 +7,6 @@ KERAS_BACKEND=jax and every warning an error) loads them and saves what it found
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.repro import jax_child
+
 LESION = {"dense": [0, 2, 5]}
 
 
@@ -142,18 +141,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def on_jax(folder: Path) -> dict[str, np.ndarray]:
-    # Keras's variables do not know NumPy 2's copy keyword yet, see pyproject.toml.
-    copy = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-    words = ["-W", "error", "-W", copy, "-m", "tests.repro.test_study_backends", str(folder)]
-    result = subprocess.run(
-        [sys.executable, *words],
-        cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr[-4000:]
+    jax_child.run("tests.repro.test_study_backends", folder)
     with np.load(folder / "on_jax.npz") as answers:
         return dict(answers)
 

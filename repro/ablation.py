@@ -638,9 +638,6 @@ class Engine:
         filled = any(np.any(fill) for fill in fills[first:])
 
         most = 1 if isinstance(run, passes.Narrow) else _LESIONS_PER_PIECE
-        # One call after the other: TensorFlow's own threads share each. Where graphs were traced
-        # and run from several threads, with oneDNN's convolutions, a lesion came out wrong in one
-        # of some fifty first evaluations (docs/benchmarks.md).
         for chunk, images in self._cut(len(lesions), shared.batch.n_real, most):
             kept = keep(lesions[chunk])
             keeps = self.layout.split(kept)[first:]
@@ -687,7 +684,12 @@ class Engine:
         arguments: tuple[Any, ...],
     ) -> Rows:
         """The tally of rows (image, index), in calls that fit in memory; an index without an axis
-        is that of all rows."""
+        is that of all rows.
+
+        Call by call: TensorFlow's own threads share each. Where graphs were traced and run from
+        several threads, with oneDNN's convolutions, a lesion came out wrong in one of some fifty
+        first evaluations (docs/benchmarks.md).
+        """
         n, start = len(image), 0
         image = image.astype(np.int32)
         index = None if index is None else index.astype(np.int32)
@@ -899,7 +901,7 @@ class Engine:
             image = np.arange(batch.n_real)
             every = np.argsort(-counts, kind="stable")
 
-            def curve(order: int, rank: np.ndarray) -> None:
+            for order, rank in enumerate(ranks):
                 ranks_by_mask = self.layout.split(rank)[first:]
                 of_first = ranks_by_mask[0]
                 at = int(counts.max(initial=0))
@@ -926,9 +928,6 @@ class Engine:
                     part.replace(lesion, image, shared, rows)
                     self._on_progress(len(image))
                 self._on_progress(len(image) * int(np.count_nonzero(counts == 0)))
-
-            for order, rank in enumerate(ranks):
-                curve(order, rank)
             return part
 
         for batch, part in self._each(curves):

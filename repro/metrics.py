@@ -321,7 +321,8 @@ def held_out_class_drop(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     above 0 by chance; where the halves choose different classes it scores less than M_u.
 
     Args:
-        first, second: float (n_units, n_classes), `class_drops` on each half of the images.
+        first, second: float (n_units, n_classes), `class_drops` on each half of the images, of
+            classes that have images in both.
 
     Returns:
         float64 (n_units,), in [-1, 1].

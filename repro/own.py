@@ -150,6 +150,10 @@ class LabelledStream:
         """Those of its images, by their position in the stream, in the order of their numbers."""
         return dataclasses.replace(self, places=self.places[np.sort(index)])
 
+    def labels_in_order(self) -> np.ndarray:
+        """int32 (n_images,), the label of each of its images."""
+        return self.labelled.labels[self.places]
+
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for start in range(0, len(self), _READING_BATCH):
             places = self.places[start : start + _READING_BATCH]

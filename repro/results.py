@@ -111,7 +111,8 @@ class UnitTable:
     basis: "unit"; or "random": a row is a direction of a random rotation of its layer, and its
         activation the projection on that direction, of either sign (paper.md 6.2).
     drop_held_out: float64 (n_units,), accuracy lost by the class that loses most, chosen on other
-        images, see `metrics.held_out_class_drop`; None if not measured.
+        images, see `metrics.held_out_class_drop`; NaN where no class has two images; None if not
+        measured.
     """
 
     kind: ClassVar[str] = "single_unit"

@@ -91,6 +91,11 @@ class ImageStream:
             labels[batch["number"]] = batch["label"]
         return labels
 
+    def labels_in_order(self) -> np.ndarray:
+        """int32 (n_images,), the label of each of its images; decodes none."""
+        labels = self.labels_on_disk() if self.replaced is None else self.replaced
+        return labels if self.kept is None else labels[self.kept]
+
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         examples = self._examples(None).map(self._for_test, num_parallel_calls=16)
         return iter(examples.batch(_READING_BATCH).prefetch(2).as_numpy_iterator())

@@ -102,8 +102,8 @@ def run(
             same; those of config.ranked_on.
 
     Raises:
-        ValueError: fewer images than config.n_images, or fewer masked layers than
-            config.last_layers or config.only_layer.
+        ValueError: fewer images than config.n_images, or fewer than two where config.halves; fewer
+            masked layers than config.last_layers or config.only_layer.
     """
     if config.n_images > len(images):
         raise ValueError(f"n_images = {config.n_images:,} but there are {len(images):,} images")
@@ -134,9 +134,7 @@ def run(
         engine = turned(bases)
     if not config.halves:
         return single_unit(engine, config)
-    # The images are in random order where some were chosen; else as the data set has them.
-    halves = [np.arange(start, len(images), 2) for start in range(2)]
-    return single_unit(engine, config, [engine.on(*_taken(images, labels, one)) for one in halves])
+    return single_unit(engine, config, _halves(engine, images, labels))
 
 
 def cumulative(
@@ -305,23 +303,25 @@ def without_lesion(engine: Engine, config: IntactConfig) -> Intact:
     )
 
 
-def single_unit(
-    engine: Engine, config: SingleUnitConfig, halves: Sequence[Engine] = ()
-) -> UnitTable:
+Half = tuple[Engine, np.ndarray]  # on half of the images, int (n_classes,) images of each class
+
+
+def single_unit(engine: Engine, config: SingleUnitConfig, halves: Sequence[Half] = ()) -> UnitTable:
     """Ablates every unit alone, and measures what it does (paper 2.3, 3.4, A.4, A.5).
 
     Args:
         engine: whose units are directions where the config says so.
-        halves: the same on either half of its images, to choose the class that loses most on one
-            and measure its drop on the other (paper.md 6.2).
+        halves: the same on two halves of its images, to choose the class that loses most on one and
+            measure its drop on the other (paper.md 6.2).
     """
     layers, first = last_layers(engine.layout, config.last_layers)
     units = np.arange(first, engine.layout.n_units)
     statistics = engine.statistics()
-    intact = engine.intact()
     fill = _fill(engine, config.fill)
-    parts = [part.single_units(fill, units) for part in halves or [engine]]
-    outcome = functools.reduce(operator.add, parts)
+    parts = [part for part, _ in halves] or [engine]
+    intacts = [part.intact() for part in parts]
+    outcomes = [part.single_units(fill, units) for part in parts]
+    intact, outcome = (functools.reduce(operator.add, each) for each in (intacts, outcomes))
     # The weights that lead to a direction are those of all units together.
     norms = _weight_norms(engine) if config.basis == "unit" else np.full(first + len(units), np.nan)
     return UnitTable(
@@ -340,17 +340,42 @@ def single_unit(
         fill=config.fill,
         n_tied=int(outcome.n_tied.sum()),
         basis=config.basis,
-        drop_held_out=_held_out(halves, parts) if halves else None,
+        drop_held_out=_held_out(halves, intacts, outcomes) if halves else None,
     )
 
 
-def _held_out(halves: Sequence[Engine], ablated: Sequence[Outcome]) -> np.ndarray:
-    """`metrics.held_out_class_drop` from the outcomes (n_units,) of two halves of the images."""
-    drops = [
-        metrics.class_drops(
-            half.intact().n_correct, outcome.n_correct, half.statistics().class_counts
+def _halves(engine: Engine, images: Any, labels: Any) -> list[Half]:
+    """The engine on either half of the images of each class.
+
+    Args:
+        images, labels: those of the engine.
+    """
+    every = images.labels_in_order() if labels is None else np.asarray(labels)
+    if len(every) < 2:
+        raise ValueError("halves = true needs two images or more")
+    order = np.argsort(every, kind="stable")  # class by class
+    halves = [np.sort(order[start::2]) for start in range(2)]
+    return [
+        (
+            engine.on(*_taken(images, labels, half)),
+            np.bincount(every[half], minlength=engine.n_classes),
         )
-        for half, outcome in zip(halves, ablated, strict=True)
+        for half in halves
+    ]
+
+
+def _held_out(
+    halves: Sequence[Half], intacts: Sequence[Outcome], ablated: Sequence[Outcome]
+) -> np.ndarray:
+    """`metrics.held_out_class_drop` of outcomes (n_units,) on two halves of the images, among the
+    classes with images in both; NaN if there is none."""
+    counts = [of_half for _, of_half in halves]
+    both = np.all([of_half > 0 for of_half in counts], axis=0)
+    if not both.any():
+        return np.full(len(ablated[0].loss), np.nan)
+    drops = [
+        metrics.class_drops(intact.n_correct[both], outcome.n_correct[:, both], of_half[both])
+        for intact, outcome, of_half in zip(intacts, ablated, counts, strict=True)
     ]
     return metrics.held_out_class_drop(*drops)
 

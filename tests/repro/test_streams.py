@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from repro import data, streams
-from repro.config import TrainConfig
+from repro.config import SingleUnitConfig, TrainConfig
 from repro.data import DataSource
 from repro.results import Checkpoint
 from repro.streams import ImageStream
@@ -149,6 +149,8 @@ def test_a_subset_is_drawn_by_the_seed_and_can_be_corrupted(source: DataSource) 
     assert contents(other)[0].tolist() != found.tolist()
     part = train.take(np.array([8, 0]))
     assert contents(part)[0].tolist() == [found[0], found[8]]
+    for stream in (train, part, load(source)[0], load(source)[0].take(np.array([3, 1]))):
+        assert stream.labels_in_order().tolist() == contents(stream)[1].tolist()
     with pytest.raises(data.DataError, match="n_train = 18 but .* has 17 training images"):
         load(source, n_train=18)
 
@@ -170,8 +172,9 @@ class Kept:
 
 
 def test_a_network_is_trained_and_read_from_streams(source: DataSource) -> None:
-    from repro import training
+    from repro import sweep, training
     from repro.ablation import Engine
+    from repro.results import UnitTable
 
     # Not ResNet-50, which takes a minute to compile.
     config = TrainConfig("imagenet2012", "convnet", width=1 / 64, batch_size=4, epochs=2)
@@ -186,8 +189,16 @@ def test_a_network_is_trained_and_read_from_streams(source: DataSource) -> None:
     assert resumed.history == trained.history
     for ours, theirs in zip(resumed.model.get_weights(), trained.model.get_weights(), strict=True):
         assert ours.tobytes() == theirs.tobytes()
-    engine = Engine(trained.model, splits.test.images, splits.test.labels)
+    test = splits.test
+    engine = Engine(trained.model, test.images, test.labels)
     assert engine.intact().n_images == 6
+    whole, halved = (
+        sweep.run(SingleUnitConfig(halves=halves), trained.model, test.images, test.labels)
+        for halves in (False, True)
+    )
+    assert isinstance(whole, UnitTable) and isinstance(halved, UnitTable)
+    np.testing.assert_array_equal(halved.n_correct, whole.n_correct)
+    assert halved.drop_held_out is not None
 
 
 # --- One image ------------------------------------------------------------------------------------

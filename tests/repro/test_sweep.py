@@ -168,7 +168,7 @@ def test_the_class_that_loses_most_is_chosen_on_other_images(
     np.testing.assert_allclose(table.loss, whole.loss, rtol=1e-6)
     assert np.isnan(whole.held_out_class_drop).all()
 
-    def drops(half: slice, keep: np.ndarray) -> np.ndarray:
+    def drops(half: np.ndarray, keep: np.ndarray) -> np.ndarray:
         one, of_one = images[half], labels[half]
         n_lost = [
             plain.answer(tiny_mlp, LAYERS, one, of_one, lesion).n_correct
@@ -176,9 +176,26 @@ def test_the_class_that_loses_most_is_chosen_on_other_images(
         ]
         return (n_lost[0] - n_lost[1]) / np.bincount(of_one, minlength=5)
 
+    by_class = np.argsort(labels, kind="stable")
     for unit, found in enumerate(table.held_out_class_drop):
-        even, odd = (drops(slice(start, None, 2), np.arange(40) != unit) for start in range(2))
-        assert found == pytest.approx((odd[even.argmax()] + even[odd.argmax()]) / 2)
+        one, other = (drops(by_class[start::2], np.arange(40) != unit) for start in range(2))
+        assert found == pytest.approx((other[one.argmax()] + one[other.argmax()]) / 2)
+
+
+def test_a_class_without_images_in_both_halves_is_not_chosen(tiny_mlp: Any) -> None:
+    images = np.random.default_rng(4).random((11, *tiny_mlp.input_shape[1:]), dtype=np.float32)
+    whole = sweep.run(
+        SingleUnitConfig(halves=True), tiny_mlp, images, np.array([0] * 6 + [1] * 4 + [2])
+    )
+    some = sweep.run(
+        SingleUnitConfig(halves=True), tiny_mlp, images[:10], np.array([0] * 6 + [1] * 4)
+    )
+    assert isinstance(whole, UnitTable) and isinstance(some, UnitTable)
+    np.testing.assert_array_equal(whole.held_out_class_drop, some.held_out_class_drop)
+    alone = sweep.run(SingleUnitConfig(halves=True), tiny_mlp, images[:2], np.array([3, 1]))
+    assert isinstance(alone, UnitTable) and np.isnan(alone.held_out_class_drop).all()
+    with pytest.raises(ValueError, match="two images or more"):
+        sweep.run(SingleUnitConfig(halves=True), tiny_mlp, images[:1], np.array([3]))
 
 
 def test_directions_too_have_their_class_chosen_on_other_images(

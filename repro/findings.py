@@ -315,7 +315,7 @@ UNIT_MEASURES: dict[str, str] = {
     "importance": "change of loss on ablation",
     "accuracy_drop": "drop of accuracy on ablation",
     "largest_class_drop": "largest drop of a class's accuracy",
-    "held_out_class_drop": "drop of the class that loses most, chosen on other images",
+    "held_out_class_drop": "held-out drop of the class that loses most",
     "weight_norm": "L1 norm of incoming weights",
     "mean_activation": "mean activation",
     "sparsity": "fraction of silent images and positions",

@@ -180,6 +180,7 @@ def unit_table(
         weight_norm=rng.gamma(4.0, 1.0, n_units),
         images="test",
         fill="zero",
+        drop_held_out=rng.normal(0.01, 0.01, n_units),
     )
 
 
@@ -257,6 +258,7 @@ def convnet_table(*, slopes: Sequence[float], seed: int = 0, units: int = 40) ->
         weight_norm=rng.gamma(4.0, 1.0, n_units) / (0.5 + selectivity),
         images="test",
         fill="zero",
+        drop_held_out=rng.normal(0.01, 0.01, n_units),
     )
 
 

@@ -34,13 +34,18 @@ def job(seed: int, **train: object) -> Job:
 
 def do(runs: Runs, job: Job, *steps: str, seconds: float = 1.0) -> None:
     """Leaves a network's folder as a worker would that did these steps."""
+    with runs.network(job.train).prepare():
+        write(runs, job, *steps, seconds=seconds)
+
+
+def write(runs: Runs, job: Job, *steps: str, seconds: float = 1.0) -> None:
+    """The same for one who holds the folder."""
     folder = runs.network(job.train)
-    with folder.prepare():
-        for step in steps:
-            if step == TRAINING:
-                folder.model.write_bytes(b"model")
-            (folder.path / f"{step}.npz").write_bytes(b"result")
-            folder.note_seconds(step, seconds, jobs.amounts(job)[step])
+    for step in steps:
+        if step == TRAINING:
+            folder.model.write_bytes(b"model")
+        (folder.path / f"{step}.npz").write_bytes(b"result")
+        folder.note_seconds(step, seconds, jobs.amounts(job)[step])
 
 
 @pytest.fixture
@@ -232,7 +237,7 @@ def test_what_another_command_works_on_is_left_to_it_and_waited_for(runs: Runs) 
         with runs.network(theirs.train).prepare():
             held.set()
             release.wait(30)
-        do(runs, theirs, *theirs.steps)
+            write(runs, theirs, *theirs.steps)
 
     held, thread = threading.Event(), threading.Thread(target=other_command)
     thread.start()

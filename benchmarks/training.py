@@ -43,6 +43,8 @@ TASKS: dict[str, TrainConfig] = {
     "mlp128": TrainConfig("mnist", "mlp", (128, 128), n_train=20_000, epochs=6),
     "mlp512": TrainConfig("mnist", "mlp", (512, 512), n_train=20_000, epochs=6),
     "convnet": TrainConfig("cifar10", "convnet", width=0.25, n_train=2_000, epochs=4),
+    # Those of the ensembles of Figs. 3 and 4c in `desk`.
+    "convnet_eighth": TrainConfig("cifar10", "convnet", width=0.125, n_train=5_000, epochs=4),
 }
 TOGETHER = 8
 """Networks of one JAX program."""

@@ -30,8 +30,8 @@ CIFAR-10 here was stored as JPEG and decoded again, so that its pixels differ by
 the original ones. What the commands replace with `--set` was cut to fit the time at hand; data,
 sizes and rules stand in claims.json. Before commit c8c8fe940 (2026-11-27) the engine ran several
 graphs at a time; on some processors one loss in one of fifty first evaluations was then wrong, by
-up to 0.15 %, and no count was seen to be wrong. What was computed earlier (Figs. 1a, 2a, 4b, 5a and
-the regularizer) was not computed anew.
+up to 0.15 %, and no count was seen to be wrong. What was computed earlier (Figs. 1a, 2a, 5a and the
+regularizer) was not computed anew.
 """
 
 Record = dict[str, Any]

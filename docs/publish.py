@@ -29,7 +29,7 @@ NOTE = """\
 CIFAR-10 here was stored as JPEG and decoded again, so that its pixels differ by a few levels from
 the original ones. What the commands replace with `--set` was cut to fit the time at hand; data,
 sizes and rules stand in claims.json. Before commit c8c8fe940 (2026-11-27) the engine ran several
-graphs at a time; on some processors one loss in one of fifty first evaluations was then wrong, by
+graphs at a time; on some processors a loss was then wrong now and then in first evaluations, by
 up to 0.15 %, and no count was seen to be wrong. What was computed earlier (Figs. 1a, 2a, 5a and the
 regularizer) was not computed anew.
 """

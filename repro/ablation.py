@@ -687,7 +687,7 @@ class Engine:
         is that of all rows.
 
         Call by call: TensorFlow's own threads share each. Where graphs were traced and run from
-        several threads, with oneDNN's convolutions, a lesion came out wrong in one of some fifty
+        several threads, with oneDNN's convolutions, a lesion came out wrong now and then in
         first evaluations (docs/benchmarks.md).
         """
         n, start = len(image), 0

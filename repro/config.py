@@ -340,8 +340,8 @@ class SingleUnitConfig:
     last_layers: only the units of the last so many masked layers; 0 for all.
     basis: "unit"; or "random": in place of a layer's units as many directions of one random
         rotation of it (paper.md 6.2).
-    halves: count each half of the images by itself, so that the class that loses most can be
-        chosen on one and measured on the other (paper.md 6.2).
+    halves: count two halves of the images of each class by themselves, so that the class that
+        loses most can be chosen on one and measured on the other (paper.md 6.2).
     Other fields as in CumulativeConfig.
     """
 

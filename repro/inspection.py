@@ -286,7 +286,7 @@ def _check_signature(path: Path, archive: zipfile.ZipFile) -> None:
     try:
         with archive.open(WEIGHTS) as member:
             begin = member.read(8)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
         raise Refused(f"{path} is not a complete .keras file: {WEIGHTS!r} is damaged") from error
     if begin.startswith(b"PK"):
         raise _refused(path, f"{WEIGHTS!r} is another archive")

@@ -459,7 +459,8 @@ def power_of_ten(values: np.ndarray) -> int:
 # --- Distributions -----------------------------------------------------------------------------
 
 
-_SMALL = ("importance", "accuracy_drop", "largest_class_drop", "held_out_class_drop")
+# What a unit's ablation costs may be of any size: told in digits, not in hundredths.
+_COSTS = ("importance", "accuracy_drop", "largest_class_drop", "held_out_class_drop")
 
 
 def _distributions(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
@@ -478,8 +479,7 @@ def _distributions(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: 
         (0.0, 1.0) if measure == "class_selectivity" else (everything.min(), everything.max())
     )
     colours = [style.colour for style in _styles(shown, theme)]
-    # What a unit's ablation costs may be of any size.
-    digits = ".2g" if measure in _SMALL else ".2f"
+    digits = ".2g" if measure in _COSTS else ".2f"
     for index, (one, values) in enumerate(zip(shown, pooled, strict=True)):
         turned = unit_tables(one.networks, one.sweep)[0].basis == "random"
         axes.hist(

@@ -189,6 +189,17 @@ def weights_that_are_an_archive(path: Path) -> str:
 
 
 @hostile(FILES)
+def weights_that_do_not_unpack(path: Path) -> str:
+    write(path, members(), zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo(WEIGHTS_NAME).header_offset + 30 + len(WEIGHTS_NAME)
+    content = bytearray(path.read_bytes())
+    content[start : start + 20] = b"\xff" * 20  # no such kind of block
+    path.write_bytes(content)
+    return "'model.weights.h5' is damaged"
+
+
+@hostile(FILES)
 def weights_of_another_kind(path: Path) -> str:
     write(path, members(weights=b"\x93NUMPY" + bytes(100)))
     return "'model.weights.h5' is not an HDF5 file"

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS: list[set[str]] = [
     {"metrics", "config", "results", "statistics", "batches", "kernels", "inspection"},
     {"walk"},
+    {"data", "streams", "labelled"},
     {
         "masking",
         "models",
@@ -25,6 +26,7 @@ LAYERS: list[set[str]] = [
         "graph",
         "insertion",
         "network",
+        "engine",
         "passes",
         "ablation",
     },
@@ -33,10 +35,7 @@ LAYERS: list[set[str]] = [
         "training",
         "fast_layers",
         "ensembles",
-        "data",
-        "labelled",
         "own",
-        "streams",
         "findings",
         "choices",
         "panels",
@@ -66,11 +65,19 @@ LAYERS: list[set[str]] = [
 ]
 LAYER = {module: depth for depth, layer in enumerate(LAYERS) for module in layer}
 # Modules on NumPy and SciPy alone, and those on Keras besides.
-NUMERIC, WITH_KERAS = sorted(LAYERS[0] | LAYERS[1]), sorted(LAYERS[2] | LAYERS[3])
+NUMERIC, WITH_KERAS = sorted(LAYERS[0] | LAYERS[1]), sorted(LAYERS[3] | LAYERS[4])
 
 
 def modules_on_disk() -> set[str]:
-    return {p.stem for p in (ROOT / "repro").glob("*.py")} - {"__init__"}
+    """Modules and packages of `repro`, by name."""
+    packages = {p.parent.name for p in (ROOT / "repro").glob("*/__init__.py")}
+    return {p.stem for p in (ROOT / "repro").glob("*.py")} - {"__init__"} | packages
+
+
+def sources(module: str) -> list[str]:
+    """The source of a module, or of each module of a package."""
+    files = [ROOT / "repro" / f"{module}.py", *(ROOT / "repro" / module).rglob("*.py")]
+    return [path.read_text(encoding="utf-8") for path in files if path.exists()]
 
 
 def imported(source: str, anywhere: bool = True) -> Iterator[str]:
@@ -104,7 +111,10 @@ def test_every_module_has_its_place_in_the_order():
 
 @pytest.mark.parametrize("module", sorted(LAYER))
 def test_imports_run_one_way(module):
-    assert wrong_way(module, (ROOT / "repro" / f"{module}.py").read_text(encoding="utf-8")) == []
+    assert sources(module)
+    assert [
+        wrong_way(module, source) for source in sources(module) if wrong_way(module, source)
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -123,8 +133,8 @@ def test_an_import_that_leads_upwards_is_found(module, source, found):
 
 @pytest.mark.parametrize("module", sorted(set(LAYER) - {"__main__"}))
 def test_only_the_command_line_reads_flags(module):
-    source = (ROOT / "repro" / f"{module}.py").read_text(encoding="utf-8")
-    assert not {n for n in imported(source) if n.startswith(("absl.flags", "absl.app", "argparse"))}
+    names = {name for source in sources(module) for name in imported(source)}
+    assert not {n for n in names if n.startswith(("absl.flags", "absl.app", "argparse"))}
 
 
 def test_the_plugin_never_imports_the_laboratory():

@@ -459,13 +459,15 @@ class Study:
         """Writes a page with pictures, tables and what they stand on, and the numbers as CSV.
 
         Args:
-            directory: made if missing. command: what made this study, for the page.
+            directory: made if missing; files are written beside what is there. command: what made
+                this study, for the page.
 
         Returns:
             index.html, which needs no other file.
 
         Raises:
-            RunsError: it cannot be written.
+            RunsError: it cannot be written, or a file there would be overwritten that no report
+                wrote, or that was changed since. Nothing is computed before.
         """
         from repro import study_page
 
@@ -478,15 +480,18 @@ class Study:
         images that drive a unit.
 
         Args:
-            logdir: to open TensorBoard on. run: a folder in it, which is replaced.
+            logdir: to open TensorBoard on. run: a folder in it, such as "study" or "group/study",
+                which is replaced if all that is in it was written by this method.
 
         Returns:
             The run's folder.
 
         Raises:
-            RunsError: it cannot be written.
+            RunsError: it cannot be written, holds anything else, such as the events of a training,
+                or lies outside of `logdir`. Nothing is computed before.
         """
-        directory = Path(logdir) / run
+        directory = runs.folder_in(Path(logdir), run)
+        runs.check_replaceable(directory)
         curves = self.curves
 
         def fill(temporary: Path) -> None:
@@ -501,14 +506,17 @@ class Study:
         """Saves the masked model and some of the images, as the plugin's lesion lab opens them.
 
         Args:
-            directory: which is replaced.
+            directory: new, or one that is replaced, if all that is in it was written by this
+                method.
 
         Returns:
             model.keras, in that folder; beside it lies model.images.npz.
 
         Raises:
-            RunsError: it cannot be written.
+            RunsError: it cannot be written, or holds anything else, or a file that was changed
+                since.
         """
+        runs.check_replaceable(Path(directory))
         each = max(1, self._images[0].size * 4)
         n_images = min(_SAVED_IMAGES, max(1, _SAVED_BYTES // each), self.sample.n_images)
         chosen = labelled.stratified_order(self.labels, self._rng())[:n_images]

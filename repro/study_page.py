@@ -24,7 +24,9 @@ from repro.results import AblationCurve
 from repro.study import CONTROLS, Sample, Study
 
 _LISTED = 20  # units of a table; units.csv has all
-_FILES = ("units.csv", "curve.csv", "summary.json", "curve.png", "units.png", "curve.svg")
+_FILES = (
+    "units.csv", "curve.csv", "summary.json", "curve.png", "units.png", "curve.svg", "units.svg",
+)  # fmt: skip
 # An accuracy of less than so many times chance suggests that images and model do not fit.
 _NEAR_CHANCE = 1.5
 _UNIT_HEADS = (
@@ -43,22 +45,33 @@ def write(study: Study, directory: Path, command: str = "") -> Path:
     """Writes all files of the report; `index.html` last.
 
     Raises:
-        RunsError: the disk is full, or the folder cannot be written.
+        RunsError: the disk is full, the folder cannot be written, or a file of one of these names
+            is there that is not one of ours. The last two are found before anything is computed.
     """
+    files = runs.Beside(directory, ("index.html", *_FILES))
     curve = study.curves[-1]
     for name, draw in _pictures(study, curve):
         for kind, content in draw().items():
-            runs.write_bytes(directory / f"{name}.{kind}", content)
+            files.write(directory / f"{name}.{kind}", content)
     units = study.units
     columns = units.dtype.names or ()
     rows = zip(*(_csv_column(units[name]) for name in columns), strict=True)
-    runs.write_bytes(directory / "units.csv", report.to_csv(columns, rows))
+    files.write(directory / "units.csv", report.to_csv(columns, rows))
     of_curve = report.to_csv(CURVE_COLUMNS, report.curve_rows(curve))
-    runs.write_bytes(directory / "curve.csv", of_curve)
-    runs.write_bytes(directory / "summary.json", report.to_json(numbers(study)))
+    files.write(directory / "curve.csv", of_curve)
+    files.write(directory / "summary.json", report.to_json(numbers(study)))
     page = directory / "index.html"
-    runs.write_bytes(page, render(study, command).encode())
+    files.write(page, render(study, command).encode())
     return page
+
+
+def check(directory: Path) -> None:
+    """That `write` may write there.
+
+    Raises:
+        RunsError: as `write`.
+    """
+    runs.Beside(directory, ("index.html", *_FILES))
 
 
 def numbers(study: Study) -> dict[str, Any]:

@@ -221,6 +221,8 @@ def check_replaceable(path: Path) -> Path:
     """
     try:
         place = _full(Path(path))
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            place.lstat()  # else a name that no file can have
         _check_kind(Path(path), place)
         foreign = _foreign(place)
         if not foreign:

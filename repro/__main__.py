@@ -564,6 +564,8 @@ def _command(figure: FigureConfig) -> str:
         words += [f"--scale={_SCALE.value}"] * (_SCALE.value != "auto")
     else:
         words += [f"--profile={figure.profile}"]
+    if _CONFIGS_DIR.value:
+        words += [f"--configs_dir={_CONFIGS_DIR.value}"]
     words += [f"--set={text}" for text in _SET.value]
     return shlex.join(words)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from absl import flags
 
 from repro import folders, runs
 from repro.config import TrainConfig
@@ -466,3 +467,45 @@ def test_the_marker_says_what_it_is(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "study" / MARKER).read_bytes())
     assert "repro wrote" in found["about"]
     assert sorted(found["files"]) == ["model.keras", "part/images.npz"]
+
+
+# --- Programs beside the laboratory ------------------------------------------------------------
+
+
+def test_a_benchmark_writes_its_numbers_over_nothing_else(tmp_path: Path) -> None:
+    from absl.testing import flagsaver
+
+    from benchmarks import options
+
+    path = tmp_path / "notes.json"
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS(["benchmarks"])
+    for mine in ("my notes", "[1]", '{"mine": 1}'):
+        path.write_text(mine)
+        with flagsaver.flagsaver(json=str(path)):
+            with pytest.raises(SystemExit, match="no numbers of benchmarks; name another file"):
+                options.answered(["benchmark"], str)
+        assert path.read_text() == mine
+    for ours in ('{"machine": {}, "tasks": {}}', '{"tasks": {}}'):
+        path.write_text(ours)
+        with flagsaver.flagsaver(json=str(path)):
+            assert not options.answered(["benchmark"], str)
+    with flagsaver.flagsaver(json=str(tmp_path / "new.json")):
+        assert not options.answered(["benchmark"], str)
+
+
+@pytest.mark.parametrize("what", ["project", "file"])
+def test_the_demo_of_the_tab_leaves_what_is_there(
+    tmp_path: Path, what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tb_plugin import demo
+
+    place = tmp_path / "logs"
+    if what == "project":
+        plant(place, tmp_path / "elsewhere")
+    else:
+        place.write_text("mine")
+    before = snapshot(tmp_path)
+    assert demo.main([str(place)]) == 1
+    assert "name a new directory" in capsys.readouterr().err
+    assert snapshot(tmp_path) == before

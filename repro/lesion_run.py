@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from repro import budget, insertion, labelled, models, progress, study, study_page
+from repro import budget, insertion, labelled, models, progress, runs, study, study_page
 from repro.ablation import Engine
 from repro.data import DataError
 from repro.labelled import Labelled
@@ -103,7 +103,7 @@ def run(
 
     Raises:
         LesionError: the model or the images cannot be used. DataError: nor found.
-        RunsError: the results cannot be written.
+        RunsError: the results cannot be written, or would replace what no study wrote.
     """
     ends = None if request.seconds is None else time.monotonic() + request.seconds
     # First, so that a folder that cannot be written is known before the work.
@@ -113,6 +113,10 @@ def run(
         masked, hidden = study.prepare(model, request.layers or None)
     except ValueError as error:
         raise LesionError(str(error)) from error
+    name = _name(request, masked)
+    for folder in (_NETWORKS, _TENSORBOARD):
+        runs.check_replaceable(out / folder / name)
+    study_page.check(out / _REPORT)
     n_masked = sum(row.masked for row in hidden)
     say(f"Model: {masked.name}, {n_masked} layers masked, {len(hidden) - n_masked} not")
     found = _found(request, masked)
@@ -273,12 +277,16 @@ def _longer_words(left: float, compilation: float, n_layers: int) -> str:
 
 
 def _written(request: Request, made: Study, out: Path) -> Results:
-    name = run_name(made.model.name if request.model_fn else Path(request.model).stem)
+    name = _name(request, made.model)
     model = made.save(out / _NETWORKS / name)
     made.to_tensorboard(out / _TENSORBOARD, run=name)
     page = made.report(out / _REPORT, request.command)
     found = (study_page.warning(made), *study_page.findings(made, made.curves[-1]))
     return Results(tuple(filter(None, found)), page, model, out / _TENSORBOARD, out / _NETWORKS)
+
+
+def _name(request: Request, model: keras.Model) -> str:
+    return run_name(model.name if request.model_fn else Path(request.model).stem)
 
 
 def run_name(text: str) -> str:

@@ -155,6 +155,11 @@ class UnitTable:
         return int(self.class_counts.sum())
 
     @property
+    def n_absent(self) -> int:
+        """Classes without images, which no measure counts."""
+        return int(np.count_nonzero(self.class_counts == 0))
+
+    @property
     def layer_names(self) -> np.ndarray:
         """str (n_units,), the layer of every unit."""
         return np.repeat([name for name, _ in self.layers], [size for _, size in self.layers])
@@ -166,10 +171,12 @@ class UnitTable:
 
     @property
     def class_selectivity(self) -> np.ndarray:
-        """float64 (n_units,) in [0, 1]; 0 for a dead unit (paper section 2.3). NaN where it is not
-        defined: for directions, and for units with a negative mean, as after GELU."""
+        """float64 (n_units,) in [0, 1], over the classes that have images; 0 for a dead unit (paper
+        section 2.3). NaN where it is not defined: for directions, for units with a negative mean,
+        as after GELU, and where images are of one class only."""
         defined = (self.class_means >= 0).all(axis=0) & (self.basis == "unit")
-        found = metrics.class_selectivity(np.where(defined, self.class_means, 0.0))
+        means = np.where(defined, self.class_means, 0.0)
+        found = metrics.class_selectivity(means, self.class_counts)
         return np.where(defined, found, np.nan)
 
     @property
@@ -200,7 +207,8 @@ class UnitTable:
 
     @property
     def class_drops(self) -> np.ndarray:
-        """float64 (n_units, n_classes), accuracy that each class loses (paper.md 6.2)."""
+        """float64 (n_units, n_classes), accuracy that each class loses (paper.md 6.2); NaN for a
+        class without images."""
         return metrics.class_drops(self.intact_correct, self.n_correct, self.class_counts)
 
     @property

@@ -326,8 +326,9 @@ class Study:
         """A structured array (n_units,), one row a unit, layers in the network's order.
 
         layer, unit: the layer's name, and the unit's number in it, from 0.
-        class_selectivity: in [0, 1]; 0 for a dead unit. NaN where a class mean is negative, as
-            after GELU or tanh: the index is not defined there.
+        class_selectivity: in [0, 1], over the classes that have images; 0 for a dead unit. NaN
+            where a class mean is negative, as after GELU or tanh, and where the images are of one
+            class only: the index is not defined there.
         mutual_information: bits that the activation tells about the class, as estimated;
             mutual_information_bias: what it would show of a unit that knows nothing.
         importance: change of the mean loss when the unit is ablated, nats; above 0 where that
@@ -345,13 +346,15 @@ class Study:
         table = np.zeros(layout.n_units, [("layer", f"U{longest}"), *UNIT_COLUMNS])
         table["layer"] = np.repeat(names, sizes)
         table["unit"] = np.concatenate([np.arange(size) for size in sizes])
-        table["class_selectivity"] = defined_selectivity(statistics.class_means)
+        table["class_selectivity"] = defined_selectivity(
+            statistics.class_means, statistics.class_counts
+        )
         table["mutual_information"] = statistics.mutual_information
-        table["mutual_information_bias"] = metrics.mutual_information_bias(statistics.bin_counts)
+        table["mutual_information_bias"] = statistics.mutual_information_bias
         table["importance"] = loss - float(self.intact.loss)
         correct = float(self.intact.n_correct.sum())
         table["accuracy_drop"] = (correct - n_correct.sum(axis=1)) / self.sample.n_images
-        table["largest_class_drop"] = self.class_drops.max(axis=1)
+        table["largest_class_drop"] = metrics.largest_class_drop(self.class_drops)
         table["mean_activation"] = statistics.means
         table["sparsity"] = statistics.sparsity
         silent = np.all(statistics.class_means == 0, axis=0)
@@ -364,7 +367,7 @@ class Study:
     @functools.cached_property
     def class_drops(self) -> np.ndarray:
         """float64 (n_units, n_classes), accuracy that each class loses without the unit; NaN where
-        it was not lesioned."""
+        it was not lesioned, and for classes without images."""
         n_correct, _ = self._lesioned_alone
         done = np.isfinite(n_correct[:, 0])
         drops = np.full(n_correct.shape, np.nan)
@@ -459,13 +462,15 @@ class Study:
         """Writes a page with pictures, tables and what they stand on, and the numbers as CSV.
 
         Args:
-            directory: made if missing. command: what made this study, for the page.
+            directory: made if missing; files are written beside what is there. command: what made
+                this study, for the page.
 
         Returns:
             index.html, which needs no other file.
 
         Raises:
-            RunsError: it cannot be written.
+            RunsError: it cannot be written, or a file there would be overwritten that no report
+                wrote, or that was changed since. Nothing is computed before.
         """
         from repro import study_page
 
@@ -478,15 +483,18 @@ class Study:
         images that drive a unit.
 
         Args:
-            logdir: to open TensorBoard on. run: a folder in it, which is replaced.
+            logdir: to open TensorBoard on. run: a folder in it, such as "study" or "group/study",
+                which is replaced if all that is in it was written by this method.
 
         Returns:
             The run's folder.
 
         Raises:
-            RunsError: it cannot be written.
+            RunsError: it cannot be written, holds anything else, such as the events of a training,
+                or lies outside of `logdir`. Nothing is computed before.
         """
-        directory = Path(logdir) / run
+        directory = runs.folder_in(Path(logdir), run)
+        runs.check_replaceable(directory)
         curves = self.curves
 
         def fill(temporary: Path) -> None:
@@ -501,14 +509,17 @@ class Study:
         """Saves the masked model and some of the images, as the plugin's lesion lab opens them.
 
         Args:
-            directory: which is replaced.
+            directory: new, or one that is replaced, if all that is in it was written by this
+                method.
 
         Returns:
             model.keras, in that folder; beside it lies model.images.npz.
 
         Raises:
-            RunsError: it cannot be written.
+            RunsError: it cannot be written, or holds anything else, or a file that was changed
+                since.
         """
+        runs.check_replaceable(Path(directory))
         each = max(1, self._images[0].size * 4)
         n_images = min(_SAVED_IMAGES, max(1, _SAVED_BYTES // each), self.sample.n_images)
         chosen = labelled.stratified_order(self.labels, self._rng())[:n_images]
@@ -583,7 +594,7 @@ class Study:
     def _errors_of(self, row: int, intact: Any, without: tuple[np.ndarray, np.ndarray]) -> Errors:
         (loss, hit), (lesioned_loss, lesioned_hit) = intact, without
         lost = hit.astype(float) - lesioned_hit
-        worst = self.labels == int(np.argmax(self.class_drops[row]))
+        worst = self.labels == int(np.nanargmax(self.class_drops[row]))
         return Errors(
             row,
             standard_error(lesioned_loss - loss),
@@ -614,6 +625,8 @@ class Study:
         few = self.n_classes <= _CLASS_COLUMNS
         names = self.class_names or tuple(map(str, range(self.n_classes)))
         columns = {name: units[name] for name, _ in UNIT_COLUMNS[1:]}
+        counts = self.statistics.class_counts
+        means = np.where(counts[:, None] > 0, self.statistics.class_means, np.nan)
         columns["redundant"] = np.where(self.lesioned, units["redundant"], np.nan)
         return summary.unit_table(
             "lesion/units",
@@ -621,7 +634,7 @@ class Study:
             units["unit"],
             columns,
             classes=names if few else (),
-            class_means=self.statistics.class_means.T if few else None,
+            class_means=means.T if few else None,
             class_drops=self.class_drops if few else None,
             facts=self._facts(),
             description="Every unit lesioned alone; columns are those of repro.lesion(...).units.",
@@ -639,7 +652,9 @@ class Study:
         )
 
 
-def defined_selectivity(class_means: np.ndarray) -> np.ndarray:
+def defined_selectivity(
+    class_means: np.ndarray, class_counts: np.ndarray | None = None
+) -> np.ndarray:
     """float64 (n_units,), `metrics.class_selectivity`; NaN for units with a negative class mean.
 
     >>> defined_selectivity(np.array([[3.0, -1.0], [1.0, 2.0]]))
@@ -647,7 +662,7 @@ def defined_selectivity(class_means: np.ndarray) -> np.ndarray:
     """
     defined = np.all(class_means >= 0, axis=0)
     found = np.full(class_means.shape[1], np.nan)
-    found[defined] = metrics.class_selectivity(class_means[:, defined])
+    found[defined] = metrics.class_selectivity(class_means[:, defined], class_counts)
     return found
 
 

@@ -24,7 +24,9 @@ from repro.results import AblationCurve
 from repro.study import CONTROLS, Sample, Study
 
 _LISTED = 20  # units of a table; units.csv has all
-_FILES = ("units.csv", "curve.csv", "summary.json", "curve.png", "units.png", "curve.svg")
+_FILES = (
+    "units.csv", "curve.csv", "summary.json", "curve.png", "units.png", "curve.svg", "units.svg",
+)  # fmt: skip
 # An accuracy of less than so many times chance suggests that images and model do not fit.
 _NEAR_CHANCE = 1.5
 _UNIT_HEADS = (
@@ -43,22 +45,33 @@ def write(study: Study, directory: Path, command: str = "") -> Path:
     """Writes all files of the report; `index.html` last.
 
     Raises:
-        RunsError: the disk is full, or the folder cannot be written.
+        RunsError: the disk is full, the folder cannot be written, or a file of one of these names
+            is there that is not one of ours. The last two are found before anything is computed.
     """
+    files = runs.Beside(directory, ("index.html", *_FILES))
     curve = study.curves[-1]
     for name, draw in _pictures(study, curve):
         for kind, content in draw().items():
-            runs.write_bytes(directory / f"{name}.{kind}", content)
+            files.write(directory / f"{name}.{kind}", content)
     units = study.units
     columns = units.dtype.names or ()
     rows = zip(*(_csv_column(units[name]) for name in columns), strict=True)
-    runs.write_bytes(directory / "units.csv", report.to_csv(columns, rows))
+    files.write(directory / "units.csv", report.to_csv(columns, rows))
     of_curve = report.to_csv(CURVE_COLUMNS, report.curve_rows(curve))
-    runs.write_bytes(directory / "curve.csv", of_curve)
-    runs.write_bytes(directory / "summary.json", report.to_json(numbers(study)))
+    files.write(directory / "curve.csv", of_curve)
+    files.write(directory / "summary.json", report.to_json(numbers(study)))
     page = directory / "index.html"
-    runs.write_bytes(page, render(study, command).encode())
+    files.write(page, render(study, command).encode())
     return page
+
+
+def check(directory: Path) -> None:
+    """That `write` may write there.
+
+    Raises:
+        RunsError: as `write`.
+    """
+    runs.Beside(directory, ("index.html", *_FILES))
 
 
 def numbers(study: Study) -> dict[str, Any]:
@@ -75,6 +88,10 @@ def numbers(study: Study) -> dict[str, Any]:
         "data": study.data,
         "split": study.split,
         "images": {"used": study.sample.n_images, "available": study.sample.n_available},
+        "classes": {
+            "all": study.n_classes,
+            "with_images": int(np.count_nonzero(np.bincount(study.labels))),
+        },
         "units": {
             "all": len(units),
             "lesioned": int(study.lesioned.sum()),
@@ -190,6 +207,7 @@ def findings(study: Study, curve: AblationCurve) -> Iterator[str]:
         "removing them changes nothing."
     )
     yield f"{_count(n_redundant, 'unit is', 'units are')} redundant alone{_together(study)}"
+    yield from _class_words(study)
     x = study_figures.selectivity_column(study)
     relation = study.relation(x=x)
     if np.isfinite(relation.rho):
@@ -198,6 +216,19 @@ def findings(study: Study, curve: AblationCurve) -> Iterator[str]:
             f"{correlation_words(relation)} over {relation.n:,} units. "
             + ("Units that look specialised are " + _relation_words(relation))
         )
+
+
+def _class_words(study: Study) -> Iterator[str]:
+    """That some classes have no image, and what that means for what is told of classes."""
+    n_occurring = int(np.count_nonzero(np.bincount(study.labels, minlength=study.n_classes)))
+    if n_occurring == study.n_classes:
+        return
+    yield f"The images are of {n_occurring:,} of the model's {study.n_classes:,} classes" + (
+        ": class selectivity, mutual information and class drops are over these."
+        if n_occurring > 1
+        else " only: class selectivity is not defined, and mutual information is 0; give images of "
+        "two classes or more."
+    )
 
 
 def _relation_words(found: metrics.Correlation) -> str:
@@ -274,10 +305,13 @@ def sample_words(sample: Sample, study: Study) -> list[tuple[str, str]]:
     ]
     items += _error_words(study)
     counts = np.bincount(study.labels, minlength=study.n_classes)
+    n_absent = int(np.count_nonzero(counts == 0))
+    counts = counts[counts > 0]
     items.append(
         (
             "Images of a class",
-            f"{counts.min():,} to {counts.max():,}; a largest class drop of less than "
+            (f"none of {n_absent:,} classes, of the others " if n_absent else "")
+            + f"{counts.min():,} to {counts.max():,}; a largest class drop of less than "
             f"{_percent(1 / max(1, int(np.median(counts))))} is less than one image",
         )
     )
@@ -332,7 +366,7 @@ def _made(study: Study, curve: AblationCurve) -> list[tuple[str, str]]:
         (
             "Class selectivity",
             "(µmax − µrest) / (µmax + µrest) of the unit's mean activations by class; not defined "
-            "where a class mean is negative",
+            "where a class mean is negative; classes without images do not count",
         ),
         (
             "Mutual information",
@@ -392,8 +426,8 @@ def _units_caption(study: Study) -> str:
     )
     if undefined:
         words += (
-            f" {undefined:,} units have negative class means, so that class selectivity is not "
-            "defined for them."
+            f" Class selectivity is not defined for {undefined:,} units, which have negative class "
+            "means or images of one class only."
         )
     return words
 

@@ -185,6 +185,12 @@ class Session:
         read_on = f"{len(self._images):,} images"
         if by == "class_selectivity":
             values = self._unit_statistics().class_selectivity
+            if np.isnan(values).all():
+                raise SessionError(
+                    "invalid_argument",
+                    "Class selectivity needs images of two classes or more, and these are of one; "
+                    "put others beside the model.",
+                )
         elif self._stored is not None:
             values, read_on = self._stored
         else:

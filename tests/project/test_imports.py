@@ -48,6 +48,7 @@ LAYERS: list[set[str]] = [
         "markup",
     },
     {
+        "folders",
         "leases",
         "runs",
         "collect",

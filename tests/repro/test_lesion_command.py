@@ -22,7 +22,9 @@ from absl.testing import flagsaver
 import repro.__main__ as command_line
 from repro import budget, data, lesion_run, models, trial
 from repro.lesion_run import LesionError, Request, run_name
+from repro.runs import RunsError
 from tests.repro import hostile
+from tests.repro.test_folders import plant, snapshot
 from tests.repro.test_report import Page
 
 ROOT = Path(__file__).parents[2]
@@ -242,6 +244,35 @@ def test_what_cannot_be_used_is_told_in_a_sentence(
 ) -> None:
     with pytest.raises((LesionError, data.DataError), match=re.escape(sentence)):
         run(request(untried, tmp_path, **changes))
+
+
+@pytest.mark.parametrize("place", ["report/index.html", "tb/mine/notes", "networks/mine/a.keras"])
+def test_what_is_in_the_way_of_the_results_is_told_before_the_work_and_stays(
+    untried: Path, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    name = run_name(Path(request(untried, out).model).stem)
+    path = out / place.replace("mine", name)
+    plant(path.parent, tmp_path / "elsewhere")
+    path.write_text("my own")
+    before = snapshot(tmp_path)
+    monkeypatch.setattr(lesion_run, "_found", lambda *_: pytest.fail("read the images"))
+    with pytest.raises(RunsError, match="name another folder"):
+        run(request(untried, out))
+    after = snapshot(tmp_path)
+    assert {key: after[key] for key in before} == before
+
+
+def test_results_go_beside_what_is_there(untried: Path, tmp_path: Path) -> None:
+    out = tmp_path / "project"
+    for folder in (out, out / "report", out / "networks", out / "tb"):
+        plant(folder, tmp_path / "elsewhere")
+    before = snapshot(tmp_path)
+    for _ in range(2):  # the second time replaces the first
+        results, _ = run(request(untried, out, seconds=0.001))
+    assert results.model.is_file() and results.report.is_file()
+    after = snapshot(tmp_path)
+    assert {key: after[key] for key in before} == before
 
 
 def test_images_of_the_wrong_shape_and_models_with_two_inputs_are_refused(

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from repro.models.functions import name_of, same_of_keras
+from repro.models.twins import twin
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +127,7 @@ def copied(model: keras.Model) -> keras.Model:
         raise ValueError(f"model {model.name!r} cannot be copied: {error}") from error
     except Exception as error:  # a layer's own code may raise anything
         raise ValueError(
-            f"model {model.name!r} cannot be copied: {_first_line(error)}; give layers of your own "
+            f"model {model.name!r} cannot be copied: {first_line(error)}; give layers of your own "
             "a get_config, and a Lambda a registered function with a name"
         ) from error
     for layer in _layers(copy):
@@ -148,31 +149,51 @@ class _NotCopied(ValueError):
 
 def _copy_of_layer(layer: Any) -> Any:
     """A layer of the same configuration and with the same activation functions."""
-    functions = {
+    own = {
         name: value
         for name, value in vars(layer).items()
-        if callable(value) and name.endswith("activation") and not isinstance(value, keras.Layer)
+        if name in _FUNCTIONS and callable(value) and _is_foreign(value)
     }
-    config = layer.get_config()
-    # Names of functions that Keras does not know would be refused; they are put back below.
-    plain = {name: "linear" for name, own in functions.items() if not is_of_keras(own)}
     try:
-        copy = type(layer).from_config({**config, **{k: v for k, v in plain.items() if k in config}})
+        if not own:
+            return type(layer).from_config(layer.get_config())
+        plain = twin(layer, layer.name)
+        vars(plain).update(dict.fromkeys(own, keras.activations.linear))
+        copy = type(layer).from_config(plain.get_config())
     except Exception as error:  # a layer's own code may raise anything
-        held = next((name_of(own) for own in functions.values() if not is_of_keras(own)), "")
-        cure = (
-            f"write {held!r} as a function of keras.activations or a registered one"
-            if held
-            else "give the layer a get_config with all of its arguments, and a Lambda a registered "
-            "function with a name"
-        )
         raise _NotCopied(
-            f"Keras cannot build layer {layer.name!r} again from its configuration "
-            f"({_first_line(error)}); {cure}, or share the layers (share_weights=True)"
+            f"Keras cannot build layer {layer.name!r} again from its configuration"
+            f"{_why_no_copy(layer, error)}, or share the layers (share_weights=True)"
         ) from error
-    for name in plain:
-        setattr(copy, name, functions[name])
+    for name, function in own.items():
+        setattr(copy, name, function)
     return copy
+
+
+# Arguments of layers that are functions.
+_FUNCTIONS = ("activation", "recurrent_activation")
+
+
+def _is_foreign(function: Any) -> bool:
+    return not isinstance(function, keras.Layer) and not is_of_keras(function)
+
+
+def _why_no_copy(layer: Any, error: Exception) -> str:
+    """Why a layer has no copy, and what to do first."""
+    for argument in _FUNCTIONS:
+        function = getattr(layer, argument, None)
+        if callable(function) and _is_foreign(function):
+            known = same_of_keras(function)
+            cure = (
+                f"write {argument}={known!r}"
+                if known
+                else "register it with keras.saving.register_keras_serializable()"
+            )
+            return f", since its {argument}, {name_of(function)}, is not one of Keras's; {cure}"
+    return (
+        f" ({first_line(error)}); give layers of your own a get_config, and a Lambda a registered "
+        "function with a name"
+    )
 
 
 def _first_that_differs(model: keras.Model, copy: keras.Model) -> str:
@@ -188,9 +209,7 @@ def _first_that_differs(model: keras.Model, copy: keras.Model) -> str:
 
     try:
         inputs = keras.tree.map_structure(values, read(model).inputs)
-        expected, found = (
-            keras.tree.flatten(one(inputs, training=False)) for one in (model, copy)
-        )
+        expected, found = (keras.tree.flatten(one(inputs, training=False)) for one in (model, copy))
     except Exception:  # strings, or numbers that a table does not hold: there is nothing to compare
         return ""
     if all(_alike(one, other) for one, other in zip(expected, found, strict=True)):
@@ -213,11 +232,11 @@ def _first_that_differs(model: keras.Model, copy: keras.Model) -> str:
 
 
 def _alike(one: Any, other: Any) -> bool:
-    a, b = (np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(x, "float32"))) for x in (one, other))
+    a, b = (keras.ops.convert_to_numpy(keras.ops.cast(x, "float32")) for x in (one, other))
     return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-3, atol=1e-5, equal_nan=True))
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """What went wrong, in one line that is not too long."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     line = lines[0] if lines else type(error).__name__
@@ -276,7 +295,7 @@ def is_functional(operation: Any) -> bool:
 
 def is_of_keras(thing: Any) -> bool:
     """Whether a class or function is Keras's own, so that what it does is known."""
-    return str(thing.__module__).split(".")[0] == "keras"
+    return str(getattr(thing, "__module__", "")).split(".")[0] == "keras"
 
 
 def _check_functional(model: keras.Model) -> None:

@@ -49,8 +49,8 @@ _ACTIVATION_LAYERS = (
     keras.layers.PReLU,
     keras.layers.ELU,
 )
-# Keras's functions as they stand in a graph, such as `keras.ops.relu`, by the names of their classes,
-# which are not public. They are Keras's own, so that their names tell what they compute.
+# Keras's functions as they stand in a graph, such as `keras.ops.relu`, by the names of their
+# classes, which are not public. They are Keras's own, so that the names tell what they compute.
 _ACTIVATION_FUNCTIONS = frozenset(
     "celu elu gelu glu hardshrink hardsigmoid hardsilu hardtanh leakyrelu logsigmoid mish relu "
     "relu6 selu sigmoid silu softplus softshrink softsign sparseplus sparsesigmoid squareplus tanh "
@@ -104,7 +104,7 @@ def insert_masks(
         ValueError: the layers of the model cannot be seen, or none can be masked; or a name or
             pattern fits no layer, or one that cannot be masked.
     """
-    model = accepted(model, "insert_masks")
+    model = accepted(model, "repro.insert_masks")
     read = graph.read(model if share_weights else graph.copied(model))
     spots = _plan(read, layers)
     if not any(spot.row.masked for spot in spots):
@@ -138,7 +138,7 @@ def chosen_masks(model: keras.Model, layers: Sequence[str]) -> tuple[keras.Model
         ValueError: as `hidden_layers`.
     """
     _refuse_a_string(layers)
-    model = accepted(model, "chosen_masks")
+    model = accepted(model, "repro.lesion")
     read = graph.read(model)
     there = {layer_of(mask) for mask in _masks_in(read)}
     kept = {name for name in there if any(_fits(name, pattern) for pattern in layers)}
@@ -163,7 +163,7 @@ def held_lesion(model: keras.Model) -> dict[str, int]:
     """
     ablated = {
         layer_of(mask): int(np.count_nonzero(ops.convert_to_numpy(mask.keep) != 1))
-        for mask in _masks_in(graph.read(accepted(model, "held_lesion")))
+        for mask in _masks_in(graph.read(accepted(model, "repro.lesion")))
     }
     return {layer: n_units for layer, n_units in ablated.items() if n_units}
 
@@ -177,7 +177,7 @@ def hidden_layers(model: keras.Model, layers: Sequence[str] | None = None) -> li
     Raises:
         ValueError: as `insert_masks`, but for a model that has nothing to mask.
     """
-    read = graph.read(accepted(model, "hidden_layers"))
+    read = graph.read(accepted(model, "repro.hidden_layers"))
     inputs = [
         HiddenLayer(tensor.name, "InputLayer", False, None, "an input of the model")
         for tensor in keras.tree.flatten(read.inputs)
@@ -240,7 +240,7 @@ def ablate(model: keras.Model, units: Mapping[str, Sequence[int]], fill: float =
         ValueError: the model has no masks, or not after such a layer; a unit that does not exist;
             a fill that is not finite. Then nothing has changed.
     """
-    masks = _masks_by_layer(model, "ablate")
+    masks = _masks_by_layer(model, "repro.ablate")
     if not isinstance(units, Mapping):
         raise ValueError(
             "units must be a dict of layers and their units, such as {'conv3': [4, 17]}, got "
@@ -270,7 +270,7 @@ def restore(model: keras.Model, layers: Sequence[str] | None = None) -> None:
     Raises:
         ValueError: the model has no masks, or not after such a layer.
     """
-    masks = _masks_by_layer(model, "restore")
+    masks = _masks_by_layer(model, "repro.restore")
     _refuse_a_string(layers)
     names = list(masks) if layers is None else layers
     for mask in [_named(masks, name) for name in names]:
@@ -613,7 +613,7 @@ def _calls_told_apart(read: Graph, names: Sequence[str]) -> dict[int, str]:
     }
     of_calls: list[frozenset[str]] = []
     positions: dict[int, list[int]] = {}
-    for position, call in enumerate(read.calls):
+    for call in read.calls:
         found = set().union(*(sources.get(id(tensor), set()) for tensor in call.inputs))
         sources |= {id(tensor): found for tensor in call.flat_outputs}
         of_calls.append(frozenset(found))

@@ -199,7 +199,7 @@ def _written_out(model: keras.Model, entry: str) -> keras.Model:
         found = _called_on(model, shape)
         difference = _difference(model, found)
     except Exception as error:  # the model's own code may raise anything
-        raise _cannot(model, entry, _first_line(error)) from error
+        raise _cannot(model, entry, graph.first_line(error)) from error
     if difference:
         raise _cannot(model, entry, difference)
     return found
@@ -283,10 +283,3 @@ def _parts(model: keras.Model) -> str:
 
 def _named(model: keras.Model) -> str:
     return f"{type(model).__name__} {model.name!r}"
-
-
-def _first_line(error: Exception) -> str:
-    """What went wrong, in one line that is not too long."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    line = lines[0] if lines else type(error).__name__
-    return line if len(line) <= 200 else f"{line[:197]}..."

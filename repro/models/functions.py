@@ -43,7 +43,7 @@ class Computed:
     elementwise: every value by itself and all alike, wherever it stands.
     normalizes: it weighs values against each other, as softmax does: the answers of an image are
         not negative and have one sum whatever they are given, or are the logarithms of such.
-    never_negative: no answer is below 0.
+    never_negative: no answer is below 0; there may be some that are no numbers.
     is_relu: the larger of the value and 0.
     linear: a multiple of the value and a constant, as of no activation at all.
     known: it could be tried; if not, all the others are False.
@@ -214,7 +214,7 @@ def _tried_on(function: Any, shape: tuple[int, ...]) -> Computed:
     return Computed(
         elementwise=elementwise,
         normalizes=not elementwise and _weighs(function, values.shape),
-        never_negative=bool(np.all(first >= 0)),
+        never_negative=bool(np.any(finite) and np.all(first[~np.isnan(first)] >= 0)),
         is_relu=elementwise and _is_relu(function, values, first),
         linear=elementwise and bool(np.all(finite)) and _is_linear(values, first),
     )

@@ -196,7 +196,7 @@ def test_every_layer_is_listed_and_drawn() -> None:
     [
         (
             lambda: type("Own", (keras.Model,), {"call": lambda self, x: x})(),
-            "subclassed model, whose layers cannot be seen",
+            "Own 'own' is a subclassed model that was not called yet; call it on some images",
         ),
         (lambda: keras.Sequential([L.Dense(3, "relu"), L.Dense(2)]), "has no input yet"),
         (
@@ -322,18 +322,31 @@ def test_a_nested_model_of_several_tensors_is_called_by_order_or_by_name() -> No
     assert_same(answers(masked, images), answers(model, images))
 
 
-def test_two_nested_models_may_have_layers_of_one_name_if_they_are_copied(tmp_path: Path) -> None:
+@pytest.mark.parametrize("share_weights", [True, False])
+def test_two_nested_models_may_have_layers_of_one_name(share_weights: bool, tmp_path: Path) -> None:
+    """keras-vis's siblings with towers, as in tf-keras-vis#84: the new model renames them."""
+
     def block(name: str) -> Any:
         return keras.Sequential([keras.Input((4,)), L.Dense(4, "relu", name="dense")], name=name)
 
     model = randomised(keras.Sequential([block("one"), block("two"), L.Dense(3)]))
-    with pytest.raises(ValueError, match="would be called dense;.*share_weights=False"):
-        repro.insert_masks(model)
-    masked = repro.insert_masks(model, share_weights=False)
+    config = model.get_config()
+    masked = repro.insert_masks(model, share_weights=share_weights)
     assert [mask.name for mask in repro.ablation_masks(masked)] == ["dense_mask", "two_dense_mask"]
     images = images_for(model)
     assert_same(answers(masked, images), answers(model, images))
     assert [layer.layers[-1].name for layer in model.layers[:2]] == ["dense", "dense"]
+    assert model.get_config() == config
+    first, second = (layer.layers[-1] for layer in model.layers[:2])
+    for name, own in (("dense", first), ("two_dense", second)):
+        assert (masked.get_layer(name).kernel is own.kernel) == share_weights
+    repro.ablate(masked, {"two_dense": [1, 2]})
+    once = np.maximum(images @ first.get_weights()[0] + first.get_weights()[1], 0)
+    kernel, bias = second.get_weights()
+    twice = np.maximum(once @ kernel + bias, 0) * [1, 0, 0, 1]
+    kernel, bias = model.layers[-1].get_weights()
+    np.testing.assert_allclose(answers(masked, images)[0], twice @ kernel + bias, rtol=1e-5)
+    repro.restore(masked)
     masked.save(tmp_path / "masked.keras")
     loaded = keras.models.load_model(tmp_path / "masked.keras")
     assert_same(answers(loaded, images), answers(model, images))
@@ -369,11 +382,15 @@ def test_masks_that_are_there_stay_and_others_join_them() -> None:
     assert [mask.name for mask in repro.ablation_masks(both)] == ["relu_1_mask", "relu_2_mask"]
 
 
-def test_a_mask_of_a_taken_name_is_refused() -> None:
+def test_a_layer_that_has_the_name_of_a_mask_is_renamed_in_the_new_model() -> None:
     images = keras.Input((4,))
     x = L.Dense(4, name="relu_mask")(L.ReLU(name="relu")(images))
-    with pytest.raises(ValueError, match="would be called relu_mask"):
-        repro.insert_masks(keras.Model(images, L.Dense(2)(x)))
+    model = randomised(keras.Model(images, L.Dense(2)(x)))
+    masked = repro.insert_masks(model)
+    assert [mask.name for mask in repro.ablation_masks(masked)] == ["relu_mask"]
+    assert masked.get_layer("relu_mask_2").kernel is model.get_layer("relu_mask").kernel
+    given = images_for(model)
+    assert_same(answers(masked, given), answers(model, given))
 
 
 def test_mixed_precision_stays_as_it_was() -> None:

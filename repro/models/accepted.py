@@ -18,8 +18,8 @@ import numpy as np
 
 from repro import graph
 
-# Images that a subclassed model and what was made of it are compared on.
-_N_TRIED = (5, 2)
+# Numbers of images that a subclassed model and what was made of it are compared on, two of them.
+_N_TRIED = (5, 3, 7, 11, 13, 17, 19)
 # Sizes that the model leaves open.
 _OPEN_SIZE = 8
 _TOLERANCES = {"float64": 1e-9, "float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
@@ -187,16 +187,18 @@ def _written_out(model: keras.Model, entry: str) -> keras.Model:
     Raises:
         ValueError: it cannot be written out, or would be another network.
     """
-    shape = _built_shape(model)
-    if shape is None:
-        called = "was not called yet" if not model.built else "does not tell its input's shape"
+    if not model.built:
         raise ValueError(
             f"{entry} needs a model whose layers can be seen, and {_named(model)} is a subclassed "
-            f"model that {called}; call it on some images first, model(images[:1]), or pass "
-            f"keras.Model(x, model.call(x)) with x = keras.Input(shape){_parts(model)}"
+            "model that was not called yet; call it on some images first, model(images[:1]), or "
+            f"pass keras.Model(x, model.call(x)) with x = keras.Input(shape){_parts(model)}"
         )
+    shapes = _built_shapes(model)
+    if shapes is None:
+        why = "Keras does not tell what shapes its inputs have"
+        raise _cannot(model, entry, why)
     try:
-        found = _called_on(model, shape)
+        found = _called_on(model, shapes)
         difference = _difference(model, found)
     except Exception as error:  # the model's own code may raise anything
         raise _cannot(model, entry, graph.first_line(error)) from error
@@ -205,28 +207,57 @@ def _written_out(model: keras.Model, entry: str) -> keras.Model:
     return found
 
 
-def _called_on(model: keras.Model, shape: tuple[int | None, ...]) -> keras.Model:
-    """The functional model of what `call` does with an input."""
-    x = keras.Input(shape[1:], name=f"{model.name}_input")
+def _called_on(model: keras.Model, shapes: Any) -> keras.Model:
+    """The functional model of what `call` does with inputs of these shapes."""
+
+    def new_input(shape: Any, name: str) -> Any:
+        return keras.Input(tuple(shape[1:]), name=name)
+
+    x: Any
+    if isinstance(shapes, dict):
+        x = {name: new_input(shape, name) for name, shape in shapes.items()}
+    elif isinstance(shapes, list):
+        names = [f"{model.name}_input_{number}" for number in range(1, len(shapes) + 1)]
+        x = [new_input(shape, name) for shape, name in zip(shapes, names, strict=True)]
+    else:
+        x = new_input(shapes, f"{model.name}_input")
     given = inspect.signature(model.call).parameters
     # Left open where the author does, so that it is what the caller of the new model says.
-    closed = "training" in given and given["training"].default not in (None, inspect._empty)
-    needed = "training" in given and given["training"].default is inspect._empty
-    kwargs = {"training": False} if closed else {"training": None} if needed else {}
-    return keras.Model(x, model.call(x, **kwargs), name=model.name)
+    default = given["training"].default if "training" in given else None
+    kwargs = {} if default is None else {"training": None if default is inspect._empty else False}
+    found = keras.Model(x, model.call(x, **kwargs), name=model.name)
+    # Keras numbers functions on and on, and their names must be the same the next time.
+    taken = {operation.name for operation in found.operations if _is_layer(operation)}
+    for operation in found.operations:
+        if not _is_layer(operation):
+            operation.name = graph.unused(type(operation).__name__.lower(), taken)
+            taken.add(operation.name)
+    return found
+
+
+def _is_layer(operation: Any) -> bool:
+    return isinstance(operation, keras.layers.Layer)
 
 
 def _difference(model: keras.Model, found: keras.Model) -> str:
     """Why the two are not the same network; "" if they are, on some inputs by chance."""
     chance = np.random.default_rng(0)
-    shape = [size or _OPEN_SIZE for size in found.inputs[0].shape[1:]]
     n_weights = len(model.weights)
-    for n_images in _N_TRIED:
-        for values in (
-            chance.normal(size=(n_images, *shape)),
-            chance.integers(0, 2, (n_images, *shape)),
-        ):
-            given = keras.ops.convert_to_tensor(values.astype(np.float32), found.inputs[0].dtype)
+    # On TensorFlow, Keras takes a column for a bias where there are as many images as units.
+    sizes = {size for weight in model.weights for size in weight.shape}
+    n_tried = [n_images for n_images in _N_TRIED if n_images not in sizes]
+    draws = (
+        lambda size: chance.normal(size=size),
+        lambda size: chance.integers(0, 2, size),
+    )
+    for n_images in n_tried[:2] or _N_TRIED[:2]:
+        for draw in draws:
+            given = keras.tree.map_structure(
+                lambda x, n_images=n_images, draw=draw: keras.ops.cast(
+                    draw((n_images, *(size or _OPEN_SIZE for size in x.shape[1:]))), x.dtype
+                ),
+                found.input,
+            )
             expected, again = (keras.tree.flatten(model(given, training=False)) for _ in range(2))
             answers = keras.tree.flatten(found(given, training=False))
             if len(answers) != len(expected):
@@ -250,16 +281,27 @@ def _same(one: Any, other: Any) -> bool:
     return bool(np.allclose(a, b, rtol=limit, atol=limit * size, equal_nan=True))
 
 
-def _built_shape(model: keras.Model) -> tuple[int | None, ...] | None:
-    """Of the one input that a subclassed model was called on, the number of images left open."""
+def _built_shapes(model: keras.Model) -> Any:
+    """Of the input that a subclassed model was called on, a list or a dict of them; None if Keras
+    does not tell."""
     try:
-        shape = (model.get_build_config() or {}).get("input_shape") if model.built else None
+        shapes = (model.get_build_config() or {}).get("input_shape")
     except Exception:  # the author's own get_build_config
         return None
-    plain = isinstance(shape, list | tuple) and len(shape) > 0
-    if not plain or not all(size is None or isinstance(size, int) for size in shape):
-        return None
-    return (None, *shape[1:])
+    if isinstance(shapes, dict):
+        return shapes if shapes and all(map(_is_shape, shapes.values())) else None
+    if _is_shape(shapes):
+        return shapes
+    several = isinstance(shapes, list | tuple) and shapes and all(map(_is_shape, shapes))
+    return list(shapes) if several else None
+
+
+def _is_shape(shape: Any) -> bool:
+    return (
+        isinstance(shape, list | tuple)
+        and len(shape) > 0
+        and all(size is None or isinstance(size, int) for size in shape)
+    )
 
 
 def _cannot(model: keras.Model, entry: str, why: str) -> ValueError:

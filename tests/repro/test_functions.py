@@ -348,8 +348,8 @@ class Scaled(L.Layer):
 
 def test_a_copy_that_is_another_network_is_refused_by_the_layer_that_differs() -> None:
     """keras#17383: a config that forgets an argument."""
-    images = keras.Input((4,))
-    x = L.RandomBrightness(0.5)(images)  # its node says training=True; inference does not
+    images = keras.Input((4, 4, 3))
+    x = L.Flatten()(L.RandomFlip()(images))  # its node says training=True; inference does not
     x = Scaled(5.0, name="scaled")(L.Dense(5, "relu")(x))
     model = keras.Model(images, L.Dense(3)(x))
     with pytest.raises(ValueError, match="the copy of layer 'scaled' gives other answers.*get_con"):

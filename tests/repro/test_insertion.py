@@ -196,7 +196,7 @@ def test_every_layer_is_listed_and_drawn() -> None:
     [
         (
             lambda: type("Own", (keras.Model,), {"call": lambda self, x: x})(),
-            "Own 'own' is a subclassed model that was not called yet; call it on some images",
+            "is a subclassed model that was not called yet; call it on some images",
         ),
         (lambda: keras.Sequential([L.Dense(3, "relu"), L.Dense(2)]), "has no input yet"),
         (

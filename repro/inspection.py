@@ -20,6 +20,7 @@ import itertools
 import json
 import math
 import stat
+import sys
 import zipfile
 import zlib
 from collections import Counter
@@ -451,7 +452,8 @@ def _why_not(item: dict[str, Any], name: str) -> str:
         why = f"of {module} is not among the classes that are loaded"
         if room in _RELATED:
             return f"{why}: if you trust the file, with {room} installed, {_TRUSTED}"
-        return why
+        of_author = registered == name and room != "keras" and room not in sys.stdlib_module_names
+        return f"{why}: {_custom(name)}" if of_author else why
     return ""
 
 

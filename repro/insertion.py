@@ -587,15 +587,15 @@ def _order(read: Graph) -> list[int]:
     opened: set[int] = set()
     while waiting:
         position = waiting[-1]
-        before = [
-            writers[id(tensor)] for tensor in read.calls[position].inputs if id(tensor) in writers
-        ]
         if position in opened:
             waiting.pop()
             ranks.setdefault(position, len(ranks))
-        else:
-            opened.add(position)
-            waiting += [one for one in reversed(before) if one not in opened]
+            continue
+        opened.add(position)
+        givers = [
+            writers[id(tensor)] for tensor in read.calls[position].inputs if id(tensor) in writers
+        ]
+        waiting += [giver for giver in reversed(givers) if giver not in opened]
     n_calls = len(read.calls)
     return sorted(range(n_calls), key=lambda one: (-depths[one], ranks.get(one, n_calls + one)))
 

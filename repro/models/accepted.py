@@ -292,8 +292,9 @@ def _built_shapes(model: keras.Model) -> Any:
         return shapes if shapes and all(map(_is_shape, shapes.values())) else None
     if _is_shape(shapes):
         return shapes
-    several = isinstance(shapes, list | tuple) and shapes and all(map(_is_shape, shapes))
-    return list(shapes) if several else None
+    if isinstance(shapes, list | tuple) and shapes and all(map(_is_shape, shapes)):
+        return list(shapes)
+    return None
 
 
 def _is_shape(shape: Any) -> bool:

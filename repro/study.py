@@ -23,7 +23,18 @@ import keras
 import numpy as np
 from scipy import stats
 
-from repro import budget, labelled, metrics, models, runs, study_curve, study_sample, study_words, sweep
+from repro import (
+    budget,
+    labelled,
+    metrics,
+    models,
+    runs,
+    study_curve,
+    study_sample,
+    study_show,
+    study_words,
+    sweep,
+)
 from repro.ablation import Engine, Layout, Outcome
 from repro.config import CumulativeConfig
 from repro.insertion import (
@@ -333,6 +344,37 @@ class Study:
         self._curves: dict[tuple[int, int, int], AblationCurve] = {}
         self._saved_as = ""  # its folder's name
 
+    def __repr__(self) -> str:
+        """The four numbers that matter, as far as they are known; nothing is computed."""
+        return study_show.lines(self)
+
+    def _repr_html_(self) -> str:
+        """The same as a small table, for notebooks."""
+        return study_show.table(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything that was computed, the images, and the model as bytes with the weights that it
+        had when the study was made.
+
+        Raises:
+            TypeError: Keras cannot copy the model.
+        """
+        state = self.__dict__.copy()
+        for name in ("model", "_engine", "_frozen", "_others", "_progress"):
+            state.pop(name, None)
+        return state | {"model": self._frozen.to_bytes(), "_deadline": math.inf}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.model = from_bytes(state["model"])
+        self._others, self._progress = None, Progress()
+        self._frozen = Frozen(self.model)
+
+    @functools.cached_property
+    def _engine(self) -> Engine:
+        """Of a study that was copied or read from a pickle; another one is given its engine."""
+        return Engine(self.model, self._images, self.labels, on_progress=self._progress.advance)
+
     @property
     def words(self) -> Words:
         """What accuracy and loss are called in this study's task."""
@@ -366,16 +408,16 @@ class Study:
 
     @functools.cached_property
     def whole(self) -> Outcome | None:
-        """The network without a lesion on all images there are, where only some were used for
-        lesions: one more forward pass. None where all were used, where the others cannot be had,
-        and where the pass would cost more than the lesions did."""
+        """The network without a lesion on all images there are, or as many as there is time for,
+        where only some were used for lesions: one more forward pass. None where all were used,
+        where the others cannot be had, and where the pass would cost more than the lesions did."""
         lesions = self.sample.n_images * int(self.lesioned.sum())
         if self._others is None or self.sample.n_available > lesions:
             return None
         found = self.intact
         for images, labels in self._others():
             found = found + self._engine.on(images, labels).intact()
-        return found
+        return found if found.n_images > self.sample.n_images else None
 
     @functools.cached_property
     def statistics(self) -> UnitStatistics:
@@ -468,6 +510,11 @@ class Study:
         return self._curves[key]
 
     @property
+    def asked_curves(self) -> bool:
+        """Whether a curve was asked for already."""
+        return bool(self._curves)
+
+    @property
     def curves(self) -> tuple[AblationCurve, ...]:
         """Those asked for so far, the finest last; the default one if there was none."""
         if not self._curves:
@@ -523,7 +570,9 @@ class Study:
             with self._progress.step(f"Testing {len(rows):,} units", pairs):
                 changes = [
                     part.single_units(units=rows).loss_sum - part.intact().loss_sum
-                    for part in map(self._on, images[: size * study_sample.GROUPS].reshape(-1, size))
+                    for part in map(
+                        self._on, images[: size * study_sample.GROUPS].reshape(-1, size)
+                    )
                 ]
             error = study_sample.between_groups(np.array(changes), size, self.sample.n_images)
         return Tested(
@@ -549,6 +598,38 @@ class Study:
         if layer is not None:
             known &= units["layer"] == layer
         return metrics.spearman(units[x][known], units[y][known])
+
+    # --- What is shown ------------------------------------------------------------------------
+
+    def frame(self) -> pandas.DataFrame:
+        """`units` as a pandas.DataFrame, one row a unit, the same columns.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                "study.frame() makes a pandas.DataFrame, and pandas is not installed; install it "
+                "with pip install pandas, or take study.units, a NumPy array of the same columns"
+            ) from error
+        return pandas.DataFrame(
+            {name: self.units[name].copy() for name in self.units.dtype.names or ()}
+        )
+
+    def plot(self, *, dark: bool = False) -> Plots:
+        """The two pictures of the report as matplotlib figures: `curve`, `units = study.plot()`.
+
+        They are shown in a notebook, and saved with `figure.savefig`. They are not pyplot's:
+        nothing of matplotlib's global state is changed, and no window opens.
+
+        Args:
+            dark: for a dark background.
+        """
+        from repro import study_figures
+
+        return study_figures.plots(self, dark=dark)
 
     # --- What is written ----------------------------------------------------------------------
 

@@ -43,9 +43,9 @@ class Frozen:
         except Exception as error:
             raise TypeError(
                 f"a study is copied and pickled with its model, and Keras cannot copy "
-                f"{self._model.name!r} ({error}); give layers of your own a get_config and register "
-                "them with keras.saving.register_keras_serializable(), or pickle study.units and "
-                "study.curves, which are NumPy arrays and a record of them"
+                f"{self._model.name!r} ({error}); give layers of your own a get_config and "
+                "register them with keras.saving.register_keras_serializable(), or pickle "
+                "study.units and study.curves, which are NumPy arrays and a record of them"
             ) from error
 
     @contextlib.contextmanager
@@ -66,11 +66,10 @@ def from_bytes(content: bytes) -> keras.Model:
         TypeError: a layer of it cannot be made here.
     """
     try:
-        model = pickle.loads(content)
+        model: keras.Model = pickle.loads(content)
     except Exception as error:
         raise TypeError(
             f"a pickled study holds a model that Keras cannot build here ({error}); import the "
             "module that registers your own layers before the study is loaded"
         ) from error
-    assert isinstance(model, keras.Model)
     return model

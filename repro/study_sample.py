@@ -126,9 +126,7 @@ class Standing:
 def standing(study: Study) -> Standing:
     """The first thing to say of a study."""
     useless = _useless(study)
-    return Standing(
-        _measured(study), _cut(study), useless or _enough(study), useless=bool(useless)
-    )
+    return Standing(_measured(study), _cut(study), useless or _enough(study), useless=bool(useless))
 
 
 def _measured(study: Study) -> str:

@@ -32,6 +32,11 @@ class Words:
     def has_accuracy(self) -> bool:
         return bool(self.accuracy)
 
+    @property
+    def changed(self) -> str:
+        """What a lesion changes, in few words: the loss, where it is called nothing better."""
+        return "loss" if self.has_accuracy else self.loss
+
     def amount(self, number: str) -> str:
         """A loss with its unit.
 

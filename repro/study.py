@@ -415,8 +415,11 @@ class Study:
         if self._others is None or self.sample.n_available > lesions:
             return None
         found = self.intact
-        for images, labels in self._others():
-            found = found + self._engine.on(images, labels).intact()
+        try:
+            for images, labels in self._others():
+                found = found + self._engine.on(images, labels).intact()
+        except ValueError:
+            return None  # images or labels that do not fit, and that no lesion was asked on
         return found if found.n_images > self.sample.n_images else None
 
     @functools.cached_property
@@ -788,7 +791,11 @@ class Study:
             "network": self.model.name,
             "data": self.data or "not stated",
             "images": f"{self.sample.n_images:,} of {self.sample.n_available:,}, {self.split}",
-            "accuracy": f"{float(self.intact.accuracy):.4f}",
+            **(
+                {self.words.accuracy: f"{float(self.intact.accuracy):.4f}"}
+                if self.words.has_accuracy
+                else {self.words.loss: self.words.amount(f"{float(self.intact.loss):.4g}")}
+            ),
             **({"model": self._saved_as} if self._saved_as else {}),
         }
 

@@ -149,8 +149,8 @@ def render(study: Study, command: str = "") -> str:
     return _PAGE.format(
         style=STYLE,
         title=text(study.model.name),
-        subtitle=text(_subtitle(study)),
-        warning="".join(f'<p class="profile">{text(words)}</p>' for words in _warnings(study)),
+        subtitle=_subtitle(study),
+        warning=f'<p class="profile">{text(warning(study))}</p>' if warning(study) else "",
         found=f'<ul class="found plain">{found}</ul>',
         curve=_picture(
             lambda dark: study_figures.curve_figure(
@@ -208,12 +208,13 @@ def findings(study: Study, curve: AblationCurve) -> Iterator[str]:
     lesioned = np.flatnonzero(study.lesioned)
     if len(lesioned):
         first = units[lesioned[np.argmax(units["importance"][lesioned])]]
-        changed = words.amount(f"{first['importance']:+.3g}{_plus_minus(study)}")
+        drop = first["accuracy_drop"]
         yield (
             f"The most important unit is {_name(first)}: without it the {words.changed} changes by "
-            f"{changed}"
+            f"{_with_error(study, float(first['importance']))}"
             + (
-                f" and the {words.accuracy} by {0.0 - 100 * first['accuracy_drop']:+.3g} %."
+                f" and the {words.accuracy} "
+                + (f"by {-100 * drop:+.3g} %." if drop else "stays the same.")
                 if words.has_accuracy
                 else "."
             )
@@ -240,13 +241,15 @@ def findings(study: Study, curve: AblationCurve) -> Iterator[str]:
 def _intact_words(study: Study) -> str:
     """The network without a lesion, on these images and, where that was affordable, on all."""
     intact, sample, words, whole = study.intact, study.sample, study.words, study.whole
-    loss = f"{words.loss if not words.has_accuracy else 'loss'} "
-    loss += words.amount(f"{float(intact.loss):.4g}")
+    amount = words.amount(f"{float(intact.loss):.4g}")
     if not words.has_accuracy:
         on_all = (
             "" if whole is None else f"; on {_all_images(study, whole)} {float(whole.loss):.4g}"
         )
-        return f"Intact, the network has a mean {loss} on {sample.n_images:,} images{on_all}."
+        return (
+            f"Intact, the network has a mean {words.loss} of {amount} on {sample.n_images:,} "
+            f"images{on_all}."
+        )
     low, high = _interval(study)
     on_all = (
         ""
@@ -256,8 +259,8 @@ def _intact_words(study: Study) -> str:
     )
     return (
         f"Intact, the network {words.right} {_percent(float(intact.accuracy))} of "
-        f"{sample.n_images:,} images (95 % interval {_percent(low)} to {_percent(high)}); {loss}."
-        + on_all
+        f"{sample.n_images:,} images (95 % interval {_percent(low)} to {_percent(high)}); loss "
+        f"{amount}.{on_all}"
     )
 
 
@@ -307,10 +310,13 @@ def _lesioned(study: Study) -> str:
     return f"the {int(study.lesioned.sum()):,} that were lesioned"
 
 
-def _plus_minus(study: Study) -> str:
-    """The standard error of the most important unit's importance, where it has one."""
+def _with_error(study: Study, importance: float) -> str:
+    """The importance of the most important unit, with its standard error where it has one."""
     error = study.errors[0].importance
-    return f" ± {error:.2g} (standard error over images)" if error > 0 else ""
+    if not error > 0:
+        return study.words.amount(f"{importance:+.3g}")
+    amount = study.words.amount(f"{importance:+.3g} ± {error:.2g}")
+    return f"{amount} (standard error over images)"
 
 
 def _kind_of_units(x: str) -> str:
@@ -772,16 +778,14 @@ def _items(items: Sequence[tuple[str, str]]) -> str:
 
 
 def _subtitle(study: Study) -> str:
-    return f"{first_line(study)} Data: {study.data or 'not stated'}."
-
-
-def _warnings(study: Study) -> Iterator[str]:
-    """What a reader must know before anything else."""
+    """The first line of the page, as HTML: what was measured, and whether that is enough."""
     standing = study_sample.standing(study)
-    if standing.useless:
-        yield standing.enough
-    if warning(study):
-        yield warning(study)
+    enough = text(standing.enough)
+    return (
+        f"{text(standing.measured)} {text(standing.cut)} "
+        f"{f'<strong>{enough}</strong>' if standing.useless else enough} "
+        f"Data: {text(study.data or 'not stated')}."
+    )
 
 
 def warning(study: Study) -> str:

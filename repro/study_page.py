@@ -279,12 +279,14 @@ def _dead_bound(study: Study) -> str:
 
 def _redundant_words(study: Study) -> str:
     n_redundant, tested = int(study.units["redundant"].sum()), study.tested
-    if not n_redundant:
-        words = f"No lesioned unit is redundant: removing any of {_lesioned(study)} costs something"
-        return words + "." if study.lesioned.any() else "No unit was lesioned alone."
+    if not study.lesioned.any():
+        return "No unit was lesioned alone."
     words = (
         f"{_count(n_redundant, 'unit is', 'units are')} redundant alone on these images"
         f"{_together(study)}"
+        if n_redundant
+        else f"No unit is redundant on these images: removing any of {_lesioned(study)} costs "
+        "something there."
     )
     if not len(tested.units):
         return words
@@ -670,7 +672,9 @@ def _spare(study: Study) -> str:
         )
         parts.append(table(caption, _unit_heads(study), [_unit_cells(study, row) for row in best]))
     elif study.lesioned.any():
-        parts.append("<p>No lesioned unit is redundant: removing any of them costs something.</p>")
+        parts.append(
+            "<p>No lesioned unit is redundant: removing any costs something on these images.</p>"
+        )
     dead = [
         (name, f"{int(rows.sum()):,} of {len(rows):,}", _numbers_of(units["unit"][mine][rows]))
         for name, _ in study.layout.layers
@@ -868,6 +872,7 @@ _PAGE = """<!DOCTYPE html>
 <style>{style}
 .found.plain li {{ display: block; }}
 figure {{ max-width: 46rem; }}
+.subtitle strong {{ color: var(--ink); }}
 summary {{ cursor: pointer; color: var(--accent); }}
 </style>
 </head>

@@ -7,15 +7,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -26,6 +24,7 @@ from repro.data import DataError
 from repro.labelled import Labelled
 from repro.runs import Runs
 from repro.study import Study
+from repro.study_progress import Bar, Progress
 
 # Images read before it is known how many there is time for.
 _PILOT_IMAGES = 256
@@ -38,12 +37,6 @@ _REPORT, _TENSORBOARD, _NETWORKS = "report", "tb", "networks"
 
 class LesionError(ValueError):
     """A study that cannot be made; the message says why."""
-
-
-class Bar(Protocol):
-    """A progress bar, as tqdm has them."""
-
-    def update(self, n: float) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -188,7 +181,7 @@ def _studied(
     """The study with everything computed that its report shows."""
     few = order[:_PILOT_IMAGES]
     images, labels = found.images(few), found.labels[few]
-    progress_of = _Progress()
+    progress_of = Progress()
     engine = Engine(model, images, labels, on_progress=progress_of.advance)
     say("Measuring a few lesions, to know how many there is time for")
     whole = math.inf if ends is None else max(0.0, ends - time.monotonic())
@@ -218,36 +211,37 @@ def _studied(
         split=request.split or found.split,
         seed=request.seed,
         deadline=float("inf") if ends is None else ends - plan.last_seconds - _KEPT * left,
+        others=_others(found, order[plan.n_images :], math.inf if ends is None else left),
+        progress=progress_of,
     )
     pairs = plan.curve_images * plan.orders * plan.points
-    pairs += plan.n_images * (plan.n_units + budget.LESIONS_BESIDES)
+    pairs += plan.n_images * (
+        plan.n_units + min(plan.n_units, budget.TESTED) + budget.LESIONS_BESIDES
+    )
     with bar(pairs) as shown, progress_of.shown_by(shown, pairs):
         made.units  # noqa: B018  computed here, under the bar
         made.curve(plan.orders, plan.points, plan.curve_images)
         made.redundant_together  # noqa: B018
         made.errors  # noqa: B018
+        made.tested  # noqa: B018
+        made.whole  # noqa: B018
     return made
 
 
-class _Progress:
-    """Moves a bar from nothing to its end, while there is one, whatever the engine reports."""
+def _others(
+    found: Labelled, rows: np.ndarray, seconds: float
+) -> Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]:
+    """Gives the images that no unit is lesioned on, in pieces, as many as there is time for."""
 
-    def __init__(self) -> None:
-        self._bar: Bar | None = None
-        self._left = 0.0
+    def pieces() -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        ends = time.monotonic() + _KEPT * seconds
+        for start in range(0, len(rows), _PILOT_IMAGES):
+            if time.monotonic() > ends:
+                return
+            piece = np.sort(rows[start : start + _PILOT_IMAGES])
+            yield found.images(piece), found.labels[piece]
 
-    def advance(self, pairs: float) -> None:
-        if self._bar is not None:
-            pairs = min(pairs, self._left)
-            self._bar.update(pairs)
-            self._left -= pairs
-
-    @contextlib.contextmanager
-    def shown_by(self, bar: Bar, total: float) -> Iterator[None]:
-        self._bar, self._left = bar, total
-        yield
-        self.advance(self._left)
-        self._bar = None
+    return pieces
 
 
 def _plan_words(plan: budget.Plan, n_images: int, n_units: int) -> str:
@@ -281,7 +275,11 @@ def _written(request: Request, made: Study, out: Path) -> Results:
     model = made.save(out / _NETWORKS / name)
     made.to_tensorboard(out / _TENSORBOARD, run=name)
     page = made.report(out / _REPORT, request.command)
-    found = (study_page.warning(made), *study_page.findings(made, made.curves[-1]))
+    found = (
+        study_page.first_line(made),
+        study_page.warning(made),
+        *study_page.findings(made, made.curves[-1]),
+    )
     return Results(tuple(filter(None, found)), page, model, out / _TENSORBOARD, out / _NETWORKS)
 
 

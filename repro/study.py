@@ -14,16 +14,27 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from scipy import stats
 
-from repro import labelled, metrics, models, runs, sweep
+from repro import (
+    budget,
+    labelled,
+    metrics,
+    models,
+    runs,
+    study_curve,
+    study_sample,
+    study_show,
+    study_words,
+    sweep,
+)
 from repro.ablation import Engine, Layout, Outcome
 from repro.config import CumulativeConfig
 from repro.insertion import (
@@ -37,7 +48,16 @@ from repro.masking import AblationMask, ablation_masks, layer_of
 from repro.network import trace
 from repro.results import AblationCurve
 from repro.statistics import UnitStatistics
+from repro.study_model import Frozen, from_bytes
+from repro.study_progress import Progress
+from repro.study_sample import Tested
+from repro.study_words import Words
 from tb_plugin import summary
+
+if TYPE_CHECKING:
+    import pandas
+
+    from repro.study_figures import Plots
 
 UNIT_COLUMNS = (
     ("unit", np.int64),
@@ -62,6 +82,7 @@ _ROUNDING = 1e-6
 # Random sets of other units, beside the redundant ones, that are removed together.
 CONTROLS = 5
 _IMAGES_PER_CALL = 100  # of plain Keras
+_IMAGES_PER_PIECE = 5_000  # of those that no unit is lesioned on
 _CLASS_COLUMNS = 100  # of whose profiles the tab's table can be wide
 _SAVED_BYTES = 64_000_000  # of images beside a saved model, for the lesion lab
 _SAVED_IMAGES = 2000
@@ -145,6 +166,7 @@ def lesion(
     split: str = "test",
     seed: int = 0,
     on_progress: Callable[[int], None] = lambda pairs: None,
+    progress: bool | None = None,
 ) -> Study:
     """Studies a classifier by lesioning its units, one at a time and many together.
 
@@ -162,6 +184,8 @@ def lesion(
         split: "test", or "train" for images that the model was trained on.
         seed: of the samples and of the curve's orders.
         on_progress: called with the number of (image, lesion) pairs just evaluated.
+        progress: whether long steps show a bar, on stderr or in the notebook; None: where stderr
+            is a terminal, or in a notebook.
 
     Raises:
         ValueError: a model that cannot be lesioned, or images and labels that do not fit it.
@@ -176,11 +200,14 @@ def lesion(
         raise ValueError(
             f"n_images must be 0 (all) to {n_available}, the images given; got {n_images}"
         )
+    others = None
     if n_images:
-        order = labelled.stratified_order(labels, np.random.default_rng(seed))[:n_images]
-        images, labels = images[order], labels[order]
+        order = labelled.stratified_order(labels, np.random.default_rng(seed))
+        others = _pieces(images, labels, order[n_images:])
+        images, labels = images[order[:n_images]], labels[order[:n_images]]
+    shown = Progress(progress, on_progress)
     return Study(
-        Engine(masked, images, labels, on_progress=on_progress),
+        Engine(masked, images, labels, on_progress=shown.advance),
         masked,
         hidden,
         images,
@@ -191,7 +218,22 @@ def lesion(
         data=data,
         split=split,
         seed=seed,
+        others=others,
+        progress=shown,
     )
+
+
+def _pieces(
+    images: np.ndarray, labels: np.ndarray, rows: np.ndarray
+) -> Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]:
+    """Gives these images and labels a piece at a time, so that few are copied at once."""
+
+    def pieces() -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        for start in range(0, len(rows), _IMAGES_PER_PIECE):
+            piece = np.sort(rows[start : start + _IMAGES_PER_PIECE])
+            yield images[piece], labels[piece]
+
+    return pieces
 
 
 def prepare(
@@ -267,11 +309,16 @@ class Study:
         split: str = "test",
         seed: int = 0,
         deadline: float = math.inf,
+        others: Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]] | None = None,
+        progress: Progress | None = None,
     ) -> None:
         """
         Args:
             engine: on these images. deadline: by `time.monotonic()`, after which no more units
-                are lesioned alone, but for the first few. The others: as for `lesion`.
+                are lesioned alone, but for the first few. others: gives the images that are there
+                and not among these, with their labels, in pieces; None where there are none or
+                they cannot be had. progress: what the engine reports to; None for no bars. The
+                rest: as for `lesion`.
         """
         if split not in ("train", "test"):
             raise ValueError(f"split must be 'train' or 'test', got {split!r}")
@@ -292,8 +339,51 @@ class Study:
         self.data, self.split, self.seed = data, split, seed
         self._images, self._engine, self._deadline = images, engine, deadline
         self._n_units = n_units or self.layout.n_units
+        self._others, self._progress = others, progress or Progress()
+        self._frozen = Frozen(model)
         self._curves: dict[tuple[int, int, int], AblationCurve] = {}
         self._saved_as = ""  # its folder's name
+
+    def __repr__(self) -> str:
+        """The four numbers that matter, as far as they are known; nothing is computed."""
+        return study_show.lines(self)
+
+    def _repr_html_(self) -> str:
+        """The same as a small table, for notebooks."""
+        return study_show.table(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything that was computed, the images, and the model as bytes with the weights that it
+        had when the study was made.
+
+        Raises:
+            TypeError: Keras cannot copy the model.
+        """
+        state = self.__dict__.copy()
+        for name in ("model", "_engine", "_frozen", "_others", "_progress"):
+            state.pop(name, None)
+        return state | {"model": self._frozen.to_bytes(), "_deadline": math.inf}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.model = from_bytes(state["model"])
+        self._others, self._progress = None, Progress()
+        self._frozen = Frozen(self.model)
+
+    @functools.cached_property
+    def _engine(self) -> Engine:
+        """Of a study that was copied or read from a pickle; another one is given its engine."""
+        return Engine(self.model, self._images, self.labels, on_progress=self._progress.advance)
+
+    @property
+    def words(self) -> Words:
+        """What accuracy and loss are called in this study's task."""
+        return study_words.of("classes")
+
+    @property
+    def n_planned(self) -> int:
+        """Units that were to be lesioned alone; fewer were where the time ran out."""
+        return self._n_units
 
     # --- Answers ------------------------------------------------------------------------------
 
@@ -307,7 +397,7 @@ class Study:
         """
         few = labelled.stratified_order(self.labels, self._rng())[:CHECKED_IMAGES]
         try:
-            self._engine.on(self._images[few], self.labels[few]).check()
+            self._on(few).check()
         except RuntimeError as error:
             raise RuntimeError(
                 f"{error} (losses compared to 1 in 10,000). Activations of many thousands, as "
@@ -315,6 +405,22 @@ class Study:
                 "model.predict answer as the model does"
             ) from error
         return self._engine.intact()
+
+    @functools.cached_property
+    def whole(self) -> Outcome | None:
+        """The network without a lesion on all images there are, or as many as there is time for,
+        where only some were used for lesions: one more forward pass. None where all were used,
+        where the others cannot be had, and where the pass would cost more than the lesions did."""
+        lesions = self.sample.n_images * int(self.lesioned.sum())
+        if self._others is None or self.sample.n_available > lesions:
+            return None
+        found = self.intact
+        try:
+            for images, labels in self._others():
+                found = found + self._engine.on(images, labels).intact()
+        except ValueError:
+            return None  # images or labels that do not fit, and that no lesion was asked on
+        return found if found.n_images > self.sample.n_images else None
 
     @functools.cached_property
     def statistics(self) -> UnitStatistics:
@@ -385,7 +491,8 @@ class Study:
         section 2.2). `normalized_auc` of it tells how much the network leans on single units.
 
         Args:
-            orders: how many. points: numbers of ablated units, evenly spaced from none to all.
+            orders: how many. points: numbers of ablated units, evenly spaced from none to all;
+                where most is lost by the first of them, a few more are put before it.
             n_images: to read it on, a sample stratified by class; 0 for all of the study's.
 
         Raises:
@@ -399,8 +506,19 @@ class Study:
         if key not in self._curves:
             self.intact  # noqa: B018  checks that lesions do what they say
             config = CumulativeConfig(orders=orders, points=points, images=self.split)
-            self._curves[key] = sweep.cumulative(self._on_some(key[2]), config, self._rng())
+            engine = self._on_some(key[2])
+            n_lesions = config.n_lesions(self.layout.n_units)
+            with self._progress.step(f"Curve of {orders} orders", n_lesions * key[2]):
+                curve = sweep.cumulative(engine, config, self._rng())
+            if self.words.has_accuracy:
+                curve = study_curve.refined(curve, engine, points)
+            self._curves[key] = curve
         return self._curves[key]
+
+    @property
+    def asked_curves(self) -> bool:
+        """Whether a curve was asked for already."""
+        return bool(self._curves)
 
     @property
     def curves(self) -> tuple[AblationCurve, ...]:
@@ -441,6 +559,37 @@ class Study:
         intact = self._answers_without(None) if rows else None
         return tuple(self._errors_of(row, intact, self._answers_without(row)) for row in rows)
 
+    @functools.cached_property
+    def tested(self) -> Tested:
+        """Which units' importance is told from 0 at all: `budget.TESTED` of those that are alive,
+        lesioned once more on ten groups of the images, between which the importance varies."""
+        units = self.units
+        alive = np.flatnonzero(self.lesioned & ~units["dead"])
+        layers, numbers = np.unique(units["layer"][alive], return_inverse=True)
+        order = labelled.stratified_order(numbers, self._rng()) if len(layers) else alive[:0]
+        rows = np.sort(alive[order[: budget.TESTED]])
+        size = self.sample.n_images // study_sample.GROUPS
+        error = np.full(len(rows), math.nan)
+        if len(rows) and size:
+            images = self._rng().permutation(self.sample.n_images)
+            pairs = len(rows) * size * study_sample.GROUPS
+            with self._progress.step(f"Testing {len(rows):,} units", pairs):
+                changes = [
+                    part.single_units(units=rows).loss_sum - part.intact().loss_sum
+                    for part in map(
+                        self._on, images[: size * study_sample.GROUPS].reshape(-1, size)
+                    )
+                ]
+            error = study_sample.between_groups(np.array(changes), size, self.sample.n_images)
+        return Tested(
+            rows,
+            units["importance"][rows],
+            error,
+            units["redundant"][rows],
+            len(alive),
+            _ROUNDING * abs(float(self.intact.loss)),
+        )
+
     def relation(
         self, layer: str | None = None, x: str = "class_selectivity", y: str = "importance"
     ) -> metrics.Correlation:
@@ -455,6 +604,38 @@ class Study:
         if layer is not None:
             known &= units["layer"] == layer
         return metrics.spearman(units[x][known], units[y][known])
+
+    # --- What is shown ------------------------------------------------------------------------
+
+    def frame(self) -> pandas.DataFrame:
+        """`units` as a pandas.DataFrame, one row a unit, the same columns.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                "study.frame() makes a pandas.DataFrame, and pandas is not installed; install it "
+                "with pip install pandas, or take study.units, a NumPy array of the same columns"
+            ) from error
+        return pandas.DataFrame(
+            {name: self.units[name].copy() for name in self.units.dtype.names or ()}
+        )
+
+    def plot(self, *, dark: bool = False) -> Plots:
+        """The two pictures of the report as matplotlib figures: `curve`, `units = study.plot()`.
+
+        They are shown in a notebook, and saved with `figure.savefig`. They are not pyplot's:
+        nothing of matplotlib's global state is changed, and no window opens.
+
+        Args:
+            dark: for a dark background.
+        """
+        from repro import study_figures
+
+        return study_figures.plots(self, dark=dark)
 
     # --- What is written ----------------------------------------------------------------------
 
@@ -531,7 +712,7 @@ class Study:
             stored["class_names"] = np.array(self.class_names)
 
         def fill(temporary: Path) -> None:
-            self.model.save(temporary / "model.keras")
+            self._frozen.save(temporary / "model.keras")
             with open(temporary / "model.images.npz", "xb") as file:
                 np.savez_compressed(file, allow_pickle=False, **stored)
 
@@ -555,13 +736,15 @@ class Study:
         )
         order = labelled.stratified_order(layer, self._rng())[: self._n_units]
         timed = self._deadline < math.inf
-        for piece in np.array_split(order, min(len(order), _PIECES) if timed else 1):
-            # In their order in the network: what a layer needs is computed once.
-            piece = np.sort(piece)
-            outcome = self._engine.single_units(units=piece)
-            n_correct[piece], loss[piece] = outcome.n_correct, outcome.loss
-            if time.monotonic() > self._deadline:
-                break
+        pairs = len(order) * self.sample.n_images
+        with self._progress.step(f"Lesioning {len(order):,} units", pairs):
+            for piece in np.array_split(order, min(len(order), _PIECES) if timed else 1):
+                # In their order in the network: what a layer needs is computed once.
+                piece = np.sort(piece)
+                outcome = self._engine.single_units(units=piece)
+                n_correct[piece], loss[piece] = outcome.n_correct, outcome.loss
+                if time.monotonic() > self._deadline:
+                    break
         return n_correct, loss
 
     @functools.cached_property
@@ -605,8 +788,11 @@ class Study:
     def _on_some(self, n_images: int) -> Engine:
         if n_images == self.sample.n_images:
             return self._engine
-        order = labelled.stratified_order(self.labels, self._rng())[:n_images]
-        return self._engine.on(self._images[order], self.labels[order])
+        return self._on(labelled.stratified_order(self.labels, self._rng())[:n_images])
+
+    def _on(self, rows: np.ndarray) -> Engine:
+        """The engine on some of the study's images, by number."""
+        return self._engine.on(self._images[rows], self.labels[rows])
 
     def _rng(self) -> np.random.Generator:
         return np.random.default_rng(self.seed)
@@ -616,7 +802,11 @@ class Study:
             "network": self.model.name,
             "data": self.data or "not stated",
             "images": f"{self.sample.n_images:,} of {self.sample.n_available:,}, {self.split}",
-            "accuracy": f"{float(self.intact.accuracy):.4f}",
+            **(
+                {self.words.accuracy: f"{float(self.intact.accuracy):.4f}"}
+                if self.words.has_accuracy
+                else {self.words.loss: self.words.amount(f"{float(self.intact.loss):.4g}")}
+            ),
             **({"model": self._saved_as} if self._saved_as else {}),
         }
 

@@ -392,7 +392,8 @@ def test_the_page_says_what_was_found(made: Study, written: Path) -> None:
     best = made.units[np.argmax(made.units["importance"])]
     assert f"unit {best['unit']} of {best['layer']}" in text
     assert f"{made.curve(orders=3, points=6).normalized_auc.mean():.3f}" in text
-    assert f"{made.units['dead'].sum()} units are dead, of 40" in text
+    n_dead = made.units["dead"].sum()
+    assert f"{n_dead} units are 0 on all of these 230 images, of 40" in text
     assert "all 230" in text and "python -m repro lesion x" in text
     for row in made.hidden_layers:
         assert row.layer in text

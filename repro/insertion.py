@@ -274,8 +274,8 @@ def restore(model: keras.Model, layers: Sequence[str] | None = None) -> None:
     _refuse_a_string(layers)
     names = list(masks) if layers is None else layers
     for mask in [_named(masks, name) for name in names]:
-        mask.keep.assign(ops.ones_like(mask.keep))
-        mask.fill.assign(ops.zeros_like(mask.fill))
+        mask.keep.assign(np.ones(mask.keep.shape))
+        mask.fill.assign(np.zeros(mask.fill.shape))
 
 
 # --- Where masks go ---------------------------------------------------------------------------

@@ -61,6 +61,7 @@ _LESIONS_PER_PIECE = 256
 # Images on which it is tried whether a model answers image by image.
 _IMAGES_TRIED = 32
 _IMAGES_BY_IMAGE = 5
+_IMAGES_PER_CALL = 100  # of plain Keras
 # Narrow networks have a multiple of so many units: full vector registers, and few shapes.
 _UNITS_STEP = 16
 
@@ -187,6 +188,7 @@ class Engine:
             higher_is_better: of it.
         from_logits: whether a cross-entropy takes the answers for logits; None to look at them.
         output: of a model with several, its name or number.
+        class_names: of the model's classes in its order, where labels are names.
         reference: the user's own model, without masks, that the engine must answer as; None for
             the model itself.
         bases: for some layers by name an orthogonal (n_units, n_units): the layer's units are
@@ -215,6 +217,7 @@ class Engine:
         higher_is_better: bool = True,
         from_logits: bool | None = None,
         output: str | int | None = None,
+        class_names: Sequence[str] = (),
         reference: keras.Model | None = None,
         bases: Mapping[str, np.ndarray] | None = None,
         batch_size: int | None = None,
@@ -222,7 +225,7 @@ class Engine:
         on_progress: Callable[[int], None] = lambda pairs: None,
     ) -> None:
         reference = reference or model
-        self._model = with_output(model, output)
+        self._model = with_output(model, output if len(model.outputs) > 1 else None)
         masks = {mask.name: mask for mask in ablation_masks(self._model)}
         _check_intact(list(masks.values()))
         verify.check_weights(self._model)
@@ -249,7 +252,13 @@ class Engine:
         self._masks = [masks[node.name] for node in self._network.masks]
         self.layout = Layout(tuple((layer_of(mask), mask.n_units) for mask in self._masks))
         self.n_classes = self.task.n_columns
-        self.class_names: tuple[str, ...] = ()
+        self.class_names: tuple[str, ...] = tuple(class_names)
+        self._options = {
+            "task": task,
+            "score": score,
+            "higher_is_better": higher_is_better,
+            "from_logits": from_logits,
+        }
         self._bases = self._checked_bases(bases or {})
         if batch_size is None:
             batch_size = min(_IMAGES_PER_BATCH, _ELEMENTS_SHARED // max(1, self._network.width))
@@ -303,7 +312,7 @@ class Engine:
                 raise ValueError("a stream gives class labels, and the model answers no classes")
             self._batches = Batches(found.inputs, None, n_classes=classes, **options)
         else:
-            targets, names = targets_for(self.task, found)
+            targets, names = targets_for(self.task, found, self.class_names)
             self.class_names = names
             self._batches = Batches(found.inputs, targets, n_classes=classes, **options)
         self._most_images = self._batches.batch_size
@@ -328,6 +337,57 @@ class Engine:
         n = len(self._examples)
         places = np.unique(np.linspace(0, n - 1, min(_IMAGES_TRIED, n)).astype(np.int64))
         return self._batches.labels[places]
+
+    @property
+    def n_images(self) -> int:
+        """How many images it answers on."""
+        return len(self._examples)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What another engine of the same model is to be given to ask the same, by argument."""
+        inputs, targets = self._examples.inputs, self._examples.targets
+        one = not isinstance(inputs, tuple)
+        options = {**self._options, "from_logits": self._from_logits}
+        return {
+            "images": inputs if one else list(inputs),
+            "labels": targets,
+            "class_names": self.class_names,
+            **options,
+        }
+
+    @property
+    def _from_logits(self) -> bool | None:
+        """What from_logits would have the same effect as what was found."""
+        reads = self.task.reads in ("classes", "binary", "labels") and self.task.kind != "score"
+        return not self.task.probabilities if reads else None
+
+    def one_by_one(self, unit: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Each image's loss and right answers, by plain Keras, with one unit clamped to zero.
+
+        Args:
+            unit: its number; None for the intact network.
+
+        Returns:
+            float64 (n_images,), and bool (n_images, n): n answers an image, 0 where none is right
+            or wrong.
+        """
+        keep = np.ones(self.layout.n_units, np.float32)
+        if unit is not None:
+            keep[unit] = 0
+        instead = [
+            (mask.keep, part)
+            for mask, part in zip(self._masks, self.layout.split(keep), strict=True)
+        ]
+        losses, right = [], []
+        for start in range(0, self.n_images, _IMAGES_PER_CALL):
+            part = slice(start, start + _IMAGES_PER_CALL)
+            answered, _ = self._plain(rows(self.inputs, part), instead)
+            targets = self.labels[part]
+            losses.append(verify.losses_of(self.task, answered, targets))
+            hits = verify.hits_of(self.task, answered.answers, targets)
+            right.append(hits.reshape(len(hits), -1))
+        return np.concatenate(losses), np.concatenate(right)
 
     @property
     def labels(self) -> np.ndarray:

@@ -197,13 +197,11 @@ def _studied(
     if ends is not None and plan.seconds > left:
         say(_longer_words(left, pace.compilation, len(engine.layout.layers)))
     chosen = order[: plan.n_images]
-    images, labels = found.images(chosen), found.labels[chosen]
+    used = engine.on(found.images(chosen), found.labels[chosen])
     made = Study(
-        engine.on(images, labels),
+        used,
         model,
         hidden,
-        images,
-        labels,
         n_available=len(found),
         n_units=plan.n_units,
         class_names=found.class_names,
@@ -211,7 +209,7 @@ def _studied(
         split=request.split or found.split,
         seed=request.seed,
         deadline=float("inf") if ends is None else ends - plan.last_seconds - _KEPT * left,
-        others=_others(found, order[plan.n_images :], math.inf if ends is None else left),
+        others=_others(engine, found, order[plan.n_images :], math.inf if ends is None else left),
         progress=progress_of,
     )
     pairs = plan.curve_images * plan.orders * plan.points
@@ -229,17 +227,17 @@ def _studied(
 
 
 def _others(
-    found: Labelled, rows: np.ndarray, seconds: float
-) -> Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]:
-    """Gives the images that no unit is lesioned on, in pieces, as many as there is time for."""
+    engine: Engine, found: Labelled, rows: np.ndarray, seconds: float
+) -> Callable[[], Iterable[Engine]]:
+    """Gives the engine on images that no unit is lesioned on, in pieces, while there is time."""
 
-    def pieces() -> Iterable[tuple[np.ndarray, np.ndarray]]:
+    def pieces() -> Iterable[Engine]:
         ends = time.monotonic() + _KEPT * seconds
         for start in range(0, len(rows), _PILOT_IMAGES):
             if time.monotonic() > ends:
                 return
             piece = np.sort(rows[start : start + _PILOT_IMAGES])
-            yield found.images(piece), found.labels[piece]
+            yield engine.on(found.images(piece), found.labels[piece])
 
     return pieces
 

@@ -35,6 +35,8 @@ class AblationCurve:
     n_tied: (image, point) pairs whose two best logits tie within rounding; None if not counted.
     n_top5: int64 (n_orders, n_points), images whose class is among the five best; None if not
         counted.
+    n_answers: of each image, that are right or wrong: 1 for a classifier; 0 where answers are
+        numbers, and the accuracy is NaN.
     """
 
     kind: ClassVar[str] = "cumulative"
@@ -49,6 +51,7 @@ class AblationCurve:
     fill: str
     n_tied: int | None = None
     n_top5: np.ndarray | None = None
+    n_answers: int = 1
 
     def __post_init__(self) -> None:
         n_units = sum(size for _, size in self.layers)
@@ -69,7 +72,9 @@ class AblationCurve:
     @property
     def accuracy(self) -> np.ndarray:
         """float64 (n_orders, n_points), fraction of images classified correctly."""
-        return self.n_correct / self.n_images
+        if not self.n_answers:
+            return np.full(self.n_correct.shape, np.nan)
+        return self.n_correct / (self.n_images * self.n_answers)
 
     @property
     def top5_accuracy(self) -> np.ndarray:

@@ -27,7 +27,6 @@ from repro import (
     budget,
     labelled,
     metrics,
-    models,
     runs,
     study_curve,
     study_sample,
@@ -37,6 +36,7 @@ from repro import (
 )
 from repro.ablation import Engine, Layout, Outcome
 from repro.config import CumulativeConfig
+from repro.engine.tasks import Task
 from repro.insertion import (
     HiddenLayer,
     chosen_masks,
@@ -44,8 +44,9 @@ from repro.insertion import (
     hidden_layers,
     insert_masks,
 )
-from repro.masking import AblationMask, ablation_masks, layer_of
-from repro.network import trace
+from repro.masking import AblationMask
+from repro.models.accepted import accepted
+from repro.models.outputs import with_output
 from repro.results import AblationCurve
 from repro.statistics import UnitStatistics
 from repro.study_model import Frozen, from_bytes
@@ -81,7 +82,6 @@ _PIECES = 20
 _ROUNDING = 1e-6
 # Random sets of other units, beside the redundant ones, that are removed together.
 CONTROLS = 5
-_IMAGES_PER_CALL = 100  # of plain Keras
 _IMAGES_PER_PIECE = 5_000  # of those that no unit is lesioned on
 _CLASS_COLUMNS = 100  # of whose profiles the tab's table can be wide
 _SAVED_BYTES = 64_000_000  # of images beside a saved model, for the lesion lab
@@ -156,8 +156,13 @@ class Together:
 def lesion(
     model: keras.Model | str | Path,
     images: Any,
-    labels: Any,
+    labels: Any = None,
     *,
+    task: str | None = None,
+    output: str | int | None = None,
+    score: Callable[[Any, Any], Any] | None = None,
+    higher_is_better: bool = True,
+    from_logits: bool | None = None,
     layers: Sequence[str] | None = None,
     n_images: int = 0,
     n_units: int = 0,
@@ -168,13 +173,26 @@ def lesion(
     on_progress: Callable[[int], None] = lambda pairs: None,
     progress: bool | None = None,
 ) -> Study:
-    """Studies a classifier by lesioning its units, one at a time and many together.
+    """Studies a network by lesioning its units, one at a time and many together.
+
+    Before anything is measured, the network that is lesioned is compared with the user's own model
+    on some of the images: the answers, and the loss.
 
     Args:
-        model: functional or Sequential, one input, one output of logits or probabilities of two
-            classes or more; or the path of a `.keras` file. Masks are put after its hidden layers,
-            see `repro.insert_masks`; a model that has masks keeps those, unless layers are named.
-        images: (n_images, ...), as the model takes them. labels: int (n_images,).
+        model: functional or Sequential, with any number of inputs; or the path of a `.keras` file.
+            Masks are put after its hidden layers, see `repro.insert_masks`; a model that has masks
+            keeps those, unless layers are named.
+        images: what `model.predict` takes, or a `tf.data.Dataset`, `PyDataset`, (x, y), ... that
+            brings labels too, see `repro.data.given`; read once.
+        labels: as `model.evaluate` takes them. Without any, a lesion is measured by what it changes
+            of the intact network's answers.
+        task: one of `repro.engine.tasks.TASKS`: "classes", "binary", "labels" (several yes-or-no
+            answers), "regression", "absolute_error", "agreement"; None to find it.
+        output: the name or number of the output to study, of a model with several.
+        score: (outputs, targets) -> (n_images,) in `keras.ops`, in place of a loss: it is averaged
+            over images. higher_is_better: of the score.
+        from_logits: whether a cross-entropy takes the model's answers for logits; None to find
+            out, by the loss that the model was compiled with and by looking at answers.
         layers: which hidden layers, by name or pattern; None for all. In a model that has masks,
             they choose among those first; the others are taken out of the study.
         n_images: how many images to use, a sample stratified by class; 0 for all.
@@ -191,27 +209,37 @@ def lesion(
         ValueError: a model that cannot be lesioned, or images and labels that do not fit it.
         FileNotFoundError: no such file.
     """
-    masked, hidden = prepare(model, layers)
-    images, labels = np.asarray(images), labelled.plain_labels(labels)
-    n_available = len(labels)
-    if len(images) != n_available:
-        raise ValueError(f"there are {len(images)} images but {n_available} labels")
+    if split not in ("train", "test"):
+        raise ValueError(f"split must be 'train' or 'test', got {split!r}")
+    asked = accepted(model, "repro.lesion")
+    masked, hidden = prepare(with_output(asked, output), layers)
+    shown = Progress(progress, on_progress)
+    whole = Engine(
+        masked,
+        images,
+        labels,
+        task=task,
+        score=score,
+        higher_is_better=higher_is_better,
+        from_logits=from_logits,
+        output=output,
+        class_names=class_names,
+        reference=model if isinstance(model, keras.Model) else asked,
+        on_progress=shown.advance,
+    )
+    n_available = whole.n_images
     if not 0 <= n_images <= n_available:
         raise ValueError(
             f"n_images must be 0 (all) to {n_available}, the images given; got {n_images}"
         )
-    others = None
+    engine, others = whole, None
     if n_images:
-        order = labelled.stratified_order(labels, np.random.default_rng(seed))
-        others = _pieces(images, labels, order[n_images:])
-        images, labels = images[order[:n_images]], labels[order[:n_images]]
-    shown = Progress(progress, on_progress)
+        order = labelled.stratified_order(strata(whole), np.random.default_rng(seed))
+        engine, others = whole.on_some(order[:n_images]), _pieces(whole, order[n_images:])
     return Study(
-        Engine(masked, images, labels, on_progress=shown.advance),
+        engine,
         masked,
         hidden,
-        images,
-        labels,
         n_available=n_available,
         n_units=n_units,
         class_names=class_names,
@@ -223,15 +251,19 @@ def lesion(
     )
 
 
-def _pieces(
-    images: np.ndarray, labels: np.ndarray, rows: np.ndarray
-) -> Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]:
-    """Gives these images and labels a piece at a time, so that few are copied at once."""
+def strata(engine: Engine) -> np.ndarray:
+    """int (n_images,), the class of each image, of which samples keep the shares; zeros where
+    images have none."""
+    columns = engine.task.columns(engine.labels)
+    return np.zeros(engine.n_images, np.int32) if columns is None else columns
 
-    def pieces() -> Iterable[tuple[np.ndarray, np.ndarray]]:
+
+def _pieces(engine: Engine, rows: np.ndarray) -> Callable[[], Iterable[Engine]]:
+    """Gives the engine on these images a piece at a time, so that few are copied at once."""
+
+    def pieces() -> Iterable[Engine]:
         for start in range(0, len(rows), _IMAGES_PER_PIECE):
-            piece = np.sort(rows[start : start + _IMAGES_PER_PIECE])
-            yield images[piece], labels[piece]
+            yield engine.on_some(np.sort(rows[start : start + _IMAGES_PER_PIECE]))
 
     return pieces
 
@@ -243,8 +275,7 @@ def prepare(
 
     Args and errors as for `lesion`.
     """
-    if not isinstance(model, keras.Model):
-        model = models.load_model(model)
+    model = accepted(model, "repro.lesion")
     held = held_lesion(model)
     if held:
         units = ", ".join(f"{n_units} units of {layer}" for layer, n_units in held.items())
@@ -253,45 +284,23 @@ def prepare(
             "network: repro.restore(model) takes the lesion away"
         )
     if layers is None and any(isinstance(one, AblationMask) for one in model.layers):
-        return _classifier(model), tuple(hidden_layers(model, ()))
+        return model, tuple(hidden_layers(model, ()))
     if layers is not None:
         model, layers = chosen_masks(model, layers)
     rows = tuple(hidden_layers(model, layers))
-    return insert_masks(_classifier(model), layers), rows
-
-
-def _classifier(model: keras.Model) -> keras.Model:
-    """The same model, if it is one that gives each class a score."""
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ValueError(
-            f"model {model.name!r} has {len(model.inputs)} inputs and {len(model.outputs)} "
-            "outputs; a study needs a classifier with one of each; make one of them, or use "
-            "repro.ablate and model.predict"
-        )
-    shape = tuple(model.output_shape)
-    if len(shape) != 2 or shape[1] is None or shape[1] < 2:
-        raise ValueError(
-            f"model {model.name!r} answers with shape {shape}; a study needs (n_images, n_classes) "
-            "logits or probabilities of two classes or more; in place of one sigmoid of x, give "
-            "the two logits 0 and x"
-        )
-    last = model.layers[-1]
-    if getattr(last, "activation", None) is keras.activations.sigmoid:
-        raise ValueError(
-            f"model {model.name!r} ends in a sigmoid, which answers a question for each class; a "
-            "study needs one answer for each image: logits or a softmax"
-        )
-    return model
+    return insert_masks(model, layers), rows
 
 
 class Study:
-    """What lesions tell about one classifier; made by `repro.lesion`.
+    """What lesions tell about one network; made by `repro.lesion`.
 
     Attributes:
         model: with masks. hidden_layers: of each layer whether it is masked, and why.
         layout: the masked layers and their numbers of units; rows of `units` run through them.
         sample: on how many images, and what that means.
-        labels: int32 (n_images,). n_classes, class_names, data, split, seed: as given.
+        task: what the network was trained for, see `engine.tasks`.
+        labels: int32 (n_images,), the class of each image; zeros where they have none.
+        n_classes, class_names, data, split, seed: as given.
     """
 
     def __init__(
@@ -299,8 +308,6 @@ class Study:
         engine: Engine,
         model: keras.Model,
         hidden: Sequence[HiddenLayer],
-        images: np.ndarray,
-        labels: np.ndarray,
         *,
         n_available: int,
         n_units: int = 0,
@@ -309,16 +316,16 @@ class Study:
         split: str = "test",
         seed: int = 0,
         deadline: float = math.inf,
-        others: Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]] | None = None,
+        others: Callable[[], Iterable[Engine]] | None = None,
         progress: Progress | None = None,
     ) -> None:
         """
         Args:
             engine: on these images. deadline: by `time.monotonic()`, after which no more units
-                are lesioned alone, but for the first few. others: gives the images that are there
-                and not among these, with their labels, in pieces; None where there are none or
-                they cannot be had. progress: what the engine reports to; None for no bars. The
-                rest: as for `lesion`.
+                are lesioned alone, but for the first few. others: gives engines on the images that
+                are there and not among these, in pieces; None where there are none or they cannot
+                be had. progress: what the engine reports to; None for no bars. The rest: as for
+                `lesion`.
         """
         if split not in ("train", "test"):
             raise ValueError(f"split must be 'train' or 'test', got {split!r}")
@@ -328,8 +335,10 @@ class Study:
             raise ValueError(
                 f"n_units must be 0 (all) to {self.layout.n_units}, the masked units; got {n_units}"
             )
-        self.sample = Sample(len(labels), n_available)
-        self.labels, self.n_classes = labels, engine.n_classes
+        self.sample = Sample(engine.n_images, n_available)
+        self.task: Task = engine.task
+        self.labels, self.n_classes = strata(engine), engine.n_classes
+        class_names = tuple(class_names) or engine.class_names
         if len(class_names) not in (0, self.n_classes):
             raise ValueError(
                 f"class_names must name the model's {self.n_classes} classes, got "
@@ -337,7 +346,7 @@ class Study:
             )
         self.class_names = tuple(map(str, class_names))
         self.data, self.split, self.seed = data, split, seed
-        self._images, self._engine, self._deadline = images, engine, deadline
+        self._engine, self._deadline = engine, deadline
         self._n_units = n_units or self.layout.n_units
         self._others, self._progress = others, progress or Progress()
         self._frozen = Frozen(model)
@@ -362,7 +371,8 @@ class Study:
         state = self.__dict__.copy()
         for name in ("model", "_engine", "_frozen", "_others", "_progress"):
             state.pop(name, None)
-        return state | {"model": self._frozen.to_bytes(), "_deadline": math.inf}
+        state |= {"_deadline": math.inf, "_asked": self._engine.asked}
+        return state | {"model": self._frozen.to_bytes()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -373,12 +383,12 @@ class Study:
     @functools.cached_property
     def _engine(self) -> Engine:
         """Of a study that was copied or read from a pickle; another one is given its engine."""
-        return Engine(self.model, self._images, self.labels, on_progress=self._progress.advance)
+        return Engine(self.model, **self._asked, on_progress=self._progress.advance)
 
     @property
     def words(self) -> Words:
         """What accuracy and loss are called in this study's task."""
-        return study_words.of("classes")
+        return study_words.of_task(self.task)
 
     @property
     def n_planned(self) -> int:
@@ -416,8 +426,8 @@ class Study:
             return None
         found = self.intact
         try:
-            for images, labels in self._others():
-                found = found + self._engine.on(images, labels).intact()
+            for part in self._others():
+                found = found + part.intact()
         except ValueError:
             return None  # images or labels that do not fit, and that no lesion was asked on
         return found if found.n_images > self.sample.n_images else None
@@ -437,8 +447,9 @@ class Study:
             class only: the index is not defined there.
         mutual_information: bits that the activation tells about the class, as estimated;
             mutual_information_bias: what it would show of a unit that knows nothing.
-        importance: change of the mean loss when the unit is ablated, nats; above 0 where that
-            harms. accuracy_drop: fraction of the images lost; largest_class_drop: of the images of
+        importance: change of the mean loss when the unit is ablated, in the unit of the loss (nats
+            of a cross-entropy; of a score, how much worse it gets); above 0 where that harms.
+            accuracy_drop: fraction of the images lost; largest_class_drop: of the images of
             the class that loses most. NaN where the unit was not lesioned.
         mean_activation; sparsity: fraction of images and positions where it is exactly 0.
         dead: 0 on every image. redundant: not dead, and yet removing it alone neither raises the
@@ -452,32 +463,44 @@ class Study:
         table = np.zeros(layout.n_units, [("layer", f"U{longest}"), *UNIT_COLUMNS])
         table["layer"] = np.repeat(names, sizes)
         table["unit"] = np.concatenate([np.arange(size) for size in sizes])
-        table["class_selectivity"] = defined_selectivity(
-            statistics.class_means, statistics.class_counts
-        )
-        table["mutual_information"] = statistics.mutual_information
-        table["mutual_information_bias"] = statistics.mutual_information_bias
+        # Without classes, what depends on them is not defined.
+        for name in ("class_selectivity", "mutual_information", "mutual_information_bias"):
+            table[name] = np.nan
+        if self.task.has_classes:
+            table["class_selectivity"] = defined_selectivity(
+                statistics.class_means, statistics.class_counts
+            )
+            table["mutual_information"] = statistics.mutual_information
+            table["mutual_information_bias"] = statistics.mutual_information_bias
         table["importance"] = loss - float(self.intact.loss)
-        correct = float(self.intact.n_correct.sum())
-        table["accuracy_drop"] = (correct - n_correct.sum(axis=1)) / self.sample.n_images
+        table["accuracy_drop"] = np.nan
+        if self.task.has_accuracy:
+            n_answers = self.sample.n_images * self.task.answers_each
+            correct = float(self.intact.n_correct.sum())
+            table["accuracy_drop"] = (correct - n_correct.sum(axis=1)) / n_answers
         table["largest_class_drop"] = metrics.largest_class_drop(self.class_drops)
         table["mean_activation"] = statistics.means
         table["sparsity"] = statistics.sparsity
         silent = np.all(statistics.class_means == 0, axis=0)
         table["dead"] = silent & (statistics.variance == 0)
-        raised = table["importance"] > _ROUNDING * float(self.intact.loss)
-        harmless = ~np.isnan(loss) & ~raised & (table["accuracy_drop"] <= 0)
+        raised = table["importance"] > _ROUNDING * abs(float(self.intact.loss))
+        harmless = ~np.isnan(loss) & ~raised & ~(table["accuracy_drop"] > 0)
         table["redundant"] = harmless & ~table["dead"]
         return table
 
     @functools.cached_property
     def class_drops(self) -> np.ndarray:
         """float64 (n_units, n_classes), accuracy that each class loses without the unit; NaN where
-        it was not lesioned, and for classes without images."""
-        n_correct, _ = self._lesioned_alone
-        done = np.isfinite(n_correct[:, 0])
+        it was not lesioned, and for classes without images. Of several yes-or-no answers, of each;
+        (n_units, 0) where no answer is right or wrong."""
+        n_correct, loss = self._lesioned_alone
+        done = np.isfinite(loss)
         drops = np.full(n_correct.shape, np.nan)
+        if not self.n_classes:
+            return drops
         counts = np.bincount(self.labels, minlength=self.n_classes)
+        if self.task.answers_each > 1:
+            counts = np.full(self.n_classes, self.sample.n_images)
         drops[done] = metrics.class_drops(self.intact.n_correct, n_correct[done], counts)
         return drops
 
@@ -701,13 +724,16 @@ class Study:
                 since.
         """
         runs.check_replaceable(Path(directory))
-        each = max(1, self._images[0].size * 4)
-        n_images = min(_SAVED_IMAGES, max(1, _SAVED_BYTES // each), self.sample.n_images)
+        inputs = self._engine.inputs
+        each = inputs if isinstance(inputs, tuple) else (inputs,)
+        n_bytes = max(1, sum(int(x[0].size) * 4 for x in each))
+        n_images = min(_SAVED_IMAGES, max(1, _SAVED_BYTES // n_bytes), self.sample.n_images)
         chosen = labelled.stratified_order(self.labels, self._rng())[:n_images]
-        stored = {
-            "images": np.asarray(self._images[chosen], np.float32),
-            "labels": self.labels[chosen],
-        }
+        stored = {"labels": self._engine.labels[chosen]}
+        if self.task.kind != "classes":
+            stored["task"] = np.array(self.task.kind)
+        names = ["images"] if len(each) == 1 else [f"input_{n}" for n in range(len(each))]
+        stored |= {name: _stored(x[chosen]) for name, x in zip(names, each, strict=True)}
         if self.class_names:
             stored["class_names"] = np.array(self.class_names)
 
@@ -747,37 +773,18 @@ class Study:
                     break
         return n_correct, loss
 
-    @functools.cached_property
-    def _probabilities(self) -> bool:
-        """Whether the model gives probabilities; else logits."""
-        return trace(self.model).probabilities
-
     def _answers_without(self, row: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """Loss (n_images,) and whether each image is classified correctly, without a unit."""
-        keep = np.ones(self.layout.n_units, np.float32)
-        if row is not None:
-            keep[row] = 0
-        names = [name for name, _ in self.layout.layers]
-        parts = dict(zip(names, self.layout.split(keep), strict=True))
-        instead = [
-            (mask.keep, keras.ops.convert_to_tensor(parts[layer_of(mask)], mask.keep.dtype))
-            for mask in ablation_masks(self.model)
-        ]
-        losses, hits = [], []
-        for start in range(0, len(self.labels), _IMAGES_PER_CALL):
-            part = slice(start, start + _IMAGES_PER_CALL)
-            with keras.StatelessScope(instead):
-                outputs = self.model(self._images[part], training=False)
-            answers = keras.ops.convert_to_numpy(outputs).astype(np.float64)
-            loss, hit = cross_entropy(answers, self.labels[part], self._probabilities)
-            losses.append(loss)
-            hits.append(hit)
-        return np.concatenate(losses), np.concatenate(hits)
+        """Loss (n_images,) and the share of each image's answers that are right, without a unit;
+        NaN where none is right or wrong."""
+        loss, right = self._engine.one_by_one(row)
+        return loss, right.mean(axis=1) if right.shape[1] else np.full(len(loss), np.nan)
 
     def _errors_of(self, row: int, intact: Any, without: tuple[np.ndarray, np.ndarray]) -> Errors:
         (loss, hit), (lesioned_loss, lesioned_hit) = intact, without
-        lost = hit.astype(float) - lesioned_hit
-        worst = self.labels == int(np.nanargmax(self.class_drops[row]))
+        lost = hit - lesioned_hit
+        worst = np.zeros(len(lost), bool)
+        if self.task.has_classes:
+            worst = self.labels == int(np.nanargmax(self.class_drops[row]))
         return Errors(
             row,
             standard_error(lesioned_loss - loss),
@@ -792,7 +799,7 @@ class Study:
 
     def _on(self, rows: np.ndarray) -> Engine:
         """The engine on some of the study's images, by number."""
-        return self._engine.on(self._images[rows], self.labels[rows])
+        return self._engine.on_some(rows)
 
     def _rng(self) -> np.random.Generator:
         return np.random.default_rng(self.seed)
@@ -812,7 +819,7 @@ class Study:
 
     def _unit_summary(self) -> summary.Summary:
         units = self.units
-        few = self.n_classes <= _CLASS_COLUMNS
+        few = self.task.has_classes and self.n_classes <= _CLASS_COLUMNS
         names = self.class_names or tuple(map(str, range(self.n_classes)))
         columns = {name: units[name] for name, _ in UNIT_COLUMNS[1:]}
         counts = self.statistics.class_counts
@@ -834,7 +841,7 @@ class Study:
         return summary.ablation_curve(
             "lesion/accuracy_vs_ablation",
             curve.n_ablated,
-            curve.accuracy,
+            curve.accuracy if self.task.has_accuracy else curve.loss,
             n_units=curve.n_units,
             split=self.split,
             facts=self._facts(),
@@ -856,21 +863,6 @@ def defined_selectivity(
     return found
 
 
-def cross_entropy(
-    answers: np.ndarray, labels: np.ndarray, probabilities: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Of each image its loss in nats, and whether its class has the highest score.
-
-    Args:
-        answers: float64 (n_images, n_classes), logits, or probabilities.
-    """
-    if probabilities:
-        answers = np.log(np.maximum(answers, np.finfo(np.float32).tiny))
-    top = answers.max(axis=1, keepdims=True)
-    log_p = answers - top - np.log(np.exp(answers - top).sum(axis=1, keepdims=True))
-    return -log_p[np.arange(len(labels)), labels], answers.argmax(axis=1) == labels
-
-
 def standard_error(values: np.ndarray) -> float:
     """Of the mean of independent values: s.d. / sqrt(n); NaN of fewer than two.
 
@@ -878,6 +870,13 @@ def standard_error(values: np.ndarray) -> float:
     0.7071067811865476
     """
     return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
+
+
+def _stored(images: np.ndarray) -> np.ndarray:
+    """Images as an archive holds them: numbers as float32, texts as text."""
+    if images.dtype.kind in "OUS":
+        return np.asarray(images, dtype=np.str_)
+    return np.asarray(images, np.float32)
 
 
 def _rows(outcome: Outcome, which: Any, there: bool = True) -> Any:
@@ -890,4 +889,5 @@ def _rows(outcome: Outcome, which: Any, there: bool = True) -> Any:
         outcome.n_top5[which],
         outcome.n_tied[which],
         outcome.n_images,
+        outcome.n_answers,
     )

@@ -236,15 +236,6 @@ def findings(study: Study, curve: AblationCurve) -> Iterator[str]:
                 else "."
             )
         )
-<<<<<<< HEAD
-    n_dead, n_redundant = int(units["dead"].sum()), int(units["redundant"].sum())
-    yield (
-        f"{_count(n_dead, 'unit is', 'units are')} dead, of {len(units):,}: 0 on every image, so "
-        "removing them changes nothing."
-    )
-    yield f"{_count(n_redundant, 'unit is', 'units are')} redundant alone{_together(study)}"
-    yield from _class_words(study)
-=======
     n_dead = int(units["dead"].sum())
     if n_dead:
         yield (
@@ -254,7 +245,8 @@ def findings(study: Study, curve: AblationCurve) -> Iterator[str]:
     else:
         yield f"No unit is dead, of {len(units):,}: each is active on some of these images."
     yield _redundant_words(study)
->>>>>>> w-study
+    if words.has_classes:
+        yield from _class_count_words(study)
     x = study_figures.selectivity_column(study)
     relation = study.relation(x=x)
     if np.isfinite(relation.rho) and _column_stands(study, x):
@@ -265,8 +257,7 @@ def findings(study: Study, curve: AblationCurve) -> Iterator[str]:
         )
 
 
-<<<<<<< HEAD
-def _class_words(study: Study) -> Iterator[str]:
+def _class_count_words(study: Study) -> Iterator[str]:
     """That some classes have no image, and what that means for what is told of classes."""
     n_occurring = int(np.count_nonzero(np.bincount(study.labels, minlength=study.n_classes)))
     if n_occurring == study.n_classes:
@@ -279,7 +270,6 @@ def _class_words(study: Study) -> Iterator[str]:
     )
 
 
-=======
 def _intact_words(study: Study) -> str:
     """The network without a lesion, on these images and, where that was affordable, on all."""
     intact, sample, words, whole = study.intact, study.sample, study.words, study.whole
@@ -386,7 +376,6 @@ def _shown_words(study: Study, value: Any) -> str:
     return _percent(float(value)) if words.has_accuracy else words.amount(f"{float(value):.4g}")
 
 
->>>>>>> w-study
 def _relation_words(found: metrics.Correlation) -> str:
     if found.low > 0:
         return "the more important ones, as ranks go."
@@ -446,25 +435,8 @@ def sample_words(sample: Sample, study: Study) -> list[tuple[str, str]]:
             f"all {n_units:,}"
             if n_lesioned == n_units
             else f"{n_lesioned:,} of {n_units:,}, drawn at random with the share of each layer "
-<<<<<<< HEAD
-            "kept. Class selectivity and mutual information are those of all units; importance, "
-            "and which are important or redundant, of these only",
-        ),
-    ]
-    items += _error_words(study)
-    counts = np.bincount(study.labels, minlength=study.n_classes)
-    n_absent = int(np.count_nonzero(counts == 0))
-    counts = counts[counts > 0]
-    items.append(
-        (
-            "Images of a class",
-            (f"none of {n_absent:,} classes, of the others " if n_absent else "")
-            + f"{counts.min():,} to {counts.max():,}; a largest class drop of less than "
-            f"{_percent(1 / max(1, int(np.median(counts))))} is less than one image",
-=======
             "kept. What units do in the intact network is that of all units; importance, and which "
             "are important or redundant, of these only",
->>>>>>> w-study
         )
     )
     items += _error_words(study)

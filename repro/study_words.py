@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from repro.engine.tasks import Task
+
 
 @dataclass(frozen=True)
 class Words:
@@ -66,6 +68,20 @@ _KINDS = {
         "agreement", "agreement", "gives the intact answer on", "divergence", "nats", False
     ),
 }
+
+
+def of_task(task: Task) -> Words:
+    """The words of a study's task."""
+    if task.kind == "regression":
+        return of(task.kind, loss="absolute error" if task.absolute else "squared error")
+    if task.kind == "score":
+        return of(task.kind, loss="score, its sign turned" if task.higher_is_better else "score")
+    words = of(task.kind)
+    if not task.has_accuracy:  # agreement of a regression
+        words = dataclasses.replace(words, accuracy="", right="", loss="squared change", unit="")
+    return words
+
+
 KINDS = tuple(_KINDS)
 """Kinds of task that there are words for."""
 

@@ -243,6 +243,7 @@ def _curve(
         fill=config.fill,
         n_tied=int(outcome.n_tied.sum()),
         n_top5=outcome.n_top5,
+        n_answers=outcome.n_answers,
     )
 
 

@@ -39,7 +39,7 @@ from repro.engine.examples import Examples, examples, targets_for
 from repro.engine.tally import TIES, TOP
 from repro.engine.tasks import Task
 from repro.masking import AblationMask, ablation_masks, layer_of
-from repro.models.outputs import with_output
+from repro.models.outputs import inputs_of, with_output
 from repro.network import Linear, Network, trace, values_of
 from repro.statistics import Accumulator, UnitStatistics
 
@@ -301,7 +301,7 @@ class Engine:
     def _read_examples(self, found: Examples) -> None:
         """Takes these images to answer on."""
         self._examples = found
-        shapes = [tuple(x.shape[1:]) for x in keras.tree.flatten(self._model.input)]
+        shapes = [tuple(x.shape[1:]) for x in keras.tree.flatten(inputs_of(self._model))]
         options: dict[str, Any] = {
             "image_shape": shapes[0] if len(shapes) == 1 else tuple(shapes),
             "batch_size": self._batch_size,
@@ -1294,7 +1294,7 @@ def _check_inputs(images: Any, model: keras.Model) -> None:
         ValueError: see `batches.checked_input`.
     """
     each = images if isinstance(images, tuple) else (images,)
-    for one, tensor in zip(each, keras.tree.flatten(model.input), strict=True):
+    for one, tensor in zip(each, keras.tree.flatten(inputs_of(model)), strict=True):
         checked_input(one, tuple(tensor.shape[1:]))
 
 

@@ -17,8 +17,9 @@ projection of the activations on the basis's columns. Fills and lesions are in c
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -462,8 +463,32 @@ def compiled(fn: Callable[..., Any], xla: bool) -> Callable[..., Any]:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
+        _quiet(fn)
         return tf.function(fn, jit_compile=xla, reduce_retracing=True, autograph=False)
     return plain(fn)
+
+
+class _Retracing(logging.Filter):
+    """Keeps back TensorFlow's warning that a function is traced for many shapes, of those that are
+    meant to be: each kind of lesion has a graph of its own."""
+
+    names: ClassVar[set[str]] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        ours = any(f"<function {name} at" in message for name in self.names)
+        return not (ours and "retracing" in message)
+
+
+_RETRACING = _Retracing()
+
+
+def _quiet(fn: Callable[..., Any]) -> None:
+    call = fn if hasattr(fn, "__qualname__") else type(fn).__call__
+    _RETRACING.names.add(call.__qualname__)
+    logger = logging.getLogger("tensorflow")
+    if _RETRACING not in logger.filters:
+        logger.addFilter(_RETRACING)
 
 
 def plain(fn: Callable[..., Any]) -> Callable[..., Any]:

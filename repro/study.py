@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -478,7 +478,9 @@ class Study:
             n_answers = self.sample.n_images * self.task.answers_each
             correct = float(self.intact.n_correct.sum())
             table["accuracy_drop"] = (correct - n_correct.sum(axis=1)) / n_answers
-        table["largest_class_drop"] = metrics.largest_class_drop(self.class_drops)
+        table["largest_class_drop"] = np.nan
+        if self.n_classes:
+            table["largest_class_drop"] = metrics.largest_class_drop(self.class_drops)
         table["mean_activation"] = statistics.means
         table["sparsity"] = statistics.sparsity
         silent = np.all(statistics.class_means == 0, axis=0)
@@ -704,7 +706,8 @@ class Study:
         def fill(temporary: Path) -> None:
             with summary.Writer(temporary) as writer:
                 writer.add(self._unit_summary())
-                writer.add(self._curve_summary(curves[-1]))
+                for step, one in self._curve_summaries(curves[-1]):
+                    writer.add(one, step)
 
         runs.replace_directory(directory, fill)
         return directory
@@ -807,6 +810,7 @@ class Study:
     def _facts(self) -> dict[str, str]:
         return {
             "network": self.model.name,
+            "task": self.words.kind,
             "data": self.data or "not stated",
             "images": f"{self.sample.n_images:,} of {self.sample.n_available:,}, {self.split}",
             **(
@@ -837,16 +841,27 @@ class Study:
             description="Every unit lesioned alone; columns are those of repro.lesion(...).units.",
         )
 
-    def _curve_summary(self, curve: AblationCurve) -> summary.Summary:
-        return summary.ablation_curve(
-            "lesion/accuracy_vs_ablation",
-            curve.n_ablated,
-            curve.accuracy if self.task.has_accuracy else curve.loss,
-            n_units=curve.n_units,
-            split=self.split,
-            facts=self._facts(),
-            description=f"Units of all masked layers, on {curve.n_images:,} images.",
-        )
+    def _curve_summaries(self, curve: AblationCurve) -> Iterator[tuple[int, summary.Summary]]:
+        """The curve for the tab, with its step; where there is no accuracy, the mean loss at each
+        number of ablated units, for TensorBoard's own Scalars tab."""
+        words = f"Units of all masked layers, on {curve.n_images:,} images."
+        if self.task.has_accuracy:
+            yield (
+                0,
+                summary.ablation_curve(
+                    "lesion/accuracy_vs_ablation",
+                    curve.n_ablated,
+                    curve.accuracy,
+                    n_units=curve.n_units,
+                    split=self.split,
+                    facts=self._facts(),
+                    description=words,
+                ),
+            )
+            return
+        means = curve.loss.mean(axis=0)
+        for n_ablated, loss in zip(curve.n_ablated.tolist(), means.tolist(), strict=True):
+            yield n_ablated, summary.scalar("lesion/loss_vs_ablated_units", loss, words)
 
 
 def defined_selectivity(

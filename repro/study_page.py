@@ -363,7 +363,8 @@ def _column_stands(study: Study, x: str) -> bool:
 
 
 def _interval(study: Study) -> tuple[float, float]:
-    return study.sample.interval(int(study.intact.n_correct.sum()))
+    # Several answers of one image are not independent, so that images are counted.
+    return study.sample.interval(round(float(study.intact.accuracy) * study.sample.n_images))
 
 
 def _shown(study: Study, outcome: Any) -> np.ndarray:

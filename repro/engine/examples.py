@@ -15,6 +15,7 @@ import numpy as np
 from repro.batches import count, rows
 from repro.data import given as door
 from repro.engine.tasks import Task
+from repro.models.outputs import inputs_of
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def examples(images: Any, labels: Any, model: keras.Model, output: str | int | N
     """
     if labels is None and hasattr(images, "labels_in_order"):
         return Examples(images, None, is_stream=True)
-    tensors = keras.tree.flatten(model.input)
+    tensors = keras.tree.flatten(inputs_of(model))
     found = door.taken(images, labels, rank=len(tensors[0].shape) if len(tensors) == 1 else None)
     inputs = _in_order(found, model)
     targets = found.targets
@@ -103,9 +104,9 @@ def targets_for(
 
 
 def _in_order(found: door.Given, model: keras.Model) -> Any:
-    tensors = keras.tree.flatten(model.input)
+    tensors = keras.tree.flatten(inputs_of(model))
     wanted = [tensor.name for tensor in tensors]
-    structure = model.input
+    structure = inputs_of(model)
     if isinstance(structure, dict):
         wanted = list(structure)  # flattened by Keras in the order of sorted keys
         wanted = sorted(wanted)

@@ -20,7 +20,7 @@ from repro.batches import count
 from repro.engine import tally as tallies
 from repro.engine.tasks import Task
 from repro.masking import AblationMask
-from repro.models.outputs import answer_of
+from repro.models.outputs import answer_of, inputs_of
 from repro.network import Network
 
 # Of the largest logit or number: what the order of summation and folded normalizations explain.
@@ -126,9 +126,9 @@ def check_weights(model: keras.Model) -> None:
 def in_structure(model: keras.Model, inputs: Any) -> Any:
     """An input, or a tuple of them in the order of the model's, as the model is called."""
     each = list(inputs) if isinstance(inputs, tuple) else [inputs]
-    wanted = getattr(model, "input", None)
-    if wanted is None:  # a subclassed model
+    if not graph.is_functional(model):
         return each[0] if len(each) == 1 else each
+    wanted = inputs_of(model)
     each = [
         x if str(tensor.dtype) == "string" else np.asarray(x)
         for x, tensor in zip(each, keras.tree.flatten(wanted), strict=True)
@@ -187,6 +187,8 @@ def check(
             f"({_difference(found, answers)}): {_first_difference(reference, network, inputs)}; "
             "use repro.ablate and model.predict, which ask the model itself"
         )
+    if task.kind == "score":
+        _check_score(task, outputs, targets)
     _, losses, _ = tally(outputs, ops.convert_to_tensor(targets))
     expected = plain_losses(task, answers, targets)
     if expected is not None:
@@ -200,6 +202,34 @@ def check(
                 f"answers of model {reference.name!r} is {expected.mean():.6g}; say whether they "
                 "are logits with from_logits=True or False"
             )
+
+
+def _check_score(task: Task, outputs: Any, targets: np.ndarray) -> None:
+    """Refuses a score of the user's own that does not give a finite number for each input.
+
+    Raises:
+        ValueError: what it gives, or what it raises.
+    """
+    wanted = "score= must give one number for each image, (n_images,), in keras.ops"
+    if task.score is None:
+        raise ValueError(wanted)
+    outputs = ops.cast(outputs, "float32")
+    try:
+        found = np.asarray(
+            ops.convert_to_numpy(task.score(outputs, ops.convert_to_tensor(targets)))
+        )
+    except Exception as error:  # the user's code may raise anything
+        reason = next(iter(str(error).strip().splitlines()), "")
+        raise ValueError(
+            f"{wanted}; on outputs {tuple(outputs.shape)} of float32 and targets {targets.shape} of "
+            f"{targets.dtype} it raises {type(error).__name__}: {reason}"
+        ) from error
+    if found.shape != (len(targets),) or not np.all(np.isfinite(found)):
+        raise ValueError(
+            f"{wanted}; got shape {found.shape}"
+            + ("" if np.all(np.isfinite(found)) else ", with NaN or infinity")
+            + "; take the mean over other axes, and add a small number where it divides"
+        )
 
 
 def check_finite(reference: keras.Model, answers: np.ndarray, inputs: Any) -> None:

@@ -7,9 +7,19 @@ from typing import Any
 import keras
 
 
+def inputs_of(model: keras.Model) -> Any:
+    """The symbolic inputs in the structure in which the model is called."""
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+
+
+def outputs_of(model: keras.Model) -> Any:
+    """The symbolic outputs in the structure in which the model gives them."""
+    return model.outputs[0] if isinstance(model, keras.Sequential) else model.output
+
+
 def names_of(model: keras.Model) -> list[str]:
     """The names of a model's outputs, in the order of its flat outputs."""
-    outputs = model.output
+    outputs = outputs_of(model)
     if isinstance(outputs, dict):
         return [str(key) for key in sorted(outputs)]
     flat = keras.tree.flatten(outputs)
@@ -50,9 +60,10 @@ def with_output(model: keras.Model, output: str | int | None) -> keras.Model:
         ValueError: as `place_of`.
     """
     place = place_of(model, output)
-    if not isinstance(model.output, (dict, list, tuple)):
+    outputs = outputs_of(model)
+    if not isinstance(outputs, dict | list | tuple):
         return model
-    return keras.Model(model.input, keras.tree.flatten(model.output)[place], name=model.name)
+    return keras.Model(inputs_of(model), keras.tree.flatten(outputs)[place], name=model.name)
 
 
 def answer_of(model: keras.Model, answers: Any, output: str | int | None) -> Any:

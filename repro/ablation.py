@@ -333,7 +333,7 @@ class Engine:
     def _few_targets(self, few: Any) -> np.ndarray:
         """The targets of the pilot images."""
         if self._examples.is_stream:
-            return self._examples.pilot(count(few))[1]
+            return np.asarray(self._examples.pilot(count(few))[1])
         n = len(self._examples)
         places = np.unique(np.linspace(0, n - 1, min(_IMAGES_TRIED, n)).astype(np.int64))
         return self._batches.labels[places]

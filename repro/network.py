@@ -562,7 +562,7 @@ class _Tracer:
             return [_activation(node, keras.activations.softmax, node.inputs, cast_to)]
         ends_in = getattr(operation, "activation", None)
         known = ends_in in (keras.activations.softmax, keras.activations.sigmoid)
-        bare = None
+        bare: Any = None
         if known and self.number(self._answer) in node.outputs:
             bare = _without_activation(operation, tensors)
         if bare is not None:

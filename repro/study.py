@@ -352,6 +352,7 @@ class Study:
         self._frozen = Frozen(model)
         self._curves: dict[tuple[int, int, int], AblationCurve] = {}
         self._saved_as = ""  # its folder's name
+        self._asked: dict[str, Any] = {}  # of a study that was copied: how to make its engine
 
     def __repr__(self) -> str:
         """The four numbers that matter, as far as they are known; nothing is computed."""

@@ -461,7 +461,9 @@ def _array(thing: Any) -> np.ndarray:
         GivenError: it is ragged, sparse, or no array at all.
     """
     module, kind = _module(thing), type(thing).__name__
-    if kind == "RaggedTensor" or (module.startswith("torch") and getattr(thing, "is_nested", 0)):
+    if kind == "RaggedTensor" or (
+        module.startswith("torch") and getattr(thing, "is_nested", False)
+    ):
         raise GivenError(
             f"{_kind(thing)} has rows of different lengths; pad them to one, as with "
             "tensor.to_tensor()"

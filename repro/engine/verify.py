@@ -221,8 +221,8 @@ def _check_score(task: Task, outputs: Any, targets: np.ndarray) -> None:
     except Exception as error:  # the user's code may raise anything
         reason = next(iter(str(error).strip().splitlines()), "")
         raise ValueError(
-            f"{wanted}; on outputs {tuple(outputs.shape)} of float32 and targets {targets.shape} of "
-            f"{targets.dtype} it raises {type(error).__name__}: {reason}"
+            f"{wanted}; on outputs {tuple(outputs.shape)} of float32 and targets {targets.shape} "
+            f"of {targets.dtype} it raises {type(error).__name__}: {reason}"
         ) from error
     if found.shape != (len(targets),) or not np.all(np.isfinite(found)):
         raise ValueError(

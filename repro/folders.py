@@ -29,6 +29,11 @@ _NAME_KEPT = 60  # characters of a folder's name in that of a temporary one
 # What an earlier version wrote, which kept no list.
 _EVENTS = re.compile(r"events\.out\.tfevents\.\d+\..+\.single_directions")
 _SOURCE = re.compile(rb"[\w.]+(-[\w.]+)?-[0-9a-f]{8,}( \S+)*\n")
+_TABLE = re.compile(r"(\w+)_(?:curves|noise|units|intact|portraits)\.csv")
+_PAGES = frozenset(
+    ["index.html", "summary.json", "claims.json", "claims.csv", "units.csv", "curve.csv"]
+    + [f"{name}.{kind}" for name in ("curve", "units") for kind in ("png", "svg")]
+)
 _PAGE = re.compile(
     rb"<title>(Single directions: report|[^<]*: lesions)</title>.*arxiv\.org/abs/1803\.06959",
     re.DOTALL,
@@ -158,6 +163,10 @@ class Beside:
             if foreign := [one for one in (name, MARKER) if not self._may_write(one, listed)]:
                 raise _not_ours(self.folder, foreign)
             there = [_digest(path)] if os.path.lexists(path) else []
+            if not listed.known and _is_older_report(self.folder):
+                listed.beside |= {
+                    old: [_digest(self.folder / old)] for old in _reported(self.folder)
+                }
         except OSError as error:
             raise _disk_fault(path, error) from error
         # First the list, so that a file which is cut off in between is known as ours.
@@ -482,6 +491,14 @@ def _is_older_report(folder: Path) -> bool:
     page = folder / "index.html"
     there = not page.is_symlink() and page.is_file()
     return there and _PAGE.search(page.read_bytes()) is not None
+
+
+def _reported(folder: Path) -> list[str]:
+    """The files that earlier reports wrote into their folder."""
+    names = [entry.name for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False)]
+    figures = {found[1] for name in names if (found := _TABLE.fullmatch(name))}
+    drawn = {f"{figure}.{kind}" for figure in figures for kind in ("png", "svg")}
+    return [one for one in names if one in _PAGES or one in drawn or _TABLE.fullmatch(one)]
 
 
 # --- Words and bytes ---------------------------------------------------------------------------

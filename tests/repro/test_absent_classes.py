@@ -135,6 +135,21 @@ def test_sweeps_of_one_class_say_what_cannot_be_ordered_or_picked(
     np.testing.assert_array_equal(table.largest_class_drop, table.class_drops[:, 2])
 
 
+def test_the_lab_ranks_by_selectivity_only_where_there_are_classes(
+    made: Study, tmp_path: Path
+) -> None:
+    from tb_plugin.lab_session import Session, SessionError
+
+    session = Session(str(made.save(tmp_path / "mine")))
+    if len(occurring(made)) == 1:
+        with pytest.raises(SessionError, match="two classes or more, and these are of one; put"):
+            session.rank("class_selectivity")
+    else:
+        values = np.sort(made.units["class_selectivity"])[::-1]
+        np.testing.assert_allclose(session.rank("class_selectivity")["values"], values, rtol=1e-4)
+    assert len(session.rank("importance")["units"]) == 40
+
+
 # --- Figures -----------------------------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 """Nothing of the user's is ever lost, wherever something is written or replaced."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -378,6 +379,25 @@ def test_a_report_of_an_earlier_version_is_written_over(tmp_path: Path) -> None:
     assert (tmp_path / "units.csv").read_bytes() == b"newer"
 
 
+def test_after_one_figure_of_an_earlier_report_the_others_can_be_written_too(
+    tmp_path: Path,
+) -> None:
+    page = '<title>Single directions: report</title>\n<a href="https://arxiv.org/abs/1803.06959">'
+    older = ("fig1a.png", "fig1a.svg", "fig1a_curves.csv", "claims.csv", "fig7a_units.csv")
+    (tmp_path / "index.html").write_text(page)
+    for name in (*older, "notes.csv", "photo.png"):
+        (tmp_path / name).write_text("of before")
+    files = Beside(tmp_path, ["fig7a_units.csv", "index.html"])
+    for name in ("fig7a_units.csv", "index.html"):
+        files.write(tmp_path / name, b"new")
+    files = Beside(tmp_path, older)
+    for name in older:
+        files.write(tmp_path / name, b"newer")
+    for name in ("notes.csv", "photo.png"):
+        with pytest.raises(RunsError, match="would be overwritten"):
+            Beside(tmp_path, [name])
+
+
 def test_a_report_cut_off_between_list_and_file_can_be_written_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -509,3 +529,25 @@ def test_the_demo_of_the_tab_leaves_what_is_there(
     assert demo.main([str(place)]) == 1
     assert "name a new directory" in capsys.readouterr().err
     assert snapshot(tmp_path) == before
+
+
+def test_pictures_of_the_same_names_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    monkeypatch.syspath_prepend(docs)
+    spec = importlib.util.spec_from_file_location("screenshots", docs / "screenshots.py")
+    assert spec is not None and spec.loader is not None
+    screenshots = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "screenshots", screenshots)
+    spec.loader.exec_module(screenshots)
+    monkeypatch.setattr(screenshots, "find_chromium", lambda: "chromium")
+    taken: list[str] = []
+    monkeypatch.setattr(screenshots, "save_pictures", lambda shown, *_: taken.append(shown[0].name))
+    (tmp_path / "noise.png").write_text("mine")
+    words = ["screenshots.py", "--only=noise", f"--out={tmp_path}"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert screenshots.main() == 1 and not taken
+    assert "noise.png is there; say --replace" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", [*words, "--replace"])  # the cure
+    assert screenshots.main() == 0 and taken == ["noise"]

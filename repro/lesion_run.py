@@ -214,7 +214,7 @@ def _studied(
     )
     pairs = plan.curve_images * plan.orders * plan.points
     pairs += plan.n_images * (
-        plan.n_units + min(plan.n_units, budget.TESTED) + budget.LESIONS_BESIDES
+        plan.n_units + budget.n_tested(plan.n_units, plan.n_images) + budget.LESIONS_BESIDES
     )
     with bar(pairs) as shown, progress_of.shown_by(shown, pairs):
         made.units  # noqa: B018  computed here, under the bar

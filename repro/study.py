@@ -588,15 +588,17 @@ class Study:
     @functools.cached_property
     def tested(self) -> Tested:
         """Which units' importance is told from 0 at all: `budget.TESTED` of those that are alive,
-        lesioned once more on ten groups of the images, between which the importance varies."""
+        lesioned once more on ten groups of the images, between which the importance varies. None
+        where there are fewer than `budget.TESTED_ON` images."""
         units = self.units
         alive = np.flatnonzero(self.lesioned & ~units["dead"])
         layers, numbers = np.unique(units["layer"][alive], return_inverse=True)
         order = labelled.stratified_order(numbers, self._rng()) if len(layers) else alive[:0]
-        rows = np.sort(alive[order[: budget.TESTED]])
+        n_tested = budget.n_tested(len(alive), self.sample.n_images)
+        rows = np.sort(alive[order[:n_tested]])
         size = self.sample.n_images // study_sample.GROUPS
-        error = np.full(len(rows), math.nan)
-        if len(rows) and size:
+        error = np.zeros(0)
+        if len(rows):
             images = self._rng().permutation(self.sample.n_images)
             pairs = len(rows) * size * study_sample.GROUPS
             with self._progress.step(f"Testing {len(rows):,} units", pairs):

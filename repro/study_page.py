@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from repro import metrics, report, runs, study_figures, study_sample
+from repro import budget, metrics, report, runs, study_figures, study_sample
 from repro.ablation import Outcome
 from repro.findings import mean_and_sd
 from repro.markup import STYLE, code, data_uri, table, text
@@ -321,11 +321,11 @@ def _redundant_words(study: Study) -> str:
         "something there."
     )
     if not len(tested.units):
-        return words
-    if np.isnan(tested.standard_error).all():
         return (
-            f"{words} Whether any of them truly is cannot be told: that takes "
-            f"{study_sample.GROUPS} images or more."
+            f"{words} Which of them truly are cannot be told: that takes {budget.TESTED_ON} images "
+            "or more."
+            if n_redundant
+            else words
         )
     drawn = (
         f"Of all {tested.n_alive:,} units that are alive"

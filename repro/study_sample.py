@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from repro import budget
 from repro.results import AblationCurve
 
 if TYPE_CHECKING:
     from repro.study import Study
 
 # Fewer images tell next to nothing: of 50, the 95 % interval of an accuracy is up to 28 % wide.
-FEW_IMAGES = 50
+FEW_IMAGES = budget.TESTED_ON
 # Of a class, so that its mean activation is more than one image's.
 FEW_OF_A_CLASS = 2
 BINS = 20  # of mutual information, as `Engine.statistics` makes them
@@ -33,7 +34,7 @@ class Tested:
     """Whether the importance of units is told from 0, for a random share of those that are alive.
 
     units: int (n,), their rows in `Study.units`. importance, standard_error: float64 (n,), in the
-        unit of the loss; NaN where there are fewer than `GROUPS` images. redundant: bool (n,).
+        unit of the loss. redundant: bool (n,).
     n_alive: units lesioned alone and not dead, from which these were drawn.
     rounding: what importance differs by for no reason but rounding.
     """

@@ -168,8 +168,9 @@ class SingleDirectionReliance(keras.callbacks.Callback):
                 values[curve.name] = float(area.mean())
             mean_curve = accuracies[0].mean(axis=0)
             values[SCORE] = stopping_score(self._curves[0].n_ablated, mean_curve, chance)
-        dead = {f"dead/{layer_of(m)}": float(np.mean(~a)) for m, a in zip(self._masks, active)}
-        return values | dead
+        for layer, mask in zip(active, self._masks, strict=True):
+            values[f"dead/{layer_of(mask)}"] = float(np.mean(~layer))
+        return values
 
     def _unknown(self) -> dict[str, float]:
         """What the logs hold of an epoch of which nothing can be told."""
@@ -207,7 +208,7 @@ class SingleDirectionReliance(keras.callbacks.Callback):
         self._masked, self._masks, self._curves = masked, masks, curves
         self._look = _Look(masked, masks, head)
         any_network = _Passes(masked, masks, curves, head)
-        self._evaluator = any_network
+        self._evaluator: _Evaluator = any_network
         if chain is not None:
             self._evaluator = _Walks(masked, masks, curves, chain, any_network)
         self._check(model, any_network)

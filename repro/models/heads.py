@@ -105,8 +105,8 @@ def head(
     needs = f"{who} needs a classifier with one output, of (n_images, n_classes) or (n_images, 1)"
     if len(outputs) != 1:
         raise NoClasses(
-            f"{needs}, and {model.name!r} has {len(outputs)} outputs; give it the part that ends "
-            "in one of them: keras.Model(model.inputs, model.outputs[0])"
+            f"{needs}, and {model.name!r} has {len(outputs)} outputs; give the part that ends in "
+            "one of them, keras.Model(model.input, model.outputs[0]), as the model"
         )
     shape = tuple(outputs[0].shape[1:])
     if len(shape) > 1 or None in shape:
@@ -214,7 +214,8 @@ def _check_classes(
             f"{needs}, and {model.name!r} is trained on an error of numbers, as in a regression; "
             + _ELSEWHERE
         )
-    several = f"{needs}, and {model.name!r} answers yes or no for each of {n_classes} labels; {_ELSEWHERE}"
+    yes_or_no = f"{needs}, and {model.name!r} answers yes or no for each of {n_classes} labels; "
+    several = yes_or_no + _ELSEWHERE
     one_number = targets is not None and (targets.ndim == 1 or targets.shape[1:] == (1,))
     if not one_number and (ending == "sigmoid" or loss.kind == "binary"):
         raise NoClasses(several)

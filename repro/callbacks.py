@@ -199,7 +199,7 @@ class SingleDirectionReliance(keras.callbacks.Callback):
         curves = _draw(masks, self._orders, self._points, rng)
         inputs = inputs_for(model, self._given.inputs, self._given.names)
         head = self._head(model, inputs)
-        labels, _ = class_labels(self._given.targets, head.n_classes)
+        labels, _ = class_labels(heads.targets_of(self._given.targets), head.n_classes)
         chain = None if head.binary else _dense_chain(masked)
         most = self._n_images or (_IMAGES if chain is None else _IMAGES_DENSE)
         chosen = stratified(labels, most, rng)

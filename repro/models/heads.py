@@ -83,7 +83,7 @@ class NoClasses(ValueError):
 def head(
     who: str,
     model: keras.Model,
-    targets: np.ndarray | None,
+    targets: Any,
     answers: Callable[[], np.ndarray],
     compiled: keras.Model | None = None,
 ) -> Head:
@@ -92,7 +92,8 @@ def head(
     Args:
         who: asks, to begin a sentence with.
         model: functional or Sequential.
-        targets: labels as given, (n, ...); None where they are not known.
+        targets: labels as given, an array (n, ...), or a dict or list of the one of this output;
+            None where they are not known.
         answers: gives some of the model's answers, (n, ...); asked only where nothing else tells
             whether they are probabilities.
         compiled: the model whose loss tells; None for this one.
@@ -114,6 +115,8 @@ def head(
             f"{needs}, and {model.name!r} answers with shape {_words(outputs[0].shape)}; "
             + _ELSEWHERE
         )
+    if targets is not None:
+        targets = targets_of(targets)
     loss = _Loss.of(model if compiled is None else compiled)
     ending = _ending(read, outputs[0])
     if shape in ((), (1,)):
@@ -329,6 +332,22 @@ def tensors_for(model: keras.Model, inputs: Sequence[np.ndarray]) -> list[Any]:
 def _structure(model: keras.Model) -> Any:
     """The model's inputs in the structure in which it is called."""
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+
+
+def targets_of(targets: Any) -> np.ndarray:
+    """The labels of a model's one output, which may stand in a dict under its name.
+
+    Raises:
+        NoClasses: labels for several outputs.
+    """
+    if isinstance(targets, dict):
+        if len(targets) != 1:
+            raise NoClasses(
+                f"labels are given for {', '.join(map(str, targets))}; give those of the one "
+                "output that is asked"
+            )
+        (targets,) = targets.values()
+    return np.asarray(targets)
 
 
 def answer_of(outputs: Any) -> Any:

@@ -222,7 +222,7 @@ def _check_copy(model: keras.Model, copy: keras.Model, images: _Images) -> None:
     if found.shape != expected.shape or not np.all(np.abs(found - expected) <= close):
         raise ValueError(
             f"a copy of model {model.name!r} does not answer as it does on {len(expected)} of "
-            f"these images (they differ by up to {np.nanmax(np.abs(found - expected)):.3g}): a layer's "
+            f"these images (by up to {np.nanmax(np.abs(found - expected)):.3g}): a layer's "
             "configuration does not hold all that it is built of; complete its get_config, or "
             "register its functions under names of their own"
         )
@@ -239,8 +239,9 @@ def _train_on(
 ) -> tuple[Answers, ...]:
     """Trains in place; the answers after each epoch."""
     trainee = network
-    if isinstance(network.output, (dict, list, tuple)):  # the same layers, with a plain answer
-        trainee = keras.Model(network.input, heads.answer_of(network.output))
+    outputs = heads.outputs_of(network)
+    if isinstance(outputs, (dict, list, tuple)):  # the same layers, with a plain answer
+        trainee = keras.Model(network.input, heads.answer_of(outputs))
     trainee.compile(
         optimizer=type(optimizer).from_config(optimizer.get_config()),
         loss=training.head.loss,

@@ -101,6 +101,33 @@ def head(
     Raises:
         NoClasses: several outputs, several labels an image, a regression, answers of other shapes.
     """
+    needs, shape, ending = _shape(who, model)
+    if targets is not None:
+        targets = targets_of(targets)
+    loss = _Loss.of(model if compiled is None else compiled)
+    if shape in ((), (1,)):
+        _check_yes_no(needs, model, targets, ending, loss)
+        probabilities = _are_probabilities(ending, loss, answers, None)
+        return Head(2, True, probabilities)
+    _check_classes(needs, model, targets, ending, loss, shape[0])
+    return Head(shape[0], False, _are_probabilities(ending, loss, answers, shape[0]))
+
+
+def n_classes(who: str, model: keras.Model) -> int:
+    """Of how many classes a model tells, by its shape alone: 2 of one number.
+
+    Raises:
+        NoClasses: several outputs, answers of other shapes, a sigmoid for each of several labels.
+    """
+    needs, shape, ending = _shape(who, model)
+    if shape in ((), (1,)):
+        return 2
+    _check_classes(needs, model, None, ending, _Loss(), shape[0])
+    return shape[0]
+
+
+def _shape(who: str, model: keras.Model) -> tuple[str, tuple[int, ...], str]:
+    """The beginning of a sentence, the shape of one answer, and the last function."""
     read = graph.read(model)
     outputs = keras.tree.flatten(read.outputs)
     needs = f"{who} needs a classifier with one output, of (n_images, n_classes) or (n_images, 1)"
@@ -115,16 +142,7 @@ def head(
             f"{needs}, and {model.name!r} answers with shape {_words(outputs[0].shape)}; "
             + _ELSEWHERE
         )
-    if targets is not None:
-        targets = targets_of(targets)
-    loss = _Loss.of(model if compiled is None else compiled)
-    ending = _ending(read, outputs[0])
-    if shape in ((), (1,)):
-        _check_yes_no(needs, model, targets, ending, loss)
-        probabilities = _are_probabilities(ending, loss, answers, None)
-        return Head(2, True, probabilities)
-    _check_classes(needs, model, targets, ending, loss, shape[0])
-    return Head(shape[0], False, _are_probabilities(ending, loss, answers, shape[0]))
+    return needs, shape, _ending(read, outputs[0])
 
 
 _ELSEWHERE = (
@@ -275,7 +293,7 @@ def inputs_for(
         ValueError: other inputs than the model has, shapes that do not fit, values that are not
             finite.
     """
-    structure = _structure(model)
+    structure = structure_of(model)
     tensors = keras.tree.flatten(structure)
     if names and len(tensors) > 1 or isinstance(structure, dict):
         wanted = sorted(structure) if isinstance(structure, dict) else [t.name for t in tensors]
@@ -320,7 +338,7 @@ def _fitted(x: Any, tensor: Any) -> np.ndarray:
 
 def tensors_for(model: keras.Model, inputs: Sequence[np.ndarray]) -> list[Any]:
     """The arrays as tensors of the types of the model's inputs."""
-    wanted = keras.tree.flatten(_structure(model))
+    wanted = keras.tree.flatten(structure_of(model))
     return [
         ops.convert_to_tensor(x)
         if tensor.dtype == "string"
@@ -329,9 +347,14 @@ def tensors_for(model: keras.Model, inputs: Sequence[np.ndarray]) -> list[Any]:
     ]
 
 
-def _structure(model: keras.Model) -> Any:
+def structure_of(model: keras.Model) -> Any:
     """The model's inputs in the structure in which it is called."""
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+
+
+def outputs_of(model: keras.Model) -> Any:
+    """The model's outputs in the structure in which it gives them."""
+    return model.outputs[0] if isinstance(model, keras.Sequential) else model.output
 
 
 def targets_of(targets: Any) -> np.ndarray:
@@ -358,7 +381,7 @@ def answer_of(outputs: Any) -> Any:
 
 def packed(model: keras.Model, inputs: Sequence[Any]) -> Any:
     """The inputs in the structure in which the model is called."""
-    return keras.tree.pack_sequence_as(_structure(model), list(inputs))
+    return keras.tree.pack_sequence_as(structure_of(model), list(inputs))
 
 
 def _words(shape: Sequence[int | None]) -> str:

@@ -146,7 +146,7 @@ class SingleDirectionReliance(keras.callbacks.Callback):
 
     def measure(self) -> dict[str, float]:
         """The values of the model as it is now, by their names in the logs."""
-        if not all(_is_finite(variable) for variable in self._masked.variables):
+        if not heads.has_finite_weights(self._masked):
             return self._unknown()
         n_correct = [np.zeros((len(c.orders), len(c.n_ablated)), np.int64) for c in self._curves]
         active = [np.zeros(mask.n_units, bool) for mask in self._masks]
@@ -367,7 +367,7 @@ class _Seen:
     @property
     def is_finite(self) -> bool:
         return bool(np.all(np.isfinite(self.answers))) and all(
-            _is_finite(tensor) for tensor in self.hidden.values()
+            heads.is_finite(tensor) for tensor in self.hidden.values()
         )
 
     def active(self, mask: AblationMask) -> np.ndarray:
@@ -469,13 +469,6 @@ def _n_correct(head: Head, answers: np.ndarray, batch: _Batch) -> int:
 
 def _as_array(tensor: Any) -> np.ndarray:
     return np.asarray(ops.convert_to_numpy(ops.cast(tensor, "float32")))
-
-
-def _is_finite(tensor: Any) -> bool:
-    """Whether all of a tensor's or variable's numbers are finite; whole numbers and texts are."""
-    if "float" not in keras.backend.standardize_dtype(tensor.dtype):
-        return True
-    return bool(ops.convert_to_numpy(ops.all(ops.isfinite(ops.convert_to_tensor(tensor)))))
 
 
 def _is_single(model: keras.Model) -> bool:

@@ -213,10 +213,11 @@ def _check_copy(model: keras.Model, copy: keras.Model, images: _Images) -> None:
     """
     few = images.take(slice(_IMAGES_TO_CHECK))
     expected, found = _predicted(model, few), _predicted(copy, few)
-    if not np.all(np.isfinite(expected)):
+    if not np.all(np.isfinite(expected)) or not heads.has_finite_weights(model):
         raise ValueError(
-            f"model {model.name!r} gives values that are not finite (NaN or infinity) on these "
-            "images; scale the images as in its training, or take weights from before it diverged"
+            f"model {model.name!r} has weights or gives values that are not finite (NaN or "
+            "infinity) on these images; scale the images as in its training, or take weights from "
+            "before it diverged"
         )
     close = _CLOSE * max(float(np.abs(expected).max()), 1e-30)
     if found.shape != expected.shape or not np.all(np.abs(found - expected) <= close):

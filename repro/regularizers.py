@@ -174,7 +174,7 @@ class SelectivityRegularized(keras.Model):
         if self.strength != 0:
             others = given.get("callbacks") or []
             if isinstance(others, keras.callbacks.CallbackList):
-                others.append(_NeverNothing())
+                others.callbacks.append(_NeverNothing())
             else:
                 others = others if isinstance(others, (list, tuple)) else [others]
                 given["callbacks"] = [*others, _NeverNothing()]

@@ -276,6 +276,24 @@ def _are_probabilities(
     return inside and bool(np.all(np.abs(found.sum(axis=-1) - 1) < _SUMS_TO_ONE))
 
 
+# --- Numbers --------------------------------------------------------------------------------------
+
+
+def is_finite(tensor: Any) -> bool:
+    """Whether all of a tensor's or variable's numbers are finite; whole numbers and texts are."""
+    if "float" not in keras.backend.standardize_dtype(tensor.dtype):
+        return True
+    return bool(ops.convert_to_numpy(ops.all(ops.isfinite(ops.convert_to_tensor(tensor)))))
+
+
+def has_finite_weights(model: keras.Model) -> bool:
+    """Whether none of the model's weights is NaN or infinite.
+
+    It shows what the answers may not: a ReLU may give 0 for NaN.
+    """
+    return all(is_finite(variable) for variable in model.variables)
+
+
 # --- Inputs -----------------------------------------------------------------------------------
 
 

@@ -1,19 +1,21 @@
 """Single-direction reliance while a model is trained, from its training data alone.
 
     reliance = repro.SingleDirectionReliance(images, labels)
-    stop = keras.callbacks.EarlyStopping(monitor="normalized_auc", mode="max", patience=5)
+    stop = keras.callbacks.EarlyStopping(
+        monitor="stopping_score", mode="max", patience=10, restore_best_weights=True
+    )
     model.fit(images, labels, epochs=100, callbacks=[reliance, stop])
 
 Networks that begin to memorise lean more on single units, and the area under their cumulative
 ablation curve falls, at about the time at which training and test loss part (paper section 3.2,
-Fig. 4a). docs/callback.md tells how it is measured, and what that costs.
+Fig. 4a). docs/callback.md tells how it is measured, what it did in trials, and what it costs.
 """
 
 from __future__ import annotations
 
-import logging
+import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
@@ -21,22 +23,28 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 from keras import ops
+from scipy import stats
 
 from repro import graph, metrics, passes, walk
 from repro.ablation import dense_layers
-from repro.batches import Batch, Batches
+from repro.data.given import class_labels, taken
 from repro.insertion import insert_masks
 from repro.masking import AblationMask, ablation_masks, layer_of
+from repro.models import heads
+from repro.models.heads import Head, inputs_for
 from repro.network import trace
 from repro.regularizers import SelectivityRegularized
 
-NAME = "normalized_auc"
+NAME, INTACT, SCORE = "normalized_auc", "intact_accuracy", "stopping_score"
 _LAST_LAYERS = 3
 # Dense networks answer some hundred times faster than convolutional ones, see docs/callback.md.
 _IMAGES_DENSE, _IMAGES = 500, 300
 _IMAGES_PER_BATCH = 128
-
-_log = logging.getLogger(__name__)
+# Of the test that accuracy is above chance.
+_LEVEL = 0.001
+# The answers of so many images are compared with the model's own; they may differ by so much of
+# the largest, in single and in half precision.
+_IMAGES_TO_CHECK, _CLOSE, _CLOSE_HALF = 8, 1e-3, 0.1
 
 
 class SingleDirectionReliance(keras.callbacks.Callback):
@@ -47,17 +55,30 @@ class SingleDirectionReliance(keras.callbacks.Callback):
     reliance. `normalized_auc/<layer>` is that of the units of one layer alone. Images, orders and
     points are drawn once, so that epochs differ by what the network has learned and nothing else.
 
+    They are NaN while the network is no better than chance (see `above_chance`): there lesions cost
+    nothing, and the area would be that of the best network there is. They are NaN, too, where
+    weights, activations or the loss are not finite. The logs hold besides
+
+    - `intact_accuracy`, of the images that are measured;
+    - `stopping_score`, a number to monitor, in [0, 1] and never NaN: 0 where `normalized_auc` is
+      NaN, else the smaller of two, how far the accuracy has come from chance to 1, and how much of
+      its curve's height the lesions leave on average;
+    - `dead/<layer>`, the fraction of the layer's units that are 0 on all these images.
+
     Callbacks that read the logs (EarlyStopping, ModelCheckpoint, CSVLogger, TensorBoard) must come
     after this one in the list. Where an epoch is not measured, the values of the last one stand.
-    They are NaN while no image is classified correctly.
 
     The training is what it would be without: weights are only read, and no random state of Keras,
     Python or NumPy is touched.
 
     Args:
-        images: float (n_images, ...), of the training, as the model takes them.
-        labels: int (n_images,) or (n_images, 1): those that the model is trained on.
+        images: those of the training, (n_images, ...), as the model takes them; for several inputs
+            a dict or list. Or a data set of (images, labels), as `fit` takes it.
+        labels: those that the model is trained on: class numbers (n_images,) or (n_images, 1),
+            one-hot, or names; of a head of one number 0 and 1. None where the data hold them.
         every: epochs between measurements.
+        model: the functional or Sequential network to measure, where the one that is trained is a
+            class of its own around it. It shares the layers that are trained.
         layers: layers whose units are ablated, by name or by patterns such as "conv_*"; None for
             the last three hidden layers, as in the paper's convolutional networks.
         n_images: at most so many images, each class in its proportion; None for 500 where all
@@ -70,16 +91,18 @@ class SingleDirectionReliance(keras.callbacks.Callback):
         seconds: that each measurement took; the first one compiles.
 
     Raises:
-        ValueError: an argument out of range; when the training begins, a model that cannot be
-            masked (see `insertion.insert_masks`), or images and labels that do not fit it.
+        ValueError: an argument out of range, or data in no form that is known; when the training
+            begins, a model that cannot be masked (see `insertion.insert_masks`), that has no
+            classes, or that images and labels do not fit.
     """
 
     def __init__(
         self,
         images: Any,
-        labels: Any,
+        labels: Any = None,
         every: int = 1,
         *,
+        model: keras.Model | None = None,
         layers: Sequence[str] | None = None,
         n_images: int | None = None,
         orders: int = 3,
@@ -87,21 +110,21 @@ class SingleDirectionReliance(keras.callbacks.Callback):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        given = {"every": every, "n_images": n_images, "orders": orders, "points": points}
-        for name, value in given.items():
+        numbers = {"every": every, "n_images": n_images, "orders": orders, "points": points}
+        for name, value in numbers.items():
             low = 2 if name == "points" else 1
             if value is not None and value < low:
                 raise ValueError(f"{name} must be {low} or more. Received: {name}={value}")
-        self._images, self._labels = images, np.asarray(labels)
-        if self._labels.ndim == 2 and self._labels.shape[1] == 1:
-            self._labels = self._labels[:, 0]
-        if self._labels.ndim != 1 or len(self._labels) != len(images):
+        self._given = taken(images, labels)
+        if self._given.targets is None:
             raise ValueError(
-                "labels must be class numbers, one an image. Received: labels of shape "
-                f"{self._labels.shape} for {len(images)} images"
+                "SingleDirectionReliance measures accuracy and needs labels, and the data hold "
+                "none; give SingleDirectionReliance(images, labels), or a data set of (images, "
+                "labels)"
             )
         self._every, self._layers, self._n_images = every, layers, n_images
         self._orders, self._points, self._seed = orders, points, seed
+        self._network = model
         self._measured: keras.Model | None = None
         self._values: dict[str, float] = {}
         self.seconds: list[float] = []
@@ -118,43 +141,151 @@ class SingleDirectionReliance(keras.callbacks.Callback):
             self._values = self.measure()
             self.seconds.append(time.perf_counter() - began)
         if logs is not None:
-            logs.update(self._values)
+            diverged = not math.isfinite(logs.get("loss", 0.0))
+            logs.update(self._unknown() if diverged else self._values)
 
     def measure(self) -> dict[str, float]:
         """The values of the model as it is now, by their names in the logs."""
-        accuracies = self._curves(self._batches)
+        if not heads.has_finite_weights(self._masked):
+            return self._unknown()
+        n_correct = [np.zeros((len(c.orders), len(c.n_ablated)), np.int64) for c in self._curves]
+        active = [np.zeros(mask.n_units, bool) for mask in self._masks]
+        for batch in self._sample.batches(self._batch_size):
+            seen = self._look(batch)
+            if not seen.is_finite:
+                return self._unknown()
+            for counts, more in zip(n_correct, self._evaluator.counts(seen), strict=True):
+                counts += more
+            for layer, mask in zip(active, self._masks, strict=True):
+                layer |= seen.active(mask)
+        n_images = len(self._sample.labels)
+        accuracies = [counts / n_images for counts in n_correct]
+        intact, chance = int(n_correct[0][0, 0]), self._sample.chance
+        values = self._unknown() | {INTACT: intact / n_images}
+        if above_chance(intact, n_images, chance):
+            for curve, accuracy in zip(self._curves, accuracies, strict=True):
+                area = metrics.normalized_auc(curve.n_ablated, accuracy)
+                values[curve.name] = float(area.mean())
+            mean_curve = accuracies[0].mean(axis=0)
+            values[SCORE] = stopping_score(self._curves[0].n_ablated, mean_curve, chance)
+        for layer, mask in zip(active, self._masks, strict=True):
+            values[f"dead/{layer_of(mask)}"] = float(np.mean(~layer))
+        return values
+
+    def _unknown(self) -> dict[str, float]:
+        """What the logs hold of an epoch of which nothing can be told."""
+        nan = float("nan")
         return {
-            curve.name: _normalized_auc(curve.n_ablated, accuracy)
-            for curve, accuracy in zip(self._curves.curves, accuracies, strict=True)
+            **{curve.name: nan for curve in self._curves},
+            INTACT: nan,
+            SCORE: 0.0,
+            **{f"dead/{layer_of(mask)}": nan for mask in self._masks},
         }
 
     def _prepare(self) -> None:
         """Masks the model, draws images and orders, and reads how the model is built."""
-        model = self.model
+        model = self.model if self._network is None else self._network
         model = model.network if isinstance(model, SelectivityRegularized) else model
-        masked = model if _has_masks(model) else insert_masks(model, share_weights=True)
-        if len(masked.inputs) != 1 or len(masked.outputs) != 1 or len(masked.output_shape) != 2:
+        if isinstance(model, keras.Model) and not graph.is_functional(model):
             raise ValueError(
-                "SingleDirectionReliance needs a classifier with one input and one output of "
-                f"(n_images, n_classes); {model.name!r} has {len(masked.inputs)} and "
-                f"{len(masked.outputs)}, of shape {masked.output_shape}"
+                f"SingleDirectionReliance needs a functional or Sequential network, and "
+                f"{model.name!r} is a class of its own ({type(model).__name__}), whose layers "
+                "cannot be seen; give the network within it as model=, or "
+                "model=keras.Model(x, model.call(x)) with x = keras.Input(shape)"
             )
+        masked = model if _has_masks(model) else insert_masks(model, share_weights=True)
         masks = _chosen(ablation_masks(masked), self._layers)
         rng = np.random.default_rng(self._seed)
         curves = _draw(masks, self._orders, self._points, rng)
-        chain = _dense_chain(masked)
+        inputs = inputs_for(model, self._given.inputs, self._given.names)
+        head = self._head(model, inputs)
+        labels, _ = class_labels(heads.targets_of(self._given.targets), head.n_classes)
+        chain = None if head.binary else _dense_chain(masked)
         most = self._n_images or (_IMAGES if chain is None else _IMAGES_DENSE)
-        chosen = stratified(self._labels, most, rng)
-        self._batches = Batches(
-            np.asarray(self._images[chosen]),
-            self._labels[chosen],
-            image_shape=tuple(masked.input_shape[1:]),
-            n_classes=int(masked.output_shape[-1]),
-            batch_size=most if chain is not None else _IMAGES_PER_BATCH,
-        )
-        self._curves: _Evaluator = _Passes(masked, masks, curves)
+        chosen = stratified(labels, most, rng)
+        self._sample = _Sample([x[chosen] for x in inputs], labels[chosen])
+        self._batch_size = most if chain is not None else _IMAGES_PER_BATCH
+        self._masked, self._masks, self._curves = masked, masks, curves
+        self._look = _Look(masked, masks, head)
+        any_network = _Passes(masked, masks, curves, head)
+        self._evaluator: _Evaluator = any_network
         if chain is not None:
-            self._curves = _Walks(masked, masks, curves, chain, self._curves)
+            self._evaluator = _Walks(masked, masks, curves, chain, any_network)
+        self._check(model, any_network)
+
+    def _head(self, model: keras.Model, inputs: Sequence[np.ndarray]) -> Head:
+        """What the model's answer is. Whether it is a classifier is decided here alone."""
+        return heads.head(
+            "SingleDirectionReliance",
+            model,
+            self._given.targets,
+            lambda: _plain_answers(model, [x[:_IMAGES_TO_CHECK] for x in inputs]),
+            self.model,
+        )
+
+    def _check(self, model: keras.Model, any_network: _Passes) -> None:
+        """Whether what is measured answers as the model itself does, on a few images.
+
+        Raises:
+            ValueError: it does not.
+        """
+        batch = next(self._sample.batches(self._batch_size))
+        seen = self._look(batch)
+        expected = _plain_answers(model, [x[:_IMAGES_TO_CHECK] for x in batch.inputs])
+        if not seen.is_finite or not np.all(np.isfinite(expected)):
+            return  # measured as NaN
+        largest = max(float(np.abs(expected).max()), 1e-30)
+        close = largest * (_CLOSE if _is_single(self._masked) else _CLOSE_HALF)
+        asked = {"the network with masks": seen.answers, **any_network.intact(seen)}
+        for what, answers in asked.items():
+            found = np.asarray(answers, np.float32)[: len(expected)].reshape(expected.shape)
+            if not np.all(np.abs(found - expected) <= close):
+                raise ValueError(
+                    f"{what} does not answer as {model.name!r} does on {len(expected)} of its "
+                    f"images (they differ by up to {np.nanmax(np.abs(found - expected)):.3g}), so "
+                    "that reliance would be that of another network; choose later layers with "
+                    "layers=, behind what depends on masked time steps or on state, or use "
+                    "repro.ablate and model.predict"
+                )
+
+
+def above_chance(n_correct: int, n_images: int, chance: float) -> bool:
+    """Whether so many correct images are more than chance explains.
+
+    One-sided binomial test at 0.001, a small level because it is asked anew at each epoch.
+
+    Args:
+        chance: what a constant answer gets at most, the share of the commonest class. Answers at
+            random get less.
+
+    >>> above_chance(60, 500, 0.1), above_chance(80, 500, 0.1), above_chance(500, 500, 1.0)
+    (False, True, False)
+    """
+    return bool(stats.binom.sf(n_correct - 1, n_images, chance) < _LEVEL)
+
+
+def stopping_score(n_ablated: np.ndarray, accuracy: np.ndarray, chance: float) -> float:
+    """The smaller of what a network knows and what of it lesions leave, in (0, 1].
+
+    Knows: how far its accuracy is on the way from chance to 1. Leaves: the area under the curve
+    above the curve's lowest point, over its height. While a network learns, the first is smaller,
+    and grows; once it knows more than withstands lesions, the second is.
+
+    Args:
+        n_ablated: int (n_points,), from 0. accuracy: float (n_points,), the first above chance.
+
+    >>> curve = np.array([0.9, 0.5, 0.1])
+    >>> round(stopping_score(np.array([0, 4, 8]), curve, chance=0.1), 3)
+    0.5
+    >>> round(stopping_score(np.array([0, 4, 8]), np.array([0.28, 0.2, 0.1]), chance=0.1), 3)
+    0.2
+    """
+    intact, lowest = float(accuracy[0]), float(np.min(accuracy))
+    knows = (intact - chance) / (1 - chance)
+    if intact == lowest:
+        return knows
+    area = float(metrics.area_under_curve(n_ablated, accuracy))
+    return min(knows, (area - lowest) / (intact - lowest))
 
 
 def stratified(labels: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -188,56 +319,130 @@ class _Curve:
     n_ablated: np.ndarray
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """Inputs, each (n, ...), and labels (n,); only the first n_real are real, so that all batches
+    have one shape."""
+
+    inputs: list[np.ndarray]
+    labels: np.ndarray
+    n_real: int
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """The images that are measured: inputs, each (n_images, ...), and int32 labels."""
+
+    inputs: list[np.ndarray]
+    labels: np.ndarray
+
+    @property
+    def chance(self) -> float:
+        """The share of the commonest class."""
+        return float(np.bincount(self.labels).max() / len(self.labels))
+
+    def batches(self, size: int) -> Iterator[_Batch]:
+        n_images = len(self.labels)
+        n_batches = math.ceil(n_images / size)
+        size = math.ceil(n_images / n_batches)
+        for start in range(0, n_images, size):
+            n_real = min(size, n_images - start)
+            index = start + np.arange(size) % n_real
+            yield _Batch([x[index] for x in self.inputs], self.labels[index], n_real)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the intact network does on a batch.
+
+    inputs: tensors. hidden: by id of its mask the activation before it. answers: (n, ...).
+    """
+
+    batch: _Batch
+    inputs: list[Any]
+    hidden: Mapping[int, Any]
+    answers: np.ndarray
+    n_correct: int
+
+    @property
+    def is_finite(self) -> bool:
+        return bool(np.all(np.isfinite(self.answers))) and all(
+            heads.is_finite(tensor) for tensor in self.hidden.values()
+        )
+
+    def active(self, mask: AblationMask) -> np.ndarray:
+        """bool (n_units,), whether the unit is other than 0 on any image."""
+        tensor = self.hidden[id(mask)]
+        other = ops.any(ops.not_equal(tensor, 0), axis=tuple(range(len(tensor.shape) - 1)))
+        return np.asarray(ops.convert_to_numpy(other))
+
+
+class _Look:
+    """The intact network on a batch, with the activations before some of its masks."""
+
+    def __init__(self, masked: keras.Model, masks: Sequence[AblationMask], head: Head) -> None:
+        images, answer, before = _tensors(masked)
+        self._model, self._head = masked, head
+        # A walk begins at the model's first mask.
+        self._seen = list(dict.fromkeys([id(ablation_masks(masked)[0]), *map(id, masks)]))
+        self._run = _Part(images, [*(before[number] for number in self._seen), answer])
+
+    def __call__(self, batch: _Batch) -> _Seen:
+        inputs = heads.tensors_for(self._model, batch.inputs)
+        *hidden, answers = self._run(inputs)
+        answers = _as_array(answers)
+        n_correct = _n_correct(self._head, answers, batch)
+        return _Seen(batch, inputs, dict(zip(self._seen, hidden, strict=True)), answers, n_correct)
+
+
 class _Evaluator(Protocol):
     """Reads the model's weights anew at each call."""
 
-    curves: Sequence[_Curve]
-
-    def __call__(self, batches: Batches) -> list[np.ndarray]:
-        """The accuracies of each curve, float64 (n_orders, n_points)."""
+    def counts(self, seen: _Seen) -> list[np.ndarray]:
+        """Correct images of a batch at the points of each curve, int (n_orders, n_points)."""
 
 
 class _Passes:
     """Any network: what precedes a mask is computed once, what follows under each lesion."""
 
     def __init__(
-        self, masked: keras.Model, masks: Sequence[AblationMask], curves: Sequence[_Curve]
-    ) -> None:
-        self.curves, self._masks = curves, masks
-        image, answer, before = _tensors(masked)
-        tails = [_part(before[id(mask)], answer) for mask in masks]
-        # Where other tensors pass by a mask, its lesions begin at the image.
-        self._tails = [tail or _Part(image, answer) for tail in tails]
-        cuts = [
-            before[id(mask)] if tail else image for mask, tail in zip(masks, tails, strict=True)
-        ]
-        self._intact = _Part(image, [*cuts, answer])
-
-    def __call__(self, batches: Batches) -> list[np.ndarray]:
-        held = [ops.convert_to_numpy(mask.keep) for mask in self._masks]
-        n_correct = [np.zeros((len(c.orders), len(c.n_ablated)), np.int64) for c in self.curves]
-        n_images = 0
-        for batch in batches:
-            *inputs, answers = self._intact(ops.convert_to_tensor(batch.images))
-            intact = _n_correct(answers, batch)
-            for curve, counts in zip(self.curves, n_correct, strict=True):
-                counts += self._counts(batch, inputs, curve, held, intact)
-            n_images += batch.n_real
-        return [counts / n_images for counts in n_correct]
-
-    def _counts(
         self,
-        batch: Batch,
-        inputs: Sequence[Any],
-        curve: _Curve,
-        held: Sequence[np.ndarray],
-        intact: int,
-    ) -> np.ndarray:
+        masked: keras.Model,
+        masks: Sequence[AblationMask],
+        curves: Sequence[_Curve],
+        head: Head,
+    ) -> None:
+        self._curves, self._masks, self._head = curves, masks, head
+        images, answer, before = _tensors(masked)
+        # Where other tensors pass by a mask, its lesions begin at the images.
+        self._tails = {id(mask): _part(before[id(mask)], answer) for mask in masks}
+        self._whole = _Part(images, answer)
+
+    def counts(self, seen: _Seen) -> list[np.ndarray]:
+        held = [ops.convert_to_numpy(mask.keep) for mask in self._masks]
+        return [self._of_curve(seen, curve, held) for curve in self._curves]
+
+    def intact(self, seen: _Seen) -> dict[str, np.ndarray]:
+        """The answers of what follows each mask, in words what it is."""
+        return {
+            f"the part behind {layer_of(mask)!r}": _as_array(self._behind(seen, mask))
+            for mask in self._masks
+        }
+
+    def _behind(
+        self, seen: _Seen, mask: AblationMask, instead: Mapping[int, np.ndarray] | None = None
+    ) -> Any:
+        tail = self._tails[id(mask)]
+        if tail is None:
+            return self._whole(seen.inputs, instead)
+        return tail(seen.hidden[id(mask)], instead)
+
+    def _of_curve(self, seen: _Seen, curve: _Curve, held: Sequence[np.ndarray]) -> np.ndarray:
         """Correct images at each point of each order, (n_orders, n_points)."""
         edges = np.cumsum([len(keep) for keep in held])
         counts = np.empty((len(curve.orders), len(curve.n_ablated)), np.int64)
         # Nothing ablated and everything ablated are the same in every order.
-        counts[:, 0] = intact
+        counts[:, 0] = seen.n_correct
         for place, order in enumerate(curve.orders):
             for point, n in enumerate(curve.n_ablated):
                 if n == 0 or (place and n == len(order)):
@@ -246,28 +451,44 @@ class _Passes:
                 keep[order[:n]] = 0
                 keeps = np.split(keep, edges[:-1])
                 keeps = [one * also for one, also in zip(keeps, held, strict=True)]
-                counts[place, point] = self._lesioned(batch, inputs, curve.first, keeps)
+                counts[place, point] = self._lesioned(seen, curve.first, keeps)
         counts[1:, -1] = counts[0, -1]
         return counts
 
-    def _lesioned(
-        self, batch: Batch, inputs: Sequence[Any], first: int, keeps: Sequence[np.ndarray]
-    ) -> int:
+    def _lesioned(self, seen: _Seen, first: int, keeps: Sequence[np.ndarray]) -> int:
         """Correct images of a batch under one lesion, which begins at a mask."""
         of_masks = {id(mask.keep): keep for mask, keep in zip(self._masks, keeps, strict=True)}
-        return _n_correct(self._tails[first](inputs[first], of_masks), batch)
+        answers = self._behind(seen, self._masks[first], of_masks)
+        return _n_correct(self._head, _as_array(answers), seen.batch)
 
 
-def _n_correct(answers: Any, batch: Batch) -> int:
-    hits = np.argmax(ops.convert_to_numpy(answers), axis=-1) == batch.labels
+def _n_correct(head: Head, answers: np.ndarray, batch: _Batch) -> int:
+    hits = head.classes(answers) == batch.labels
     return int(np.count_nonzero(hits[: batch.n_real]))
+
+
+def _as_array(tensor: Any) -> np.ndarray:
+    return np.asarray(ops.convert_to_numpy(ops.cast(tensor, "float32")))
+
+
+def _is_single(model: keras.Model) -> bool:
+    """Whether the model computes in float32 or finer."""
+    read = graph.read(model)
+    dtypes = {tensor.dtype for call in read.calls for tensor in call.flat_outputs}
+    return not dtypes & {"float16", "bfloat16"}
+
+
+def _plain_answers(model: keras.Model, inputs: Sequence[np.ndarray]) -> np.ndarray:
+    """What the model itself answers, called as any Keras model is."""
+    tensors = heads.tensors_for(model, inputs)
+    return _as_array(heads.answer_of(model(heads.packed(model, tensors), training=False)))
 
 
 class _Part:
     """A part of a model as one compiled function, which reads the weights at each call.
 
     Args:
-        begin: a symbolic tensor of the model. end: one, or several.
+        begin, end: a symbolic tensor of the model, or a list of them.
 
     Raises:
         ValueError: the end needs more than the beginning.
@@ -282,7 +503,7 @@ class _Part:
         """The end's value, or values.
 
         Args:
-            x: of the beginning, (n_images, ...).
+            x: of the beginning, each (n_images, ...).
             instead: values that take the place of variables', by id.
         """
         instead = instead or {}
@@ -323,18 +544,16 @@ class _Walks:
         chain: Sequence[keras.layers.Dense],
         otherwise: _Evaluator,
     ) -> None:
-        self.curves = curves
+        self._curves = curves
         self._all, self._chain, self._otherwise = ablation_masks(masked), chain, otherwise
-        image, _, before = _tensors(masked)
-        self._head = _Part(image, before[id(self._all[0])])
         # Measured masks are the last ones or chosen by name: from their numbering to that of all.
         starts = np.cumsum([0, *(mask.n_units for mask in self._all)])
         numbers = [self._all.index(mask) for mask in masks]
         self._units = np.concatenate([np.arange(starts[n], starts[n + 1]) for n in numbers])
 
-    def __call__(self, batches: Batches) -> list[np.ndarray]:
+    def counts(self, seen: _Seen) -> list[np.ndarray]:
         if not all(np.all(ops.convert_to_numpy(mask.keep) == 1) for mask in self._all):
-            return self._otherwise(batches)
+            return self._otherwise.counts(seen)
         fills = [ops.convert_to_numpy(mask.fill).reshape(-1) for mask in self._all]
         layers = [
             walk.Layer(
@@ -345,40 +564,41 @@ class _Walks:
             )
             for layer in self._chain
         ]
-        (batch,) = batches
-        activations = ops.convert_to_numpy(self._head(ops.convert_to_tensor(batch.images)))
-        n = batch.n_real
+        n = seen.batch.n_real
+        activations = ops.convert_to_numpy(seen.hidden[id(self._all[0])])
         return [
             walk.walk(
                 layers,
                 activations[:n],
-                batch.labels[:n],
+                seen.batch.labels[:n],
                 self._units[curve.orders],
                 curve.n_ablated,
                 fills,
                 tie=passes.TIE,
                 top=passes.TOP,
             ).n_correct.sum(axis=-1)
-            / n
-            for curve in self.curves
+            for curve in self._curves
         ]
 
 
-def _tensors(masked: keras.Model) -> tuple[Any, Any, dict[int, Any]]:
-    """Symbolic tensors: the image, the answer, and by id of its mask each hidden activation."""
+def _tensors(masked: keras.Model) -> tuple[list[Any], Any, dict[int, Any]]:
+    """Symbolic tensors: the inputs, the answer, and by id of its mask each hidden activation."""
     read = graph.read(masked)
-    (image,), (answer,) = keras.tree.flatten(read.inputs), keras.tree.flatten(read.outputs)
+    images, answer = keras.tree.flatten(read.inputs), heads.answer_of(read.outputs)
     before = {
         id(call.operation): call.inputs[0]
         for call in read.calls
         if isinstance(call.operation, AblationMask)
     }
-    return image, answer, before
+    return images, answer, before
 
 
 def _dense_chain(masked: keras.Model) -> list[keras.layers.Dense] | None:
     """The layer that reads each mask, if all are dense and nothing but ReLU stands between."""
-    network = trace(masked)
+    try:
+        network = trace(masked)
+    except ValueError:
+        return None  # no network for the engine; the passes are checked against the model itself
     if dense_layers(network, {}) is None:
         return None
     readers = [network.reader(mask.outputs[0]) for mask in network.masks]
@@ -430,10 +650,3 @@ def _draw(
             for n, mask in enumerate(masks)
         ),
     ]
-
-
-def _normalized_auc(n_ablated: np.ndarray, accuracy: np.ndarray) -> float:
-    """The mean over orders; NaN where nothing is right without a lesion."""
-    if not accuracy[0, 0]:
-        return float("nan")
-    return float(metrics.normalized_auc(n_ablated, accuracy).mean())

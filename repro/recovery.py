@@ -19,13 +19,17 @@ import numpy as np
 from keras import ops
 
 from repro import graph
-from repro.batches import Batches
+from repro.data.given import Given, class_labels, taken
 from repro.insertion import ablate, insert_masks
 from repro.masking import AblationMask, ablation_masks
-from repro.network import trace
+from repro.models import heads
+from repro.models.heads import Head
 
 LEARNING_RATE, MOMENTUM = 0.01, 0.9
 _IMAGES_PER_BATCH = 1000
+# The answers of so many images are compared with the model's own; they may differ by so much of
+# the largest.
+_IMAGES_TO_CHECK, _CLOSE = 8, 1e-3
 
 
 @dataclass(frozen=True)
@@ -83,11 +87,11 @@ class Recovery:
 def recover(
     model: keras.Model,
     units: Mapping[str, Sequence[int]],
-    images: np.ndarray,
-    labels: np.ndarray,
-    epochs: int,
+    images: Any,
+    labels: Any = None,
+    epochs: int = 1,
     *,
-    held_out: tuple[np.ndarray, np.ndarray] | None = None,
+    held_out: Any = None,
     fill: float = 0.0,
     optimizer: keras.optimizers.Optimizer | None = None,
     batch_size: int = 128,
@@ -100,19 +104,25 @@ def recover(
     unit passes no gradient on. It is verified after every epoch.
 
     Args:
-        model: a classifier as `insertion.insert_masks` takes it, or with masks; never changed. Its
-            answer is taken for probabilities where its last layer is a softmax, else for logits.
+        model: a classifier as `insertion.insert_masks` takes it, or with masks; never changed. It
+            has one output, of (n_images, n_classes) or, for two classes, one number. Its answer is
+            taken for probabilities where its last function or its loss says so, else for logits.
         units: by layer the numbers of its units.
-        images, labels: to train on; int labels (n_images,).
+        images: to train on, (n_images, ...), as the model takes them; for several inputs a dict or
+            list. Or a data set of (images, labels), as `fit` takes it.
+        labels: class numbers (n_images,) or (n_images, 1), one-hot, or names; of a head of one
+            number 0 and 1. None where the data hold them.
         epochs: of training on, 1 or more. The order of images is drawn from the seed.
-        held_out: images and labels to read accuracy on; None for those of the training.
+        held_out: images and labels to read accuracy on, as a pair or a data set; None for those of
+            the training.
         fill: what ablated units read.
         optimizer: whose settings to train with, from a fresh state; None for SGD with a learning
             rate of 0.01 and momentum 0.9.
         control: train an intact copy as well, for as long.
 
     Raises:
-        ValueError: units that do not exist, images or labels that do not fit, no epochs.
+        ValueError: units that do not exist, images or labels that do not fit, no epochs, a model
+            without classes, or whose masked copy does not answer as it does.
     """
     if epochs < 1 or batch_size < 1:
         raise ValueError(
@@ -120,8 +130,12 @@ def recover(
             f"Received: epochs={epochs}, batch_size={batch_size}"
         )
     lesioned = _masked_copy(model)
-    asked = _Images.of(lesioned, *(held_out or (images, labels)))
-    training = _Images.of(lesioned, images, labels)
+    training = _Images.of(model, taken(images, labels))
+    asked = training
+    if held_out is not None:
+        pair = isinstance(held_out, tuple) and len(held_out) == 2
+        asked = _Images.of(model, taken(*held_out) if pair else taken(held_out))
+    _check_copy(model, lesioned, asked)
     intact = asked.answers(lesioned)
     ablate(lesioned, units, fill)
     after_lesion = asked.answers(lesioned)
@@ -150,43 +164,68 @@ def _masked_copy(model: keras.Model) -> keras.Model:
 
 @dataclass(frozen=True)
 class _Images:
-    """Images that fit a model, with their labels."""
+    """Images that fit a model, an array for each input, with their labels, int32 (n_images,)."""
 
-    images: np.ndarray
+    inputs: list[np.ndarray]
     labels: np.ndarray
-    n_classes: int
-    probabilities: bool  # what the model gives; else logits
+    head: Head
 
     @classmethod
-    def of(cls, model: keras.Model, images: np.ndarray, labels: np.ndarray) -> _Images:
-        if len(model.inputs) != 1 or len(model.outputs) != 1 or len(model.output_shape) != 2:
+    def of(cls, model: keras.Model, given: Given) -> _Images:
+        if given.targets is None:
             raise ValueError(
-                "recover needs a classifier with one input and one output of (n_images, "
-                f"n_classes); {model.name!r} has {len(model.inputs)} and {len(model.outputs)}"
+                "recover reads accuracy and needs labels, and the data hold none; give "
+                "recover(model, units, images, labels), or a data set of (images, labels)"
             )
-        n_classes = int(model.output_shape[-1])
-        (batch,) = Batches(
-            images,
-            np.asarray(labels),
-            image_shape=tuple(model.input_shape[1:]),
-            n_classes=n_classes,
-            batch_size=max(1, len(images)),
+        inputs = heads.inputs_for(model, given.inputs, given.names)
+        head = heads.head(
+            "recover", model, given.targets, lambda: _predicted(model, [x[:8] for x in inputs])
         )
-        return cls(batch.images, batch.labels, n_classes, trace(model).probabilities)
+        labels, _ = class_labels(heads.targets_of(given.targets), head.n_classes)
+        return cls(inputs, labels, head)
+
+    def take(self, index: Any) -> list[np.ndarray]:
+        return [x[index] for x in self.inputs]
 
     def answers(self, model: keras.Model) -> Answers:
         """What plain `model.predict` says, counted in float64."""
-        outputs = model.predict(self.images, batch_size=_IMAGES_PER_BATCH, verbose=0)
-        scores = outputs.astype(np.float64)
-        if self.probabilities:
-            scores = np.log(np.maximum(scores, np.finfo(np.float32).tiny))
-        top = scores.max(axis=1, keepdims=True)
-        log_p = scores - top - np.log(np.exp(scores - top).sum(axis=1, keepdims=True))
-        hits = scores.argmax(axis=1) == self.labels
+        outputs = _predicted(model, self.inputs)
+        log_p = self.head.log_probabilities(outputs)
+        hits, n_classes = self.head.classes(outputs) == self.labels, self.head.n_classes
         return Answers(
-            n_correct=np.bincount(self.labels[hits], minlength=self.n_classes),
-            n_images=np.bincount(self.labels, minlength=self.n_classes),
+            n_correct=np.bincount(self.labels[hits], minlength=n_classes),
+            n_images=np.bincount(self.labels, minlength=n_classes),
             loss=float(-log_p[np.arange(len(self.labels)), self.labels].mean()),
+        )
+
+
+def _predicted(model: keras.Model, inputs: Sequence[np.ndarray]) -> np.ndarray:
+    given = heads.packed(model, inputs)
+    outputs = model.predict(given, batch_size=_IMAGES_PER_BATCH, verbose=0)
+    return np.asarray(heads.answer_of(outputs))
+
+
+def _check_copy(model: keras.Model, copy: keras.Model, images: _Images) -> None:
+    """Whether the masked copy answers as the model does, on a few images.
+
+    Raises:
+        ValueError: it does not.
+    """
+    few = images.take(slice(_IMAGES_TO_CHECK))
+    expected, found = _predicted(model, few), _predicted(copy, few)
+    if not np.all(np.isfinite(expected)) or not heads.has_finite_weights(model):
+        raise ValueError(
+            f"model {model.name!r} has weights or gives values that are not finite (NaN or "
+            "infinity) on these images; scale the images as in its training, or take weights from "
+            "before it diverged"
+        )
+    close = _CLOSE * max(float(np.abs(expected).max()), 1e-30)
+    if found.shape != expected.shape or not np.all(np.abs(found - expected) <= close):
+        raise ValueError(
+            f"a copy of model {model.name!r} does not answer as it does on {len(expected)} of "
+            f"these images (by up to {np.nanmax(np.abs(found - expected)):.3g}): a layer's "
+            "configuration does not hold all that it is built of; complete its get_config, or "
+            "register its functions under names of their own"
         )
 
 
@@ -200,18 +239,23 @@ def _train_on(
     seed: int,
 ) -> tuple[Answers, ...]:
     """Trains in place; the answers after each epoch."""
-    network.compile(
+    trainee = network
+    outputs = heads.outputs_of(network)
+    if isinstance(outputs, (dict, list, tuple)):  # the same layers, with a plain answer
+        trainee = keras.Model(network.input, heads.answer_of(outputs))
+    trainee.compile(
         optimizer=type(optimizer).from_config(optimizer.get_config()),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=not training.probabilities),
+        loss=training.head.loss,
     )
     masks = ablation_masks(network)
     before = [_state(mask) for mask in masks]
-    probe = keras.Model(network.inputs[0], [mask.output for mask in masks])
+    probe = keras.Model(network.inputs, [mask.output for mask in masks])
+    one = heads.tensors_for(network, training.take(slice(1)))
     found = []
     for epoch in range(epochs):
-        order = np.random.default_rng([seed, epoch]).permutation(len(training.images))
-        network.fit(
-            training.images[order],
+        order = np.random.default_rng([seed, epoch]).permutation(len(training.labels))
+        trainee.fit(
+            heads.packed(network, training.take(order)),
             training.labels[order],
             batch_size=batch_size,
             initial_epoch=epoch,
@@ -219,7 +263,7 @@ def _train_on(
             shuffle=False,  # the order is drawn above
             verbose=0,
         )
-        _check_held(masks, before, probe, training.images[:1])
+        _check_held(masks, before, probe, one)
         found.append(asked.answers(network))
     return tuple(found)
 
@@ -232,14 +276,14 @@ def _check_held(
     masks: Sequence[AblationMask],
     before: Sequence[tuple[np.ndarray, np.ndarray]],
     probe: keras.Model,
-    image: np.ndarray,
+    image: Sequence[Any],
 ) -> None:
     """Whether masks are as before training, and ablated units read their fill.
 
     Raises:
         RuntimeError: they are not; what was trained is no network with a lesion.
     """
-    activations: Any = keras.tree.flatten(probe(image, training=False))
+    activations: Any = keras.tree.flatten(probe(list(image), training=False))
     for mask, (keep, fill), activation in zip(masks, before, activations, strict=True):
         now = _state(mask)
         same = np.array_equal(now[0], keep) and np.array_equal(now[1], fill)

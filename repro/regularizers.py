@@ -9,18 +9,29 @@ alpha makes units less selective, above 0 more so. For any classifier:
     less.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     less.fit(images, labels)  # trains the model itself
 
-Batches should hold several images of each class, better ten.
+Batches should hold several images of each class, better ten. A head of one number, with labels 0
+and 1, is a classifier of two classes.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from repro.insertion import insert_masks, signed_layers
 from repro.masking import AblationMask, ablation_masks
+from repro.models import heads
+
+_WHO = "SelectivityRegularized"
+# The answers of so many images are compared with the network's own; they may differ by so much of
+# the largest.
+_IMAGES_TO_CHECK, _CLOSE = 8, 1e-2
+# After so many batches without any selectivity, training ends.
+_BATCHES = 100
 
 # In the denominator, so that a silent unit has selectivity 0; its ReLU passes no gradient on.
 EPSILON = 1e-7
@@ -94,16 +105,19 @@ class SelectivityRegularized(keras.Model):
     loss of the training alone.
 
     Args:
-        network: functional or Sequential, with one input and one output of class scores. Hidden
-            activations are those before its `AblationMask` layers, or, without any, those that
-            `insertion.insert_masks` finds. They must not be negative, as after a ReLU.
+        network: functional or Sequential, with one output: class scores, or one number for two
+            classes. Labels are class numbers or one-hot. Hidden activations are those before its
+            `AblationMask` layers, or, without any, those that `insertion.insert_masks` finds. They
+            must not be negative, as after a ReLU.
         strength: alpha; below 0 units become less selective, above 0 more so. 0 trains as without.
         layers: the hidden layers that count, by name or pattern, where the network has no masks;
             None for all.
 
     Raises:
-        ValueError: a network that cannot be masked, or with several outputs; activations that can
-            be below 0, as after tanh or GELU, for which selectivity is not defined.
+        ValueError: a network that cannot be masked, or without classes (several outputs or labels;
+            a regression, when it is compiled or trained); activations that can be below 0, as
+            after tanh or GELU, for which selectivity is not defined; in the first epoch, batches
+            of one class only, where the penalty would always be 0.
     """
 
     def __init__(
@@ -111,13 +125,8 @@ class SelectivityRegularized(keras.Model):
     ) -> None:
         super().__init__(name=f"{network.name}_regularized")
         has_masks = any(isinstance(layer, AblationMask) for layer in network.layers)
+        self.n_classes = heads.n_classes(_WHO, network)
         masked = network if has_masks else insert_masks(network, layers, share_weights=True)
-        if len(masked.inputs) != 1 or len(masked.outputs) != 1 or len(masked.output_shape) != 2:
-            raise ValueError(
-                "expected a network with one input and one output of (n_images, n_classes), "
-                f"got {len(masked.inputs)} and {len(masked.outputs)}, of shape "
-                f"{masked.output_shape}"
-            )
         signed = signed_layers(masked)
         if signed:
             listed = ", ".join(f"{layer} ({source})" for layer, source in signed.items())
@@ -126,16 +135,71 @@ class SelectivityRegularized(keras.Model):
                 f"{listed}; name other layers in layers, or take ReLU there"
             )
         self.network, self.strength = network, strength
-        self.n_classes = int(masked.output_shape[-1])
         activations = [mask.output for mask in ablation_masks(masked)]
-        self._probe = keras.Model(masked.inputs[0], [masked.outputs[0], *activations])
+        self._probe = keras.Model(
+            heads.structure_of(masked), [heads.outputs_of(masked), activations]
+        )
         self._last_pass = _Pass()
         self._selectivity = keras.metrics.Mean(name="selectivity")
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        outputs, *activations = self._probe(inputs, training=training)
+        outputs, activations = self._probe(inputs, training=training)
         self._last_pass.activations = activations
         return outputs
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """As of any model.
+
+        Raises:
+            ValueError: a loss that is none of classes.
+        """
+        super().compile(*args, **kwargs)
+        if self.loss is not None:
+            heads.head(_WHO, self.network, None, _nothing, self)
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """As of any model.
+
+        Raises:
+            ValueError: labels that are no classes; batches in which the penalty is always 0.
+        """
+        given = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
+        del given["self"]
+        labels = given.get("y")
+        if labels is not None:
+            heads.head(
+                _WHO, self.network, keras.tree.map_structure(np.asarray, labels), _nothing, self
+            )
+            self._check_answers(given.get("x"))
+        if self.strength != 0:
+            others = given.get("callbacks") or []
+            if isinstance(others, keras.callbacks.CallbackList):
+                others.callbacks.append(_NeverNothing())
+            else:
+                others = others if isinstance(others, (list, tuple)) else [others]
+                given["callbacks"] = [*others, _NeverNothing()]
+        return super().fit(**given)
+
+    def _check_answers(self, x: Any) -> None:
+        """Whether this answers as the network does, on a few images.
+
+        Raises:
+            ValueError: it does not.
+        """
+        few = keras.tree.map_structure(lambda one: np.asarray(one)[:_IMAGES_TO_CHECK], x)
+        expected, found = (
+            np.asarray(keras.ops.convert_to_numpy(heads.answer_of(one(few, training=False))))
+            for one in (self.network, self)
+        )
+        if not np.all(np.isfinite(expected)):
+            return
+        close = _CLOSE * max(float(np.abs(expected).max()), 1e-30)
+        if not np.all(np.abs(found - expected) <= close):
+            raise ValueError(
+                f"the network with masks does not answer as {self.network.name!r} does on "
+                f"{len(expected)} of its images (by up to {np.abs(found - expected).max():.3g}); "
+                "build it of layers alone, without a call of its own or masked time steps"
+            )
 
     def compute_loss(
         self,
@@ -151,15 +215,60 @@ class SelectivityRegularized(keras.Model):
         # graph, whose tensors are out of reach.
         activations = self._last_pass.activations
         if not training:
-            activations = self._probe(x, training=False)[1:]
-        labels = keras.ops.argmax(y, axis=-1) if self._one_hot(y) else y
+            _, activations = self._probe(x, training=False)
+        labels = self._class_numbers(y)
         layers = [mean_selectivity(labels, one, self.n_classes) for one in activations]
         selectivity = sum(layers) / len(layers)
         self._selectivity.update_state(selectivity)
         return loss - self.strength * selectivity if training else loss
 
-    def _one_hot(self, labels: Any) -> bool:
-        return len(labels.shape) == 2 and labels.shape[-1] == self.n_classes > 1
+    def _class_numbers(self, y: Any) -> Any:
+        """Labels as class numbers; their shape tells what they are.
+
+        Raises:
+            ValueError: labels that are not one class an image.
+        """
+        labels = heads.answer_of(y)
+        if len(labels.shape) == 1 or (len(labels.shape) == 2 and labels.shape[-1] == 1):
+            return labels
+        if len(labels.shape) == 2 and labels.shape[-1] == self.n_classes:
+            return keras.ops.argmax(labels, axis=-1)
+        raise ValueError(
+            f"{_WHO} needs one class an image, of {self.n_classes}, and labels have shape "
+            f"{tuple(labels.shape)}; give class numbers, or a row of {self.n_classes} with a "
+            "single 1"
+        )
+
+
+class _NeverNothing(keras.callbacks.Callback):
+    """Ends a training whose penalty is 0 in all batches, as it is where each is of one class."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting = True
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self._waiting and logs and "selectivity" in logs:
+            self._waiting = float(logs["selectivity"]) == 0
+            if self._waiting and batch + 1 >= _BATCHES:
+                self._refuse(f"the first {batch + 1} batches")
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self._waiting and logs and float(logs.get("selectivity", 1)) == 0:
+            self._refuse("a whole epoch")
+        self._waiting = False
+
+    def _refuse(self, where: str) -> None:
+        raise ValueError(
+            f"the selectivity penalty was 0 in {where}, since it needs images of two classes in a "
+            "batch, and units that are active; shuffle the images, or take larger batches (or, "
+            "where all units are dead, a smaller learning rate)"
+        )
+
+
+def _nothing() -> Any:
+    """No answers are at hand."""
+    return np.zeros((0,))
 
 
 class _Pass:

@@ -146,3 +146,109 @@ def test_what_is_wrong_is_a_sentence(
     arguments = {"units": LESION, "images": images, "labels": labels, "epochs": 1} | change
     with pytest.raises(ValueError, match=sentence):
         recover(model, **arguments)
+
+
+# --- What users bring ---------------------------------------------------------------------------
+
+
+def fitted(network: keras.Model, loss: Any, images: Any, labels: Any) -> keras.Model:
+    network.compile(keras.optimizers.Adam(0.03), loss, jit_compile=False)
+    network.fit(images, labels, epochs=10, verbose=0)
+    return network
+
+
+def binary(ending: str | None) -> keras.Model:
+    keras.utils.set_random_seed(4)
+    layers = [keras.layers.Dense(10, "relu", name="hidden"), keras.layers.Dense(1, ending)]
+    return keras.Sequential([keras.Input((5,)), *layers])
+
+
+@pytest.mark.parametrize("ending", [None, "sigmoid"])
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_a_head_of_one_number_is_two_classes(ending: str | None, shape: Any, data: Any) -> None:
+    """keisen/tf-keras-vis#78, sicara/tf-explain#73, albermax/innvestigate#318."""
+    images, labels = data[0], (data[1] == 1).astype(np.int32).reshape(shape)
+    loss = keras.losses.BinaryCrossentropy(from_logits=ending is None)
+    model = fitted(binary(ending), loss, images, labels)
+    found = recover(model, {"hidden": [0, 1, 2, 4, 7]}, images, labels, epochs=2)
+    for answers, network in ((found.intact, model), (found.recovered[-1], found.network)):
+        outputs = network.predict(images, verbose=0)
+        hits = (outputs[:, 0] > (0 if ending is None else 0.5)) == (data[1] == 1)
+        assert answers.accuracy == hits.mean() and np.array_equal(answers.n_images, [100, 50])
+        assert np.array_equal(
+            answers.class_accuracy, [hits[data[1] != 1].mean(), hits[1::3].mean()]
+        )
+        expected = float(loss(labels.reshape(-1, 1).astype(np.float32), outputs))
+        assert answers.loss == pytest.approx(expected, rel=1e-5)
+    assert found.recovered[-1].loss < found.lesioned.loss
+
+
+def test_labels_in_a_column_or_one_hot_are_the_same(model: keras.Model, data: Any) -> None:
+    images, labels = data
+    losses = [
+        recover(model, LESION, images, given, epochs=1).recovered[0].loss
+        for given in (labels, labels[:, None], np.eye(3)[labels], labels.astype(float))
+    ]
+    assert len(set(losses)) == 1
+
+
+def test_several_inputs_and_a_dict_of_one_output(data: Any) -> None:
+    """keras-team/keras#18959, #21513: the answer in a dict."""
+    images, labels = data
+    keras.utils.set_random_seed(6)
+    left, right = keras.Input((2,), name="left"), keras.Input((3,), name="right")
+    x = keras.layers.Dense(8, "relu", name="hidden")(keras.layers.Concatenate()([left, right]))
+    scores = {"class": keras.layers.Dense(3, name="scores")(x)}
+    model = keras.Model({"left": left, "right": right}, scores)
+    given = {"left": images[:, :2], "right": images[:, 2:]}
+    cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    fitted(model, cross_entropy, given, {"class": labels})
+    found = recover(model, {"hidden": [0, 3]}, given, labels, epochs=2)
+    for answers, network in ((found.intact, model), (found.recovered[-1], found.network)):
+        outputs = network.predict(given, verbose=0)["class"]
+        assert answers.accuracy == (outputs.argmax(axis=1) == labels).mean()
+        assert answers.loss == pytest.approx(float(cross_entropy(labels, outputs)), rel=1e-5)
+
+
+def test_what_has_no_classes_is_refused_as_by_the_callback(data: Any) -> None:
+    """keras-team/autokeras#1524, albermax/innvestigate#318: not "labels must be 0 to 0"."""
+    images = data[0]
+    numbers = binary(None)
+    numbers.compile("adam", "mse")
+    with pytest.raises(ValueError, match="recover needs a classifier.* as in a regression; what"):
+        recover(numbers, {"hidden": [0]}, images, images[:, 0])
+    several = keras.Sequential([keras.Input((5,)), keras.layers.Dense(4, "relu", name="hidden")])
+    several.add(keras.layers.Dense(3, "sigmoid"))
+    with pytest.raises(ValueError, match="recover needs.* yes or no for each of 3 labels; what"):
+        recover(several, {"hidden": [0]}, images, (images[:, :3] > 0).astype(int))
+    with pytest.raises(ValueError, match="needs labels, and the data hold none"):
+        recover(several, {"hidden": [0]}, images)
+
+
+class Forgetful(keras.layers.Layer):
+    """Multiplies; its configuration does not say by how much."""
+
+    def __init__(self, factor: float = 1.0, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.factor = factor
+
+    def call(self, x: Any) -> Any:
+        return self.factor * x
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name}
+
+
+def test_a_copy_that_is_another_network_is_refused(data: Any) -> None:
+    """keras-team/keras#17383: a get_config that forgets an argument."""
+    layers = [keras.layers.Dense(6, "relu", name="hidden"), Forgetful(9.0), keras.layers.Dense(3)]
+    model = keras.Sequential([keras.Input((5,)), *layers])
+    with pytest.raises(ValueError, match="does not answer as it does .*; complete its get_config"):
+        recover(model, {"hidden": [0]}, *data)
+
+
+def test_a_network_that_diverged_is_refused(model: keras.Model, data: Any) -> None:
+    broken = keras.models.clone_model(model)
+    broken.layers[0].bias.assign(np.full(10, np.nan))
+    with pytest.raises(ValueError, match="not finite .*; scale the images as"):
+        recover(broken, LESION, *data)

@@ -200,3 +200,117 @@ def test_activations_that_can_be_negative_are_refused_by_the_names_of_their_laye
     ):
         SelectivityRegularized(model, -1.0)
     assert SelectivityRegularized(model, -1.0, layers=["second"])(glyphs[0]).shape == (120, 4)
+
+
+# --- What users bring ---------------------------------------------------------------------------
+
+
+def binary(ending: str | None = None) -> keras.Model:
+    keras.utils.set_random_seed(4)
+    layers = [keras.layers.Dense(16, "relu", name="dense"), keras.layers.Dense(1, ending)]
+    return keras.Sequential([keras.Input((5, 5, 1)), keras.layers.Flatten(), *layers])
+
+
+@pytest.mark.parametrize("ending", [None, "sigmoid"])
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_a_head_of_one_number_has_two_classes(
+    ending: str | None, shape: tuple[int, ...], glyphs: Any
+) -> None:
+    """keisen/tf-keras-vis#78, #84; sicara/tf-explain#73: the penalty was always 0."""
+    images, labels = glyphs[0], (glyphs[1] % 2).reshape(shape)
+    model = binary(ending)
+    trainee = SelectivityRegularized(model, 2.0)
+    assert trainee.n_classes == 2
+    loss = keras.losses.BinaryCrossentropy(from_logits=ending is None)
+    trainee.compile(keras.optimizers.SGD(0.0), loss, jit_compile=False)
+    logs = trainee.fit(images, labels, batch_size=120, verbose=0, shuffle=False).history
+    hidden = np.array(keras.Model(model.inputs[0], model.get_layer("dense").output)(images))
+    selectivity = by_hand(labels.reshape(-1), hidden)
+    assert logs["selectivity"][0] == pytest.approx(selectivity, rel=1e-5) and selectivity > 0
+    plain = float(loss(labels.reshape(-1, 1).astype(np.float32), model(images)))
+    assert logs["loss"][0] == pytest.approx(plain - 2.0 * selectivity, rel=1e-4)
+
+
+def test_a_head_of_one_number_is_made_less_selective(glyphs: Any) -> None:
+    images, labels = glyphs[0], glyphs[1] % 2
+    found = []
+    for strength in (0.0, -5.0):
+        trainee = SelectivityRegularized(binary(), strength)
+        loss = keras.losses.BinaryCrossentropy(from_logits=True)
+        found.append(fitted(trainee, images, labels, loss).history["selectivity"][-1])
+    assert found[1] < 0.7 * found[0]
+
+
+def test_several_inputs_and_a_dict_of_one_output(glyphs: Any) -> None:
+    """keras-team/keras#18959, #21513."""
+    images, labels = glyphs
+    left, right = keras.Input((5, 2, 1), name="left"), keras.Input((5, 3, 1), name="right")
+    x = keras.layers.Flatten()(keras.layers.Concatenate(axis=2)([left, right]))
+    x = keras.layers.Dense(9, "relu", name="dense")(x)
+    model = keras.Model({"left": left, "right": right}, {"class": keras.layers.Dense(4)(x)})
+    given = {"left": images[:, :, :2], "right": images[:, :, 2:]}
+    trainee = SelectivityRegularized(model, -1.0)
+    trainee.compile(keras.optimizers.SGD(0.0), {"class": CROSS_ENTROPY}, jit_compile=False)
+    logs = trainee.fit(given, {"class": labels}, batch_size=120, verbose=0).history
+    hidden = np.array(keras.Model(model.input, model.get_layer("dense").output)(given))
+    assert logs["selectivity"][0] == pytest.approx(by_hand(labels, hidden), rel=1e-5)
+
+
+def test_what_has_no_classes_is_refused_before_anything_is_trained(glyphs: Any) -> None:
+    """keras-team/autokeras#1524 (a regression), albermax/innvestigate#318 (several labels)."""
+    images, labels = glyphs
+    several = classifier()
+    several.layers[-1].activation = keras.activations.sigmoid
+    with pytest.raises(ValueError, match="SelectivityRegularized needs.* each of 4 labels; what"):
+        SelectivityRegularized(several, -1.0)
+    tagged = SelectivityRegularized(classifier(), -1.0)
+    with pytest.raises(ValueError, match="answers yes or no for each of 4 labels"):
+        tagged.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
+    number = SelectivityRegularized(binary(), -1.0)
+    with pytest.raises(ValueError, match="gives one number and .* as in a regression; what"):
+        number.compile("sgd", "mse")
+    number.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True), jit_compile=False)
+    before = number.network.get_weights()
+    with pytest.raises(ValueError, match="trained on labels other than 0 and 1"):
+        number.fit(images, images.mean(axis=(1, 2, 3)), verbose=0)
+    scores = SelectivityRegularized(classifier(), -1.0)
+    scores.compile("sgd", keras.losses.CategoricalCrossentropy(True), jit_compile=False)
+    with pytest.raises(ValueError, match="labels are fractions or numbers, not one class"):
+        scores.fit(images, np.full((120, 4), 0.25), verbose=0)
+    assert all(
+        np.array_equal(a, b) for a, b in zip(before, number.network.get_weights(), strict=True)
+    )
+
+
+def test_a_penalty_that_is_always_0_ends_the_training(glyphs: Any) -> None:
+    """Batches of one class each, and of one image; the cure of the sentence works."""
+    images, labels = glyphs
+    order = np.argsort(labels, kind="stable")
+    trainee = SelectivityRegularized(classifier(), -1.0)
+    trainee.compile("sgd", CROSS_ENTROPY, jit_compile=False)
+    sentence = "was 0 in .*; shuffle the images, or take larger batches"
+    with pytest.raises(ValueError, match=sentence):
+        trainee.fit(images[order], labels[order], batch_size=30, shuffle=False, verbose=0)
+    with pytest.raises(ValueError, match=sentence):
+        trainee.fit(images, labels, batch_size=1, verbose=0)
+    logs = trainee.fit(images[order], labels[order], batch_size=30, verbose=0).history
+    assert logs["selectivity"][0] > 0
+    trainee = SelectivityRegularized(classifier(), 0.0)
+    trainee.compile("sgd", CROSS_ENTROPY, jit_compile=False)
+    trainee.fit(images, labels, batch_size=1, verbose=0)  # without a penalty all is well
+
+
+def test_callbacks_of_the_user_are_called_in_any_form(glyphs: Any) -> None:
+    calls: list[int] = []
+
+    class Counts(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            calls.append(epoch)
+
+    for callbacks in (Counts(), [Counts()], keras.callbacks.CallbackList([Counts()])):
+        trainee = SelectivityRegularized(classifier(), -1.0)
+        trainee.compile("sgd", CROSS_ENTROPY, jit_compile=False)
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.set_model(trainee)
+        trainee.fit(*glyphs, 30, 2, 0, callbacks)
+    assert calls == [0, 1] * 3

@@ -562,15 +562,15 @@ class _Tracer:
             return [_activation(node, keras.activations.softmax, node.inputs, cast_to)]
         ends_in = getattr(operation, "activation", None)
         known = ends_in in (keras.activations.softmax, keras.activations.sigmoid)
-        bare: Any = None
+        without_it: Any = None
         if known and self.number(self._answer) in node.outputs:
-            bare = _without_activation(operation, tensors)
-        if bare is not None:
-            middle, weights = self._new(), values_of(bare.variables)
+            without_it = _without_activation(operation, tensors)
+        if without_it is not None:
+            middle, weights = self._new(), values_of(without_it.variables)
 
             def without(values: Sequence[Any]) -> Sequence[Any]:
                 with keras.StatelessScope(state_mapping=weights):
-                    return [bare(*values)]
+                    return [without_it(*values)]
 
             return [
                 replace(node, outputs=(middle,), call=without),

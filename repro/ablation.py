@@ -39,6 +39,7 @@ from repro.engine.examples import Examples, examples, targets_for
 from repro.engine.tally import TIES, TOP
 from repro.engine.tasks import Task
 from repro.masking import AblationMask, ablation_masks, layer_of
+from repro.models.heads import Compiled
 from repro.models.outputs import inputs_of, with_output
 from repro.network import Linear, Network, trace, values_of
 from repro.statistics import Accumulator, UnitStatistics
@@ -244,7 +245,7 @@ class Engine:
             score=score,
             higher_is_better=higher_is_better,
             from_logits=from_logits,
-            compiled=tasks.compiled_for(reference, output),
+            compiled=Compiled.of(reference, output),
         )
         leave_out = bool(self.task.ending)
         self._network = network if network.left_out == leave_out else trace(self._model, leave_out)
@@ -337,6 +338,11 @@ class Engine:
         n = len(self._examples)
         places = np.unique(np.linspace(0, n - 1, min(_IMAGES_TRIED, n)).astype(np.int64))
         return self._batches.labels[places]
+
+    @property
+    def network(self) -> Network:
+        """The model as the engine asks it."""
+        return self._network
 
     @property
     def n_images(self) -> int:

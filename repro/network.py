@@ -238,7 +238,8 @@ class Network:
         model, and of the last.
     dtypes: those of the inputs.
     shape: of one answer; None where a size is open.
-    ending: "softmax" or "sigmoid" where the model ends in it, over the last axis.
+    ending: "softmax" or "sigmoid" where the model ends in it, over the last axis; "linear" where it
+        ends in a linear map; else "".
     left_out: whether the nodes leave the ending out.
     unproven: names of operations that may mix the images of a batch, or answer by chance, for all
         that is known of them.
@@ -373,8 +374,11 @@ def trace(model: keras.Model, leave_out: bool = True) -> Network:
     last = nodes[-1] if nodes else None
     ends = last is not None and last.outputs == (logits,) and (last.softmax or last.sigmoid)
     ending = "" if last is None or not ends else "softmax" if last.softmax else "sigmoid"
-    if last is not None and ending and leave_out:
+    left_out = bool(ending) and leave_out
+    if last is not None and left_out:
         logits, nodes = last.inputs[0], nodes[:-1]
+    if last is not None and last.linear is not None and last.outputs == (logits,):
+        ending = "linear"
     nodes = _fold(nodes, logits)
     masks = [node for node in nodes if node.mask is not None]
     names = [node.name for node in masks]
@@ -395,7 +399,7 @@ def trace(model: keras.Model, leave_out: bool = True) -> Network:
         logits,
         tuple(answer.shape[1:]),
         ending,
-        left_out=bool(ending) and leave_out,
+        left_out=left_out,
         unproven=tuple(unproven),
         precision=coarse[0] if coarse else "float32",
     )

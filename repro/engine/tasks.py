@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import keras
 import numpy as np
+
+from repro.models.heads import Compiled
 
 KINDS = ("classes", "binary", "labels", "regression", "score", "agreement")
 TASKS = ("classes", "binary", "labels", "regression", "absolute_error", "agreement")
@@ -20,16 +21,6 @@ TASKS = ("classes", "binary", "labels", "regression", "absolute_error", "agreeme
 
 # Rows of probabilities add up to 1 within so much.
 _SUMS_TO_ONE = 1e-3
-_CROSS_ENTROPIES = {
-    "sparse_categorical_crossentropy": "classes",
-    "categorical_crossentropy": "classes",
-    "sparsecategoricalcrossentropy": "classes",
-    "categoricalcrossentropy": "classes",
-    "binary_crossentropy": "binary",
-    "binarycrossentropy": "binary",
-}
-_SQUARED = ("mse", "mean_squared_error", "meansquarederror")
-_ABSOLUTE = ("mae", "mean_absolute_error", "meanabsoluteerror")
 
 
 class TaskError(ValueError):
@@ -121,41 +112,6 @@ class Task:
         return None
 
 
-@dataclass(frozen=True)
-class Compiled:
-    """What a model's own loss says of its task. kind: as in KINDS, or "" where it says nothing.
-    from_logits: None where it does not tell."""
-
-    kind: str = ""
-    from_logits: bool | None = None
-    absolute: bool = False
-
-
-def compiled_for(model: Any, output: str | int | None = None) -> Compiled:
-    """Reads the loss that a model was compiled with."""
-    loss = getattr(model, "loss", None)
-    if isinstance(loss, dict):
-        loss = loss.get(output)
-    elif isinstance(loss, (list, tuple)):
-        names = list(getattr(model, "output_names", ()))
-        place = names.index(output) if output in names else 0
-        loss = loss[place] if len(loss) > place else None
-    if loss is None:
-        return Compiled()
-    name = loss if isinstance(loss, str) else type(loss).__name__
-    if callable(loss) and not isinstance(loss, keras.losses.Loss):
-        name = getattr(loss, "__name__", name)
-        if getattr(keras.losses, name, None) is not loss:
-            return Compiled()
-    name = name.lower()
-    if name in _CROSS_ENTROPIES:
-        options = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
-        return Compiled(_CROSS_ENTROPIES[name], bool(options.get("from_logits", False)))
-    if name in _SQUARED or name in _ABSOLUTE:
-        return Compiled("regression", absolute=name in _ABSOLUTE)
-    return Compiled()
-
-
 def find(
     answers: np.ndarray,
     shape: Sequence[int | None],
@@ -173,8 +129,8 @@ def find(
     Args:
         answers: float (n, *shape), the model's on a few of the user's inputs.
         shape: of one answer; None where the model leaves a size open.
-        ending: "softmax" or "sigmoid" where the model's last step is that function of Keras, else
-            "".
+        ending: "softmax" or "sigmoid" where the model's last step is that function of Keras,
+            "linear" where it is a layer of Keras with weights and without a function, else "".
         targets: labels as the user gave them, (n, ...), or None.
         task: one of TASKS, or None to tell from the rest.
         score, higher_is_better: of the user's own.
@@ -341,6 +297,8 @@ def _are_probabilities(
                 f"({answers.min():.3g} to {answers.max():.3g}); pass from_logits=True"
             )
         return not compiled.from_logits
+    if ending == "linear":
+        return False
     if ending == "softmax" or (ending == "sigmoid" and _could_be(answers)):
         return True
     if not _could_be(answers):

@@ -278,11 +278,11 @@ class Engine:
         self._tally = tallies.tally_for(self.task, self._xla, self._tie)
         self._compiled: dict[Any, Any] = {}
         self._read_examples(found)
+        if self._network.unproven:
+            self._check_by_image()
         verify.check(
             reference, self._network, self.task, self._tally, few, answers, self._few_targets(few)
         )
-        if self._network.unproven:
-            self._check_by_image()
 
     def on(self, images: Any, labels: Any = None) -> Engine:
         """The same network asked on other images, with the same compiled graphs.

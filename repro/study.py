@@ -387,6 +387,11 @@ class Study:
         return Engine(self.model, **self._asked, on_progress=self._progress.advance)
 
     @property
+    def images(self) -> Any:
+        """The inputs that it stands on, (n_images, ...), or a tuple of such arrays."""
+        return self._engine.inputs
+
+    @property
     def words(self) -> Words:
         """What accuracy and loss are called in this study's task."""
         return study_words.of_task(self.task)

@@ -243,7 +243,8 @@ def _kind(
             f"{_words(shape)}; give one class number an image, or as many numbers as answers"
         )
     if not yes_no:
-        if ending == "softmax" or compiled.kind == "classes":
+        shares = numbers.min() >= 0 and bool(np.allclose(numbers.sum(axis=1), 1, atol=1e-3))
+        if shares or ending == "softmax" or compiled.kind == "classes":
             raise TaskError(
                 "labels are fractions of classes (soft labels), and lesions are counted by class; "
                 "take labels.argmax(axis=1)"

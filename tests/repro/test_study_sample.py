@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from scipy import stats
 
 from repro import study_curve, study_page, study_sample, study_show, study_words
+from repro.ablation import Engine
 from repro.results import AblationCurve
 from repro.study import Sample, Study, lesion
 from tests.repro.conftest import set_masks
@@ -31,7 +33,7 @@ def on(base: Study, images: np.ndarray, labels: np.ndarray, **options: Any) -> S
     """The same network studied on other images, with what was compiled already."""
     engine = base._engine.on(images, labels)
     options = {"n_available": len(labels)} | options
-    made = Study(engine, base.model, base.hidden_layers, images, labels, **options)
+    made = Study(engine, base.model, base.hidden_layers, **options)
     made.curve(orders=2, points=3)
     return made
 
@@ -247,8 +249,8 @@ def test_images_that_no_lesion_needs_do_not_end_the_study(
 ) -> None:
     images, labels = tiny_images
 
-    def others() -> list[tuple[np.ndarray, np.ndarray]]:
-        return [(np.full((3, 6, 6, 1), np.nan), np.zeros(3, int))]
+    def others() -> Iterator[Engine]:
+        yield base._engine.on(np.full((3, 6, 6, 1), np.nan), np.zeros(3, int))
 
     made = on(base, images[:115], labels[:115], n_available=118, others=others)
     assert made.lesioned.all() and made.whole is None

@@ -230,7 +230,7 @@ def test_a_model_that_keras_cannot_copy_is_a_sentence_and_its_cure_works(
 def test_what_is_saved_is_the_network_that_was_studied_whatever_was_trained_since(
     fresh: Study, tiny_mlp: Any, tmp_path: Path
 ) -> None:
-    images, labels = fresh._images, fresh.labels
+    images, labels = fresh.images, fresh.labels
     before = tiny_mlp.predict(images, verbose=0)
     accuracy = float(fresh.intact.accuracy)
     for variable in tiny_mlp.trainable_variables:  # what training does

@@ -307,10 +307,10 @@ def test_callbacks_of_the_user_are_called_in_any_form(glyphs: Any) -> None:
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             calls.append(epoch)
 
-    for callbacks in (Counts(), [Counts()], keras.callbacks.CallbackList([Counts()])):
+    for form in ("one", "list", "tuple", "as Keras holds them"):
         trainee = SelectivityRegularized(classifier(), -1.0)
         trainee.compile("sgd", CROSS_ENTROPY, jit_compile=False)
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.set_model(trainee)
-        trainee.fit(*glyphs, 30, 2, 0, callbacks)
-    assert calls == [0, 1] * 3
+        forms: dict[str, Any] = {"one": Counts(), "list": [Counts()], "tuple": (Counts(),)}
+        held = keras.callbacks.CallbackList([Counts()], add_history=True, model=trainee)
+        trainee.fit(*glyphs, 30, 2, 0, forms.get(form, held))
+    assert calls == [0, 1] * 4

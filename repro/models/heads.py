@@ -106,10 +106,10 @@ def head(
         targets = targets_of(targets)
     loss = _Loss.of(model if compiled is None else compiled)
     if shape in ((), (1,)):
-        _check_yes_no(needs, model, targets, ending, loss)
+        _check_yes_no(needs, _INSTEAD.get(who, _ELSEWHERE), model, targets, ending, loss)
         probabilities = _are_probabilities(ending, loss, answers, None)
         return Head(2, True, probabilities)
-    _check_classes(needs, model, targets, ending, loss, shape[0])
+    _check_classes(needs, _INSTEAD.get(who, _ELSEWHERE), model, targets, ending, loss, shape[0])
     return Head(shape[0], False, _are_probabilities(ending, loss, answers, shape[0]))
 
 
@@ -122,7 +122,7 @@ def n_classes(who: str, model: keras.Model) -> int:
     needs, shape, ending = _shape(who, model)
     if shape in ((), (1,)):
         return 2
-    _check_classes(needs, model, None, ending, _Loss(), shape[0])
+    _check_classes(needs, _INSTEAD.get(who, _ELSEWHERE), model, None, ending, _Loss(), shape[0])
     return shape[0]
 
 
@@ -140,11 +140,18 @@ def _shape(who: str, model: keras.Model) -> tuple[str, tuple[int, ...], str]:
     if len(shape) > 1 or None in shape:
         raise NoClasses(
             f"{needs}, and {model.name!r} answers with shape {_words(outputs[0].shape)}; "
-            + _ELSEWHERE
+            + _INSTEAD.get(who, _ELSEWHERE)
         )
     return needs, shape, _ending(read, outputs[0])
 
 
+# What to do instead, by who asks.
+_INSTEAD = {
+    "SelectivityRegularized": (
+        "class selectivity needs classes: end the model in a score for each, and train it with a "
+        "categorical cross-entropy"
+    )
+}
 _ELSEWHERE = (
     "what this measures is which class is answered, and repro.lesion(model, inputs, labels) "
     "measures other answers by their loss, on the trained model"
@@ -202,7 +209,12 @@ def _ending(read: graph.Graph, answer: Any) -> str:
 
 
 def _check_yes_no(
-    needs: str, model: keras.Model, targets: np.ndarray | None, ending: str, loss: _Loss
+    needs: str,
+    instead: str,
+    model: keras.Model,
+    targets: np.ndarray | None,
+    ending: str,
+    loss: _Loss,
 ) -> None:
     """Refuses a regression."""
     if targets is None:
@@ -217,12 +229,13 @@ def _check_yes_no(
     if not yes_no:
         raise NoClasses(
             f"{needs}, and {model.name!r} gives one number and {found}, as in a regression; "
-            + _ELSEWHERE
+            + instead
         )
 
 
 def _check_classes(
     needs: str,
+    instead: str,
     model: keras.Model,
     targets: np.ndarray | None,
     ending: str,
@@ -233,10 +246,10 @@ def _check_classes(
     if loss.kind == "regression":
         raise NoClasses(
             f"{needs}, and {model.name!r} is trained on an error of numbers, as in a regression; "
-            + _ELSEWHERE
+            + instead
         )
     yes_or_no = f"{needs}, and {model.name!r} answers yes or no for each of {n_classes} labels; "
-    several = yes_or_no + _ELSEWHERE
+    several = yes_or_no + instead
     one_number = targets is not None and (targets.ndim == 1 or targets.shape[1:] == (1,))
     if not one_number and (ending == "sigmoid" or loss.kind == "binary"):
         raise NoClasses(several)

@@ -261,13 +261,15 @@ def test_what_has_no_classes_is_refused_before_anything_is_trained(glyphs: Any) 
     images, labels = glyphs
     several = classifier()
     several.layers[-1].activation = keras.activations.sigmoid
-    with pytest.raises(ValueError, match="SelectivityRegularized needs.* each of 4 labels; what"):
+    with pytest.raises(
+        ValueError, match="SelectivityRegularized needs.* each of 4 labels; class selec"
+    ):
         SelectivityRegularized(several, -1.0)
     tagged = SelectivityRegularized(classifier(), -1.0)
     with pytest.raises(ValueError, match="answers yes or no for each of 4 labels"):
         tagged.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
     number = SelectivityRegularized(binary(), -1.0)
-    with pytest.raises(ValueError, match="gives one number and .* as in a regression; what"):
+    with pytest.raises(ValueError, match="gives one number and .* as in a regression; class selec"):
         number.compile("sgd", "mse")
     number.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True), jit_compile=False)
     before = number.network.get_weights()

@@ -129,6 +129,7 @@ def recover(
             "epochs and batch_size must be 1 or more. "
             f"Received: epochs={epochs}, batch_size={batch_size}"
         )
+    heads.check_kind("recover", model)
     lesioned = _masked_copy(model)
     training = _Images.of(model, taken(images, labels))
     asked = training

@@ -113,6 +113,31 @@ def head(
     return Head(shape[0], False, _are_probabilities(ending, loss, answers, shape[0]))
 
 
+def check_kind(who: str, model: Any, where: str = "") -> None:
+    """Refuses models of Keras 2 and of other libraries, and classes whose layers cannot be seen.
+
+    Args:
+        where: how a network within a class of one's own is given, "as model=" for example.
+
+    Raises:
+        NoClasses: neither functional nor Sequential, or no model of Keras 3.
+    """
+    kind = type(model)
+    if not isinstance(model, keras.Model):
+        keras_2 = "Keras 2" if kind.__module__.split(".")[0] == "tf_keras" else "not Keras 3"
+        raise NoClasses(
+            f"{who} needs a model of Keras 3, and {kind.__module__}.{kind.__qualname__} is of "
+            f"{keras_2}; build the model with `import keras`, version 3, and load its weights with "
+            "set_weights"
+        )
+    if not graph.is_functional(model):
+        raise NoClasses(
+            f"{who} needs a functional or Sequential network, and {model.name!r} is a class of its "
+            f"own ({kind.__qualname__}), whose layers cannot be seen; give the network within it"
+            f"{where and ' ' + where}, or keras.Model(x, model.call(x)) with x = keras.Input(shape)"
+        )
+
+
 def n_classes(who: str, model: keras.Model) -> int:
     """Of how many classes a model tells, by its shape alone: 2 of one number.
 
@@ -128,6 +153,7 @@ def n_classes(who: str, model: keras.Model) -> int:
 
 def _shape(who: str, model: keras.Model) -> tuple[str, tuple[int, ...], str]:
     """The beginning of a sentence, the shape of one answer, and the last function."""
+    check_kind(who, model)
     read = graph.read(model)
     outputs = keras.tree.flatten(read.outputs)
     needs = f"{who} needs a classifier with one output, of (n_images, n_classes) or (n_images, 1)"

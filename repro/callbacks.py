@@ -115,7 +115,7 @@ class SingleDirectionReliance(keras.callbacks.Callback):
             low = 2 if name == "points" else 1
             if value is not None and value < low:
                 raise ValueError(f"{name} must be {low} or more. Received: {name}={value}")
-        self._given = taken(images, labels)
+        self._given = taken(images, heads.targets_of(labels))
         if self._given.targets is None:
             raise ValueError(
                 "SingleDirectionReliance measures accuracy and needs labels, and the data hold "

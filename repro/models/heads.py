@@ -103,7 +103,7 @@ def head(
     """
     needs, shape, ending = _shape(who, model)
     if targets is not None:
-        targets = targets_of(targets)
+        targets = np.asarray(targets_of(targets))
     loss = _Loss.of(model if compiled is None else compiled)
     if shape in ((), (1,)):
         _check_yes_no(needs, _INSTEAD.get(who, _ELSEWHERE), model, targets, ending, loss)
@@ -414,20 +414,20 @@ def outputs_of(model: keras.Model) -> Any:
     return model.outputs[0] if isinstance(model, keras.Sequential) else model.output
 
 
-def targets_of(targets: Any) -> np.ndarray:
-    """The labels of a model's one output, which may stand in a dict under its name.
+def targets_of(targets: Any) -> Any:
+    """The labels of a model's one output, which may stand in a dict under its name, as for `fit`.
 
     Raises:
         NoClasses: labels for several outputs.
     """
-    if isinstance(targets, dict):
-        if len(targets) != 1:
-            raise NoClasses(
-                f"labels are given for {', '.join(map(str, targets))}; give those of the one "
-                "output that is asked"
-            )
-        (targets,) = targets.values()
-    return np.asarray(targets)
+    if not isinstance(targets, dict):
+        return targets
+    if len(targets) != 1:
+        raise NoClasses(
+            f"labels are given for {', '.join(map(str, targets))}; give those of the one output "
+            "that is asked"
+        )
+    return next(iter(targets.values()))
 
 
 def answer_of(outputs: Any) -> Any:

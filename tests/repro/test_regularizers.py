@@ -247,7 +247,9 @@ def test_several_inputs_and_a_dict_of_one_output(glyphs: Any) -> None:
     left, right = keras.Input((5, 2, 1), name="left"), keras.Input((5, 3, 1), name="right")
     x = keras.layers.Flatten()(keras.layers.Concatenate(axis=2)([left, right]))
     x = keras.layers.Dense(9, "relu", name="dense")(x)
-    model = keras.Model({"left": left, "right": right}, {"class": keras.layers.Dense(4)(x)})
+    model = keras.Model(
+        {"left": left, "right": right}, {"class": keras.layers.Dense(4, name="scores")(x)}
+    )
     given = {"left": images[:, :, :2], "right": images[:, :, 2:]}
     trainee = SelectivityRegularized(model, -1.0)
     trainee.compile(keras.optimizers.SGD(0.0), {"class": CROSS_ENTROPY}, jit_compile=False)

@@ -115,7 +115,7 @@ class SingleDirectionReliance(keras.callbacks.Callback):
             low = 2 if name == "points" else 1
             if value is not None and value < low:
                 raise ValueError(f"{name} must be {low} or more. Received: {name}={value}")
-        self._given = taken(images, labels)
+        self._given = taken(images, heads.targets_of(labels))
         if self._given.targets is None:
             raise ValueError(
                 "SingleDirectionReliance measures accuracy and needs labels, and the data hold "
@@ -186,13 +186,7 @@ class SingleDirectionReliance(keras.callbacks.Callback):
         """Masks the model, draws images and orders, and reads how the model is built."""
         model = self.model if self._network is None else self._network
         model = model.network if isinstance(model, SelectivityRegularized) else model
-        if isinstance(model, keras.Model) and not graph.is_functional(model):
-            raise ValueError(
-                f"SingleDirectionReliance needs a functional or Sequential network, and "
-                f"{model.name!r} is a class of its own ({type(model).__name__}), whose layers "
-                "cannot be seen; give the network within it as model=, or "
-                "model=keras.Model(x, model.call(x)) with x = keras.Input(shape)"
-            )
+        heads.check_kind("SingleDirectionReliance", model, "as model=")
         masked = model if _has_masks(model) else insert_masks(model, share_weights=True)
         masks = _chosen(ablation_masks(masked), self._layers)
         rng = np.random.default_rng(self._seed)

@@ -129,8 +129,9 @@ def recover(
             "epochs and batch_size must be 1 or more. "
             f"Received: epochs={epochs}, batch_size={batch_size}"
         )
+    heads.check_kind("recover", model)
     lesioned = _masked_copy(model)
-    training = _Images.of(model, taken(images, labels))
+    training = _Images.of(model, taken(images, heads.targets_of(labels)))
     asked = training
     if held_out is not None:
         pair = isinstance(held_out, tuple) and len(held_out) == 2

@@ -123,6 +123,7 @@ class SelectivityRegularized(keras.Model):
     def __init__(
         self, network: keras.Model, strength: float, layers: Sequence[str] | None = None
     ) -> None:
+        heads.check_kind(_WHO, network)
         super().__init__(name=f"{network.name}_regularized")
         has_masks = any(isinstance(layer, AblationMask) for layer in network.layers)
         self.n_classes = heads.n_classes(_WHO, network)

@@ -103,14 +103,39 @@ def head(
     """
     needs, shape, ending = _shape(who, model)
     if targets is not None:
-        targets = targets_of(targets)
+        targets = np.asarray(targets_of(targets))
     loss = Compiled.of(model if compiled is None else compiled)
     if shape in ((), (1,)):
-        _check_yes_no(needs, model, targets, ending, loss)
+        _check_yes_no(needs, _INSTEAD.get(who, _ELSEWHERE), model, targets, ending, loss)
         probabilities = _are_probabilities(ending, loss, answers, None)
         return Head(2, True, probabilities)
-    _check_classes(needs, model, targets, ending, loss, shape[0])
+    _check_classes(needs, _INSTEAD.get(who, _ELSEWHERE), model, targets, ending, loss, shape[0])
     return Head(shape[0], False, _are_probabilities(ending, loss, answers, shape[0]))
+
+
+def check_kind(who: str, model: Any, where: str = "") -> None:
+    """Refuses models of Keras 2 and of other libraries, and classes whose layers cannot be seen.
+
+    Args:
+        where: how a network within a class of one's own is given, "as model=" for example.
+
+    Raises:
+        NoClasses: neither functional nor Sequential, or no model of Keras 3.
+    """
+    kind = type(model)
+    if not isinstance(model, keras.Model):
+        keras_2 = "Keras 2" if kind.__module__.split(".")[0] == "tf_keras" else "not Keras 3"
+        raise NoClasses(
+            f"{who} needs a model of Keras 3, and {kind.__module__}.{kind.__qualname__} is of "
+            f"{keras_2}; build the model with `import keras`, version 3, and load its weights with "
+            "set_weights"
+        )
+    if not graph.is_functional(model):
+        raise NoClasses(
+            f"{who} needs a functional or Sequential network, and {model.name!r} is a class of its "
+            f"own ({kind.__qualname__}), whose layers cannot be seen; give the network within it"
+            f"{where and ' ' + where}, or keras.Model(x, model.call(x)) with x = keras.Input(shape)"
+        )
 
 
 def n_classes(who: str, model: keras.Model) -> int:
@@ -122,12 +147,13 @@ def n_classes(who: str, model: keras.Model) -> int:
     needs, shape, ending = _shape(who, model)
     if shape in ((), (1,)):
         return 2
-    _check_classes(needs, model, None, ending, Compiled(), shape[0])
+    _check_classes(needs, _INSTEAD.get(who, _ELSEWHERE), model, None, ending, Compiled(), shape[0])
     return shape[0]
 
 
 def _shape(who: str, model: keras.Model) -> tuple[str, tuple[int, ...], str]:
     """The beginning of a sentence, the shape of one answer, and the last function."""
+    check_kind(who, model)
     read = graph.read(model)
     outputs = keras.tree.flatten(read.outputs)
     needs = f"{who} needs a classifier with one output, of (n_images, n_classes) or (n_images, 1)"
@@ -140,11 +166,18 @@ def _shape(who: str, model: keras.Model) -> tuple[str, tuple[int, ...], str]:
     if len(shape) > 1 or None in shape:
         raise NoClasses(
             f"{needs}, and {model.name!r} answers with shape {_words(outputs[0].shape)}; "
-            + _ELSEWHERE
+            + _INSTEAD.get(who, _ELSEWHERE)
         )
     return needs, shape, _ending(read, outputs[0])
 
 
+# What to do instead, by who asks.
+_INSTEAD = {
+    "SelectivityRegularized": (
+        "class selectivity needs classes: end the model in a score for each, and train it with a "
+        "categorical cross-entropy"
+    )
+}
 _ELSEWHERE = (
     "what this measures is which class is answered, and repro.lesion(model, inputs, labels) "
     "measures other answers by their loss, on the trained model"
@@ -218,7 +251,12 @@ def _ending(read: graph.Graph, answer: Any) -> str:
 
 
 def _check_yes_no(
-    needs: str, model: keras.Model, targets: np.ndarray | None, ending: str, loss: Compiled
+    needs: str,
+    instead: str,
+    model: keras.Model,
+    targets: np.ndarray | None,
+    ending: str,
+    loss: Compiled,
 ) -> None:
     """Refuses a regression."""
     if targets is None:
@@ -233,12 +271,13 @@ def _check_yes_no(
     if not yes_no:
         raise NoClasses(
             f"{needs}, and {model.name!r} gives one number and {found}, as in a regression; "
-            + _ELSEWHERE
+            + instead
         )
 
 
 def _check_classes(
     needs: str,
+    instead: str,
     model: keras.Model,
     targets: np.ndarray | None,
     ending: str,
@@ -249,10 +288,10 @@ def _check_classes(
     if loss.kind == "regression":
         raise NoClasses(
             f"{needs}, and {model.name!r} is trained on an error of numbers, as in a regression; "
-            + _ELSEWHERE
+            + instead
         )
     yes_or_no = f"{needs}, and {model.name!r} answers yes or no for each of {n_classes} labels; "
-    several = yes_or_no + _ELSEWHERE
+    several = yes_or_no + instead
     one_number = targets is not None and (targets.ndim == 1 or targets.shape[1:] == (1,))
     if not one_number and (ending == "sigmoid" or loss.kind == "binary"):
         raise NoClasses(several)
@@ -391,20 +430,20 @@ def outputs_of(model: keras.Model) -> Any:
     return model.outputs[0] if isinstance(model, keras.Sequential) else model.output
 
 
-def targets_of(targets: Any) -> np.ndarray:
-    """The labels of a model's one output, which may stand in a dict under its name.
+def targets_of(targets: Any) -> Any:
+    """The labels of a model's one output, which may stand in a dict under its name, as for `fit`.
 
     Raises:
         NoClasses: labels for several outputs.
     """
-    if isinstance(targets, dict):
-        if len(targets) != 1:
-            raise NoClasses(
-                f"labels are given for {', '.join(map(str, targets))}; give those of the one "
-                "output that is asked"
-            )
-        (targets,) = targets.values()
-    return np.asarray(targets)
+    if not isinstance(targets, dict):
+        return targets
+    if len(targets) != 1:
+        raise NoClasses(
+            f"labels are given for {', '.join(map(str, targets))}; give those of the one output "
+            "that is asked"
+        )
+    return next(iter(targets.values()))
 
 
 def answer_of(outputs: Any) -> Any:

@@ -371,6 +371,52 @@ def test_a_network_within_a_trainer_class_is_given_as_model(rng: Any) -> None:
         assert logs["intact_accuracy"][-1] == pytest.approx((answers == labels).mean())
 
 
+def test_models_of_other_libraries_and_subclasses_are_told_apart(rng: Any) -> None:
+    """gmalivenko/onnx2keras#181 (tf_keras objects), tensorflow/tensorflow#47248."""
+    images, labels = rng.random((20, 5), dtype=np.float32), np.arange(20) % 3
+    old = type("Sequential", (), {"__module__": "tf_keras.src.engine.sequential", "name": "old"})()
+    asks: list[Callable[[Any], Any]] = [
+        lambda model: began(model, images, labels),
+        lambda model: repro.recover(model, {"hidden_1": [0]}, images, labels),
+        lambda model: repro.SelectivityRegularized(model, -1.0),
+    ]
+    for ask in asks:
+        with pytest.raises(
+            ValueError, match=r"tf_keras.*Sequential is of Keras 2; build the model"
+        ):
+            ask(old)
+        with pytest.raises(ValueError, match=r"class of its own \(Trainer\).*model.call\(x\)"):
+            ask(Trainer(dense(5, 3)))
+        trainer = Trainer(dense(5, 3))
+        x = keras.Input((5,))
+        ask(keras.Model(x, trainer.call(x)))  # the cure
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_in_any_kind_of_fit_it_gives_values(eager: bool, rng: Any, tmp_path: Path) -> None:
+    """keras-team/keras#13689, #18625, tensorflow/tensorflow#39856."""
+    images = rng.random((120, 5), dtype=np.float32)
+    labels = images[:, :3].argmax(axis=1)
+    settings: list[dict[str, Any]] = [
+        {"validation_split": 0.25, "class_weight": {0: 1.0, 1: 2.0, 2: 3.0}},
+        {"sample_weight": rng.random(120), "steps_per_epoch": 2},
+        {"initial_epoch": 1},
+    ]
+    for more in settings:
+        model = dense(5, 3, (8, 6))
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        fast = {} if eager else {"steps_per_execution": 2}
+        model.compile(keras.optimizers.Adam(0.05), loss, run_eagerly=eager, **fast)
+        reliance = SingleDirectionReliance(images, labels, orders=1, points=3)
+        log = keras.callbacks.CSVLogger(str(tmp_path / "log.csv"))
+        logs = model.fit(
+            images, labels, batch_size=30, epochs=3, verbose=0, callbacks=[reliance, log], **more
+        ).history
+        answers = model.predict(images, verbose=0).argmax(axis=1)
+        assert logs["intact_accuracy"][-1] == pytest.approx((answers == labels).mean())
+        assert NAME in (tmp_path / "log.csv").read_text("utf-8")
+
+
 def test_of_two_outputs_the_sentence_names_a_part_that_works(rng: Any) -> None:
     images = rng.random((80, 5), dtype=np.float32)
     labels = images[:, :3].argmax(axis=1)

@@ -247,7 +247,9 @@ def test_several_inputs_and_a_dict_of_one_output(glyphs: Any) -> None:
     left, right = keras.Input((5, 2, 1), name="left"), keras.Input((5, 3, 1), name="right")
     x = keras.layers.Flatten()(keras.layers.Concatenate(axis=2)([left, right]))
     x = keras.layers.Dense(9, "relu", name="dense")(x)
-    model = keras.Model({"left": left, "right": right}, {"class": keras.layers.Dense(4)(x)})
+    model = keras.Model(
+        {"left": left, "right": right}, {"class": keras.layers.Dense(4, name="scores")(x)}
+    )
     given = {"left": images[:, :, :2], "right": images[:, :, 2:]}
     trainee = SelectivityRegularized(model, -1.0)
     trainee.compile(keras.optimizers.SGD(0.0), {"class": CROSS_ENTROPY}, jit_compile=False)
@@ -261,13 +263,15 @@ def test_what_has_no_classes_is_refused_before_anything_is_trained(glyphs: Any) 
     images, labels = glyphs
     several = classifier()
     several.layers[-1].activation = keras.activations.sigmoid
-    with pytest.raises(ValueError, match="SelectivityRegularized needs.* each of 4 labels; what"):
+    with pytest.raises(
+        ValueError, match="SelectivityRegularized needs.* each of 4 labels; class selec"
+    ):
         SelectivityRegularized(several, -1.0)
     tagged = SelectivityRegularized(classifier(), -1.0)
     with pytest.raises(ValueError, match="answers yes or no for each of 4 labels"):
         tagged.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
     number = SelectivityRegularized(binary(), -1.0)
-    with pytest.raises(ValueError, match="gives one number and .* as in a regression; what"):
+    with pytest.raises(ValueError, match="gives one number and .* as in a regression; class selec"):
         number.compile("sgd", "mse")
     number.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True), jit_compile=False)
     before = number.network.get_weights()
@@ -307,10 +311,10 @@ def test_callbacks_of_the_user_are_called_in_any_form(glyphs: Any) -> None:
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             calls.append(epoch)
 
-    for callbacks in (Counts(), [Counts()], keras.callbacks.CallbackList([Counts()])):
+    for form in ("one", "list", "tuple", "as Keras holds them"):
         trainee = SelectivityRegularized(classifier(), -1.0)
         trainee.compile("sgd", CROSS_ENTROPY, jit_compile=False)
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.set_model(trainee)
-        trainee.fit(*glyphs, 30, 2, 0, callbacks)
-    assert calls == [0, 1] * 3
+        forms: dict[str, Any] = {"one": Counts(), "list": [Counts()], "tuple": (Counts(),)}
+        held = keras.callbacks.CallbackList([Counts()], add_history=True, model=trainee)
+        trainee.fit(*glyphs, 30, 2, 0, forms.get(form, held))
+    assert calls == [0, 1] * 4

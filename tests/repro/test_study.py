@@ -555,7 +555,9 @@ def _two_inputs() -> keras.Model:
         (_two_inputs, "the model has 2 inputs.*give a dict or a list"),
     ],
 )
-def test_a_model_with_several_inputs_or_outputs_needs_to_know_which(model: Any, sentence: str) -> None:
+def test_a_model_with_several_inputs_or_outputs_needs_to_know_which(
+    model: Any, sentence: str
+) -> None:
     with pytest.raises(ValueError, match=sentence):
         lesion(model(), np.zeros((5, 4)), np.zeros(5, int))
 

@@ -221,13 +221,39 @@ environment_is_sound() {
   [[ ${wanted%.*} == "${ours%.*}" ]]
 }
 
+# Prints the first thing in .venv that is neither of an environment that this script made, or was
+# making, nor this script's own.
+foreign_in_environment() {
+  local path name ours=
+  [[ -e $venv/installing || -e $venv/done-environment ]] && ours=1
+  for path in "$venv"/{,.[!.],..?}* "$venv"/lib/{,.[!.],..?}* "$venv"/lib/*/{,.[!.],..?}*; do
+    [[ -e $path || -L $path ]] || continue
+    name=${path#"$venv"/}
+    case $name in
+    setup.lock | setup.log) continue ;;
+    pyvenv.cfg | installing | done-* | .gitignore | lib64) ;;
+    bin | include | lib | share | etc | lib/python3.* | lib/python3.*/site-packages)
+      [[ -d $path && ! -L $path ]] || ours=
+      ;;
+    *) ours= ;;
+    esac
+    if [[ -z $ours ]]; then
+      printf '%s' "$path"
+      return
+    fi
+  done
+}
+
 make_environment() {
-  local base
+  local base foreign
   environment_is_sound && return
   base=$(find_python)
   # An environment that someone made by hand is not ours to delete.
   [[ -e $venv/pyvenv.cfg && ! -e $venv/installing && ! -e $venv/done-environment ]] &&
     fail "$venv was not made by run_all.sh and does not fit (it needs Python 3.11, 3.12 or 3.13, or that of \$PYTHON): move it away and run the same command again."
+  foreign=$(foreign_in_environment)
+  [[ -z $foreign ]] ||
+    fail "$foreign was not put there by run_all.sh, which would have to make $venv anew: move it away and run the same command again."
   enough_space
   say "Making the environment .venv with Python $(version_of "$base")"
   find "$venv" -mindepth 1 -maxdepth 1 ! -name setup.lock ! -name setup.log -exec rm -rf {} +

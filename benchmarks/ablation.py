@@ -37,6 +37,7 @@ from benchmarks import limits, memory, options
 from benchmarks.rivals import RIVALS, Answers, Rival, absent
 from benchmarks.subjects import FULL, SMOKE, SUBJECTS, TASKS, Size, Subject
 from repro.ablation import Engine, Layout, Outcome
+from repro.folders import write_bytes
 from repro.network import trace
 
 _RIVAL_SECONDS = flags.DEFINE_float(
@@ -92,10 +93,7 @@ def _write(report: dict[str, Any]) -> None:
     if not options.JSON.value:
         print(json.dumps(report, indent=1))
         return
-    path = Path(options.JSON.value)
-    new = path.with_name(path.name + ".new")
-    new.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    new.replace(path)
+    write_bytes(Path(options.JSON.value), (json.dumps(report, indent=1) + "\n").encode())
 
 
 def _say(text: str) -> None:

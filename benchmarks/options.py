@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,10 +37,23 @@ def answered(arguments: Sequence[str], table: Callable[[dict[str, Any]], str]) -
         table: of a file's numbers.
 
     Raises:
-        SystemExit: an argument that is no flag.
+        SystemExit: an argument that is no flag, or a file of --json that is not to be replaced.
     """
     if arguments[1:]:
         sys.exit(f"unexpected argument {arguments[1]!r}; flags begin with --")
+    if JSON.value and not _may_replace(Path(JSON.value)):
+        sys.exit(f"--json={JSON.value} holds no numbers of benchmarks; name another file")
     if TABLE.value:
         print(table(json.loads(Path(TABLE.value).read_text(encoding="utf-8"))))
     return bool(TABLE.value)
+
+
+def _may_replace(path: Path) -> bool:
+    """Whether there is no such file, or one of numbers that these programs wrote."""
+    if not os.path.lexists(path):
+        return True
+    try:
+        found = json.loads(path.read_bytes()) if path.is_file() and not path.is_symlink() else None
+    except ValueError:
+        return False
+    return isinstance(found, dict) and ("machine" in found or "tasks" in found)

@@ -5,16 +5,19 @@
 Each figure gets a folder with its picture, its tables and its part of summary.json; claims.json
 and claims.csv hold the verdicts on all figures of the folder, and README.md there tells by which
 command, with which seeds, on what device and when each was made. A figure published before is
-replaced. Pictures of a data set's images stay out, and so does any file above 1.4 MB. Afterwards
-the table of claims in the project's README is written anew from claims.json of every such folder.
+replaced; other files stay, and nothing is written over them. Pictures of a data set's images stay
+out, and so does any file above 1.4 MB. Afterwards the table of claims in the project's README is
+written anew from claims.json of every such folder.
 """
 
 import argparse
 import json
+import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ RESULTS = ROOT / "docs/results"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- claims: written by docs/publish.py -->", "<!-- end of claims -->"
 LARGEST_BYTES = 1_400_000
+HEAD = "# Results with `"
 NOTE = """\
 CIFAR-10 here was stored as JPEG and decoded again, so that its pixels differ by a few levels from
 the original ones. What the commands replace with `--set` was cut to fit the time at hand; data,
@@ -38,13 +42,19 @@ Record = dict[str, Any]
 
 
 def publish(report: Path, out: Path) -> None:
-    """Copies what a report holds into the folder `out`, figure by figure."""
+    """Copies what a report holds into the folder `out`, figure by figure.
+
+    Raises:
+        SystemExit: a file is in the way that was not published before.
+    """
     numbers = json.loads((report / "summary.json").read_text())
     done = [name for name, figure in numbers.items() if figure["networks"]]
+    check(out, done)
     for name in done:
         folder = out / name
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        for file in published(folder):
+            file.unlink()
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "summary.json").write_bytes(to_json({name: numbers[name]}))
         shows_images = (report / f"{name}_portraits.csv").exists()
         for file in sorted([*report.glob(f"{name}.*"), *report.glob(f"{name}_*.csv")]):
@@ -57,6 +67,62 @@ def publish(report: Path, out: Path) -> None:
     (out / "claims.json").write_bytes(to_json(both))
     (out / "claims.csv").write_bytes(csv_of(both))
     (out / "README.md").write_text(overview(out))
+
+
+def published(folder: Path) -> list[Path]:
+    """The files of a figure's folder that were published before; [] if it is another folder."""
+    name, summary = folder.name, folder / "summary.json"
+    if not _is_file(summary) or not _reads(summary, lambda found: found.keys() == {name}):
+        return []
+    files = [summary, *folder.glob(f"{name}.*"), *folder.glob(f"{name}_*.csv")]
+    suffixes = (".json", ".csv", ".png", ".svg")
+    return [file for file in files if _is_file(file) and file.suffix in suffixes]
+
+
+def check(out: Path, figures: Sequence[str]) -> None:
+    """That nothing else than what was published before is written over.
+
+    Raises:
+        SystemExit: a sentence that names the file.
+    """
+    overview, records = out / "README.md", out / "claims.json"
+    mine = {
+        overview: _is_file(overview) and overview.read_bytes().startswith(HEAD.encode()),
+        records: _is_file(records) and _reads(records, _are_claims),
+    }
+    mine[out / "claims.csv"] = mine[records]
+    for name in figures:
+        old = published(out / name)
+        there = [file for file in (out / name).glob("*") if _may_be_written(file.name, name)]
+        mine |= {file: file in old for file in there}
+        mine |= {out / name: (out / name).is_dir() and not (out / name).is_symlink()}
+    for file, was_published in mine.items():
+        if os.path.lexists(file) and not was_published:
+            sys.exit(f"{file} was not published before and would be lost; move it, or change --out")
+
+
+def _may_be_written(file: str, figure: str) -> bool:
+    return (
+        file == "summary.json" or re.match(rf"{re.escape(figure)}(\.|_.*\.csv$)", file) is not None
+    )
+
+
+def _are_claims(found: Any) -> bool:
+    return isinstance(found, list) and all(
+        {"claim", "figure", "verdict"} <= set(one) for one in found
+    )
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _reads(file: Path, test: Callable[[Any], bool]) -> bool:
+    """Whether a file holds JSON that passes a test."""
+    try:
+        return test(json.loads(file.read_bytes()))
+    except (ValueError, TypeError, AttributeError):
+        return False
 
 
 def claims(folder: Path) -> list[Record]:
@@ -88,7 +154,7 @@ def overview(out: Path) -> str:
                 f"`{figure['command']}`",
             )
         )
-    return f"# Results with `{out.name}` settings\n\n{NOTE}\n{markdown(rows)}"
+    return f"{HEAD}{out.name}` settings\n\n{NOTE}\n{markdown(rows)}"
 
 
 def table(folders: Iterable[Path]) -> str:

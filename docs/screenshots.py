@@ -1,7 +1,7 @@
 """Saves a picture of each view of the plugin.
 
-    python docs/screenshots.py --out docs/screenshots
-    python docs/screenshots.py --out docs/screenshots --logdir runs/tb --folder quick/{figure}
+    python docs/screenshots.py --out docs/screenshots --replace
+    python docs/screenshots.py --out pictures --logdir runs/tb --folder quick/{figure}
 
 Opens a real TensorBoard in a real Chromium and writes one picture a view, some in the dark theme or
 in a narrow window too, each below 250 KB. Without `--logdir` it shows the made-up numbers of
@@ -9,6 +9,7 @@ in a narrow window too, each below 250 KB. Without `--logdir` it shows the made-
 to publish: they look at a small network trained on generated glyphs (`glyphs.py`), in a TensorBoard
 of its own, or at the networks of `--models` for your own use. `--folder` names the folder of the
 log in which the runs of a figure lie, `--only` keeps the pictures whose name matches an expression.
+Pictures that are there are left alone unless `--replace` is given.
 """
 
 import argparse
@@ -205,6 +206,9 @@ def main() -> int:
     parser.add_argument("--models", type=Path, help="folder of .keras models, instead of glyphs")
     parser.add_argument("--only", default="", help="only pictures that match this expression")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--replace", action="store_true", help="take the place of pictures of the same names"
+    )
     options = parser.parse_args()
     given = [folder for folder in (options.logdir, options.models) if folder]
     missing = [f"directory {folder}" for folder in given if not folder.is_dir()]
@@ -212,8 +216,12 @@ def main() -> int:
     if missing:
         print(f"There is no {missing[0]}.", file=sys.stderr)
         return 1
-    options.out.mkdir(parents=True, exist_ok=True)
     pictures = [picture for picture in PICTURES if re.search(options.only, picture.name)]
+    there = [file for one in pictures if os.path.lexists(file := options.out / f"{one.name}.png")]
+    if there and not options.replace:
+        print(f"{there[0]} is there; say --replace, or give another --out.", file=sys.stderr)
+        return 1
+    options.out.mkdir(parents=True, exist_ok=True)
     of_images = [picture for picture in pictures if picture.of_images]
     others = [picture for picture in pictures if not picture.of_images]
     with tempfile.TemporaryDirectory() as scratch:

@@ -30,6 +30,8 @@ this project's models.
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import wrapt
@@ -100,8 +102,16 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
+def _quieten_tensorflow() -> None:
+    """TensorFlow's C++ log has nothing for whoever studies a network, and is written between the
+    lines of what they print. It is read from the environment when TensorFlow is imported."""
+    if "tensorflow" not in sys.modules:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
 def _register_masking_layer(keras: Any) -> None:
     importlib.import_module("repro.masking")
 
 
+_quieten_tensorflow()
 wrapt.register_post_import_hook(_register_masking_layer, "keras")

@@ -186,6 +186,7 @@ def _run() -> int:
     began = time.monotonic()
     figures, sources = _plan()
     runs_folder = Runs(Path(_RUNS_DIR.value))
+    _check_places(figures, runs_folder)
     for source in sources.values():
         print(f"Data: {source.describe()}")
     plan = jobs.plan(figures)
@@ -286,6 +287,7 @@ def _time_left(plan: Sequence[Job], runs_folder: Runs) -> str:
 def _report() -> int:
     figures, sources = _plan()
     runs_folder = Runs(Path(_RUNS_DIR.value))
+    _check_places(figures, runs_folder)
     with runs_folder.reporting():
         return 1 if _finish(figures, sources, runs_folder, time.monotonic()) else 0
 
@@ -523,7 +525,8 @@ def _finish(
         for figure in found
         if figure.networks
     }
-    verdicts = report.write(found, runs_folder.report, seconds, runs.write_bytes)
+    files = runs.Beside(runs_folder.report)
+    verdicts = report.write(found, runs_folder.report, seconds, files.write)
     print()
     print(report.console(found, verdicts))
     print(f"\nReport:      {_shown(runs_folder.report / 'index.html')}")
@@ -561,23 +564,54 @@ def _command(figure: FigureConfig) -> str:
         words += [f"--scale={_SCALE.value}"] * (_SCALE.value != "auto")
     else:
         words += [f"--profile={figure.profile}"]
+    if _CONFIGS_DIR.value:
+        words += [f"--configs_dir={_CONFIGS_DIR.value}"]
     words += [f"--set={text}" for text in _SET.value]
     return shlex.join(words)
 
 
+def _check_places(figures: Sequence[FigureConfig], runs_folder: Runs) -> None:
+    """That report and summaries may be written, before the hours of work.
+
+    Raises:
+        RunsError: something of the user's is in the way.
+    """
+    if runs_folder.report.exists():
+        from repro import report
+
+        names = (name for figure in figures for name in report.file_names(figure.name))
+        runs.Beside(runs_folder.report, names)
+    for figure in figures:
+        for network in () if figure.not_run else figure.networks():
+            directory, source = _summary_place(figure, network, runs_folder)
+            if not _shows(directory, source):
+                runs.check_replaceable(directory)
+
+
+def _summary_place(
+    figure: FigureConfig, network: TrainConfig, runs_folder: Runs
+) -> tuple[Path, str]:
+    """The folder of a network's TensorBoard run, and what its source.txt is to say."""
+    label = summaries.network_label(figure, network)
+    sweeps = [sweep.sweep_id for _, sweep in figure.lesions(network)]
+    source = " ".join([network.run_id, *sweeps]) + "\n"
+    return runs_folder.tensorboard / figure.profile / figure.name / label, source
+
+
+def _shows(directory: Path, source: str) -> bool:
+    marker = directory / "source.txt"
+    return marker.is_file() and marker.read_bytes() == source.encode()
+
+
 def _summarize(figure: FigureResult, network: NetworkResult, runs_folder: Runs) -> None:
     """Writes a network's TensorBoard run, unless the one there already shows these results."""
-    label = summaries.network_label(figure.config, network.config)
-    directory = runs_folder.tensorboard / figure.config.profile / figure.config.name / label
-    marker = directory / "source.txt"
-    sweeps = [sweep.sweep_id for _, sweep in figure.config.lesions(network.config)]
-    source = " ".join([network.config.run_id, *sweeps]) + "\n"
-    if marker.is_file() and marker.read_text() == source:
+    directory, source = _summary_place(figure.config, network.config, runs_folder)
+    if _shows(directory, source):
         return
 
     def fill(temporary: Path) -> None:
         summaries.write(figure, network, temporary)
-        (temporary / marker.name).write_text(source)
+        (temporary / "source.txt").write_text(source)
 
     runs.replace_directory(directory, fill)
 

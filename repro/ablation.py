@@ -9,9 +9,11 @@ each batch of images once without a lesion, and then evaluates only what lesions
 - dead rows: where a unit reads its fill anyhow, clamping it changes nothing, and the intact
   network's answer is the answer.
 
-Every answer equals that of plain `model.predict` with the mask assigned: the counts image for
-image, but for images whose two best logits tie within rounding (`Outcome.n_tied` counts them); the
-summed loss to float32 rounding of each image's loss, a relative error of about 1e-6.
+Every answer equals that of the plain model, called on the images with the mask assigned: the counts
+image for image, but for images whose two best logits tie within rounding (`Outcome.n_tied` counts
+them); the summed loss to float32 rounding of each image's logits, about 1e-7 of their size.
+`model.predict` compiles the model as a whole, and so rounds some answers otherwise, by one unit in
+the last place.
 """
 
 from __future__ import annotations
@@ -29,10 +31,17 @@ import keras
 import numpy as np
 from keras import ops
 
-from repro import graph, passes, walk
-from repro.batches import Batch, Batches
+from repro import passes, walk
+from repro.batches import Batch, Batches, checked_input, count, rows
+from repro.engine import tally as tallies
+from repro.engine import tasks, verify
+from repro.engine.examples import Examples, examples, targets_for
+from repro.engine.tally import TIES, TOP
+from repro.engine.tasks import Task
 from repro.masking import AblationMask, ablation_masks, layer_of
-from repro.network import Linear, Network, trace
+from repro.models.heads import Compiled
+from repro.models.outputs import inputs_of, with_output
+from repro.network import Linear, Network, trace, values_of
 from repro.statistics import Accumulator, UnitStatistics
 
 Fill = np.ndarray | Sequence[np.ndarray] | None
@@ -51,7 +60,9 @@ _PAIRS_PER_PIECE = 1 << 22
 _ROWS_PER_CALL = 1 << 17
 _LESIONS_PER_PIECE = 256
 # Images on which it is tried whether a model answers image by image.
-_IMAGES_TRIED = 5
+_IMAGES_TRIED = 32
+_IMAGES_BY_IMAGE = 5
+_IMAGES_PER_CALL = 100  # of plain Keras
 # Narrow networks have a multiple of so many units: full vector registers, and few shapes.
 _UNITS_STEP = 16
 
@@ -101,13 +112,16 @@ class Layout:
 class Outcome:
     """What the network answered under each lesion. Lesions may have several axes.
 
-    n_correct: int64 (*lesions, n_classes), correctly classified images of each class.
-    loss_sum: float64 (*lesions,), cross-entropy in nats, summed over the images.
+    n_correct: int64 (*lesions, n_classes), correctly classified images of each class; of several
+        yes-or-no answers the right ones of each; (*lesions, 0) where no answer is right or wrong.
+    loss_sum: float64 (*lesions,), summed over the images: cross-entropy in nats, or what the task
+        takes for it (`engine.tasks`).
     n_top5: int64 (*lesions,), images whose class is among the five best.
     n_tied: int64 (*lesions,), images whose two best logits differ by less than rounding explains
-        (`passes.TIES`); for these, and only these, another order of summation may give another
-        class.
+        (`engine.tally.TIES`); for these, and only these, another order of summation may give
+        another class.
     n_images: how many images.
+    n_answers: of each image, that are right or wrong.
     """
 
     n_correct: np.ndarray
@@ -115,11 +129,15 @@ class Outcome:
     n_top5: np.ndarray
     n_tied: np.ndarray
     n_images: int
+    n_answers: int = 1
 
     @property
     def accuracy(self) -> np.ndarray:
-        """float64 (*lesions,), in [0, 1]."""
-        return self.n_correct.sum(axis=-1) / self.n_images
+        """float64 (*lesions,), in [0, 1]: the share of right answers; NaN where none is right or
+        wrong."""
+        if not self.n_answers:
+            return np.full(np.shape(self.loss_sum), np.nan)
+        return self.n_correct.sum(axis=-1) / (self.n_images * self.n_answers)
 
     @property
     def top5_accuracy(self) -> np.ndarray:
@@ -139,6 +157,7 @@ class Outcome:
             self.n_top5 + other.n_top5,
             self.n_tied + other.n_tied,
             self.n_images + other.n_images,
+            self.n_answers,
         )
 
     def reshape(self, *lesions: int) -> Outcome:
@@ -149,6 +168,7 @@ class Outcome:
             self.n_top5.reshape(lesions),
             self.n_tied.reshape(lesions),
             self.n_images,
+            self.n_answers,
         )
 
 
@@ -156,12 +176,22 @@ class Engine:
     """Answers questions about lesions of one model on one set of images.
 
     Args:
-        model: functional or Sequential Keras model with `AblationMask` layers, one input, one
-            output of (n_images, n_classes) logits, or probabilities where its last layer is a
-            softmax. The engine takes a copy: later changes of the model do not reach it.
-        images: float (n_images, ...), finite; or a stream, see `batches.Batches`: then every
-            question reads it once.
-        labels: int (n_images,), in 0 .. n_classes - 1; None for a stream.
+        model: functional or Sequential Keras model with `AblationMask` layers and one output, or
+            one that `output` names. The engine uses its layers, with the weights that they have
+            now: later training of the model does not reach it.
+        images: what `model.predict` takes: (n_images, ...), finite, of any type; several inputs as
+            a dict or list; or a `tf.data.Dataset`, `PyDataset`, (x, y), see `data.given`, which is
+            read once; or a stream of this project's, which every question reads once.
+        labels: as `model.evaluate` takes them; None if the images bring theirs. Without any,
+            lesions are compared with the intact network's answers.
+        task: one of `engine.tasks.TASKS`; None to find it from model and labels.
+        score: (outputs, targets) -> (n_images,) in keras.ops, in place of a loss;
+            higher_is_better: of it.
+        from_logits: whether a cross-entropy takes the answers for logits; None to look at them.
+        output: of a model with several, its name or number.
+        class_names: of the model's classes in its order, where labels are names.
+        reference: the user's own model, without masks, that the engine must answer as; None for
+            the model itself.
         bases: for some layers by name an orthogonal (n_units, n_units): the layer's units are
             then the directions of its columns, and ablating one takes the activation's part along
             it away (paper.md 6.2). See `metrics.random_basis`.
@@ -171,9 +201,10 @@ class Engine:
         on_progress: called with the number of (image, lesion) pairs just evaluated.
 
     Raises:
-        ValueError: no masks, masks that already ablate, images or labels that do not fit, a basis
-            that is not orthogonal; or a model that the engine cannot follow exactly, as one whose
-            answer to an image depends on chance or on other images (docs/models.md).
+        ValueError: no masks, masks that already ablate, images or labels that do not fit, weights
+            or answers that are not finite, a basis that is not orthogonal; or a model that the
+            engine cannot follow exactly, as one whose answer to an image depends on chance or on
+            other images (docs/models.md).
     """
 
     def __init__(
@@ -182,34 +213,74 @@ class Engine:
         images: Any,
         labels: Any = None,
         *,
+        task: str | None = None,
+        score: Callable[[Any, Any], Any] | None = None,
+        higher_is_better: bool = True,
+        from_logits: bool | None = None,
+        output: str | int | None = None,
+        class_names: Sequence[str] = (),
+        reference: keras.Model | None = None,
         bases: Mapping[str, np.ndarray] | None = None,
         batch_size: int | None = None,
         threads: int | None = None,
         on_progress: Callable[[int], None] = lambda pairs: None,
     ) -> None:
-        _check_intact(ablation_masks(model))
-        copied = graph.copied(model)
-        self._network = trace(copied)
-        self._model = keras.Model(copied.inputs[0], copied.outputs[0], name=model.name)
+        reference = reference or model
+        self._model = with_output(model, output if len(model.outputs) > 1 else None)
         masks = {mask.name: mask for mask in ablation_masks(self._model)}
+        _check_intact(list(masks.values()))
+        verify.check_weights(self._model)
+        self._output = output
+        found = examples(images, labels, self._model, output)
+        few, of_few = found.pilot(_IMAGES_TRIED)
+        _check_inputs(few, self._model)
+        answers = verify.answers_of(reference, few, output)
+        network = trace(self._model)
+        self.task: Task = tasks.find(
+            answers,
+            network.shape,
+            network.ending,
+            of_few if found.is_stream else found.targets,
+            task=task,
+            score=score,
+            higher_is_better=higher_is_better,
+            from_logits=from_logits,
+            compiled=Compiled.of(reference, output),
+        )
+        leave_out = bool(self.task.ending)
+        self._network = network if network.left_out == leave_out else trace(self._model, leave_out)
+        self._weights = values_of(self._model.variables)
         self._masks = [masks[node.name] for node in self._network.masks]
         self.layout = Layout(tuple((layer_of(mask), mask.n_units) for mask in self._masks))
-        self.n_classes = int(model.output_shape[-1])
+        self.n_classes = self.task.n_columns
+        self.class_names: tuple[str, ...] = tuple(class_names)
+        self._options = {
+            "task": task,
+            "score": score,
+            "higher_is_better": higher_is_better,
+            "from_logits": from_logits,
+        }
         self._bases = self._checked_bases(bases or {})
         if batch_size is None:
-            batch_size = min(_IMAGES_PER_BATCH, _ELEMENTS_SHARED // self._network.width)
+            batch_size = min(_IMAGES_PER_BATCH, _ELEMENTS_SHARED // max(1, self._network.width))
         self._batch_size = batch_size
-        self._read(images, labels)
         self._threads, self._on_progress = threads, on_progress
         # On CPU, XLA makes dense networks faster and convolutions slower by half.
         dense = all(len(mask.output.shape) == 2 for mask in self._masks)
         gpu = _has_gpu()
         self._xla = dense or gpu or keras.backend.backend() == "jax"
+        if self._xla and keras.backend.backend() == "tensorflow":
+            after = self._network.downstream(range(len(self._masks)))
+            self._xla = not any(node.on_host for node in after)
         self._on_host = not gpu
         self._elements = _ELEMENTS_GPU if gpu else _ELEMENTS_XLA if self._xla else _ELEMENTS_GRAPH
-        self._tie = passes.TIES[self._network.precision]
-        self._tally = passes.Tally(self.n_classes, self._xla, self._tie)
+        self._tie = TIES[self._network.precision]
+        self._tally = tallies.tally_for(self.task, self._xla, self._tie)
         self._compiled: dict[Any, Any] = {}
+        self._read_examples(found)
+        verify.check(
+            reference, self._network, self.task, self._tally, few, answers, self._few_targets(few)
+        )
         if self._network.unproven:
             self._check_by_image()
 
@@ -219,20 +290,120 @@ class Engine:
         Args and errors as for the constructor.
         """
         other = copy.copy(self)
-        other._read(images, labels)
+        other._read_examples(examples(images, labels, self._model, self._output))
         return other
 
-    def _read(self, images: Any, labels: Any) -> None:
+    def on_some(self, places: np.ndarray) -> Engine:
+        """The same network asked on some of its images, int (n,)."""
+        other = copy.copy(self)
+        other._read_examples(self._examples.take(places))
+        return other
+
+    def _read_examples(self, found: Examples) -> None:
         """Takes these images to answer on."""
-        self._batches = Batches(
-            images,
-            labels,
-            image_shape=tuple(self._model.input_shape[1:]),
-            n_classes=self.n_classes,
-            batch_size=self._batch_size,
-        )
+        self._examples = found
+        shapes = [tuple(x.shape[1:]) for x in keras.tree.flatten(inputs_of(self._model))]
+        options: dict[str, Any] = {
+            "image_shape": shapes[0] if len(shapes) == 1 else tuple(shapes),
+            "batch_size": self._batch_size,
+        }
+        classes = self.n_classes if self.task.has_classes else 0
+        if found.is_stream:
+            if not classes:
+                raise ValueError("a stream gives class labels, and the model answers no classes")
+            self._batches = Batches(found.inputs, None, n_classes=classes, **options)
+        else:
+            targets, names = targets_for(self.task, found, self.class_names)
+            self.class_names = names
+            self._batches = Batches(found.inputs, targets, n_classes=classes, **options)
         self._most_images = self._batches.batch_size
         self._held: tuple[Any, Any] | None = None  # the only batch, on the device
+        if self.task.kind == "agreement":
+            remembered = self._remembered(found.inputs)
+            self._batches = Batches(found.inputs, remembered, n_classes=0, **options)
+
+    def _remembered(self, inputs: Any) -> np.ndarray:
+        """What the intact network answers, as targets of its own agreement."""
+        intact = self._intact((self._network.logits,), (), tallied=False)
+        parts = []
+        for batch, (_, (outputs,), _) in self._each(lambda batch: intact(*self._on_device(batch))):
+            parts.append(_numpy(self._tally.targets(outputs))[: batch.n_real])
+        self._held = None
+        return np.concatenate(parts)
+
+    def _few_targets(self, few: Any) -> np.ndarray:
+        """The targets of the pilot images."""
+        if self._examples.is_stream:
+            return np.asarray(self._examples.pilot(count(few))[1])
+        n = len(self._examples)
+        places = np.unique(np.linspace(0, n - 1, min(_IMAGES_TRIED, n)).astype(np.int64))
+        return self._batches.labels[places]
+
+    @property
+    def network(self) -> Network:
+        """The model as the engine asks it."""
+        return self._network
+
+    @property
+    def n_images(self) -> int:
+        """How many images it answers on."""
+        return len(self._examples)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What another engine of the same model is to be given to ask the same, by argument."""
+        inputs, targets = self._examples.inputs, self._examples.targets
+        one = not isinstance(inputs, tuple)
+        options = {**self._options, "from_logits": self._from_logits}
+        return {
+            "images": inputs if one else list(inputs),
+            "labels": targets,
+            "class_names": self.class_names,
+            **options,
+        }
+
+    @property
+    def _from_logits(self) -> bool | None:
+        """What from_logits would have the same effect as what was found."""
+        reads = self.task.reads in ("classes", "binary", "labels") and self.task.kind != "score"
+        return not self.task.probabilities if reads else None
+
+    def one_by_one(self, unit: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Each image's loss and right answers, by plain Keras, with one unit clamped to zero.
+
+        Args:
+            unit: its number; None for the intact network.
+
+        Returns:
+            float64 (n_images,), and bool (n_images, n): n answers an image, 0 where none is right
+            or wrong.
+        """
+        keep = np.ones(self.layout.n_units, np.float32)
+        if unit is not None:
+            keep[unit] = 0
+        instead = [
+            (mask.keep, part)
+            for mask, part in zip(self._masks, self.layout.split(keep), strict=True)
+        ]
+        losses, right = [], []
+        for start in range(0, self.n_images, _IMAGES_PER_CALL):
+            part = slice(start, start + _IMAGES_PER_CALL)
+            answered, _ = self._plain(rows(self.inputs, part), instead)
+            targets = self.labels[part]
+            losses.append(verify.losses_of(self.task, answered, targets))
+            hits = verify.hits_of(self.task, answered.answers, targets)
+            right.append(hits.reshape(len(hits), -1))
+        return np.concatenate(losses), np.concatenate(right)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The targets of all images as the task takes them, (n_images, ...); not of a stream."""
+        return self._batches.labels
+
+    @property
+    def inputs(self) -> Any:
+        """All images, (n_images, ...), or a tuple of such arrays; not of a stream."""
+        return self._batches.images
 
     # --- Questions ----------------------------------------------------------------------------
 
@@ -259,7 +430,17 @@ class Engine:
 
     def intact(self) -> Outcome:
         """The network without a lesion; its arrays have no lesion axis."""
-        return self.evaluate(np.ones((1, self.layout.n_units), bool)).reshape()
+        layers = self._dense_layers()
+        if layers is None:
+            return self.evaluate(np.ones((1, self.layout.n_units), bool)).reshape()
+        # As a lesion of no unit, so that a unit which does nothing has an importance of exactly 0.
+        nothing, fills = np.array([walk.NO_UNIT]), self._fills(None)
+        return self._walked(
+            nothing.shape,
+            lambda units, labels, **options: walk.single_units(
+                layers, units, labels, nothing, fills, **options
+            ),
+        ).reshape()
 
     def single_units(self, fill: Fill = None, units: np.ndarray | None = None) -> Outcome:
         """Every unit ablated alone (importance, paper section 3.4): an outcome (n_units,).
@@ -374,11 +555,12 @@ class Engine:
                 f"got shape {sigma.shape}"
             )
         sigmas = self.layout.split(sigma.astype(np.float32))
-        totals = _Totals(draws * len(scales), self.n_classes)
+        totals = self._totals(draws * len(scales))
         noise = self._once(("noise", whole_maps), lambda: passes.Noise(self._network, whole_maps))
 
         def tallied(images: Any, labels: Any, *arguments: Any) -> Any:
-            return self._tally(noise(images, *arguments), ops.tile(labels, (len(scales),)))
+            tiles = (len(scales), *[1] * (len(labels.shape) - 1))
+            return self._tally(noise(images, *arguments), ops.tile(labels, tiles))
 
         key = ("noise", whole_maps, len(scales))
         run = self._once(key, lambda: passes.compiled(tallied, self._xla))
@@ -387,9 +569,9 @@ class Engine:
             start = 0
             while start < batch.n_real:
                 most = max(1, self._elements // (noise.width * len(scales)))
-                part = slice(start, start + min(most, len(batch.images)))
-                images, labels = batch.images[part], batch.labels[part]
-                n = min(len(images), batch.n_real - start)
+                part = slice(start, start + min(most, len(batch.labels)))
+                images, labels = rows(batch.images, part), batch.labels[part]
+                n = min(len(labels), batch.n_real - start)
                 try:
                     found = [
                         [_numpy(row) for row in run(images, labels, scales, sigmas, state)]
@@ -401,10 +583,12 @@ class Engine:
                 except Exception as error:
                     self._make_smaller(error)
                     continue
-                for draw, rows in enumerate(found):
-                    rank, loss, tied = (row.reshape(len(scales), -1)[:, :n].ravel() for row in rows)
+                columns = self.task.columns(labels[:n])
+                columns = None if columns is None else np.tile(columns, len(scales))
+                for draw, each in enumerate(found):
+                    rank, loss, tied = (_of_scales(row, len(scales), n) for row in each)
                     lesion = np.repeat(draw * len(scales) + np.arange(len(scales)), n)
-                    totals.add(lesion, np.tile(labels[:n], len(scales)), rank, loss, tied)
+                    totals.add(lesion, columns, rank, loss, tied)
                 start += n
                 block += 1
             n_images += batch.n_real
@@ -414,23 +598,26 @@ class Engine:
     def statistics(self, n_bins: int = 20, n_top: int = 10) -> UnitStatistics:
         """Activations of every unit, gathered in one pass over the images.
 
+        Of a task without classes all images count as one class.
+
         Args:
             n_bins: bins of mutual information, 2 or more. n_top: images kept for each unit.
         """
         every = range(len(self._masks))
         intact = self._intact((), tuple(every))
-        gathered = Accumulator(
-            [size for _, size in self.layout.layers], self.n_classes, n_bins, n_top
-        )
+        # Without classes all images are of one, and what depends on classes is not defined.
+        n_classes = self.n_classes if self.task.has_classes else 1
+        gathered = Accumulator([size for _, size in self.layout.layers], n_classes, n_bins, n_top)
         for batch, (_, _, coordinates) in self._each(lambda batch: intact(*self._on_device(batch))):
-            real = (np.arange(len(batch.images)) < batch.n_real).astype(np.float32)
+            real = (np.arange(len(batch.labels)) < batch.n_real).astype(np.float32)
             n = batch.n_real
             parts = [[_numpy(part) for part in self._summary(one, real)] for one in coordinates]
             means, within, zeros = (
                 np.concatenate([part[which] for part in parts], axis=1)[:n] for which in range(3)
             )
             sums = [np.moveaxis(part[3], 0, -1) for part in parts]
-            gathered.add(batch.labels[:n], means, within, zeros, sums)
+            labels = batch.labels[:n] if self.task.has_classes else np.zeros(n, np.int32)
+            gathered.add(labels, means, within, zeros, sums)
         return gathered.result()
 
     def weight_norms(self) -> np.ndarray:
@@ -461,13 +648,16 @@ class Engine:
             RuntimeError: it does not; results would be wrong.
         """
         batch = next(iter(self._batches))
-        images, labels = batch.images[: batch.n_real], batch.labels[: batch.n_real]
+        images, labels = rows(batch.images, slice(batch.n_real)), batch.labels[: batch.n_real]
         # The same compiled graphs as for the sweeps, on one batch.
-        engine = self.on(images, labels)
+        engine = (
+            self.on_some(np.arange(batch.n_real))
+            if not self._examples.is_stream
+            else (self.on(images, labels))
+        )
         engine._on_progress = lambda pairs: None
-        probe = keras.Model(self._model.inputs, [mask.output for mask in self._masks])
-        plain = [_numpy(one) for one in keras.tree.flatten(probe([images], training=False))]
         units = [mask.n_units // 2 for mask in self._masks]
+        answered, plain = self._plain(images)
         # Not zero and not what any unit reads, so that the lesion cannot go unnoticed.
         values = [float(np.max(np.abs(activation))) + 0.5 for activation in plain]
         numbers = [start + unit for start, unit in zip(self.layout.starts, units, strict=True)]
@@ -476,27 +666,24 @@ class Engine:
         keep = np.ones((1 + len(numbers), self.layout.n_units), bool)
         keep[1 + np.arange(len(numbers)), numbers] = False
         intact_loss, *lesioned_loss = engine.evaluate(keep, fill).loss_sum
-        if not self._close(intact_loss, self._plain_loss(images, labels)):
+        if not self._close(intact_loss, self._plain_loss(answered, labels), len(labels)):
             raise RuntimeError("the engine's intact network does not answer as the model does")
         for number, (mask, unit, value) in enumerate(zip(self._masks, units, values, strict=True)):
             if number in self._bases:
                 continue  # its units are not those of the model's mask
             name = self.layout.layers[number][0]
-            restored = [_numpy(weight) for weight in (mask.keep, mask.fill)]
-            ablated = np.arange(mask.n_units) == unit
-            mask.keep.assign(1.0 - ablated)
-            mask.fill.assign(np.broadcast_to(value * ablated, mask.fill.shape))
-            try:
-                clamped = _numpy(keras.tree.flatten(probe([images], training=False))[number])
-                loss = self._plain_loss(images, labels)
-            finally:
-                mask.keep.assign(restored[0])
-                mask.fill.assign(restored[1])
+            ablated = (np.arange(mask.n_units) == unit).astype(np.float32)
+            instead = [
+                (mask.keep, 1 - ablated),
+                (mask.fill, np.broadcast_to(value * ablated, mask.fill.shape)),
+            ]
+            answered, activations = self._plain(images, instead)
             expected = plain[number].copy()
             expected[..., unit] = value
-            if not np.array_equal(clamped, expected):
+            if not np.array_equal(activations[number], expected):
                 raise RuntimeError(f"unit {unit} of {name} was lesioned but does not read its fill")
-            if not self._close(lesioned_loss[number], loss):
+            loss = self._plain_loss(answered, labels)
+            if not self._close(lesioned_loss[number], loss, len(labels)):
                 raise RuntimeError(
                     f"with unit {unit} of {name} clamped the engine does not answer as the model"
                 )
@@ -512,11 +699,11 @@ class Engine:
             keep: from lesion numbers (n,) to bool (n, n_units). Asked for a part at a time, so
                 that memory does not grow with the number of lesions.
         """
-        totals = _Totals(n_lesions, self.n_classes)
+        totals = self._totals(n_lesions)
         single, many = self._sorted(n_lesions, keep)
         single_passes = {mask: self._pass(passes.SingleUnit, mask) for mask in single}
         kind = passes.ManyUnits if self._xla else passes.Narrow
-        many_passes = {mask: self._pass(kind, mask) for mask in many}
+        many_passes: dict[int, Any] = {mask: self._pass(kind, mask) for mask in many}
         tensors = tuple(
             dict.fromkeys(
                 tensor
@@ -534,13 +721,15 @@ class Engine:
                 batch,
                 dict(zip(tensors, values, strict=True)),
                 dict(zip(masks, coordinates, strict=True)),
-                tuple(_numpy(part)[: batch.n_real] for part in tally),
+                tuple(_numpy(part)[: batch.n_real] for part in tally[:3]),
+                tally[3],
                 {
                     mask: self._active(one, fills[mask])[: batch.n_real]
                     for mask, one in zip(masks, coordinates, strict=True)
                 },
             )
-            totals.add_to_all(batch.labels[: batch.n_real], *shared.tally)
+            columns = self.task.columns(batch.labels)
+            totals.add_to_all(columns, *shared.tally)
             pieces = itertools.chain(
                 *(
                     self._single_pieces(single_passes[mask], mask, *lesions, shared, fills)
@@ -552,8 +741,8 @@ class Engine:
                 ),
             )
             untouched = n_lesions * batch.n_real
-            for n_pairs, lesion, image, rows in pieces:
-                totals.replace(lesion, image, shared, rows)
+            for n_pairs, lesion, image, tallied in pieces:
+                totals.replace(lesion, image, columns, shared.tally, tallied)
                 self._on_progress(n_pairs)
                 untouched -= n_pairs
             self._on_progress(untouched)
@@ -605,14 +794,14 @@ class Engine:
         fill = np.moveaxis(fills[mask], -1, 0)
         tensors = [*(shared.tensors[tensor] for tensor in run.shared), shared.coordinates[mask]]
 
-        def rows(image: np.ndarray, unit: np.ndarray) -> Rows:
+        def tallied(image: np.ndarray, unit: np.ndarray) -> Rows:
             return self._rows(run, tensors, shared, image, unit, (fill,))
 
         if not self._xla:
             for lesion, unit in zip(lesions, units, strict=True):
                 image = np.flatnonzero(shared.active[mask][:, unit])
-                tally = rows(image, np.asarray(unit))
-                yield shared.batch.n_real, np.full(len(image), lesion), image, tally
+                found = tallied(image, np.asarray(unit))
+                yield shared.batch.n_real, np.full(len(image), lesion), image, found
             return
         for chunk, images in self._cut(len(lesions), shared.batch.n_real):
             active = shared.active[mask][images]
@@ -621,8 +810,8 @@ class Engine:
             # Image by image: the rows of one image share what they have brought into the cache.
             image, index = np.divmod(np.flatnonzero(active), active.shape[1])
             image += images.start
-            tally = rows(image, units[chunk][index])
-            yield active.size, lesions[chunk][index], image, tally
+            found = tallied(image, units[chunk][index])
+            yield active.size, lesions[chunk][index], image, found
 
     def _many_pieces(
         self,
@@ -651,17 +840,17 @@ class Engine:
                 padded = np.ones((_LESIONS_PER_PIECE, kept.shape[1]), np.float32)
                 padded[: len(kept)] = kept
                 arguments = (self.layout.split(padded)[first:], fills[first:])
-                rows = self._rows(run, tensors, shared, image, index, arguments)
-                yield active.size, lesions[chunk][index], image, rows
+                found = self._rows(run, tensors, shared, image, index, arguments)
+                yield active.size, lesions[chunk][index], image, found
                 continue
             image = images.start + np.flatnonzero(active[:, 0])
             one = [part[0] for part in keeps]
             computed = [_computed(part) for part in one]
             one_kept = [part.astype(np.float32) for part in one]
-            rows = self._rows(
+            found = self._rows(
                 run, tensors, shared, image, None, (computed, one_kept, fills[first:], filled)
             )
-            yield active.size, np.full(len(image), lesions[chunk][0]), image, rows
+            yield active.size, np.full(len(image), lesions[chunk][0]), image, found
 
     def _cut(
         self, n_lesions: int, n_images: int, most: int | None = None
@@ -707,7 +896,7 @@ class Engine:
             part = slice(start, min(start + size, n))
             n_part = part.stop - part.start
             # One lesion on every image: nothing to pick.
-            whole = n_part == len(shared.batch.labels) and (index is None or not index.ndim)
+            whole = n_part == len(shared.scale) and (index is None or not index.ndim)
             given: list[Any] = [None if whole and not self._xla else image[part]]
             if index is not None:
                 given.append(index[part] if index.ndim else index)
@@ -715,15 +904,17 @@ class Engine:
                 given = [np.int32(n_part), *(np.resize(one, size) for one in given)]
             call = self._once((run, block), functools.partial(self._tallied, run, block))
             try:
-                rows = call(tensors, shared.batch.labels, *given, *arguments)
+                of_images = (shared.batch.labels, shared.scale)
+                tallied = call(tensors, of_images, *given, *arguments)
             except Exception as error:
                 self._make_smaller(error)
                 continue
-            rank, loss, tied = (_numpy(row)[:n_part] for row in rows)
+            rank, loss, tied = (_numpy(row)[:n_part] for row in tallied)
             found.append((rank, loss, tied))
             start = part.stop
         if not found:
-            return np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, bool)
+            rank = shared.tally[0][:0]
+            return rank, np.zeros(0, np.float32), np.zeros(0, bool)
         rank, loss, tied = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return rank, loss, tied
 
@@ -731,11 +922,12 @@ class Engine:
         """A pass compiled together with the tally of its rows."""
         tally = self._tally
 
-        def plain(tensors: Any, labels: Any, image: Any, *rest: Any) -> Any:
-            return tally(run(tensors, image, *rest), passes.of_images(labels, image))
+        def plain(tensors: Any, of_images: Any, image: Any, *rest: Any) -> Any:
+            labels, scale = (passes.of_images(part, image) for part in of_images)
+            return tally(run(tensors, image, *rest), labels, scale)
 
         def in_blocks(
-            tensors: Any, labels: Any, n_rows: Any, image: Any, index: Any, *arguments: Any
+            tensors: Any, of_images: Any, n_rows: Any, image: Any, index: Any, *arguments: Any
         ) -> Any:
             """In a loop over blocks: what a block needs is allocated once and stays in the cache.
             Rows beyond the given number are padding."""
@@ -743,14 +935,18 @@ class Engine:
             def step(start: Any, logits: Any) -> Any:
                 rows = (ops.slice(each, (start,), (block,)) for each in (image, index))
                 part = ops.cast(run(tensors, *rows, *arguments), "float32")
-                return start + block, ops.slice_update(logits, (start, 0), part)
+                place = (start, *[0] * len(tally.shape))
+                return start + block, ops.slice_update(
+                    logits, place, ops.reshape(part, (block, *tally.shape))
+                )
 
+            labels, scale = (ops.take(part, image, axis=0) for part in of_images)
             if image.shape[0] == block:
-                return tally(run(tensors, image, index, *arguments), ops.take(labels, image, 0))
-            logits = ops.zeros((*ops.shape(image), tally.n_classes))
+                return tally(run(tensors, image, index, *arguments), labels, scale)
+            logits = ops.zeros((*ops.shape(image), *tally.shape))
             start = ops.zeros((), "int32")
             _, logits = ops.while_loop(lambda start, _: start < n_rows, step, (start, logits))
-            return tally(logits, ops.take(labels, image, axis=0))
+            return tally(logits, labels, scale)
 
         return passes.compiled(in_blocks if self._xla else plain, self._xla)
 
@@ -765,7 +961,7 @@ class Engine:
             parts = [whole]
             while parts:
                 batch = parts.pop()
-                n_images = len(batch.images)
+                n_images = len(batch.labels)
                 if n_images > self._most_images:
                     parts += reversed(batch.halves())
                     continue
@@ -799,21 +995,36 @@ class Engine:
 
     def _on_device(self, batch: Batch) -> tuple[Any, Any]:
         """The batch's images and labels as tensors, held where one batch is all there is."""
-        if not self._batches.single or len(batch.images) < self._batches.batch_size:
+        if not self._batches.single or len(batch.labels) < self._batches.batch_size:
             return batch.images, batch.labels
 
         if self._held is None:
-            images, labels = batch.images, batch.labels
-            self._held = ops.convert_to_tensor(images), ops.convert_to_tensor(labels)
+            self._held = keras.tree.map_structure(
+                ops.convert_to_tensor, (batch.images, batch.labels)
+            )
         return self._held
 
-    def _intact(self, tensors: tuple[int, ...], masks: tuple[int, ...]) -> Any:
-        def build() -> Any:
-            return passes.compiled(
-                passes.Intact(self._network, self._bases, self._tally, tensors, masks), self._xla
-            )
+    def _intact(
+        self, tensors: tuple[int, ...], masks: tuple[int, ...], tallied: bool = True
+    ) -> Any:
+        """The network without a lesion, compiled; what XLA may lack is computed before it."""
+        tally = self._tally if tallied else None
 
-        return self._once(("intact", tensors, masks), build)
+        def build() -> Any:
+            begun = self._network.host if self._xla else ()
+            intact = passes.Intact(self._network, self._bases, tally, tensors, masks, begun)
+            if not begun:
+                return passes.compiled(intact, self._xla)
+            beginning = passes.Beginning(self._network, begun, intact.begins)
+            first = passes.compiled(beginning, False)
+
+            def after(values: Any, labels: Any) -> Any:
+                return intact.after(dict(zip(intact.begins, values, strict=True)), labels)
+
+            rest = passes.compiled(after, self._xla)
+            return lambda images, labels: rest(first(images), labels)
+
+        return self._once(("intact", tensors, masks, tallied), build)
 
     def _pass(self, kind: Any, mask: int) -> Any:
         return self._once((kind, mask), lambda: kind(self._network, self._bases, mask))
@@ -826,8 +1037,20 @@ class Engine:
     # --- Dense networks, on the processor -----------------------------------------------------
 
     def _dense_layers(self) -> list[walk.Layer] | None:
-        """The layers that `walk` needs, if it can answer for this network."""
-        return dense_layers(self._network, self._bases) if self._on_host else None
+        """The layers that `walk` needs, if it can answer for this network and task."""
+        logits = self.task.has_classes and (not self.task.probabilities or bool(self.task.ending))
+        if not logits or not self._on_host:
+            return None
+        layers = dense_layers(self._network, self._bases)
+        if layers is not None and self.task.kind == "binary":
+            # The two logits are 0 and the model's.
+            last = layers[-1]
+            nothing = np.zeros_like(last.kernel)
+            layers[-1] = walk.Layer(
+                np.concatenate([nothing, last.kernel], axis=1),
+                np.concatenate([np.zeros(1, np.float32), last.bias]),
+            )
+        return layers
 
     def _walked(self, lesions: tuple[int, ...], answer: Callable[..., walk.Points]) -> Outcome:
         """What a function of `walk` answers, summed over batches.
@@ -836,12 +1059,7 @@ class Engine:
             answer: from the first mask's coordinates (n_images, n_units) and labels (n_images,).
         """
         # Without a tally, what comes after the first mask is not computed.
-        intact = self._once(
-            "first mask",
-            lambda: passes.compiled(
-                passes.Intact(self._network, self._bases, None, (), (0,)), self._xla
-            ),
-        )
+        intact = self._intact((), (0,), tallied=False)
         total = walk.Points.zeros(lesions, self.n_classes)
         n_images = 0
         for batch, (_, _, (coordinates,)) in self._each(
@@ -852,13 +1070,15 @@ class Engine:
                 _numpy(coordinates)[:n_real],
                 batch.labels[:n_real],
                 tie=self._tie,
-                top=passes.TOP,
+                top=TOP,
                 threads=self._threads,
                 on_progress=self._on_progress,
             )
             total.add(part)
             n_images += n_real
-        return Outcome(total.n_correct, total.loss_sum, total.n_top, total.n_tied, n_images)
+        return _finite(
+            Outcome(total.n_correct, total.loss_sum, total.n_top, total.n_tied, n_images)
+        )
 
     # --- Curves of other networks -------------------------------------------------------------
 
@@ -889,15 +1109,17 @@ class Engine:
         tensors = tuple(dict.fromkeys([source, *run.shared]))
         intact = self._intact(tensors, ())
         filled = any(np.any(fill) for fill in fills[first:])
-        totals = _Totals(len(ranks) * len(counts), self.n_classes)
+        totals = self._totals(len(ranks) * len(counts))
         n_images = 0
 
         def curves(batch: Batch) -> _Totals:
             tally, values, _ = intact(*self._on_device(batch))
-            found = tuple(_numpy(part)[: batch.n_real] for part in tally)
-            shared = _Shared(batch, dict(zip(tensors, values, strict=True)), {}, found, {})
-            part = _Totals(len(ranks) * len(counts), self.n_classes)
-            part.add_to_all(batch.labels[: batch.n_real], *found)
+            found = tuple(_numpy(part)[: batch.n_real] for part in tally[:3])
+            given = dict(zip(tensors, values, strict=True))
+            shared = _Shared(batch, given, {}, found, tally[3], {})
+            columns = self.task.columns(batch.labels)
+            part = self._totals(len(ranks) * len(counts))
+            part.add_to_all(columns, *found)
             image = np.arange(batch.n_real)
             every = np.argsort(-counts, kind="stable")
 
@@ -916,7 +1138,7 @@ class Engine:
                         output = add(output, shared.tensors[source], units, weights, fills[first])
                     keeps = [_kept(part, n) for part in ranks_by_mask]
                     given = dict(shared.tensors) | {returning.output: output}
-                    rows = self._rows(
+                    tallied = self._rows(
                         run,
                         [given[tensor] for tensor in run.shared],
                         shared,
@@ -925,7 +1147,7 @@ class Engine:
                         ([_computed(keep) for keep in keeps], keeps, fills[first:], filled),
                     )
                     lesion = np.full(len(image), order * len(counts) + point)
-                    part.replace(lesion, image, shared, rows)
+                    part.replace(lesion, image, columns, shared.tally, tallied)
                     self._on_progress(len(image))
                 self._on_progress(len(image) * int(np.count_nonzero(counts == 0)))
             return part
@@ -1000,10 +1222,11 @@ class Engine:
             checked[names.index(name)] = basis.astype(np.float32)
         return checked
 
-    def _close(self, found: Any, expected: float) -> bool:
-        """Whether two summed losses are the same but for rounding."""
+    def _close(self, found: Any, expected: float, n_images: int) -> bool:
+        """Whether two summed losses are the same but for rounding, which where the loss is small
+        is that of each image's logits."""
         tolerance = max(1e-4, self._tie)
-        return bool(np.isclose(found, expected, rtol=tolerance, atol=tolerance))
+        return bool(np.isclose(found, expected, rtol=tolerance, atol=tolerance + 1e-6 * n_images))
 
     def _check_by_image(self) -> None:
         """Refuses a network whose answer to an image depends on other images, or on chance.
@@ -1012,14 +1235,16 @@ class Engine:
         on a few images, and on the last of them alone.
         """
         batch = next(iter(self._batches))
-        images = batch.images[np.arange(_IMAGES_TRIED) % batch.n_real]
+        images = rows(batch.images, np.arange(_IMAGES_BY_IMAGE) % batch.n_real)
         tensors = [tensor for node in self._network.nodes for tensor in node.outputs]
-        run = passes.Intact(self._network, {}, None, [*tensors, self._network.logits], [])
+        run = passes.plain(
+            passes.Intact(self._network, {}, None, [*tensors, self._network.logits], [])
+        )
         (*values, first), (*_, again), (*_, alone) = (
-            run(ops.convert_to_tensor(some), None)[1] for some in (images, images, images[-1:])
+            run(some, None)[1] for some in (images, images, rows(images, slice(-1, None)))
         )
         names = ", ".join(self._network.unproven)
-        if any(tuple(value.shape[:1]) != (_IMAGES_TRIED,) for value in values):
+        if any(tuple(value.shape[:1]) != (_IMAGES_BY_IMAGE,) for value in values):
             raise ValueError(
                 "the engine needs the axis of images first throughout the model, and an operation "
                 f"moves it or takes it away ({names}); build the model without that"
@@ -1037,58 +1262,100 @@ class Engine:
                 "compares answers with and without a lesion"
             )
 
-    def _plain_loss(self, images: np.ndarray, labels: np.ndarray) -> float:
-        """Summed cross-entropy of the engine's copy of the model, by Keras alone."""
-        outputs = _numpy(self._model(images, training=False)).astype(np.float64)
-        if self._network.probabilities:
-            outputs = np.log(np.maximum(outputs, 1e-38))
-        top = outputs.max(axis=1, keepdims=True)
-        log_p = outputs - top - np.log(np.exp(outputs - top).sum(axis=1, keepdims=True))
-        return float(-log_p[np.arange(len(labels)), labels].sum())
+    def _plain(
+        self, images: Any, instead: Sequence[tuple[Any, np.ndarray]] = ()
+    ) -> tuple[verify.Answered, list[np.ndarray]]:
+        """Plain Keras with the weights that the engine was made with: answers, and each mask's
+        output.
+
+        Args:
+            instead: values that take the place of variables'.
+        """
+        put = [(v, ops.convert_to_tensor(np.ascontiguousarray(x), v.dtype)) for v, x in instead]
+        replaced = {id(variable) for variable, _ in put}
+        kept = [(v, x) for v, x in self._weights if id(v) not in replaced]
+        ending = self.task.ending
+        plain = self._once(("plain", ending), lambda: verify.Plain(self._model, ending))
+        answered, activations = plain(images, [*kept, *put])
+        by_name = dict(zip(plain.masks, activations, strict=True))
+        return answered, [by_name[mask.name] for mask in self._masks]
+
+    def _plain_loss(self, answered: verify.Answered, targets: np.ndarray) -> float:
+        """The summed loss of the model's answers, in float64."""
+        return float(verify.losses_of(self.task, answered, targets).sum())
+
+    def _totals(self, n_lesions: int) -> _Totals:
+        return _Totals(n_lesions, self.task)
+
+
+def _of_scales(row: np.ndarray, n_scales: int, n: int) -> np.ndarray:
+    """Of rows of each scale one after the other, the first n of each."""
+    return row.reshape(n_scales, -1, *row.shape[1:])[:, :n].reshape(-1, *row.shape[1:])
+
+
+def _check_inputs(images: Any, model: keras.Model) -> None:
+    """Refuses inputs of other shapes than the model's.
+
+    Raises:
+        ValueError: see `batches.checked_input`.
+    """
+    each = images if isinstance(images, tuple) else (images,)
+    for one, tensor in zip(each, keras.tree.flatten(inputs_of(model)), strict=True):
+        checked_input(one, tuple(tensor.shape[1:]))
 
 
 @dataclass(frozen=True)
 class _Shared:
-    """What lesions of one batch share: tensors on the device, and for each image the tally of the
-    intact network and, for each mask, which of its units are active."""
+    """What lesions of one batch share: tensors on the device; for each image the tally of the
+    intact network and the size of its logits (on the device); and for each mask, which of its units
+    are active."""
 
     batch: Batch
     tensors: Mapping[int, Any]
     coordinates: Mapping[int, Any]
     tally: tuple[np.ndarray, ...]
+    scale: Any
     active: Mapping[int, np.ndarray]
 
 
 class _Totals:
-    """Counts of every lesion over the images seen so far."""
+    """Counts of every lesion over the images seen so far.
 
-    def __init__(self, n_lesions: int, n_classes: int) -> None:
-        self.n_correct = np.zeros((n_lesions, n_classes), np.int64)
+    Ranks are (n_rows,) and count in the column of their image; or (n_rows, n_columns), where an
+    image has an answer in each, or none.
+    """
+
+    def __init__(self, n_lesions: int, task: Task) -> None:
+        self._n_answers = task.answers_each
+        self.n_correct = np.zeros((n_lesions, task.n_columns), np.int64)
         self.n_top5 = np.zeros(n_lesions, np.int64)
         self.n_tied = np.zeros(n_lesions, np.int64)
         self.loss_sum = np.zeros(n_lesions)
 
     def add_to_all(
-        self, labels: np.ndarray, rank: np.ndarray, loss: np.ndarray, tied: np.ndarray
+        self, columns: np.ndarray | None, rank: np.ndarray, loss: np.ndarray, tied: np.ndarray
     ) -> None:
         """Images (n_images,) that every lesion answers like this."""
-        self.n_correct += np.bincount(labels[rank == 0], minlength=self.n_correct.shape[1])
-        self.n_top5 += np.count_nonzero(rank < passes.TOP)
+        row, column = _places(rank == 0, columns, np.arange(len(rank)))
+        del row
+        self.n_correct += np.bincount(column, minlength=self.n_correct.shape[1])
+        self.n_top5 += np.count_nonzero(_near_top(rank))
         self.n_tied += np.count_nonzero(tied)
         self.loss_sum += loss.sum(dtype=np.float64)
 
     def add(
         self,
         lesion: np.ndarray,
-        labels: np.ndarray,
+        columns: np.ndarray | None,
         rank: np.ndarray,
         loss: np.ndarray,
         tied: np.ndarray,
     ) -> None:
-        """Rows (n_rows,), each of one lesion and one image."""
+        """Rows (n_rows,), each of one lesion and one image. columns: (n_rows,), or None."""
         n_lesions = len(self.loss_sum)
-        np.add.at(self.n_correct, (lesion[rank == 0], labels[rank == 0]), 1)
-        self.n_top5 += np.bincount(lesion[rank < passes.TOP], minlength=n_lesions)
+        row, column = _places(rank == 0, columns, np.arange(len(rank)))
+        np.add.at(self.n_correct, (lesion[row], column), 1)
+        self.n_top5 += np.bincount(lesion[_near_top(rank)], minlength=n_lesions)
         self.n_tied += np.bincount(lesion[tied], minlength=n_lesions)
         self.loss_sum += np.bincount(lesion, loss, minlength=n_lesions)
 
@@ -1096,27 +1363,32 @@ class _Totals:
         self,
         lesion: np.ndarray,
         image: np.ndarray,
-        shared: _Shared,
-        rows: tuple[np.ndarray, np.ndarray, np.ndarray],
+        columns: np.ndarray | None,
+        intact: tuple[np.ndarray, ...],
+        tallied: Rows,
     ) -> None:
-        """Rows that answer otherwise than the intact network did in `add_to_all`."""
+        """Rows that answer otherwise than the intact network did in `add_to_all`.
+
+        Args:
+            columns: of each image, or None. intact: the tally that was added to all.
+        """
         if not len(lesion):
             return
-        rank, loss, tied = rows
-        intact_rank, intact_loss, intact_tied = (part[image] for part in shared.tally)
+        rank, loss, tied = tallied
+        intact_rank, intact_loss, intact_tied = (part[image] for part in intact)
         first, last = lesion.min(), lesion.max() + 1
         change = loss.astype(np.float64) - intact_loss
         self.loss_sum[first:last] += np.bincount(lesion - first, change, minlength=last - first)
         for total, now, before in (
-            (self.n_top5, rank < passes.TOP, intact_rank < passes.TOP),
+            (self.n_top5, _near_top(rank), _near_top(intact_rank)),
             (self.n_tied, tied, intact_tied),
         ):
             differs = np.flatnonzero(now != before)
             np.add.at(total, lesion[differs], np.where(now[differs], 1, -1))
         hit = rank == 0
-        differs = np.flatnonzero(hit != (intact_rank == 0))
-        labels = shared.batch.labels[image[differs]]
-        np.add.at(self.n_correct, (lesion[differs], labels), np.where(hit[differs], 1, -1))
+        row, column = _places(hit != (intact_rank == 0), columns, image)
+        now_right = hit[row] if hit.ndim == 1 else hit[row, column]
+        np.add.at(self.n_correct, (lesion[row], column), np.where(now_right, 1, -1))
 
     def merge(self, other: _Totals) -> None:
         """Adds the counts of other images."""
@@ -1126,7 +1398,51 @@ class _Totals:
         self.loss_sum += other.loss_sum
 
     def outcome(self, n_images: int) -> Outcome:
-        return Outcome(self.n_correct, self.loss_sum, self.n_top5, self.n_tied, n_images)
+        """What was counted.
+
+        Raises:
+            ValueError: a loss that is not finite.
+        """
+        found = Outcome(
+            self.n_correct, self.loss_sum, self.n_top5, self.n_tied, n_images, self._n_answers
+        )
+        return _finite(found)
+
+
+def _places(
+    which: np.ndarray, columns: np.ndarray | None, image: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where something holds: the rows, and the columns of n_correct that they count in.
+
+    Args:
+        which: bool (n_rows,) or (n_rows, n_columns). columns: of each image. image: of each row.
+    """
+    if columns is not None:
+        row = np.flatnonzero(which)
+        return row, columns[image[row]]
+    row, column = np.nonzero(which)
+    return row, column
+
+
+def _near_top(rank: np.ndarray) -> np.ndarray:
+    """bool (n_rows,), whether the true class is among the best few; True where there are none."""
+    return rank < TOP if rank.ndim == 1 else np.ones(len(rank), bool)
+
+
+def _finite(outcome: Outcome) -> Outcome:
+    """The same.
+
+    Raises:
+        ValueError: a loss that is not finite.
+    """
+    if not np.all(np.isfinite(outcome.loss_sum)):
+        n = int(np.count_nonzero(~np.isfinite(outcome.loss_sum)))
+        raise ValueError(
+            f"the loss under {n} of {outcome.loss_sum.size} lesions is not finite (NaN or "
+            "infinity): activations or scores overflow on some of these images; scale the images "
+            "as in the model's training, or leave out those on which model.predict is not finite"
+        )
+    return outcome
 
 
 def dense_layers(network: Network, bases: Mapping[int, np.ndarray]) -> list[walk.Layer] | None:
@@ -1193,6 +1509,10 @@ def _memory_ran_out(error: Exception) -> bool:
 
 
 def _has_gpu() -> bool:
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.cuda.is_available()
     try:
         return bool(keras.distribution.list_devices("gpu"))
     except RuntimeError:  # how JAX says that there is none

@@ -10,30 +10,48 @@ import numpy as np
 
 
 class Batch(NamedTuple):
-    """images: float32 (batch_size, ...). labels: int32 (batch_size,). Only the first n_real are
-    real; the others repeat them, so that all batches have one shape."""
+    """images: (batch_size, ...), or a tuple of such arrays where a model has several inputs.
+    labels: (batch_size,), or targets (batch_size, ...). Only the first n_real are real; the others
+    repeat them, so that all batches have one shape."""
 
-    images: np.ndarray
+    images: Any
     labels: np.ndarray
     n_real: int
 
     def halves(self) -> list[Batch]:
         """The batch in two, without a half that repeats only; of two images or more."""
-        middle = (len(self.images) + 1) // 2
-        first = Batch(self.images[:middle], self.labels[:middle], min(middle, self.n_real))
-        second = Batch(self.images[middle:], self.labels[middle:], self.n_real - middle)
+        middle = (len(self.labels) + 1) // 2
+        first = Batch(rows(self.images, slice(middle)), self.labels[:middle], self.n_real)
+        first = first._replace(n_real=min(middle, self.n_real))
+        rest = slice(middle, None)
+        second = Batch(rows(self.images, rest), self.labels[rest], self.n_real - middle)
         return [first, second] if second.n_real > 0 else [first]
+
+
+def rows(inputs: Any, index: Any) -> Any:
+    """Some of the images, of one input or of each of a tuple."""
+    if isinstance(inputs, tuple):
+        return tuple(each[index] for each in inputs)
+    return inputs[index]
+
+
+def count(inputs: Any) -> int:
+    """How many images there are."""
+    return len(inputs[0] if isinstance(inputs, tuple) else inputs)
 
 
 class Batches:
     """Images and labels, as often as they are asked for.
 
     Args:
-        images: (n_images, ...) array; or, if labels is None, any object that gives (images,
-            labels) batches of any size each time it is iterated: a list, a `tf.data.Dataset`.
-        labels: int (n_images,), or None.
-        image_shape: of one image; None where any size will do.
-        n_classes: labels must be 0 to n_classes - 1.
+        images: (n_images, ...) array, of floats that become float32, or of any other type, which
+            stays; a tuple of them for several inputs; or, if labels is None, any object that gives
+            (images, labels) batches of any size each time it is iterated: a list, a
+            `tf.data.Dataset`.
+        labels: int (n_images,), or None; with n_classes = 0 any targets (n_images, ...).
+        image_shape: of one image; None where any size will do; a tuple of shapes for several
+            inputs.
+        n_classes: labels must be 0 to n_classes - 1; 0 where they are no classes.
         batch_size: the most images of a batch.
 
     Raises:
@@ -45,7 +63,7 @@ class Batches:
         images: Any,
         labels: Any,
         *,
-        image_shape: tuple[int | None, ...],
+        image_shape: Any,
         n_classes: int,
         batch_size: int,
     ) -> None:
@@ -62,17 +80,17 @@ class Batches:
             self.batch_size = max(1, batch_size)
         else:
             self._images, self._labels = self._checked(images, labels)
-            if not len(self._images):
+            if not len(self._labels):
                 raise ValueError("there are no images to evaluate on")
             # Batches of about equal size: the last one is filled up, and that is wasted work.
-            n_batches = math.ceil(len(self._images) / max(1, batch_size))
-            self.batch_size = math.ceil(len(self._images) / n_batches)
+            n_batches = math.ceil(len(self._labels) / max(1, batch_size))
+            self.batch_size = math.ceil(len(self._labels) / n_batches)
 
     def __iter__(self) -> Iterator[Batch]:
         if self._stream is None:
-            for start in range(0, len(self._images), self.batch_size):
+            for start in range(0, len(self._labels), self.batch_size):
                 part = slice(start, start + self.batch_size)
-                yield self._padded(self._images[part], self._labels[part])
+                yield self._padded(rows(self._images, part), self._labels[part])
             return
         held: list[tuple[np.ndarray, np.ndarray]] = []
         n_held = n_seen = 0
@@ -95,9 +113,19 @@ class Batches:
             yield self._padded(images, labels)
 
     @property
+    def images(self) -> Any:
+        """All images; not of a stream."""
+        return self._images
+
+    @property
+    def labels(self) -> np.ndarray:
+        """All labels or targets; not of a stream."""
+        return self._labels
+
+    @property
     def single(self) -> bool:
         """Whether one batch holds all the images."""
-        return self._stream is None and len(self._images) <= self.batch_size
+        return self._stream is None and len(self._labels) <= self.batch_size
 
     def _pair(self, item: Any) -> tuple[np.ndarray, np.ndarray]:
         try:
@@ -108,25 +136,30 @@ class Batches:
             ) from error
         return self._checked(np.asarray(images), np.asarray(labels))
 
-    def _padded(self, images: np.ndarray, labels: np.ndarray) -> Batch:
-        n_real = len(images)
+    def _padded(self, images: Any, labels: np.ndarray) -> Batch:
+        n_real = len(labels)
         if n_real < self.batch_size:
             index = np.arange(self.batch_size) % n_real
-            images, labels = images[index], labels[index]
+            images, labels = rows(images, index), labels[index]
         return Batch(images, labels, n_real)
 
-    def _checked(self, images: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
-        images, labels = np.asarray(images, np.float32), np.asarray(labels)
-        expected = self.image_shape
-        if images.ndim != len(expected) + 1 or any(
-            size not in (None, found)
-            for size, found in zip(expected, images.shape[1:], strict=True)
-        ):
-            wanted = ", ".join(["n", *(str(size) for size in expected)])
-            raise ValueError(f"images must have shape ({wanted}), got {images.shape}")
-        if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+    def _checked(self, images: Any, labels: Any) -> tuple[Any, np.ndarray]:
+        labels = np.asarray(labels)
+        if isinstance(images, tuple):
+            images = tuple(
+                checked_input(each, shape)
+                for each, shape in zip(images, self.image_shape, strict=True)
+            )
+        else:
+            images = checked_input(images, self.image_shape)
+        n_images = count(images)
+        if not self.n_classes:
+            if len(labels) != n_images:
+                raise ValueError(f"there are {n_images} images but targets for {len(labels)}")
+            return images, labels
+        if labels.shape != (n_images,) or not np.issubdtype(labels.dtype, np.integer):
             raise ValueError(
-                f"labels must be {len(images)} integers, one an image; "
+                f"labels must be {n_images} integers, one an image; "
                 f"got {labels.dtype} of shape {labels.shape}"
             )
         if len(labels) and not 0 <= labels.min() <= labels.max() < self.n_classes:
@@ -134,6 +167,23 @@ class Batches:
                 f"labels must be 0 to {self.n_classes - 1}, the model's classes; "
                 f"got {labels.min()} to {labels.max()}"
             )
-        if not np.all(np.isfinite(images)):
-            raise ValueError("images hold values that are not finite (NaN or infinity)")
         return images, labels.astype(np.int32)
+
+
+def checked_input(images: Any, expected: tuple[int | None, ...]) -> np.ndarray:
+    """One input as an array of its own type, floats as float32.
+
+    Raises:
+        ValueError: another shape than (n_images, *expected), or values that are not finite.
+    """
+    images = np.asarray(images)
+    if images.dtype.kind == "f" or images.dtype.kind == "V":  # bfloat16 is of kind V
+        images = images.astype(np.float32)
+    if images.ndim != len(expected) + 1 or any(
+        size not in (None, found) for size, found in zip(expected, images.shape[1:], strict=True)
+    ):
+        wanted = ", ".join(["n", *(str(size) for size in expected)])
+        raise ValueError(f"images must have shape ({wanted}), got {images.shape}")
+    if images.dtype.kind in "fc" and not np.all(np.isfinite(images)):
+        raise ValueError("images hold values that are not finite (NaN or infinity)")
+    return images

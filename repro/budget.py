@@ -34,6 +34,10 @@ _CURVES = ((10, 51), (10, 21), (5, 21), (3, 11), (2, 6))
 # Lesions of many units that a report asks for besides, on all images: redundant units together and
 # as many others (`study.CONTROLS`), and three for standard errors.
 LESIONS_BESIDES = 9
+# Units that are lesioned once more, on groups of the images, to know whether their importance is
+# told from 0 (`study.Study.tested`), if there are so many images.
+TESTED = 64
+TESTED_ON = 50
 _PROBED_UNITS = 12
 _PROBE_SECONDS = 2.0
 _PROBE_POINTS = (3, 9)
@@ -64,7 +68,7 @@ class Plan:
     n_images: a sample stratified by class; n_units: that are lesioned alone.
     orders, points, curve_images: of the cumulative ablation curve.
     seconds: that it will take, as far as a few lesions tell. last_seconds: of them for what comes
-        after the units alone, the curve and a few lesions of many units.
+        after the units alone: the curve, units tested once more, a few lesions of many units.
     """
 
     n_images: int
@@ -165,13 +169,19 @@ def within(pace: Pace, seconds: float, n_images: int, n_units: int, n_layers: in
     left = max(0.0, _DIVIDED * seconds - pace.compilation)
     for_units, for_curve = (1 - _CURVE_SHARE) * left, _CURVE_SHARE * left
     besides = pace.image + LESIONS_BESIDES * pace.point
-    of_image = besides + n_units * pace.lesion
+    of_image = besides + _lesions(n_units, n_images) * pace.lesion
     images = _between(for_units / of_image, min(FEW_IMAGES, n_images), n_images)
     fewest = min(n_units, _FEWEST_UNITS * n_layers)
-    units = _between((for_units / images - besides) / pace.lesion, fewest, n_units)
+    fitting = (for_units / images - besides) / pace.lesion
+    # So many units that with those of them that are tested, they are as many as fit.
+    units = _between(max(fitting / 2, fitting - TESTED), fewest, n_units)
     if units == fewest:
-        of_image = besides + units * pace.lesion
-        images = _between(for_units / of_image, min(_FEWEST_IMAGES, n_images), images)
+        # With a test of them if enough images fit, else fewer than it takes, and none.
+        for most in (images, min(images, TESTED_ON - 1)):
+            of_image = besides + _lesions(units, most) * pace.lesion
+            images = _between(for_units / of_image, min(_FEWEST_IMAGES, n_images), most)
+            if images >= TESTED_ON:
+                break
     for orders, most_points in _CURVES:
         points = min(most_points, n_units + 1)
         fitting = for_curve / (orders * (pace.order + points * pace.point))
@@ -186,9 +196,20 @@ def _estimated(
 ) -> Plan:
     for_units = n_images * (pace.image + n_units * pace.lesion)
     for_curve = curve_images * orders * (pace.order + points * pace.point)
-    last = for_curve + n_images * LESIONS_BESIDES * pace.point
+    tested = (_lesions(n_units, n_images) - n_units) * pace.lesion
+    last = for_curve + n_images * (tested + LESIONS_BESIDES * pace.point)
     seconds = pace.compilation + for_units + last
     return Plan(n_images, n_units, orders, points, curve_images, seconds, last)
+
+
+def _lesions(n_units: int, n_images: int) -> int:
+    """Lesions of single units that so many units take, those that are tested besides."""
+    return n_units + n_tested(n_units, n_images)
+
+
+def n_tested(n_units: int, n_images: int) -> int:
+    """How many of the units that were lesioned alone are tested."""
+    return min(n_units, TESTED) if n_images >= TESTED_ON else 0
 
 
 def _between(value: float, low: int, high: int) -> int:

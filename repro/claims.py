@@ -44,6 +44,7 @@ class Claim:
     figures: names of the figures whose results decide it, each on its own.
     paper, paper_value: the paper's number in words and as a number, if it gives one.
     of_all: whether networks that learned nothing count too, being what the claim is about.
+    data: the data set on which the paper read its number; "" if it gives none.
     """
 
     name: str
@@ -54,6 +55,17 @@ class Claim:
     rule: str
     decide: Callable[[FigureResult], Finding]
     of_all: bool = False
+    data: str = ""
+
+    def paper_words(self, dataset: str) -> str:
+        """The paper's number in words, and beside results on another data set also on which."""
+        name = _DATA_NAMES.get(self.data, self.data)
+        if not self.data or dataset == self.data or name in self.paper:
+            return self.paper
+        return f"{self.paper}, on {name}"
+
+
+_DATA_NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "imagenet2012": "ImageNet"}
 
 
 @dataclass(frozen=True)
@@ -130,7 +142,7 @@ def _verdict(claim: Claim, figure: FigureResult, found: Finding) -> Verdict:
         claim=claim.name,
         figure=figure.config.name,
         statement=claim.statement,
-        paper=claim.paper,
+        paper=claim.paper_words(figure.config.train.dataset),
         paper_value=claim.paper_value,
         ours=found.ours or "no result",
         value=found.value,
@@ -207,6 +219,7 @@ CLAIMS = (
         rules.C6_RULE,
         rules.reliance_tracks_test_loss,
         of_all=True,
+        data="cifar10",
     ),
     Claim(
         "C7",
@@ -217,6 +230,7 @@ CLAIMS = (
         rules.C7_RULE,
         rules.reliance_ranks_settings,
         of_all=True,
+        data="cifar10",
     ),
     Claim(
         "C8",
@@ -228,6 +242,7 @@ CLAIMS = (
         rules.C8_RULE,
         rules.reliance_selects_settings,
         of_all=True,
+        data="cifar10",
     ),
     Claim(
         "C9",
@@ -284,6 +299,7 @@ CLAIMS = (
         0.095,
         unit_rules.C14_RULE,
         unit_rules.selectivity_does_not_predict_importance,
+        data="mnist",
     ),
     Claim(
         "C15",
@@ -294,6 +310,7 @@ CLAIMS = (
         -0.428,
         unit_rules.C15_RULE,
         unit_rules.selective_maps_are_not_important,
+        data="cifar10",
     ),
     Claim(
         "C15",

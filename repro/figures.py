@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +84,9 @@ def rendered(
 ) -> dict[str, bytes]:
     """Whatever `picture` composes, in the style of this project; arguments as for `draw`."""
     files = {}
-    with matplotlib.style.context(["default", _settings(DARK if dark else LIGHT)]):
+    with styled(dark):
         composed = picture()
-        background = ("#15151c" if dark else "#ffffff") if standalone else "none"
+        background = background_of(dark) if standalone else "none"
         # Without a date or a version in the file, and with a fixed salt, bytes repeat.
         metadata = {"png": {"Software": None}, "svg": {"Date": None}}
         for kind in kinds:
@@ -95,6 +96,16 @@ def rendered(
             )
             files[kind] = buffer.getvalue()
     return files
+
+
+def styled(dark: bool) -> AbstractContextManager[None]:
+    """While the style of this project holds; then that of before."""
+    return matplotlib.style.context(["default", _settings(DARK if dark else LIGHT)])
+
+
+def background_of(dark: bool) -> str:
+    """The colour behind a picture that travels alone."""
+    return "#15151c" if dark else "#ffffff"
 
 
 def compose(figure: FigureResult, *, dark: bool = False, standalone: bool = True) -> Figure:

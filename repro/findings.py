@@ -565,7 +565,8 @@ def _units_summary(table: UnitTable) -> dict[str, Any]:
                 **_correlation(relation([table], name)),
             }
         )
-    return {
+    absent = {"classes_without_images": table.n_absent} if table.n_absent else {}
+    return absent | {
         "n_units": table.n_units,
         "dead": int(table.dead.sum()),
         "class_selectivity": _spread(table.class_selectivity),

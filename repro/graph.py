@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
+
+from repro.models.functions import name_of, same_of_keras
+from repro.models.twins import twin
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,24 +112,135 @@ def read(model: keras.Model) -> Graph:
 def copied(model: keras.Model) -> keras.Model:
     """A model of copies of all layers, with the same weights; the model itself is left alone.
 
+    The copies have the model's own activation functions, since Keras writes a function as its name
+    and would put its own of that name in its place. The two are compared on random inputs.
+
     Raises:
-        ValueError: a subclassed model, or a layer that cannot be built from its configuration.
+        ValueError: a subclassed model, or a layer that cannot be built from its configuration, or
+            that is another one then.
     """
     _check_functional(model)
     try:
-        copy = keras.models.clone_model(model)
+        copy = keras.models.clone_model(model, clone_function=_copy_of_layer, recursive=True)
         copy.set_weights(model.get_weights())
+    except _NotCopied as error:
+        raise ValueError(f"model {model.name!r} cannot be copied: {error}") from error
     except Exception as error:  # a layer's own code may raise anything
-        reason = str(error).strip().splitlines()
         raise ValueError(
-            f"model {model.name!r} cannot be copied, since Keras cannot build all of its layers "
-            f"again from their configuration ({reason[0] if reason else type(error).__name__}); "
-            "give layers of your own a get_config, and a Lambda a registered function with a name"
+            f"model {model.name!r} cannot be copied: {first_line(error)}; give layers of your own "
+            "a get_config, and a Lambda a registered function with a name"
         ) from error
     for layer in _layers(copy):
         if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
             layer.finalize_state()  # what it computes from its weights when it is adapted
+    other = _first_that_differs(model, copy)
+    if other:
+        raise ValueError(
+            f"model {model.name!r} cannot be copied: the copy of layer {other!r} gives other "
+            "answers than the layer; write all of the layer's arguments into its get_config, or "
+            "share the layers (share_weights=True)"
+        )
     return copy
+
+
+class _NotCopied(ValueError):
+    """Why a layer has no copy, and what to do."""
+
+
+def _copy_of_layer(layer: Any) -> Any:
+    """A layer of the same configuration and with the same activation functions."""
+    own = {
+        name: value
+        for name, value in vars(layer).items()
+        if name in _FUNCTIONS and callable(value) and _is_foreign(value)
+    }
+    try:
+        if not own:
+            return type(layer).from_config(layer.get_config())
+        plain = twin(layer, layer.name)
+        vars(plain).update(dict.fromkeys(own, keras.activations.linear))
+        copy = type(layer).from_config(plain.get_config())
+    except Exception as error:  # a layer's own code may raise anything
+        raise _NotCopied(
+            f"Keras cannot build layer {layer.name!r} again from its configuration"
+            f"{_why_no_copy(layer, error)}, or share the layers (share_weights=True)"
+        ) from error
+    for name, function in own.items():
+        setattr(copy, name, function)
+    return copy
+
+
+# Arguments of layers that are functions.
+_FUNCTIONS = ("activation", "recurrent_activation")
+
+
+def _is_foreign(function: Any) -> bool:
+    return not isinstance(function, keras.Layer) and not is_of_keras(function)
+
+
+def _why_no_copy(layer: Any, error: Exception) -> str:
+    """Why a layer has no copy, and what to do first."""
+    for argument in _FUNCTIONS:
+        function = getattr(layer, argument, None)
+        if callable(function) and _is_foreign(function):
+            known = same_of_keras(function)
+            cure = (
+                f"write {argument}={known!r}"
+                if known
+                else "register it with keras.saving.register_keras_serializable()"
+            )
+            return f", since its {argument}, {name_of(function)}, is not one of Keras's; {cure}"
+    return (
+        f" ({first_line(error)}); give layers of your own a get_config, and a Lambda a registered "
+        "function with a name"
+    )
+
+
+def _first_that_differs(model: keras.Model, copy: keras.Model) -> str:
+    """The first layer whose copy gives other answers, on inputs by chance; "" if none does, or the
+    model takes no such inputs."""
+    chance = np.random.default_rng(0)
+
+    def values(tensor: Any) -> Any:
+        shape = (2, *(size or 8 for size in tensor.shape[1:]))
+        if _is_float(tensor.dtype):
+            return keras.ops.convert_to_tensor(chance.normal(size=shape), tensor.dtype)
+        return keras.ops.convert_to_tensor(chance.integers(0, 2, shape), tensor.dtype)
+
+    try:
+        inputs = keras.tree.map_structure(values, read(model).inputs)
+        expected, found = (keras.tree.flatten(one(inputs, training=False)) for one in (model, copy))
+    except Exception:  # strings, or numbers that a table does not hold: there is nothing to compare
+        return ""
+    if all(_alike(one, other) for one, other in zip(expected, found, strict=True)):
+        return ""
+    pairs: list[list[tuple[str, Any]]] = [[], []]
+    for one, answers in zip((model, copy), pairs, strict=True):
+
+        def again(call: Call, answers: list[tuple[str, Any]] = answers) -> Any:
+            quiet = {"training": False} if "training" in call.kwargs else {}
+            outputs = call.operation(*call.args, **{**call.kwargs, **quiet})
+            answers.append((call.operation.name, outputs))
+            return outputs
+
+        read(one).run(inputs, again)
+    for (name, outputs), (_, others) in zip(*pairs, strict=True):
+        flat, again_flat = keras.tree.flatten(outputs), keras.tree.flatten(others)
+        if not all(_alike(a, b) for a, b in zip(flat, again_flat, strict=True)):
+            return name
+    return "?"
+
+
+def _alike(one: Any, other: Any) -> bool:
+    a, b = (keras.ops.convert_to_numpy(keras.ops.cast(x, "float32")) for x in (one, other))
+    return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-3, atol=1e-5, equal_nan=True))
+
+
+def first_line(error: Exception) -> str:
+    """What went wrong, in one line that is not too long."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    line = lines[0] if lines else type(error).__name__
+    return line if len(line) <= 160 else f"{line[:157]}..."
 
 
 def _layers(model: keras.Model) -> Iterator[Any]:
@@ -138,9 +253,9 @@ def _layers(model: keras.Model) -> Iterator[Any]:
 
 def labels(graph: Graph) -> dict[int, str]:
     """A name for each operation, by its id(): its own, or, where several have it, with the names
-    of the nested models before it."""
+    of the nested models before it. No two are equal, and none is that of an input."""
     found: dict[int, str] = {}
-    taken: set[str] = set()
+    taken = {tensor.name for tensor in keras.tree.flatten(graph.inputs)}
     for call in graph.calls:
         operation = call.operation
         if id(operation) not in found:
@@ -180,14 +295,15 @@ def is_functional(operation: Any) -> bool:
 
 def is_of_keras(thing: Any) -> bool:
     """Whether a class or function is Keras's own, so that what it does is known."""
-    return str(thing.__module__).split(".")[0] == "keras"
+    return str(getattr(thing, "__module__", "")).split(".")[0] == "keras"
 
 
 def _check_functional(model: keras.Model) -> None:
     if not is_functional(model):
         raise ValueError(
             f"model {getattr(model, 'name', model)!r} is a subclassed model, whose layers cannot "
-            "be seen from outside; build it with keras.Sequential or keras.Model(inputs, outputs)"
+            "be seen from outside; build it with keras.Sequential or keras.Model(inputs, outputs), "
+            "or pass keras.Model(x, model.call(x)) with x = keras.Input(shape)"
         )
 
 

@@ -7,10 +7,11 @@
 
 Which layers are hidden: a layer is, if its output is what an activation function gives. That is
 
-- a layer of Keras whose `activation` is another one than linear (Dense, Conv2D, Activation, ...);
+- a layer of Keras whose `activation` is another one than linear (Dense, Conv2D, Activation, ...),
+  known by what it computes and not by its name (`models.functions`);
 - ReLU, LeakyReLU, PReLU and ELU, and functions like `keras.ops.relu`. Where one of them follows an
   addition, it gives the merged activation of a residual block, which so has a mask;
-- not a softmax, which weighs units against each other;
+- not a softmax, or what weighs units against each other as it does, under any name;
 - not a recurrent layer: its units would live on in its own state;
 - not a layer of other authors, of which nobody can tell what its output is;
 - never the model's answer: its outputs, and what leads to them without weights and with the same
@@ -18,7 +19,9 @@ Which layers are hidden: a layer is, if its output is what an activation functio
 
 A layer that the rule leaves out can be named in `layers`; the model's answer cannot. Layers within
 nested models count as if they were not nested. A layer that is called several times has a mask for
-each call: the units of its second call are those of `<layer>_call_2`.
+each call: the units of its second call are those of `<layer>_call_2`. `hidden_layers` says of each
+what it is given; of calls side by side, that on the first of the tensors that are joined comes
+first.
 """
 
 from __future__ import annotations
@@ -36,26 +39,24 @@ from keras import ops
 from repro import graph
 from repro.graph import Call, Graph
 from repro.masking import AblationMask, ablation_masks, layer_of
+from repro.models.accepted import accepted, refuse_other_than_a_model
+from repro.models.functions import name_of, what
+from repro.models.twins import twin
 
-# They weigh the units of a layer against each other, so that their output is no unit's own.
-_NORMALIZING = ("softmax", "log_softmax", "logsoftmax", "sparsemax")
 _ACTIVATION_LAYERS = (
     keras.layers.ReLU,
     keras.layers.LeakyReLU,
     keras.layers.PReLU,
     keras.layers.ELU,
 )
-# Classes of Keras's functions, such as `keras.ops.relu`; they are not public, their names are.
+# Keras's functions as they stand in a graph, such as `keras.ops.relu`, by the names of their
+# classes, which are not public. They are Keras's own, so that the names tell what they compute.
 _ACTIVATION_FUNCTIONS = frozenset(
     "celu elu gelu glu hardshrink hardsigmoid hardsilu hardtanh leakyrelu logsigmoid mish relu "
     "relu6 selu sigmoid silu softplus softshrink softsign sparseplus sparsesigmoid squareplus tanh "
     "tanhshrink threshold".split()
 )
-# Activations that are never below 0, by their names in small letters without underscores.
-_NEVER_NEGATIVE = frozenset(
-    "exponential hardsigmoid relu relu6 sigmoid softplus sparseplus sparsesigmoid "
-    "squareplus".split()
-)
+_NORMALIZING_FUNCTIONS = frozenset("softmax logsoftmax sparsemax".split())
 _ANSWER = "the model's answer, or leads to it without weights"
 _THERE = "its mask is there"
 _WEIGHS = "{} weighs its units against each other"
@@ -86,19 +87,24 @@ def insert_masks(
     """The same model with an `AblationMask` after each hidden layer; see the rule above.
 
     While the masks are ones, its outputs are those of the model. Nested models are opened up, the
-    mask of a layer is called `<layer>_mask`, and the new model is not compiled.
+    mask of a layer is called `<layer>_mask`, and the new model is not compiled. Where layers of
+    nested models have one name, the new model has those after the first under other names,
+    `<nested>_<layer>`; the old model keeps its own.
 
     Args:
-        model: functional or Sequential, with any number of inputs and outputs.
+        model: functional or Sequential, with any number of inputs and outputs; or what
+            `models.accepted` makes one of, such as a subclassed model whose `call` only applies
+            layers, or the path of a `.keras` file.
         layers: which of the hidden layers, by name or by patterns such as "block?_*"; None for
             all. A full name may also choose a layer that the rule leaves out.
         share_weights: the new model is made of the layers of the old one, and training one trains
             the other; if False, of copies.
 
     Raises:
-        ValueError: the model is subclassed, has nothing to mask or two layers of one name; or a
-            name or pattern fits no layer, or one that cannot be masked.
+        ValueError: the layers of the model cannot be seen, or none can be masked; or a name or
+            pattern fits no layer, or one that cannot be masked.
     """
+    model = accepted(model, "repro.insert_masks")
     read = graph.read(model if share_weights else graph.copied(model))
     spots = _plan(read, layers)
     if not any(spot.row.masked for spot in spots):
@@ -106,17 +112,13 @@ def insert_masks(
             f"model {read.name!r} has no hidden layer to mask; repro.hidden_layers(model) tells of "
             "each layer why, and insert_masks(model, layers=[name]) chooses one"
         )
-    names = graph.labels(read)
-    for call in read.calls:
-        if not share_weights:
-            call.operation.name = names[id(call.operation)]  # a copy, which is ours to name
-    _check_names(read, spots)
+    twins = _twins(read, spots)
     inputs = graph.new_inputs(read)
     following = iter(spots)
 
     def again(call: Call) -> Any:
         spot = next(following)
-        outputs = call.operation(*call.args, **call.kwargs)
+        outputs = twins.get(id(call.operation), call.operation)(*call.args, **call.kwargs)
         return _with_mask(outputs, spot) if spot.insert else outputs
 
     return keras.Model(inputs, read.run(inputs, again), name=read.name)
@@ -136,18 +138,19 @@ def chosen_masks(model: keras.Model, layers: Sequence[str]) -> tuple[keras.Model
         ValueError: as `hidden_layers`.
     """
     _refuse_a_string(layers)
+    model = accepted(model, "repro.lesion")
     read = graph.read(model)
     there = {layer_of(mask) for mask in _masks_in(read)}
     kept = {name for name in there if any(_fits(name, pattern) for pattern in layers)}
     besides = [pattern for pattern in layers if not any(_fits(name, pattern) for name in there)]
     if kept == there:
         return model, besides
-    inputs = graph.new_inputs(read)
+    inputs, twins = graph.new_inputs(read), _twins(read, ())
 
     def again(call: Call) -> Any:
         if isinstance(call.operation, AblationMask) and layer_of(call.operation) not in kept:
             return call.inputs[0]
-        return call.operation(*call.args, **call.kwargs)
+        return twins.get(id(call.operation), call.operation)(*call.args, **call.kwargs)
 
     return keras.Model(inputs, read.run(inputs, again), name=read.name), besides
 
@@ -160,7 +163,7 @@ def held_lesion(model: keras.Model) -> dict[str, int]:
     """
     ablated = {
         layer_of(mask): int(np.count_nonzero(ops.convert_to_numpy(mask.keep) != 1))
-        for mask in _masks_in(graph.read(model))
+        for mask in _masks_in(graph.read(accepted(model, "repro.lesion")))
     }
     return {layer: n_units for layer, n_units in ablated.items() if n_units}
 
@@ -174,18 +177,19 @@ def hidden_layers(model: keras.Model, layers: Sequence[str] | None = None) -> li
     Raises:
         ValueError: as `insert_masks`, but for a model that has nothing to mask.
     """
-    read = graph.read(model)
+    read = graph.read(accepted(model, "repro.hidden_layers"))
     inputs = [
         HiddenLayer(tensor.name, "InputLayer", False, None, "an input of the model")
         for tensor in keras.tree.flatten(read.inputs)
     ]
-    return [*inputs, *(spot.row for spot in _plan(read, layers))]
+    spots = _plan(read, layers)
+    return [*inputs, *(spots[position].row for position in _order(read))]
 
 
 def signed_layers(masked: keras.Model) -> dict[str, str]:
     """The masked layers whose activations can be below 0, and what they are the output of.
 
-    Of layers of other authors and functions of one's own that cannot be told; they are left out.
+    Of layers of other authors that cannot be told; they are left out.
 
     Args:
         masked: a model with masks.
@@ -199,7 +203,7 @@ def signed_layers(masked: keras.Model) -> dict[str, str]:
     for call in read.calls:
         if isinstance(call.operation, AblationMask):
             before = _moved_by_no_layer(call, writers)
-            source = _signed(before.operation) if before is not None else ""
+            source = _signed(before) if before is not None else ""
             if source:
                 found[layer_of(call.operation)] = source
     return found
@@ -236,9 +240,15 @@ def ablate(model: keras.Model, units: Mapping[str, Sequence[int]], fill: float =
         ValueError: the model has no masks, or not after such a layer; a unit that does not exist;
             a fill that is not finite. Then nothing has changed.
     """
-    masks = _masks_by_layer(model)
-    if not math.isfinite(fill):
-        raise ValueError(f"fill must be a finite number, got {fill}")
+    masks = _masks_by_layer(model, "repro.ablate")
+    if not isinstance(units, Mapping):
+        raise ValueError(
+            "units must be a dict of layers and their units, such as {'conv3': [4, 17]}, got "
+            f"{type(units).__name__}; of pairs of a layer and a unit, put the units of each layer "
+            "in one list"
+        )
+    if not _is_finite(fill):
+        raise ValueError(f"fill must be a finite number, got {fill!r}; 0 is what a dead unit reads")
     chosen = [
         (_named(masks, layer), _checked_units(masks, layer, numbers))
         for layer, numbers in units.items()
@@ -260,12 +270,12 @@ def restore(model: keras.Model, layers: Sequence[str] | None = None) -> None:
     Raises:
         ValueError: the model has no masks, or not after such a layer.
     """
-    masks = _masks_by_layer(model)
+    masks = _masks_by_layer(model, "repro.restore")
     _refuse_a_string(layers)
     names = list(masks) if layers is None else layers
     for mask in [_named(masks, name) for name in names]:
-        mask.keep.assign(ops.ones_like(mask.keep))
-        mask.fill.assign(ops.zeros_like(mask.fill))
+        mask.keep.assign(np.ones(mask.keep.shape))
+        mask.fill.assign(np.zeros(mask.fill.shape))
 
 
 # --- Where masks go ---------------------------------------------------------------------------
@@ -286,7 +296,7 @@ class _Spot:
 def _plan(read: Graph, layers: Sequence[str] | None) -> list[_Spot]:
     """What becomes of each call of the graph."""
     _refuse_a_string(layers)
-    names, rules = _call_names(read), [_rule(call.operation) for call in read.calls]
+    names, rules = _call_names(read), [_rule_of(call) for call in read.calls]
     axes = _units_axes(read)
     answer, have_masks = _answer(read, axes), _behind_masks(read)
     obstacles = [
@@ -294,14 +304,17 @@ def _plan(read: Graph, layers: Sequence[str] | None) -> list[_Spot]:
         for call in read.calls
     ]
     chosen = _chosen(names, rules, obstacles, layers)
+    apart = _calls_told_apart(read, names)
     spots = []
-    for call, name, rule, obstacle in zip(read.calls, names, rules, obstacles, strict=True):
+    for position, call in enumerate(read.calls):
+        name, rule, obstacle = names[position], rules[position], obstacles[position]
+        why = _why(rule, obstacle, name in chosen)
         row = HiddenLayer(
             name,
             type(call.operation).__name__,
             masked=obstacle == _THERE or name in chosen,
             n_units=_n_units(call.flat_outputs[0], axes) if len(call.flat_outputs) == 1 else None,
-            why=_why(rule, obstacle, name in chosen),
+            why=f"{why}; {apart[position]}" if position in apart else why,
         )
         spots.append(_Spot(row, name in chosen, axes[id(call.flat_outputs[0])]))
     return spots
@@ -347,7 +360,12 @@ class _Rule:
     why_not: str = ""
 
 
-def _rule(operation: Any) -> _Rule:
+def _rule_of(call: Call) -> _Rule:
+    return _rule(call.operation, call)
+
+
+def _rule(operation: Any, call: Call) -> _Rule:
+    """What the rule says of an operation, which is that of the call or a layer that it wraps."""
     kind = type(operation)
     if isinstance(operation, AblationMask):
         return _Rule(why_not="a mask itself")
@@ -357,14 +375,14 @@ def _rule(operation: Any) -> _Rule:
             "name it in layers to mask it"
         )
     if not isinstance(operation, keras.Layer):
-        return _of_function(kind.__name__.lower())
+        return _of_function(call)
     if isinstance(operation, keras.layers.RNN | keras.layers.Bidirectional):
         return _Rule(
             why_not="recurrent: its units would live on in its own state; name it in layers to "
             "mask what it gives"
         )
     if isinstance(operation, keras.layers.Wrapper):
-        return _rule(operation.layer)
+        return _rule(operation.layer, call)
     if isinstance(operation, keras.Model):
         return _Rule(why_not="a model within another layer, which is not opened up")
     if isinstance(operation, _ACTIVATION_LAYERS):
@@ -377,11 +395,20 @@ def _rule(operation: Any) -> _Rule:
     function = getattr(operation, "activation", None)
     if isinstance(operation, keras.layers.Softmax):
         function = keras.activations.softmax
-    if function is None or function is keras.activations.linear:
+    computed, name = what(function, _image_shape(call)), name_of(function)
+    if not computed.known:
+        return _Rule(
+            why_not=f"its activation, {name}, cannot be tried on numbers, so what its output is "
+            "cannot be told; name it in layers to mask it"
+        )
+    if computed.linear:
         return _Rule(why_not="no activation")
-    name = getattr(function, "__name__", type(function).__name__)
-    normalizes = name.lower() in _NORMALIZING
-    return _Rule(why_not=_WEIGHS.format(name)) if normalizes else _Rule(name)
+    return _Rule(why_not=_WEIGHS.format(name)) if computed.normalizes else _Rule(name)
+
+
+def _image_shape(call: Call) -> tuple[int | None, ...]:
+    """Of what the call gives for one image."""
+    return tuple(call.flat_outputs[0].shape[1:])
 
 
 def _moved_by_no_layer(call: Call, writers: Mapping[int, Call]) -> Call | None:
@@ -393,36 +420,57 @@ def _moved_by_no_layer(call: Call, writers: Mapping[int, Call]) -> Call | None:
             return None
         operation = before.operation
         plain = isinstance(operation, keras.Layer) and graph.is_of_keras(type(operation))
-        if not plain or operation.weights or _rule(operation).function:
+        if not plain or operation.weights or _rule_of(before).function:
             return before
         call = before
     return None
 
 
-def _signed(operation: Any) -> str:
+def _signed(call: Call) -> str:
     """The name of the activation, or of the layer without one, that can give values below 0; "" of
     what gives none, or of what cannot be told."""
-    kind = type(operation)
+    operation, kind = call.operation, type(call.operation)
     if not graph.is_of_keras(kind):
         return ""
-    function = _rule(operation).function
-    if not function:
-        linear = isinstance(operation, keras.Layer) and operation.weights
-        return kind.__name__ if linear else ""
-    source = getattr(operation, "activation", None) or operation
-    known = isinstance(operation, _ACTIVATION_LAYERS) or graph.is_of_keras(source)
-    if not known:
+    shape = _image_shape(call)
+    if not isinstance(operation, keras.Layer):
+        computed = what(_of_one(call), shape)
+    elif isinstance(operation, _ACTIVATION_LAYERS):
+        computed = what(operation, shape)
+    else:
+        computed = what(getattr(operation, "activation", None), shape)
+    if not computed.known or computed.never_negative:
         return ""
-    leaky = bool(getattr(source, "negative_slope", 0))
-    never = function.lower().replace("_", "") in _NEVER_NEGATIVE and not leaky
-    return "" if never else function
+    function = _rule_of(call).function
+    if function:
+        return function
+    linear = isinstance(operation, keras.Layer) and operation.weights
+    return kind.__name__ if linear else ""
 
 
-def _of_function(name: str) -> _Rule:
-    """The rule for one of Keras's functions, by the name of its class in small letters."""
-    if name in _NORMALIZING:
+def _of_function(call: Call) -> _Rule:
+    """The rule for one of Keras's functions in a graph."""
+    name = type(call.operation).__name__.lower()
+    if name in _ACTIVATION_FUNCTIONS:
+        return _Rule(name)
+    if name in _NORMALIZING_FUNCTIONS:
         return _Rule(why_not=_WEIGHS.format(name))
-    return _Rule(name) if name in _ACTIVATION_FUNCTIONS else _Rule(why_not="no activation")
+    # Such as keras.ops.maximum(values, 0).
+    is_relu = name == "maximum" and what(_of_one(call), _image_shape(call)).is_relu
+    return _Rule("relu") if is_relu else _Rule(why_not="no activation")
+
+
+def _of_one(call: Call) -> Any:
+    """The call as a function of its tensor, whatever else it is called with."""
+
+    def function(values: Any) -> Any:
+        args, kwargs = keras.tree.map_structure(
+            lambda leaf: values if isinstance(leaf, keras.KerasTensor) else leaf,
+            (call.args, dict(call.kwargs)),
+        )
+        return call.operation(*args, **kwargs)
+
+    return function
 
 
 def _obstacle(call: Call, axes: Mapping[int, int | None], is_answer: bool) -> str | None:
@@ -504,15 +552,86 @@ def _call_names(read: Graph) -> list[str]:
     labels = graph.labels(read)
     taken = set(labels.values())
     counts: dict[int, int] = {}
-    names = []
-    for call in read.calls:
-        number = counts[id(call.operation)] = counts.get(id(call.operation), 0) + 1
-        name = labels[id(call.operation)]
+    names = [""] * len(read.calls)
+    for position in _order(read):
+        operation = read.calls[position].operation
+        number = counts[id(operation)] = counts.get(id(operation), 0) + 1
+        name = labels[id(operation)]
         if number > 1:
             name = graph.unused(f"{name}_call_{number}", taken)
             taken.add(name)
-        names.append(name)
+        names[position] = name
     return names
+
+
+def _order(read: Graph) -> list[int]:
+    """Positions of the calls in the order of a model's layers: those with more calls to come
+    before the answer first; of equal ones, those that stand first among what a call is given."""
+    writers = {
+        id(tensor): position
+        for position, call in enumerate(read.calls)
+        for tensor in call.flat_outputs
+    }
+    depths = [0] * len(read.calls)
+    for position in reversed(range(len(read.calls))):
+        for tensor in read.calls[position].inputs:
+            before = writers.get(id(tensor))
+            if before is not None:
+                depths[before] = max(depths[before], depths[position] + 1)
+    ranks: dict[int, int] = {}
+    waiting = [
+        writers[id(tensor)]
+        for tensor in reversed(keras.tree.flatten(read.outputs))
+        if id(tensor) in writers
+    ]
+    opened: set[int] = set()
+    while waiting:
+        position = waiting[-1]
+        if position in opened:
+            waiting.pop()
+            ranks.setdefault(position, len(ranks))
+            continue
+        opened.add(position)
+        givers = [
+            writers[id(tensor)] for tensor in read.calls[position].inputs if id(tensor) in writers
+        ]
+        waiting += [giver for giver in reversed(givers) if giver not in opened]
+    n_calls = len(read.calls)
+    return sorted(range(n_calls), key=lambda one: (-depths[one], ranks.get(one, n_calls + one)))
+
+
+def _calls_told_apart(read: Graph, names: Sequence[str]) -> dict[int, str]:
+    """Of each call of a layer that is called several times, by its position: which call it is, and
+    what it is given."""
+    writers = {
+        id(tensor): name
+        for call, name in zip(read.calls, names, strict=True)
+        for tensor in call.flat_outputs
+    }
+    sources: dict[int, set[str]] = {
+        id(tensor): {tensor.name} for tensor in keras.tree.flatten(read.inputs)
+    }
+    of_calls: list[frozenset[str]] = []
+    positions: dict[int, list[int]] = {}
+    for call in read.calls:
+        found = set().union(*(sources.get(id(tensor), set()) for tensor in call.inputs))
+        sources |= {id(tensor): found for tensor in call.flat_outputs}
+        of_calls.append(frozenset(found))
+    for position in _order(read):
+        positions.setdefault(id(read.calls[position].operation), []).append(position)
+    told = {}
+    for several in positions.values():
+        apart = len({of_calls[position] for position in several}) == len(several)
+        for number, position in enumerate(several if len(several) > 1 else [], start=1):
+            if apart:
+                given = "computed from input " + " and ".join(sorted(of_calls[position]))
+            else:
+                before = [
+                    writers.get(id(tensor), tensor.name) for tensor in read.calls[position].inputs
+                ]
+                given = "given the output of " + " and ".join(dict.fromkeys(before))
+            told[position] = f"call {number} of {len(several)}, {given}"
+    return told
 
 
 def _chosen(
@@ -558,25 +677,37 @@ def _with_mask(tensor: Any, spot: _Spot) -> Any:
     return to_first(mask(to_last(tensor)))
 
 
-def _check_names(read: Graph, spots: Sequence[_Spot]) -> None:
-    """Refuses two layers of one name: a model cannot hold them, and shared ones keep theirs."""
-    operations = {id(call.operation): call.operation.name for call in read.calls}
-    names = list(operations.values())
-    names += [f"{spot.row.layer}_mask" for spot in spots if spot.insert]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(
-            f"several layers of {read.name!r}, with those of nested models and the masks, would be "
-            f"called {', '.join(twice)}; share_weights=False copies and renames what is nested, "
-            "else give them names of their own"
-        )
+def _twins(read: Graph, spots: Sequence[_Spot]) -> dict[int, Any]:
+    """By its id(), each operation that must have another name in the new model, under that name: a
+    model cannot hold two of one name, and the operation itself keeps its own."""
+    masks = [f"{spot.row.layer}_mask" for spot in spots if spot.insert]
+    taken = {tensor.name for tensor in keras.tree.flatten(read.inputs)} | set(masks)
+    labels = graph.labels(read)
+    twins = {}
+    for call in read.calls:
+        operation, label = call.operation, labels.pop(id(call.operation), None)
+        if label is None:
+            continue
+        name = graph.unused(label, taken)
+        taken.add(name)
+        if name != operation.name:
+            twins[id(operation)] = twin(operation, name)
+    return twins
 
 
 # --- Masks by layer ---------------------------------------------------------------------------
 
 
-def _masks_by_layer(model: keras.Model) -> dict[str, AblationMask]:
+def _masks_by_layer(model: Any, entry: str) -> dict[str, AblationMask]:
+    refuse_other_than_a_model(model, entry)
     return {layer_of(mask): mask for mask in ablation_masks(model)}
+
+
+def _is_finite(number: Any) -> bool:
+    try:
+        return math.isfinite(number)
+    except TypeError:
+        return False
 
 
 def _named(masks: Mapping[str, AblationMask], layer: str) -> AblationMask:
@@ -588,15 +719,24 @@ def _named(masks: Mapping[str, AblationMask], layer: str) -> AblationMask:
 def _checked_units(
     masks: Mapping[str, AblationMask], layer: str, units: Sequence[int]
 ) -> np.ndarray:
-    mask, numbers = _named(masks, layer), np.asarray(units)
+    mask = _named(masks, layer)
+    try:
+        numbers = np.asarray(sorted(units) if isinstance(units, set | frozenset) else units)
+    except (TypeError, ValueError):
+        numbers = np.asarray(None)
     if numbers.size == 0:
         return np.zeros(0, int)
     if numbers.ndim != 1 or not np.issubdtype(numbers.dtype, np.integer):
-        raise ValueError(f"units of {layer!r} must be a list of integers, got {units!r}")
+        cure = (
+            "np.flatnonzero(units) gives those of a mask of bools"
+            if numbers.dtype == bool
+            else f"write a list, such as {{{layer!r}: [0, 3]}}"
+        )
+        raise ValueError(f"units of {layer!r} must be a list of integers, got {units!r}; {cure}")
     if numbers.min() < 0 or numbers.max() >= mask.n_units:
         raise ValueError(
             f"units of {layer!r} are numbered 0 to {mask.n_units - 1}, "
-            f"got {numbers.min()} to {numbers.max()}"
+            f"got {numbers.min()} to {numbers.max()}; take numbers from that range"
         )
     return numbers
 

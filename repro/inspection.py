@@ -20,6 +20,7 @@ import itertools
 import json
 import math
 import stat
+import sys
 import zipfile
 import zlib
 from collections import Counter
@@ -196,6 +197,7 @@ def inspect(path: str | Path) -> Inspection:
     with opened(path) as archive:
         _check_members(path, archive)
         metadata = _json(path, archive, METADATA)
+        _check_version(path, metadata)
         config = _json(path, archive, CONFIG)
         version = metadata.get("keras_version") if isinstance(metadata, dict) else None
         if not isinstance(version, str):
@@ -218,14 +220,108 @@ def opened(path: Path) -> zipfile.ZipFile:
     if not path.exists():
         raise FileNotFoundError(f"no model at {path}")
     if path.suffix != ".keras" or not path.is_file():
-        raise Refused(
-            f"expected a .keras file, got {path}: load the model where you trust it, and save it "
-            f"with model.save({path.with_suffix('.keras').name!r}). {REMEDY}"
-        )
+        raise Refused(_of_another_kind(path))
     try:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        if _is_hdf5(path):
+            old = path.with_suffix(".h5").name
+            raise Refused(
+                f"{path} is an .h5 file under another name: rename it to {old}, and where you "
+                f"trust it, {_saved_anew(old, path.name)}. {REMEDY}"
+            ) from error
         raise Refused(f"{path} is not a complete .keras file; it may be cut short") from error
+
+
+def _of_another_kind(path: Path) -> str:
+    """What a file or folder is that is no `.keras` file, and how to make one of it."""
+    stem = path.name.split(".")[0] or "model"
+    new, begin = f"{stem}.keras", f"expected a .keras file, got {path}"
+    if path.is_dir() and (path / "saved_model.pb").is_file():
+        if (path / "keras_metadata.pb").is_file():
+            return (
+                f"{begin}, a SavedModel of Keras 2: where you trust it, "
+                f"tf_keras.models.load_model({path.name!r}, compile=False).save('{stem}.h5') with "
+                f"the package tf_keras, then {_saved_anew(f'{stem}.h5', new)}. {REMEDY}"
+            )
+        return (
+            f"{begin}, a SavedModel, as of model.export, which holds a program and no layers: save "
+            f"the model that it was made of with model.save({new!r}). {REMEDY}"
+        )
+    if path.name.endswith(".weights.h5"):
+        return (
+            f"{begin}, which holds weights and no layers: take the layers from a function of your "
+            f"own, --model-fn package.module:build --weights {path.name}, in Python "
+            f"repro.model_from_function('package.module:build', {path.name!r})"
+        )
+    if path.is_file() and (path.suffix in (".h5", ".hdf5") or _is_hdf5(path)):
+        if _holds_weights_alone(path):
+            return (
+                f"{begin}, which holds weights and no layers: build the model, "
+                f"model.load_weights({path.name!r}) and model.save({new!r}). {REMEDY}"
+            )
+        return f"{begin}: load it where you trust it, {_saved_anew(path.name, new)}. {REMEDY}"
+    if path.suffix in (".pt", ".pth", ".onnx", ".tflite", ".safetensors"):
+        return (
+            f"{begin}, which is no model of Keras: build its layers with Keras, set their weights "
+            f"with layer.set_weights, and save it with model.save({new!r})"
+        )
+    return (
+        f"{begin}: load the model where you trust it, and save it with model.save({new!r}). "
+        f"{REMEDY}"
+    )
+
+
+def _saved_anew(old: str, new: str) -> str:
+    """The calls by which Keras 3 makes a `.keras` file of a model that it can load."""
+    return f"keras.models.load_model({old!r}, compile=False).save({new!r})"
+
+
+def _is_hdf5(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(8) == b"\x89HDF\r\n\x1a\n"
+    except OSError:
+        return False
+
+
+def _holds_weights_alone(path: Path) -> bool:
+    """Whether an .h5 file was written by model.save_weights; False if it cannot be read."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as root:
+            return "model_config" not in root.attrs
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError):
+        return False
+
+
+def check_written_by(path: str | Path) -> None:
+    """Refuses a `.keras` file of Keras 2, whose layers Keras 3 cannot make.
+
+    Raises:
+        FileNotFoundError: no such file.
+        Refused: another kind of file, a damaged one, or one that Keras 2 wrote.
+    """
+    path = Path(path)
+    with opened(path) as archive:
+        try:
+            member = archive.getinfo(METADATA)
+        except KeyError:
+            return
+        if member.file_size <= _LARGEST[METADATA]:
+            _check_version(path, _json(path, archive, METADATA))
+
+
+def _check_version(path: Path, metadata: Any) -> None:
+    version = metadata.get("keras_version") if isinstance(metadata, dict) else None
+    if isinstance(version, str) and version.split(".")[0] in ("1", "2"):
+        old = f"{path.stem}.h5"
+        raise Refused(
+            f"{path} was written by Keras {version[:20]} (tf_keras), whose .keras files Keras 3 "
+            f"cannot read: tf_keras.models.load_model({path.name!r}, compile=False).save({old!r}) "
+            f"with the package tf_keras, then {_saved_anew(old, f'{path.stem}-3.keras')}. {REMEDY}"
+        )
 
 
 def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
@@ -337,22 +433,67 @@ def _why_not(item: dict[str, Any], name: str) -> str:
     if registered in _OURS:
         return "" if _OURS[registered] == name else f"is registered as {registered}"
     if name == "function":
-        function = item.get("config")
-        if not isinstance(function, str) or not isinstance(module, str):
-            return "is named by something that is no name"
-        known = module in _FUNCTION_MODULES and function in _FUNCTIONS
-        return "" if known and registered in (None, function) else f"{function!r} is not of Keras"
+        return _why_no_function(item)
     if name in _REASONS:
         return _REASONS[name]
-    if not isinstance(module, str):
-        return "does not say which module it is of"
     if registered not in (None, name):
-        return f"is registered by others, as {registered!r}"
+        return (
+            f"is registered by others, as {registered[:100]!r}: if it is a class of your own and "
+            f"you trust the file, import the module that registers it and {_TRUSTED}"
+        )
+    if not isinstance(module, str):
+        if registered is None:
+            return "does not say which module it is of"
+        return f"is a class of its author's, which nothing registered: {_custom(name)}"
     if module in _OPERATIONS and name.isidentifier():
         return ""
     if name not in CLASSES.get(module, ()):
-        return f"of {module} is not among the classes that are loaded"
+        room = module.split(".")[0]
+        why = f"of {module} is not among the classes that are loaded"
+        if room in _RELATED:
+            return f"{why}: if you trust the file, with {room} installed, {_TRUSTED}"
+        of_author = registered == name and room != "keras" and room not in sys.stdlib_module_names
+        return f"{why}: {_custom(name)}" if of_author else why
     return ""
+
+
+def _why_no_function(item: dict[str, Any]) -> str:
+    """Why a function of a config must not be taken; empty if it may."""
+    module, registered, function = (
+        item.get("module"),
+        item.get("registered_name"),
+        item.get("config"),
+    )
+    if not isinstance(function, str) or not isinstance(module, str):
+        return "is named by something that is no name"
+    known = module in _FUNCTION_MODULES and function in _FUNCTIONS
+    # Keras gives every function of others the name "function" here.
+    if known and registered in (None, function):
+        return ""
+    why = f"{function[:100]!r} is not of Keras"
+    if module != "builtins":
+        return why
+    if ">" in function:
+        return (
+            f"{why}: if it is a function of your own and you trust the file, import the module "
+            f"that registers it and {_TRUSTED}"
+        )
+    return f"{why}: {_custom(function)}"
+
+
+# Packages of the Keras project whose classes Keras itself looks for.
+_RELATED = ("keras_hub", "keras_cv", "keras_nlp")
+_TRUSTED = "call repro.load_model(path, trusted=True)"
+
+
+def _custom(name: str) -> str:
+    """How a file is loaded that names a class or function which was never registered."""
+    if not name.isidentifier():
+        return "register it with keras.saving.register_keras_serializable() and save it again"
+    return (
+        "if it is your own and you trust the file, "
+        f"keras.saving.get_custom_objects()[{name[:100]!r}] = {name[:100]} and {_TRUSTED}"
+    )
 
 
 def check_weights_of(path: str | Path) -> None:

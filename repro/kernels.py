@@ -82,7 +82,8 @@ def curve(
     n_layers, n_images = len(sizes) - 1, len(labels)
     units = np.empty((sizes.max(), n_images), np.float32)
     outputs = np.empty(sizes[1:].sum() * n_images, np.float32)
-    floats, integers = np.empty((5, n_images), np.float32), np.empty((3, n_images), np.int32)
+    floats, integers = np.empty((7, n_images), np.float32), np.empty((3, n_images), np.int32)
+    size = np.zeros(n_images, np.float32)
     there = np.zeros(n_layers, np.int64)  # units that the outputs hold already
     for layer in range(n_layers):
         _spread(constants, sizes, layer, _output(outputs, sizes, layer, n_images))
@@ -109,6 +110,7 @@ def curve(
         tally(
             _output(outputs, sizes, n_layers - 1, n_images),
             labels,
+            size,
             tie,
             top,
             floats,
@@ -144,7 +146,7 @@ def single(
 
     Args:
         changes: float32 (n_units of the mask, n_images), fill minus activation.
-        mask: its number. chosen: int64 (n_lesions,), the units.
+        mask: its number. chosen: int64 (n_lesions,), the units; below 0 none is clamped.
         biases: float32, of each layer (n_out,).
         intact: float32 (n_out, n_images), the output of the layer that reads the mask.
         logits: float32 (n_classes, n_images), those of the intact network.
@@ -154,7 +156,11 @@ def single(
     n_layers, n_images = len(sizes) - 1, len(labels)
     units_memory = np.empty(sizes.max() * n_images, np.float32)
     outputs = np.empty(sizes[1:].sum() * n_images, np.float32)
-    floats, integers = np.empty((5, n_images), np.float32), np.empty((3, n_images), np.int32)
+    floats, integers = np.empty((7, n_images), np.float32), np.empty((3, n_images), np.int32)
+    intact_size, size = np.zeros(n_images, np.float32), np.zeros(n_images, np.float32)
+    for k in range(len(logits)):
+        for i in range(n_images):
+            intact_size[i] = max(intact_size[i], abs(logits[k, i]))
     active, of_active = np.empty(n_images, np.uint32), np.empty(n_images, np.int32)
     change = np.empty(n_images, np.float32)
     no_fill = np.zeros(sizes.max(), np.float32)
@@ -164,11 +170,15 @@ def single(
     hit, in_top = np.empty(n_images, np.int64), np.empty(n_images, np.int64)
     tied, loss = np.empty(n_images, np.int64), np.empty(n_images, np.float64)
     all_correct = np.zeros(len(logits), np.int64)
-    answer(logits, labels, tie, floats, integers)
+    answer(logits, labels, size, tie, floats, integers)
     for i in range(n_images):
         hit[i], in_top[i] = integers[0, i] == 0, integers[0, i] < top
         tied[i] = integers[1, i] > 1
-        loss[i] = np.log(floats[3, i]) + floats[1, i] - floats[0, i]
+        loss[i] = floats[5, i]
+        if floats[5, i] > 0:
+            loss[i] += np.log(np.float64(floats[3, i]) + np.float64(floats[6, i]))
+        else:
+            loss[i] = np.log1p(np.float64(floats[3, i]) * np.float64(floats[6, i]))
         all_correct[labels[i]] += hit[i]
     all_top, all_tied, all_loss = in_top.sum(), tied.sum(), loss.sum()
     for lesion in range(len(chosen)):
@@ -176,6 +186,8 @@ def single(
         n_top[lesion] += all_top
         n_tied[lesion] += all_tied
         loss_sum[lesion] += all_loss
+        if chosen[lesion] < 0:
+            continue
         of_unit, weights, n = changes[chosen[lesion]], kernel[chosen[lesion]], 0
         for i in range(n_images):
             # Written even where it is not counted: without a branch to mispredict.
@@ -193,6 +205,7 @@ def single(
             n_top[lesion] -= in_top[image]
             n_tied[lesion] -= tied[image]
             loss_sum[lesion] -= loss[image]
+            size[i] = intact_size[image]
         units = units_memory[: sizes.max() * n].reshape(sizes.max(), n)
         last = _output(outputs, sizes, n_layers - 1, n)
         if mask == n_layers - 1:
@@ -212,6 +225,7 @@ def single(
         tally(
             last,
             of_active[:n],
+            size,
             tie,
             top,
             floats,
@@ -339,11 +353,11 @@ def add_product(units, kernel, first, last, outputs):
 
 
 @compiled
-def tally(logits, labels, tie, top, floats, integers, n_correct, n_top, n_tied, loss_sum):
+def tally(logits, labels, size, tie, top, floats, integers, n_correct, n_top, n_tied, loss_sum):
     """Counts the answers of images.
 
-    The sum of the losses, each log(sum of exp(logit - best)) + best - logit of the label, takes
-    the logarithm of a product of such sums instead of a logarithm for each image.
+    The loss of an image is log(1 + sum over other classes of exp(logit - logit of the label)). The
+    sum of them takes the logarithm of a product instead of a logarithm for each image.
 
     Args:
         top: an image counts in n_top if fewer classes than this come before its own.
@@ -351,16 +365,19 @@ def tally(logits, labels, tie, top, floats, integers, n_correct, n_top, n_tied, 
             Added to.
         The others as for `answer`.
     """
-    answer(logits, labels, tie, floats, integers)
-    of_label, best, total = floats[0], floats[1], floats[3]
+    answer(logits, labels, size, tie, floats, integers)
+    rest, away, small = floats[3], floats[5], floats[6]
     before, n_near = integers[0], integers[1]
     product, loss, in_top, tied = 1.0, 0.0, 0, 0
     for i in range(len(labels)):
-        product *= np.float64(total[i])
+        # Right by far: 1 + a little. Wrong: exp(away) times what is left.
+        over = away[i] > 0
+        scaled = np.float64(rest[i]) * (1.0 if over else np.float64(small[i]))
+        product *= scaled + (np.float64(small[i]) if over else 1.0)
         if product > _LARGE:
             loss += np.log(product)
             product = 1.0
-        loss += np.float64(best[i]) - np.float64(of_label[i])
+        loss += max(np.float64(away[i]), 0.0)
         in_top += before[i] < top
         tied += n_near[i] > 1
         n_correct[labels[i]] += before[i] == 0
@@ -370,47 +387,65 @@ def tally(logits, labels, tie, top, floats, integers, n_correct, n_top, n_tied, 
 
 
 @compiled
-def answer(logits, labels, tie, floats, integers):
+def _power(x):
+    """exp(x) of x up to 0 as its two factors: a number near 1, and the exponent of a power of 2."""
+    # exp(x) = 2^n exp(r), with n whole and |r| <= ln(2) / 2. A NaN stays one.
+    x = _LOWEST if x < _LOWEST else x
+    n = np.floor(x * _LOG2_E + _HALF)
+    r = x - n * _LN2_HIGH - n * _LN2_LOW
+    series = ((((_C7 * r + _C6) * r + _C5) * r + _C4) * r + _C3) * r + _HALF
+    return series * r * r + r + _ONE, (np.int32(n) + _BIAS) << _MANTISSA_BITS
+
+
+@compiled
+def answer(logits, labels, size, tie, floats, integers):
     """How the network answers for each image.
 
     Args:
         logits: float32 (n_classes, n_images). labels: int32 (n_images,).
+        size: float32 (n_images or more,), how large a logit was before a lesion, which may have
+            left rounding alone; 0 where that is not known.
         tie: two logits tie when they differ by less than this part of the largest.
-        floats: float32 (5, n_images or more). Written: the label's logit, the best logit, memory,
-            the sum of exp(logit - best), memory.
+        floats: float32 (7, n_images or more). Written: the label's logit, the best other logit,
+            memory, the sum over other classes of exp(logit - best other), memory, the best other
+            logit less the label's, exp of minus its magnitude.
         integers: int32 (3, n_images or more). Written: how many classes come before the label's,
             of equal logits the lower class first, as in argmax; how many logits tie with the best,
             itself included; memory.
     """
     n_classes, n_images = logits.shape
-    of_label, best, near, total, power = floats[0], floats[1], floats[2], floats[3], floats[4]
+    of_label, other, near, total, power = floats[0], floats[1], floats[2], floats[3], floats[4]
+    away, small = floats[5], floats[6]
     before, n_near, exponent = integers[0], integers[1], integers[2]
     scale = exponent.view(np.float32)
+    lowest = np.float32(-np.inf)
     for i in range(n_images):
         of_label[i] = logits[labels[i], i]
-        best[i] = near[i] = logits[0, i]
+        other[i] = lowest
+        near[i] = of_label[i]
         total[i] = 0
         before[i] = n_near[i] = 0
-    for k in range(1, n_classes):
+    for k in range(n_classes):
         logit = logits[k]
         for i in range(n_images):
-            best[i] = max(best[i], logit[i])
+            other[i] = max(other[i], lowest if labels[i] == k else logit[i])
             near[i] = min(near[i], logit[i])
     for i in range(n_images):
-        near[i] = best[i] - tie * max(best[i], -near[i])
+        best = max(other[i], of_label[i])
+        near[i] = best - tie * max(max(best, -near[i]), size[i])
+        away[i] = other[i] - of_label[i]
+        power[i], exponent[i] = _power(-abs(away[i]))
+    for i in range(n_images):
+        small[i] = power[i] * scale[i]
     for k in range(n_classes):
         logit = logits[k]
         for i in range(n_images):
             first = (logit[i] > of_label[i]) | ((logit[i] == of_label[i]) & (k < labels[i]))
             before[i] += np.int32(first)
             n_near[i] += np.int32(logit[i] >= near[i])
-            # exp(x) = 2^n exp(r), with n whole and |r| <= ln(2) / 2. A NaN stays one.
-            x = logit[i] - best[i]
-            x = _LOWEST if x < _LOWEST else x
-            n = np.floor(x * _LOG2_E + _HALF)
-            r = x - n * _LN2_HIGH - n * _LN2_LOW
-            series = ((((_C7 * r + _C6) * r + _C5) * r + _C4) * r + _C3) * r + _HALF
-            power[i] = series * r * r + r + _ONE
-            exponent[i] = (np.int32(n) + _BIAS) << _MANTISSA_BITS
+            # Of the label itself the sum holds nothing.
+            x = logit[i] - other[i]
+            power[i], exponent[i] = _power(np.float32(0) if x > 0 else x)
+            power[i] = np.float32(0) if labels[i] == k else power[i]
         for i in range(n_images):
             total[i] += power[i] * scale[i]

@@ -18,6 +18,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import socket
 import tempfile
 import threading
@@ -26,6 +27,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+# Names of our files; whatever else a folder holds is left alone.
+_LEASE = re.compile(r"\.lease-\d{6,}\.json")
+_UNFINISHED = re.compile(r"\.lease\.[0-9a-f]{32}\.tmp")
 
 RENEWAL_SECONDS = 3.0
 # Seen from another machine. An NFS client may show a file as it was up to a minute ago.
@@ -161,14 +166,20 @@ def _take(folder: Path) -> Lease:
     if _newest(folder) != path:
         path.unlink(missing_ok=True)
         raise Held(holder(folder))
-    older = [other for other in folder.glob(".lease-*.json") if _number(other) < _number(path)]
-    for done_with in (*older, *folder.glob(".lease.*.tmp")):
+    older = [other for other in _leases(folder) if _number(other) < _number(path)]
+    unfinished = [other for other in folder.iterdir() if _UNFINISHED.fullmatch(other.name)]
+    for done_with in (*older, *unfinished):
         done_with.unlink(missing_ok=True)
     return Lease(path, mine)
 
 
 def _newest(folder: Path) -> Path | None:
-    return max(folder.glob(".lease-*.json"), key=_number, default=None)
+    return max(_leases(folder), key=_number, default=None)
+
+
+def _leases(folder: Path) -> list[Path]:
+    """Those of the folder: a file of another form is somebody else's."""
+    return [path for path in folder.glob(".lease-*.json") if _LEASE.fullmatch(path.name)]
 
 
 def _number(path: Path | None) -> int:

@@ -7,25 +7,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import keras
 import numpy as np
 
-from repro import budget, insertion, labelled, models, progress, study, study_page
+from repro import budget, insertion, labelled, models, progress, runs, study, study_page
 from repro.ablation import Engine
 from repro.data import DataError
 from repro.labelled import Labelled
 from repro.runs import Runs
 from repro.study import Study
+from repro.study_progress import Bar, Progress
 
 # Images read before it is known how many there is time for.
 _PILOT_IMAGES = 256
@@ -38,12 +37,6 @@ _REPORT, _TENSORBOARD, _NETWORKS = "report", "tb", "networks"
 
 class LesionError(ValueError):
     """A study that cannot be made; the message says why."""
-
-
-class Bar(Protocol):
-    """A progress bar, as tqdm has them."""
-
-    def update(self, n: float) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -103,7 +96,7 @@ def run(
 
     Raises:
         LesionError: the model or the images cannot be used. DataError: nor found.
-        RunsError: the results cannot be written.
+        RunsError: the results cannot be written, or would replace what no study wrote.
     """
     ends = None if request.seconds is None else time.monotonic() + request.seconds
     # First, so that a folder that cannot be written is known before the work.
@@ -113,6 +106,10 @@ def run(
         masked, hidden = study.prepare(model, request.layers or None)
     except ValueError as error:
         raise LesionError(str(error)) from error
+    name = _name(request, masked)
+    for folder in (_NETWORKS, _TENSORBOARD):
+        runs.check_replaceable(out / folder / name)
+    study_page.check(out / _REPORT)
     n_masked = sum(row.masked for row in hidden)
     say(f"Model: {masked.name}, {n_masked} layers masked, {len(hidden) - n_masked} not")
     found = _found(request, masked)
@@ -184,7 +181,7 @@ def _studied(
     """The study with everything computed that its report shows."""
     few = order[:_PILOT_IMAGES]
     images, labels = found.images(few), found.labels[few]
-    progress_of = _Progress()
+    progress_of = Progress()
     engine = Engine(model, images, labels, on_progress=progress_of.advance)
     say("Measuring a few lesions, to know how many there is time for")
     whole = math.inf if ends is None else max(0.0, ends - time.monotonic())
@@ -200,13 +197,11 @@ def _studied(
     if ends is not None and plan.seconds > left:
         say(_longer_words(left, pace.compilation, len(engine.layout.layers)))
     chosen = order[: plan.n_images]
-    images, labels = found.images(chosen), found.labels[chosen]
+    used = engine.on(found.images(chosen), found.labels[chosen])
     made = Study(
-        engine.on(images, labels),
+        used,
         model,
         hidden,
-        images,
-        labels,
         n_available=len(found),
         n_units=plan.n_units,
         class_names=found.class_names,
@@ -214,36 +209,37 @@ def _studied(
         split=request.split or found.split,
         seed=request.seed,
         deadline=float("inf") if ends is None else ends - plan.last_seconds - _KEPT * left,
+        others=_others(engine, found, order[plan.n_images :], math.inf if ends is None else left),
+        progress=progress_of,
     )
     pairs = plan.curve_images * plan.orders * plan.points
-    pairs += plan.n_images * (plan.n_units + budget.LESIONS_BESIDES)
+    pairs += plan.n_images * (
+        plan.n_units + budget.n_tested(plan.n_units, plan.n_images) + budget.LESIONS_BESIDES
+    )
     with bar(pairs) as shown, progress_of.shown_by(shown, pairs):
         made.units  # noqa: B018  computed here, under the bar
         made.curve(plan.orders, plan.points, plan.curve_images)
         made.redundant_together  # noqa: B018
         made.errors  # noqa: B018
+        made.tested  # noqa: B018
+        made.whole  # noqa: B018
     return made
 
 
-class _Progress:
-    """Moves a bar from nothing to its end, while there is one, whatever the engine reports."""
+def _others(
+    engine: Engine, found: Labelled, rows: np.ndarray, seconds: float
+) -> Callable[[], Iterable[Engine]]:
+    """Gives the engine on images that no unit is lesioned on, in pieces, while there is time."""
 
-    def __init__(self) -> None:
-        self._bar: Bar | None = None
-        self._left = 0.0
+    def pieces() -> Iterable[Engine]:
+        ends = time.monotonic() + _KEPT * seconds
+        for start in range(0, len(rows), _PILOT_IMAGES):
+            if time.monotonic() > ends:
+                return
+            piece = np.sort(rows[start : start + _PILOT_IMAGES])
+            yield engine.on(found.images(piece), found.labels[piece])
 
-    def advance(self, pairs: float) -> None:
-        if self._bar is not None:
-            pairs = min(pairs, self._left)
-            self._bar.update(pairs)
-            self._left -= pairs
-
-    @contextlib.contextmanager
-    def shown_by(self, bar: Bar, total: float) -> Iterator[None]:
-        self._bar, self._left = bar, total
-        yield
-        self.advance(self._left)
-        self._bar = None
+    return pieces
 
 
 def _plan_words(plan: budget.Plan, n_images: int, n_units: int) -> str:
@@ -273,12 +269,20 @@ def _longer_words(left: float, compilation: float, n_layers: int) -> str:
 
 
 def _written(request: Request, made: Study, out: Path) -> Results:
-    name = run_name(made.model.name if request.model_fn else Path(request.model).stem)
+    name = _name(request, made.model)
     model = made.save(out / _NETWORKS / name)
     made.to_tensorboard(out / _TENSORBOARD, run=name)
     page = made.report(out / _REPORT, request.command)
-    found = (study_page.warning(made), *study_page.findings(made, made.curves[-1]))
+    found = (
+        study_page.first_line(made),
+        study_page.warning(made),
+        *study_page.findings(made, made.curves[-1]),
+    )
     return Results(tuple(filter(None, found)), page, model, out / _TENSORBOARD, out / _NETWORKS)
+
+
+def _name(request: Request, model: keras.Model) -> str:
+    return run_name(model.name if request.model_fn else Path(request.model).stem)
 
 
 def run_name(text: str) -> str:

@@ -5,13 +5,19 @@ Section numbers are those of Morcos et al., ICLR 2018 (arXiv:1803.06959). Sums a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
+# Numbers of a table of counts that are looked at in float64 at a time: 2 million are 16 MB.
+_BLOCK = 2_000_000
 
-def class_selectivity(class_means: np.ndarray) -> np.ndarray:
+
+def class_selectivity(
+    class_means: np.ndarray, class_counts: np.ndarray | None = None
+) -> np.ndarray:
     """Class selectivity index of every unit (paper section 2.3).
 
     (mu_max - mu_rest) / (mu_max + mu_rest), where mu_max is the unit's largest
@@ -21,18 +27,29 @@ def class_selectivity(class_means: np.ndarray) -> np.ndarray:
     Args:
         class_means: float (n_classes, n_units), mean post-ReLU activation over the images of
             each class, never negative; feature maps are averaged over space first.
+        class_counts: int (n_classes,), images of each class; those without any do not count,
+            whatever stands in class_means. None: every class has some.
 
     Returns:
         float64 (n_units,) in [0, 1]; 0 for a unit silent on every class, as in the paper's
-        footnote. Callers count those and say how many.
+        footnote. Callers count those and say how many. NaN where class_counts leaves fewer than
+        two classes: there is no other class to compare with.
 
     Raises:
         ValueError: fewer than two classes, or a negative or non-finite mean.
 
     >>> class_selectivity(np.array([[4.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]))
     array([1., 0., 0.])
+    >>> class_selectivity(np.array([[3.0], [0.0], [1.0]]), np.array([5, 0, 5]))
+    array([0.5])
     """
     means = np.asarray(class_means, np.float64)
+    if class_counts is not None:
+        occurs = _occurs(class_counts, len(means))
+        if means.ndim == 2 and np.count_nonzero(occurs) < 2:
+            return np.full(means.shape[1], np.nan)
+        if not occurs.all():
+            means = means[occurs]
     if means.ndim != 2 or means.shape[0] < 2:
         raise ValueError(
             "class_means must have shape (n_classes >= 2, n_units). "
@@ -49,6 +66,17 @@ def class_selectivity(class_means: np.ndarray) -> np.ndarray:
     rest = np.clip(rest, 0.0, largest)
     total = largest + rest
     return np.divide(largest - rest, total, out=np.zeros_like(total), where=total > 0)
+
+
+def _occurs(class_counts: np.ndarray, n_classes: int) -> np.ndarray:
+    """bool (n_classes,), which classes have images."""
+    counts = np.asarray(class_counts)
+    if counts.shape != (n_classes,) or np.any(counts < 0):
+        raise ValueError(
+            f"class_counts must be {n_classes} numbers of images, one a class, never negative. "
+            f"Received: shape {counts.shape}"
+        )
+    return counts > 0
 
 
 def equal_mass_edges(values: np.ndarray, n_bins: int) -> np.ndarray:
@@ -124,16 +152,17 @@ def bin_counts(
         n_classes: how many classes there are, whether or not this batch shows them all.
 
     Returns:
-        int64 (n_units, n_bins, n_classes), summing to n_images in every unit.
+        int32 (n_units, n_bins, n_classes), summing to n_images in every unit.
 
     Raises:
         ValueError: shapes that do not fit, values that are not finite, labels out of range,
             edges that decrease or are NaN.
 
-    >>> bin_counts(np.array([[0.0], [2.0], [5.0]]), np.array([0, 0, 1]), np.array([[3.5]]), 2)
-    array([[[1, 0],
-            [1, 0],
-            [0, 1]]])
+    >>> counts = bin_counts(
+    ...     np.array([[0.0], [2.0], [5.0]]), np.array([0, 0, 1]), np.array([[3.5]]), 2
+    ... )
+    >>> counts.tolist()
+    [[[1, 0], [1, 0], [0, 1]]]
     """
     values, labels, edges = _activations(values), np.asarray(labels), np.asarray(edges, np.float64)
     n_images, n_units = values.shape
@@ -155,7 +184,7 @@ def bin_counts(
     if np.isnan(edges).any() or not np.all(edges[1:] >= edges[:-1]):
         raise ValueError("edges must not decrease along a unit, nor be NaN")
     n_bins = edges.shape[0] + 2
-    counts = np.empty((n_units, n_bins * n_classes), np.int64)
+    counts = np.empty((n_units, n_bins * n_classes), np.int32)
     labels = labels.astype(np.int64)
     columns = np.ascontiguousarray(values.T, np.float64)
     for unit, column in enumerate(columns):
@@ -200,7 +229,10 @@ def mutual_information(counts: np.ndarray) -> np.ndarray:
     >>> mutual_information(np.array([[[5, 0], [0, 5]], [[5, 5], [0, 0]]]))
     array([1., 0.])
     """
-    table = _count_table(counts)
+    return _by_block(counts, _information)
+
+
+def _information(table: np.ndarray) -> np.ndarray:
     by_bin, by_class = table.sum(axis=2, keepdims=True), table.sum(axis=1, keepdims=True)
     n_images = table.sum(axis=(1, 2), keepdims=True)
     # p(b, c) / (p(b) p(c)): products of counts are exact, so independence gives exactly 1.
@@ -226,20 +258,30 @@ def mutual_information_bias(counts: np.ndarray) -> np.ndarray:
     >>> mutual_information_bias(counts).round(4)
     array([0.0123])
     """
-    table = _count_table(counts)
+    return _by_block(counts, _bias)
+
+
+def _bias(table: np.ndarray) -> np.ndarray:
     bins, classes = _occupied(table)
     freedom = np.maximum(bins - 1, 0) * np.maximum(classes - 1, 0)
     return freedom / (2 * np.maximum(table.sum(axis=(1, 2)), 1) * np.log(2))
 
 
-def _count_table(counts: np.ndarray) -> np.ndarray:
-    table = np.asarray(counts, np.float64)
-    if table.ndim != 3 or not np.all(table >= 0):
+def _by_block(counts: np.ndarray, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """float64 (n_units,): a measure of float64 tables, of so many units at a time as fit in
+    `_BLOCK` numbers."""
+    counts = np.asarray(counts)
+    if counts.ndim != 3 or not np.all(counts >= 0):
         raise ValueError(
             "counts must have shape (n_units, n_bins, n_classes) and never be negative. "
-            f"Received: shape {table.shape}, smallest {table.min(initial=np.inf)}"
+            f"Received: shape {counts.shape}, smallest {counts.min(initial=0)}"
         )
-    return table
+    found = np.empty(len(counts))
+    step = max(1, _BLOCK // max(1, counts.shape[1] * counts.shape[2]))
+    for start in range(0, len(counts), step):
+        part = slice(start, start + step)
+        found[part] = measure(counts[part].astype(np.float64))
+    return found
 
 
 def _occupied(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -261,8 +303,8 @@ def class_drops(
         class_counts: int (n_classes,), images of each class.
 
     Returns:
-        float64 (n_units, n_classes), in [-1, 1], above 0 where the unit helped the class; 0 for a
-        class without images.
+        float64 (n_units, n_classes), in [-1, 1], above 0 where the unit helped the class; NaN for
+        a class without images, of which nothing is known.
 
     Raises:
         ValueError: shapes that do not fit, or more correct images than there are.
@@ -283,7 +325,7 @@ def class_drops(
         if np.any((correct < 0) | (correct > images)):
             raise ValueError(f"{name} must lie between 0 and the class's count of images")
     lost = intact.astype(np.float64) - without_unit
-    return np.divide(lost, images, out=np.zeros_like(lost), where=images > 0)
+    return np.divide(lost, images, out=np.full_like(lost, np.nan), where=images > 0)
 
 
 def largest_class_drop(drops: np.ndarray) -> np.ndarray:
@@ -294,10 +336,10 @@ def largest_class_drop(drops: np.ndarray) -> np.ndarray:
     images that are not used to measure it.
 
     Args:
-        drops: float (n_units, n_classes), as `class_drops` gives them.
+        drops: float (n_units, n_classes), as `class_drops` gives them; NaN is never the largest.
 
     Returns:
-        float64 (n_units,), in [-1, 1].
+        float64 (n_units,), in [-1, 1]; NaN where all drops are.
 
     Raises:
         ValueError: drops of another shape, or without a class.
@@ -310,7 +352,8 @@ def largest_class_drop(drops: np.ndarray) -> np.ndarray:
         raise ValueError(
             f"drops must have shape (n_units, n_classes >= 1). Received: shape {drops.shape}"
         )
-    return drops.max(axis=1)
+    largest = np.where(np.isnan(drops), -np.inf, drops).max(axis=1)
+    return np.where(np.isneginf(largest), np.nan, largest)
 
 
 def held_out_class_drop(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -1,13 +1,19 @@
 """A Keras model as the list of operations between its masks, ready to be lesioned.
 
 `trace` takes the calls of a functional model (`graph`) and simplifies what inference allows:
-dropout disappears, a BatchNorm that follows a linear layer is folded into it, a final softmax is
-left out (it changes neither the ranking of the classes nor the loss). What remains is a short list
-of `Node`s; the linear ones know how a change of one input unit changes their output.
+dropout disappears, a BatchNorm that follows a linear layer is folded into it, a final softmax or
+sigmoid is left out where it is asked for (it changes neither the ranking of the classes nor the
+loss). What remains is a short list of `Node`s; the linear ones know how a change of one input unit
+changes their output.
+
+Layers are not copied, since a copy may be another layer: a function of the user's own, an argument
+that the configuration forgets, a table. They are called with the values that their weights have
+when the model is read, so that later training of the model changes nothing.
 """
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -43,18 +49,21 @@ _UNITWISE = (
     keras.layers.ZeroPadding2D,
     keras.layers.UpSampling2D,
 )
-# Layers and functions, by the names of their classes, through which a softmax still is one: its
-# values are moved, or averaged.
-_PASSING = frozenset(
-    "Activation ActivityRegularization Average AveragePooling2D Cast Dropout Flatten "
-    "GlobalAveragePooling1D GlobalAveragePooling2D Identity Mean Permute Reshape Squeeze "
-    "AblationMask".split()
-)
 # Classes of Keras's functions that take every value by itself, and so every image.
 _PER_VALUE = frozenset(
     "absolute add cast divide exp log log1p maximum minimum multiply negative power relu relu6 "
     "sigmoid silu gelu elu selu celu leakyrelu hardsigmoid hardsilu hardtanh softplus softsign "
     "mish sqrt square subtract tanh truedivide".split()
+)
+
+# Layers that a compiler of numbers may lack operations for: words, tables, sizes of images.
+_OF_PREPROCESSING = tuple(
+    getattr(keras.layers, name)
+    for name in (
+        "CategoryEncoding CenterCrop Discretization Hashing HashedCrossing IntegerLookup "
+        "MelSpectrogram Resizing STFTSpectrogram StringLookup TextVectorization TFSMLayer"
+    ).split()
+    if hasattr(keras.layers, name)
 )
 
 # Elements of an array that may be a constant of a compiled graph.
@@ -202,7 +211,8 @@ class Node:
     linear: the map, if it is one.
     unitwise: it treats each unit (last axis) by itself and alike.
     adds: it is the sum of its inputs, unit by unit.
-    relu, softmax: it is that function, over the last axis.
+    relu, softmax, sigmoid: it is that function; softmax over the last axis.
+    on_host: it may use operations that XLA lacks.
     """
 
     name: str
@@ -216,14 +226,21 @@ class Node:
     adds: bool = False
     relu: bool = False
     softmax: bool = False
+    sigmoid: bool = False
+    on_host: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
     """What `trace` found: nodes in the order of computation, masks in that of the layers.
 
-    masks: the mask nodes; image, logits: numbers of the first and the last tensor.
-    probabilities: the model ends in a softmax, which the nodes leave out.
+    masks: the mask nodes; images, logits: numbers of the first tensors, one for each input of the
+        model, and of the last.
+    dtypes: those of the inputs.
+    shape: of one answer; None where a size is open.
+    ending: "softmax" or "sigmoid" where the model ends in it, over the last axis; "linear" where it
+        ends in a linear map; else "".
+    left_out: whether the nodes leave the ending out.
     unproven: names of operations that may mix the images of a batch, or answer by chance, for all
         that is known of them.
     precision: the coarsest type that it computes in: float32, float16 or bfloat16.
@@ -231,11 +248,46 @@ class Network:
 
     nodes: tuple[Node, ...]
     masks: tuple[Node, ...]
-    image: int
+    images: tuple[int, ...]
+    dtypes: tuple[str, ...]
     logits: int
-    probabilities: bool
+    shape: tuple[int | None, ...]
+    ending: str = ""
+    left_out: bool = False
     unproven: tuple[str, ...] = ()
     precision: str = "float32"
+
+    @property
+    def image(self) -> int:
+        """The number of the first tensor, of a model with one input."""
+        (image,) = self.images
+        return image
+
+    @property
+    def probabilities(self) -> bool:
+        """Whether the model ends in a softmax, which the nodes leave out."""
+        return self.ending == "softmax" and self.left_out
+
+    def given(self, inputs: Any) -> dict[int, Any]:
+        """The first tensors by number, of an input (n_images, ...) or a tuple of them, in the types
+        that the model takes."""
+        each = inputs if isinstance(inputs, tuple) else (inputs,)
+        return {
+            number: x if dtype == "string" else ops.cast(x, dtype)
+            for number, x, dtype in zip(self.images, each, self.dtypes, strict=True)
+        }
+
+    @cached_property
+    def host(self) -> tuple[Node, ...]:
+        """The nodes up to the last one before the masks that may use operations which XLA lacks."""
+        lesioned = {node for node in self.downstream(range(len(self.masks)))}
+        wanted: set[int] = set()
+        found: list[Node] = []
+        for node in reversed(self.nodes):
+            if node not in lesioned and (node.on_host or wanted.intersection(node.outputs)):
+                wanted.update(node.inputs)
+                found.append(node)
+        return tuple(reversed(found))
 
     def downstream(self, masks: Collection[int]) -> tuple[Node, ...]:
         """The nodes that a lesion in these masks can change, the masks included."""
@@ -298,31 +350,35 @@ def elements(node: Node) -> int:
     return sum(math.prod(size or 1 for size in shape) for shape in node.shapes)
 
 
-def trace(model: keras.Model) -> Network:
-    """Reads a functional or Sequential model with one input and one output of class scores.
+def trace(model: keras.Model, leave_out: bool = True) -> Network:
+    """Reads a functional or Sequential model with one output.
 
-    The nodes hold the weights of the model's linear layers as they are now, and its other layers
-    themselves.
+    The nodes hold the weights that the model has now; its layers are called with them.
+
+    Args:
+        leave_out: a softmax or sigmoid of Keras that is the model's last step.
 
     Raises:
-        ValueError: several inputs or outputs, outputs that are not a score for each class, layers
-            called in training mode, time steps that are masked, or a mask that is applied more
-            than once.
+        ValueError: several outputs, inputs of a fixed number of images, time steps that are masked,
+            or a mask that is applied more than once.
     """
     read = graph.read(model)
-    image_tensor, answer = _checked_ends(read)
+    inputs, answer = _checked_ends(read)
     for call in read.calls:
         _check_call(call)
-    tracer = _Tracer()
-    image = tracer.begin(image_tensor)
+    tracer = _Tracer(answer)
+    images = tuple(tracer.number(tensor) for tensor in inputs)
     for call in read.calls:
         tracer.record(call)
     nodes, logits = tracer.nodes, tracer.number(answer)
     last = nodes[-1] if nodes else None
-    probabilities = last is not None and last.softmax and last.outputs == (logits,)
-    if last is not None and probabilities:
+    ends = last is not None and last.outputs == (logits,) and (last.softmax or last.sigmoid)
+    ending = "" if last is None or not ends else "softmax" if last.softmax else "sigmoid"
+    left_out = bool(ending) and leave_out
+    if last is not None and left_out:
         logits, nodes = last.inputs[0], nodes[:-1]
-    _check_scores(read, answer, probabilities)
+    if last is not None and last.linear is not None and last.outputs == (logits,):
+        ending = "linear"
     nodes = _fold(nodes, logits)
     masks = [node for node in nodes if node.mask is not None]
     names = [node.name for node in masks]
@@ -338,50 +394,41 @@ def trace(model: keras.Model) -> Network:
     return Network(
         tuple(nodes),
         tuple(masks),
-        image,
+        images,
+        tuple(str(tensor.dtype) for tensor in inputs),
         logits,
-        probabilities,
+        tuple(answer.shape[1:]),
+        ending,
+        left_out=left_out,
         unproven=tuple(unproven),
         precision=coarse[0] if coarse else "float32",
     )
 
 
-def _checked_ends(read: Graph) -> tuple[Any, Any]:
-    """The tensor of images and that of scores, if there is one of each."""
+def _checked_ends(read: Graph) -> tuple[list[Any], Any]:
+    """The tensors of the inputs and that of the answer, if there is one."""
     inputs, outputs = (keras.tree.flatten(part) for part in (read.inputs, read.outputs))
-    if len(inputs) != 1 or len(outputs) != 1:
+    if len(outputs) != 1:
         raise ValueError(
-            "the engine needs a model with one input and one output, got "
-            f"{len(inputs)} and {len(outputs)}; make one of them, or use repro.ablate and "
-            "model.predict"
+            f"the engine needs a model with one output, got {len(outputs)}; name one of them with "
+            "output=, or use repro.ablate and model.predict"
         )
-    images, scores = inputs[0], outputs[0]
-    if len(scores.shape) != 2 or scores.shape[1] is None:
-        raise ValueError(
-            "the engine needs outputs of shape (n_images, n_classes), got "
-            f"{_shape(scores)}; add a Flatten, a pooling or a Dense layer"
-        )
-    if scores.shape[1] < 2:
-        raise ValueError(
-            "the engine needs a score for each class, two or more, and the model gives one number; "
-            "for two classes, put a Dense(2) in its place, with 0 and the number as logits"
-        )
-    if images.shape[0] is not None:
-        raise ValueError(
-            f"the model takes batches of {images.shape[0]} images and no others; build it with "
-            "keras.Input(shape), which leaves that open"
-        )
-    return images, scores
+    for tensor in inputs:
+        if tensor.shape[0] is not None:
+            raise ValueError(
+                f"the model takes batches of {tensor.shape[0]} images and no others; build it with "
+                "keras.Input(shape), which leaves that open"
+            )
+    return inputs, outputs[0]
 
 
 def _check_call(call: Call) -> None:
-    """Refuses what makes an answer depend on more than the image and the lesion."""
+    """Refuses what makes an answer depend on more than the image and the lesion.
+
+    A layer that is called with training=True is no such thing: 32 layers of Keras have that by
+    default, and `model.predict` overrules it, as the engine does.
+    """
     name = call.operation.name
-    if call.kwargs.get("training"):
-        raise ValueError(
-            f"layer {name!r} is called with training=True, so that its answer depends on chance or "
-            "on the other images of the batch; build the model without it"
-        )
     for tensor in call.flat_outputs:
         if getattr(tensor, "_keras_mask", None) is not None:
             raise ValueError(
@@ -395,33 +442,21 @@ def _check_call(call: Call) -> None:
             )
 
 
-def _check_scores(read: Graph, answer: Any, softmax_left_out: bool) -> None:
-    """Refuses answers that are neither scores nor a final softmax of them.
+def values_of(variables: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Each variable with a copy of the value that it has now, as `keras.StatelessScope` takes
+    them."""
+    return [(variable, on_device(_array(variable))) for variable in variables]
 
-    Their losses would be wrong: a softmax of probabilities is taken.
-    """
-    writers = graph.by_writer(read.calls)
-    waiting = [answer]
-    while waiting and not softmax_left_out:
-        call = writers.get(id(waiting.pop()))
-        if call is None:
-            continue
-        operation = call.operation
-        function = getattr(operation, "activation", None)
-        found = getattr(function, "__name__", type(operation).__name__).lower()
-        if found == "softmax":
-            raise ValueError(
-                f"the softmax of {operation.name!r} is not the model's last step, so that its "
-                "answer is neither logits nor a softmax of them; end the model in the softmax, or "
-                "leave it out"
-            )
-        if found in ("sigmoid", "hard_sigmoid", "hardsigmoid"):
-            raise ValueError(
-                f"the model answers with a sigmoid for each class ({operation.name!r}); the engine "
-                "takes one class an image: leave the sigmoid out, or put a softmax in its place"
-            )
-        if type(operation).__name__ in _PASSING:
-            waiting += call.inputs
+
+def in_inference(operation: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments with which `model.predict` calls the operation: never in training mode."""
+    if not isinstance(operation, keras.Layer):
+        return kwargs
+    takes = inspect.signature(operation.call).parameters
+    named = "training" in takes or any(p.kind is p.VAR_KEYWORD for p in takes.values())
+    if "training" in takes or ("training" in kwargs and named):
+        return {**kwargs, "training": False}
+    return kwargs
 
 
 def _per_image(operation: Any) -> bool:
@@ -445,10 +480,12 @@ def _shape(tensor: Any) -> str:
 class _Tracer:
     """Makes nodes of a model's calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
         self.nodes: list[Node] = []
         self._numbers: dict[int, int] = {}
         self._alive: list[Any] = []  # id() is unique only among living objects
+        self._held: dict[int, list[tuple[Any, Any]]] = {}  # by id() of a layer
         self._count = 0
         self._n_masks = 0
 
@@ -458,25 +495,17 @@ class _Tracer:
             self._numbers[id(tensor)] = self._new()
         return self._numbers[id(tensor)]
 
-    def begin(self, tensor: Any) -> int:
-        """The number of the images, float32 as the engine holds them; the model may cast them."""
-        if tensor.dtype == "float32":
-            return self.number(tensor)
-        images, cast = self._new(), self.number(tensor)
-        self.nodes.append(
-            Node(
-                name=f"{tensor.name}_cast",
-                inputs=(images,),
-                outputs=(cast,),
-                shapes=(tuple(tensor.shape[1:]),),
-                call=lambda values: [ops.cast(values[0], tensor.dtype)],
-            )
-        )
-        return images
-
     def _new(self) -> int:
         self._count += 1
         return self._count - 1
+
+    def _values(self, operation: Any) -> list[tuple[Any, Any]]:
+        """The operation's variables with the values that they have now."""
+        if not isinstance(operation, keras.Layer):
+            return []
+        if id(operation) not in self._held:
+            self._held[id(operation)] = values_of(operation.variables)
+        return self._held[id(operation)]
 
     def record(self, applied: Call) -> None:
         operation, args, kwargs = applied.operation, applied.args, applied.kwargs
@@ -491,23 +520,29 @@ class _Tracer:
             return
         shapes = tuple(tuple(tensor.shape[1:]) for tensor in outputs)
         numbers = tuple(self.number(tensor) for tensor in outputs)
+        linear = _linear(operation, tensors)
+        weights = self._values(operation) if linear is None else []
 
         def call(values: Sequence[Any]) -> Sequence[Any]:
             given = iter(values)
             leaves = [next(given) if yes else leaf for leaf, yes in zip(flat, is_tensor)]  # noqa: B905
             again_args, again_kwargs = keras.tree.pack_sequence_as((args, dict(kwargs)), leaves)
-            return keras.tree.flatten(operation(*again_args, **again_kwargs))
+            with keras.StatelessScope(state_mapping=weights):
+                found = operation(*again_args, **in_inference(operation, again_kwargs))
+            return keras.tree.flatten(found)
 
-        node = Node(operation.name, inputs, numbers, shapes, call)
+        on_host = _needs_host(operation, [*tensors, *outputs])
+        node = Node(operation.name, inputs, numbers, shapes, call, on_host=on_host)
         if isinstance(operation, AblationMask):
             self.nodes.append(replace(node, call=None, mask=self._n_masks))
             self._n_masks += 1
         else:
-            self.nodes.extend(self._split(node, operation, tensors))
+            self.nodes.extend(self._split(node, operation, tensors, linear))
 
-    def _split(self, node: Node, operation: Any, tensors: Sequence[Any]) -> list[Node]:
+    def _split(
+        self, node: Node, operation: Any, tensors: Sequence[Any], linear: Linear | None
+    ) -> list[Node]:
         """A layer with a built-in activation as two nodes: the linear map and the activation."""
-        linear = _linear(operation, tensors)
         if linear is not None:
             bare = replace(node, call=None, linear=linear)
             activation = operation.activation
@@ -530,12 +565,23 @@ class _Tracer:
         if softmax and operation.axis in (-1, rank - 1):
             return [_activation(node, keras.activations.softmax, node.inputs, cast_to)]
         ends_in = getattr(operation, "activation", None)
-        if ends_in is keras.activations.softmax and not isinstance(operation, keras.layers.RNN):
-            middle, bare = self._new(), _without_activation(operation, tensors)
+        known = ends_in in (keras.activations.softmax, keras.activations.sigmoid)
+        without_it: Any = None
+        if known and self.number(self._answer) in node.outputs:
+            without_it = _without_activation(operation, tensors)
+        if without_it is not None:
+            middle, weights = self._new(), values_of(without_it.variables)
+
+            def without(values: Sequence[Any]) -> Sequence[Any]:
+                with keras.StatelessScope(state_mapping=weights):
+                    return [without_it(*values)]
+
             return [
-                replace(node, outputs=(middle,), call=lambda values: [bare(*values)]),
-                _activation(node, keras.activations.softmax, (middle,)),
+                replace(node, outputs=(middle,), call=without),
+                _activation(node, ends_in, (middle,)),
             ]
+        if type(operation).__name__ == "Sigmoid" and len(tensors) == 1:
+            return [_activation(node, keras.activations.sigmoid, node.inputs, cast_to)]
         if not keeps_type:
             return [node]
         plain_relu = type(operation) is keras.layers.ReLU and (
@@ -640,10 +686,16 @@ def _fold(nodes: Sequence[Node], logits: int) -> list[Node]:
 
 
 def _without_activation(layer: Any, tensors: Sequence[Any]) -> Any:
-    """A copy of a layer that gives what its activation function is given."""
-    bare = type(layer).from_config({**layer.get_config(), "activation": None})
-    bare(*tensors)
-    bare.set_weights(layer.get_weights())
+    """A copy of one of Keras's layers that gives what its activation function is given; None where
+    that cannot be had, as of a recurrent one."""
+    if isinstance(layer, keras.layers.RNN | keras.layers.Wrapper):
+        return None
+    try:
+        bare = type(layer).from_config({**layer.get_config(), "activation": None})
+        bare(*tensors)
+        bare.set_weights(layer.get_weights())
+    except (ValueError, TypeError):  # a quantized layer is built in steps of its own
+        return None
     return bare
 
 
@@ -651,6 +703,7 @@ def _activation(
     node: Node, function: Any, inputs: tuple[int, ...], cast_to: str | None = None
 ) -> Node:
     softmax = function is keras.activations.softmax
+    sigmoid = function is keras.activations.sigmoid
 
     def call(values: Sequence[Any]) -> Sequence[Any]:
         return [function(ops.cast(values[0], cast_to) if cast_to else values[0])]
@@ -664,6 +717,7 @@ def _activation(
         unitwise=not cast_to and not softmax and function in _ELEMENTWISE,
         relu=not cast_to and function is keras.activations.relu,
         softmax=softmax,
+        sigmoid=sigmoid,
     )
 
 
@@ -698,6 +752,16 @@ def _linear(layer: Any, tensors: Sequence[Any]) -> Linear | None:
         layer.padding,
         tuple(layer.dilation_rate),
     )
+
+
+def _needs_host(operation: Any, tensors: Sequence[Any]) -> bool:
+    """Whether the operation may use what XLA lacks: strings, tables, code of the user's own."""
+    if any(str(tensor.dtype) == "string" for tensor in tensors):
+        return True
+    if isinstance(operation, AblationMask) or not isinstance(operation, keras.Layer):
+        return False
+    of_others = not graph.is_of_keras(type(operation))
+    return of_others or isinstance(operation, (*_OF_PREPROCESSING, keras.layers.Lambda))
 
 
 def _keeps_type(operation: Any, tensors: Sequence[Any]) -> bool:

@@ -269,7 +269,7 @@ def _noise_table(numbers: Mapping[str, Any], name: str, found: _Rows) -> str:
 def _units_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> str:
     return table(
         f"Single units {_quoted(name)}. rho: Spearman's rank correlation of class selectivity and "
-        "importance over all units, with its 95 % bootstrap interval.",
+        f"importance over all units, with its 95 % bootstrap interval.{_absent_words(found)}",
         ("Network", "rho", "rho without silent units", "Silent units", "Class selectivity"),
         [
             *(
@@ -311,6 +311,18 @@ def _units_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> str:
             for network, sweep in found
             for layer in sweep["layers"]
         ][: 2 * _ROWS],
+    )
+
+
+def _absent_words(found: _Rows) -> str:
+    """That classes without images do not count, where there are such."""
+    absent = sorted({sweep.get("classes_without_images", 0) for _, sweep in found} - {0})
+    if not absent:
+        return ""
+    many = f"{absent[0]:,}" + (f" to {absent[-1]:,}" if len(absent) > 1 else "")
+    return (
+        f" {many} of the classes have no images here and do not count; where fewer than two have, "
+        "class selectivity is not defined."
     )
 
 

@@ -474,14 +474,18 @@ def _distributions(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: 
         np.concatenate([getattr(table, measure) for table in unit_tables(one.networks, one.sweep)])
         for one in shown
     ]
+    pooled = [values[np.isfinite(values)] for values in pooled]
     everything = np.concatenate(pooled)
-    low, high = (
-        (0.0, 1.0) if measure == "class_selectivity" else (everything.min(), everything.max())
-    )
+    low, high = (0.0, 1.0)
+    if measure != "class_selectivity" and len(everything):
+        low, high = everything.min(), everything.max()
     colours = [style.colour for style in _styles(shown, theme)]
     digits = ".2g" if measure in _COSTS else ".2f"
     for index, (one, values) in enumerate(zip(shown, pooled, strict=True)):
         turned = unit_tables(one.networks, one.sweep)[0].basis == "random"
+        if not len(values):
+            axes.plot([], [], color=colours[index], label=f"{one.label}: not defined")
+            continue
         axes.hist(
             values,
             bins=np.linspace(low, max(high, low + 1e-9), 31).tolist(),
@@ -509,6 +513,9 @@ def _by_layer(
     colours = theme.series(len(names))
     for index, name in enumerate(names):
         values = np.concatenate([getattr(t, measure)[t.layer_names == name] for t in tables])
+        values = values[np.isfinite(values)]
+        if not len(values):
+            continue  # not defined, as class selectivity is on images of one class
         # A violin needs some spread to estimate a density from.
         if np.ptp(values) > 0:
             drawn: Any = axes.violinplot([values], [index + 1], widths=0.85, showextrema=False)

@@ -17,96 +17,66 @@ projection of the activations on the basis's columns. Fills and lesions are in c
 
 from __future__ import annotations
 
-import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 from keras import ops
 
+from repro.engine.tally import TIE, TIES, TOP, Tally
 from repro.masking import clamp
 from repro.network import Linear, Network, Node, elements, on_device
 
-# Two logits tie when they differ by less than this part of the largest: about 80 roundings of
-# float32, more than two orders of summation differ by in these networks.
-TIE = 1e-5
-# For networks that compute in coarser types, whose roundings are 1e-3 and 8e-3: about four.
-TIES = {"float32": TIE, "float16": 4e-3, "bfloat16": 3e-2}
-TOP = 5
-_FEW_CLASSES = 16
+__all__ = ["TIE", "TIES", "TOP", "Intact", "ManyUnits", "Narrow", "Noise", "SingleUnit", "Tally"]
 
 Values = dict[int, Any]
-
-
-class Tally:
-    """What is counted for each row: rank of the true class, loss, whether the two best tie.
-
-    rank: int32, classes that come before the true one; ties go to the lower class, as in argmax.
-    loss: float32, cross-entropy in nats.
-    tied: bool, the two largest logits differ by less than rounding explains.
-    """
-
-    def __init__(self, n_classes: int, xla: bool, tie: float = TIE) -> None:
-        self.n_classes, self.tie = n_classes, tie
-        # One vector a class: XLA makes a single loop of it all, three times as fast as reductions.
-        self._unrolled = xla and n_classes <= _FEW_CLASSES
-
-    def __call__(self, logits: Any, labels: Any) -> tuple[Any, Any, Any]:
-        # Reshaped, because a graph of many sizes may have lost track of the shapes.
-        logits = ops.reshape(ops.cast(logits, "float32"), (-1, self.n_classes))
-        labels = ops.reshape(labels, (-1,))
-        if self._unrolled:
-            classes = [(number, logits[:, number]) for number in range(self.n_classes)]
-        else:
-            classes = [(ops.arange(self.n_classes, dtype="int32"), logits)]
-            labels = labels[:, None]
-
-        def over_classes(join: Any, reduce: Any, terms: list[Any]) -> Any:
-            joined = functools.reduce(join, terms)
-            return joined if self._unrolled else reduce(joined, axis=-1, keepdims=True)
-
-        def total(terms: list[Any]) -> Any:
-            return over_classes(ops.add, ops.sum, terms)
-
-        of_label = total([ops.where(ops.equal(labels, c), x, 0.0) for c, x in classes])
-        best = over_classes(ops.maximum, ops.max, [x for _, x in classes])
-        largest = over_classes(ops.maximum, ops.max, [ops.abs(x) for _, x in classes])
-        loss = best + ops.log(total([ops.exp(x - best) for _, x in classes])) - of_label
-        rank = total(
-            [
-                ops.cast((x > of_label) | (ops.equal(x, of_label) & (c < labels)), "int32")
-                for c, x in classes
-            ]
-        )
-        near = total([ops.cast(x >= best - self.tie * largest, "int32") for _, x in classes])
-        return tuple(ops.reshape(part, (-1,)) for part in (rank, loss, near > 1))
 
 
 class Intact:
     """The network without a lesion, and any tensors of it.
 
-    Returns from a call: the tally of each image, or () without `tally`; the tensors asked for by
-    number; and the coordinates of the masks asked for by number, units first:
+    Returns from a call: the tally of each image and its scale, or () without `tally`; the tensors
+    asked for by number; and the coordinates of the masks asked for by number, units first:
     (n_images, n_units, *positions).
+
+    Args:
+        tally: of `engine.tally`, or None.
+        begun: nodes that are computed already; in a call their outputs stand for the images.
     """
 
     def __init__(
         self,
         network: Network,
         bases: Mapping[int, np.ndarray],
-        tally: Tally | None,
+        tally: Any,
         tensors: Sequence[int],
         masks: Sequence[int],
+        begun: Sequence[Node] = (),
     ) -> None:
         self.network, self.bases, self.tally = network, bases, tally
         self.tensors, self.masks = tensors, masks
+        self.nodes = [node for node in network.nodes if node not in begun]
+        # What is read of the nodes that are computed already.
+        wanted = set(tensors) | {network.logits}
+        wanted |= {network.masks[mask].inputs[0] for mask in masks}
+        wanted |= {tensor for node in self.nodes for tensor in node.inputs}
+        computed = [tensor for node in begun for tensor in node.outputs]
+        self.begins = [t for t in (*network.images, *computed) if t in wanted]
 
     def __call__(self, images: Any, labels: Any) -> tuple[Any, list[Any], list[Any]]:
-        values: Values = {self.network.image: images}
-        for node in self.network.nodes:
+        return self.after(self.network.given(images), labels)
+
+    def after(self, begun: Mapping[int, Any], labels: Any) -> tuple[Any, list[Any], list[Any]]:
+        """The same from the tensors of `self.begins` on, by number."""
+        values: Values = dict(begun)
+        for node in self.nodes:
             _advance(node, values)
-        tally = self.tally(values[self.network.logits], labels) if self.tally else ()
+        tally: Any = ()
+        if self.tally:
+            logits = values[self.network.logits]
+            tally = (*self.tally(logits, labels), self.tally.scale(logits))
         tensors = [values[tensor] for tensor in self.tensors]
         coordinates = [self._coordinates(mask, values) for mask in self.masks]
         return tally, tensors, coordinates
@@ -115,6 +85,22 @@ class Intact:
         x = values[self.network.masks[mask].inputs[0]]
         x = ops.matmul(x, self.bases[mask]) if mask in self.bases else x
         return ops.moveaxis(x, -1, 1)
+
+
+class Beginning:
+    """What stands before the masks and is computed apart, see `Network.host`.
+
+    Returns from a call: the tensors asked for by number.
+    """
+
+    def __init__(self, network: Network, nodes: Sequence[Node], tensors: Sequence[int]) -> None:
+        self.network, self.nodes, self.tensors = network, nodes, tensors
+
+    def __call__(self, images: Any) -> list[Any]:
+        values: Values = self.network.given(images)
+        for node in self.nodes:
+            _advance(node, values)
+        return [values[tensor] for tensor in self.tensors]
 
 
 class SingleUnit:
@@ -386,9 +372,9 @@ class Noise:
         Args:
             scale: (n_scales,). sigmas: for each mask (n_units,). seed: the generator's state.
         """
-        n_scales, n_images = ops.shape(scale)[0], ops.shape(images)[0]
+        shared: Values = self.network.given(images)
+        n_scales, n_images = ops.shape(scale)[0], ops.shape(shared[self.network.images[0]])[0]
         image = ops.tile(ops.arange(n_images), (n_scales,))
-        shared: Values = {self.network.image: images}
         rows: Values = {}
         with keras.StatelessScope(state_mapping=[(self.seed.state, seed)]):
             for node in self.network.nodes:
@@ -477,5 +463,46 @@ def compiled(fn: Callable[..., Any], xla: bool) -> Callable[..., Any]:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
+        _quiet(fn)
         return tf.function(fn, jit_compile=xla, reduce_retracing=True, autograph=False)
-    return fn
+    return plain(fn)
+
+
+class _Retracing(logging.Filter):
+    """Keeps back TensorFlow's warning that a function is traced for many shapes, of those that are
+    meant to be: each kind of lesion has a graph of its own."""
+
+    names: ClassVar[set[str]] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        ours = any(f"<function {name} at" in message for name in self.names)
+        return not (ours and "retracing" in message)
+
+
+_RETRACING = _Retracing()
+
+
+def _quiet(fn: Callable[..., Any]) -> None:
+    call = fn if hasattr(fn, "__qualname__") else type(fn).__call__
+    _RETRACING.names.add(call.__qualname__)
+    logger = logging.getLogger("tensorflow")
+    if _RETRACING not in logger.filters:
+        logger.addFilter(_RETRACING)
+
+
+def plain(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as it is, for any backend; without gradients in PyTorch, whose tensors do not
+    calculate with arrays of NumPy, as those of the others do."""
+    if keras.backend.backend() != "torch":
+        return fn
+    import torch
+
+    def run(*arguments: Any) -> Any:
+        given = keras.tree.map_structure(
+            lambda x: ops.convert_to_tensor(x) if isinstance(x, np.ndarray) else x, arguments
+        )
+        with torch.no_grad():
+            return fn(*given)
+
+    return run

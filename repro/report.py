@@ -86,6 +86,13 @@ def write(
     return verdicts
 
 
+def file_names(figure: str) -> list[str]:
+    """All names that `write` may give to the files of a report with this figure."""
+    parts = [f"{figure}_{part}.csv" for part, _, _ in _TABLES.values()]
+    shared = ["index.html", "summary.json", "claims.json", "claims.csv"]
+    return [*shared, f"{figure}.png", f"{figure}.svg", *parts]
+
+
 def console(results: Sequence[FigureResult], verdicts: Sequence[Verdict]) -> str:
     """What was found, in a few lines of plain ASCII for any terminal."""
     lines = []

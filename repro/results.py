@@ -35,6 +35,8 @@ class AblationCurve:
     n_tied: (image, point) pairs whose two best logits tie within rounding; None if not counted.
     n_top5: int64 (n_orders, n_points), images whose class is among the five best; None if not
         counted.
+    n_answers: of each image, that are right or wrong: 1 for a classifier; 0 where answers are
+        numbers, and the accuracy is NaN.
     """
 
     kind: ClassVar[str] = "cumulative"
@@ -49,6 +51,7 @@ class AblationCurve:
     fill: str
     n_tied: int | None = None
     n_top5: np.ndarray | None = None
+    n_answers: int = 1
 
     def __post_init__(self) -> None:
         n_units = sum(size for _, size in self.layers)
@@ -69,7 +72,9 @@ class AblationCurve:
     @property
     def accuracy(self) -> np.ndarray:
         """float64 (n_orders, n_points), fraction of images classified correctly."""
-        return self.n_correct / self.n_images
+        if not self.n_answers:
+            return np.full(self.n_correct.shape, np.nan)
+        return self.n_correct / (self.n_images * self.n_answers)
 
     @property
     def top5_accuracy(self) -> np.ndarray:
@@ -155,6 +160,11 @@ class UnitTable:
         return int(self.class_counts.sum())
 
     @property
+    def n_absent(self) -> int:
+        """Classes without images, which no measure counts."""
+        return int(np.count_nonzero(self.class_counts == 0))
+
+    @property
     def layer_names(self) -> np.ndarray:
         """str (n_units,), the layer of every unit."""
         return np.repeat([name for name, _ in self.layers], [size for _, size in self.layers])
@@ -166,10 +176,12 @@ class UnitTable:
 
     @property
     def class_selectivity(self) -> np.ndarray:
-        """float64 (n_units,) in [0, 1]; 0 for a dead unit (paper section 2.3). NaN where it is not
-        defined: for directions, and for units with a negative mean, as after GELU."""
+        """float64 (n_units,) in [0, 1], over the classes that have images; 0 for a dead unit (paper
+        section 2.3). NaN where it is not defined: for directions, for units with a negative mean,
+        as after GELU, and where images are of one class only."""
         defined = (self.class_means >= 0).all(axis=0) & (self.basis == "unit")
-        found = metrics.class_selectivity(np.where(defined, self.class_means, 0.0))
+        means = np.where(defined, self.class_means, 0.0)
+        found = metrics.class_selectivity(means, self.class_counts)
         return np.where(defined, found, np.nan)
 
     @property
@@ -200,7 +212,8 @@ class UnitTable:
 
     @property
     def class_drops(self) -> np.ndarray:
-        """float64 (n_units, n_classes), accuracy that each class loses (paper.md 6.2)."""
+        """float64 (n_units, n_classes), accuracy that each class loses (paper.md 6.2); NaN for a
+        class without images."""
         return metrics.class_drops(self.intact_correct, self.n_correct, self.class_counts)
 
     @property

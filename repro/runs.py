@@ -7,7 +7,7 @@
     runs/report/                index.html, figures, claims
 
 Every file is written to a temporary name beside it, flushed to the disk and renamed, so a file
-that exists is whole.
+that exists is whole. What others put there stays, see `folders`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ import io
 import json
 import os
 import platform
-import shutil
+import re
 import subprocess
 import time
-import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,17 +30,36 @@ from typing import Any
 
 import numpy as np
 
-from repro import leases, results
+from repro import folders, leases, results
 from repro.config import SweepConfig, TrainConfig, from_dict, to_dict
+from repro.folders import (
+    Beside,
+    RunsError,
+    check_replaceable,
+    folder_in,
+    replace_directory,
+    write_bytes,
+)
 from repro.results import Checkpoint, SweepResult, TrainingRecord
+
+__all__ = [
+    "TRAINING",
+    "Beside",
+    "DiskCheckpoints",
+    "NetworkFolder",
+    "Runs",
+    "RunsError",
+    "check_replaceable",
+    "circumstances",
+    "folder_in",
+    "replace_directory",
+    "write_bytes",
+]
 
 TRAINING = "training"  # the name of that step; a sweep's is its sweep_id
 _CHECKPOINTS_KEPT = 2
 _DIGEST_BYTES = 32
-
-
-class RunsError(RuntimeError):
-    """A runs folder that cannot be used; the message says why."""
+_CHECKPOINT = re.compile(r"(damaged-)?epoch-\d{6,}\.npz")
 
 
 class Runs:
@@ -148,9 +166,8 @@ class NetworkFolder:
             leases.Held: another process works on the network.
         """
         with leases.lease(self.path, on_lost) as lease:
-            for leftover in self.path.rglob(".*.tmp*"):  # of a process that was killed
-                if not leftover.name.startswith(".lease"):
-                    leftover.unlink(missing_ok=True)
+            for folder in (self.path, self.path / "checkpoints", self.path / "snapshots"):
+                _remove_leftovers(folder)
             config = json.dumps(to_dict(self.config), indent=1, sort_keys=True) + "\n"
             write_bytes(self.path / "config.json", config.encode())
             yield lease
@@ -206,10 +223,13 @@ class NetworkFolder:
 
     def save_training(self, save_model: Callable[[Path], None], record: TrainingRecord) -> None:
         """Keeps the finished network; its checkpoints are no longer needed."""
-        with _temporary(self.model) as temporary:
+        with folders.temporary_file(self.model) as temporary:
             save_model(temporary)
         write_bytes(self._training, results.to_bytes(record))
-        shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
+        folders.remove_files(
+            self.path / "checkpoints",
+            lambda name: bool(_CHECKPOINT.fullmatch(name)) or folders.is_temporary(name),
+        )
 
     def load_training(self) -> TrainingRecord:
         """The record of the finished training."""
@@ -304,7 +324,19 @@ class DiskCheckpoints:
         return max((int(path.stem.removeprefix("epoch-")) for path in self._files()), default=0)
 
     def _files(self) -> list[Path]:
-        return sorted(self._directory.glob("epoch-*.npz"), reverse=True)
+        found = self._directory.glob("epoch-*.npz")
+        return sorted((path for path in found if _CHECKPOINT.fullmatch(path.name)), reverse=True)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Removes the temporary files of a process that was killed; the lease's are its own."""
+    if folder.is_symlink():
+        return
+    with contextlib.suppress(OSError):
+        for path in list(folder.iterdir()):
+            ours = folders.is_temporary(path.name) and not path.name.startswith(".lease")
+            if ours and path.is_file() and not path.is_symlink():
+                path.unlink(missing_ok=True)
 
 
 def _read_checkpoint(path: Path, epoch: int) -> Checkpoint | None:
@@ -321,58 +353,6 @@ def _read_checkpoint(path: Path, epoch: int) -> Checkpoint | None:
         names = sorted(name for name in archive.files if name != "facts")
         arrays = [archive[name] for name in names]
     return Checkpoint(epoch, arrays, facts["history"], facts["seconds"])
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file so that it is either whole or not there, whatever happens meanwhile.
-
-    Raises:
-        RunsError: no space, no permission, or another fault of the disk.
-    """
-    with _temporary(path) as temporary:
-        temporary.write_bytes(content)
-
-
-def replace_directory(path: Path, fill: Callable[[Path], None]) -> None:
-    """Makes a directory by filling a temporary one and renaming it, in place of an older one."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        temporary.mkdir(parents=True)
-        fill(temporary)
-        shutil.rmtree(path, ignore_errors=True)
-        temporary.rename(path)
-    except OSError as error:
-        raise _disk_fault(path, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _temporary(path: Path) -> Iterator[Path]:
-    """A name beside path to write to; renamed to it when the block ends well."""
-    # The suffix stays, because Keras chooses the format by it.
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.tmp{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-    except OSError as error:
-        raise _disk_fault(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _disk_fault(path: Path, error: OSError) -> RunsError:
-    return RunsError(f"cannot write {path}: {error.strerror or error}")
 
 
 def circumstances(device: str) -> dict[str, Any]:

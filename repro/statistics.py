@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,15 +18,17 @@ HELD = 128_000_000
 class UnitStatistics:
     """Activations of the intact network's units; feature maps are averaged over positions.
 
-    class_means: float64 (n_classes, n_units), mean over the images of each class.
+    class_means: float64 (n_classes, n_units), mean over the images of each class; 0 for a class
+        without images, which no measure counts.
     class_counts: int64 (n_classes,), images of each class.
     variance: float64 (n_units,), over images and, for feature maps, positions: the square of the
         noise scale of paper section 2.2.
     sparsity: float64 (n_units,) in [0, 1], fraction of images and positions where it is exactly 0.
     position_means: for each layer float64 (*positions, n_units), mean over images at each
         position: the fill of the paper's mean ablation (appendix A.1).
-    bin_counts: int64 (n_units, n_bins, n_classes), how often the activation was in each bin for
-        each class (paper.md 1.6: exact zeros are a bin, the others hold equal mass).
+    binned: int32 (n_units, n_bins, n_occurring), how often the activation was in each bin for
+        each class that has images, in their order (paper.md 1.6: exact zeros are a bin, the others
+        hold equal mass).
     top_images: int64 (n_units, n_top), the images with the largest activation, largest first, by
         their number in the set; -1 where fewer images drive it. top_activations: float32, theirs.
     """
@@ -35,7 +38,7 @@ class UnitStatistics:
     variance: np.ndarray
     sparsity: np.ndarray
     position_means: tuple[np.ndarray, ...]
-    bin_counts: np.ndarray
+    binned: np.ndarray
     top_images: np.ndarray
     top_activations: np.ndarray
 
@@ -45,14 +48,32 @@ class UnitStatistics:
         return self.class_counts @ self.class_means / self.class_counts.sum()
 
     @property
-    def class_selectivity(self) -> np.ndarray:
-        """float64 (n_units,) in [0, 1] (paper section 2.3)."""
-        return metrics.class_selectivity(self.class_means)
+    def n_occurring(self) -> int:
+        """Classes that have images."""
+        return int(np.count_nonzero(self.class_counts))
 
     @property
+    def bin_counts(self) -> np.ndarray:
+        """int32 (n_units, n_bins, n_classes), `binned` with zeros for classes without images."""
+        counts = np.zeros((*self.binned.shape[:2], len(self.class_counts)), np.int32)
+        counts[:, :, self.class_counts > 0] = self.binned
+        return counts
+
+    @functools.cached_property
+    def class_selectivity(self) -> np.ndarray:
+        """float64 (n_units,) in [0, 1], over the classes that occur (paper section 2.3); NaN where
+        fewer than two do."""
+        return metrics.class_selectivity(self.class_means, self.class_counts)
+
+    @functools.cached_property
     def mutual_information(self) -> np.ndarray:
         """float64 (n_units,), bits that the activation tells about the class (paper.md 1.6)."""
-        return metrics.mutual_information(self.bin_counts)
+        return metrics.mutual_information(self.binned)
+
+    @functools.cached_property
+    def mutual_information_bias(self) -> np.ndarray:
+        """float64 (n_units,), bits that it would show of a unit that knows nothing."""
+        return metrics.mutual_information_bias(self.binned)
 
 
 class Accumulator:
@@ -78,7 +99,8 @@ class Accumulator:
         self._held: list[tuple[np.ndarray, np.ndarray]] = []
         self._n_held = max(1, HELD // max(1, n_units))
         self._edges: np.ndarray | None = None
-        self._bin_counts = np.zeros((n_units, n_bins, n_classes), np.int64)
+        self._classes = np.zeros(0, np.int64)  # that had images when activations were binned
+        self._binned = np.zeros((n_units, n_bins, 0), np.int32)
         self._top_images = np.full((n_top, n_units), -1, np.int64)
         self._top = np.full((n_top, n_units), -np.inf, np.float32)
 
@@ -116,7 +138,7 @@ class Accumulator:
         self._keep_top(means)
         self.n_images = total
         if self._edges is not None:
-            self._bin_counts += metrics.bin_counts(means, labels, self._edges, self.n_classes)
+            self._bin(means, labels, self._edges)
         else:
             self._held.append((means, labels))
             if self.n_images >= self._n_held:
@@ -132,7 +154,7 @@ class Accumulator:
             variance=(self._within + self._deviation) / self.n_images,
             sparsity=self._zeros / self.n_images,
             position_means=tuple(part / self.n_images for part in self._position_sums or ()),
-            bin_counts=self._bin_counts,
+            binned=self._binned,
             top_images=self._top_images.T.copy(),
             top_activations=np.maximum(self._top, 0).T,
         )
@@ -142,7 +164,17 @@ class Accumulator:
         labels = np.concatenate([part for _, part in self._held])
         self._held = []
         self._edges = metrics.equal_mass_edges(means, self.n_bins)
-        self._bin_counts += metrics.bin_counts(means, labels, self._edges, self.n_classes)
+        self._bin(means, labels, self._edges)
+
+    def _bin(self, means: np.ndarray, labels: np.ndarray, edges: np.ndarray) -> None:
+        """Counts images in bins, for the classes that have occurred so far."""
+        new = np.setdiff1d(labels, self._classes)
+        if len(new):
+            places = np.searchsorted(self._classes, new)
+            self._binned = np.insert(self._binned, places, 0, axis=2)
+            self._classes = np.insert(self._classes, places, new)
+        classes = np.searchsorted(self._classes, labels)
+        self._binned += metrics.bin_counts(means, classes, edges, len(self._classes))
 
     def _keep_top(self, means: np.ndarray) -> None:
         values = np.concatenate([self._top, means])

@@ -3,7 +3,9 @@ importance."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,11 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from repro import figures, panels
+from repro import figures, panels, study_words
 from repro.findings import UNIT_MEASURES, Series
+from repro.markup import data_uri
 from repro.panels import DARK, LIGHT, Theme, correlation_words, split_name
 from repro.results import AblationCurve
 from repro.study import Study
+from repro.study_words import Words
 
 _SIZE = (5.3, 3.8)  # inches
 _LEGEND_LINE = 0.19  # inches
@@ -25,22 +29,55 @@ _NAMED_LAYERS = 8
 _MARKERS = "os^Dv*Pp"
 
 
+class Plots(NamedTuple):
+    """The pictures of a study, as matplotlib figures that pyplot knows nothing of."""
+
+    curve: Figure
+    units: Figure
+
+    def _repr_html_(self) -> str:
+        """Both, for a notebook."""
+        return "".join(
+            f'<img alt="{alternative}" style="max-width: 100%" src="{data_uri(_svg(figure))}">'
+            for figure, alternative in zip(
+                self, ("cumulative ablation curve", "units by importance"), strict=True
+            )
+        )
+
+
+def plots(study: Study, *, dark: bool = False) -> Plots:
+    """The pictures of the report, of the finest curve asked for."""
+    made = []
+    with figures.styled(dark):
+        for picture in (
+            _curve_picture(study.curves[-1], study.words, study.n_classes, dark),
+            _units_picture(study, dark),
+        ):
+            figure = picture()
+            figure.set_facecolor(figures.background_of(dark))
+            # What is made when a figure is drawn, such as ticks, takes the style of then.
+            figure.canvas.draw()
+            made.append(figure)
+    return Plots(*made)
+
+
 def curve_figure(
     curve: AblationCurve,
     n_classes: int,
     *,
+    words: Words = study_words.of("classes"),  # noqa: B008  frozen
     kinds: Sequence[str] = ("png", "svg"),
     dark: bool = False,
     standalone: bool = True,
 ) -> dict[str, bytes]:
-    """Accuracy against the number of ablated units, mean and s.d. over orders.
+    """Accuracy, or where there is none the loss, against the number of ablated units; mean and
+    s.d. over orders.
 
     Args:
+        n_classes: for the line of chance. words: of the study's task.
         kinds, dark, standalone: as for `figures.draw`.
     """
-    return _drawn(
-        lambda axes, theme: _curve(curve, n_classes, axes, theme), 0, kinds, dark, standalone
-    )
+    return figures.rendered(_curve_picture(curve, words, n_classes, dark), kinds, dark, standalone)
 
 
 def units_figure(
@@ -52,24 +89,33 @@ def units_figure(
 ) -> dict[str, bytes]:
     """Importance of each unit against its class selectivity, or, where no unit has one, against
     its mutual information; see `selectivity_column`."""
-    n_layers = len(study.layout.layers)
-    lines = 1 + min(n_layers, _NAMED_LAYERS) * (n_layers <= _NAMED_LAYERS)
-    return _drawn(lambda axes, theme: _units(study, axes, theme), lines, kinds, dark, standalone)
+    return figures.rendered(_units_picture(study, dark), kinds, dark, standalone)
 
 
 def selectivity_column(study: Study) -> str:
-    """What the units are laid out by: class selectivity, if any unit has one."""
+    """What the units are laid out by: class selectivity, if any unit has one; else mutual
+    information; without classes, how active they are."""
+    if not study.words.has_classes:
+        return "mean_activation"
     defined = np.isfinite(study.units["class_selectivity"])
     return "class_selectivity" if defined.any() else "mutual_information"
 
 
-def _drawn(
-    draw: Callable[[Axes, Theme], None],
-    legend_lines: int,
-    kinds: Sequence[str],
-    dark: bool,
-    standalone: bool,
-) -> dict[str, bytes]:
+def _curve_picture(
+    curve: AblationCurve, words: Words, n_classes: int, dark: bool
+) -> Callable[[], Figure]:
+    return _picture(lambda axes, theme: _curve(curve, words, n_classes, axes, theme), 0, dark)
+
+
+def _units_picture(study: Study, dark: bool) -> Callable[[], Figure]:
+    n_layers = len(study.layout.layers)
+    lines = 1 + min(n_layers, _NAMED_LAYERS) * (n_layers <= _NAMED_LAYERS)
+    return _picture(lambda axes, theme: _units(study, axes, theme), lines, dark)
+
+
+def _picture(
+    draw: Callable[[Axes, Theme], None], legend_lines: int, dark: bool
+) -> Callable[[], Figure]:
     def compose() -> Figure:
         width, height = _SIZE
         picture = Figure((width, height + legend_lines * _LEGEND_LINE), layout="constrained")
@@ -80,20 +126,30 @@ def _drawn(
         draw(axes, DARK if dark else LIGHT)
         return picture
 
-    return figures.rendered(compose, kinds, dark, standalone)
+    return compose
 
 
-def _curve(curve: AblationCurve, n_classes: int, axes: Axes, theme: Theme) -> None:
-    panels.bands(axes, theme, [Series(("all",), "mean", (), "")], curve.n_ablated, [curve.accuracy])
-    axes.axhline(
-        1 / n_classes, color=theme.muted, linewidth=1, linestyle=(0, (4, 3)), label="chance"
-    )
+def _svg(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def _curve(curve: AblationCurve, words: Words, n_classes: int, axes: Axes, theme: Theme) -> None:
+    shown = curve.accuracy if words.has_accuracy else curve.loss
+    panels.bands(axes, theme, [Series(("all",), "mean", (), "")], curve.n_ablated, [shown])
+    if words.has_accuracy and words.has_classes:
+        axes.axhline(
+            1 / n_classes, color=theme.muted, linewidth=1, linestyle=(0, (4, 3)), label="chance"
+        )
     axes.set_xlim(0, curve.n_units)
-    axes.set_ylim(0, 1.02)
+    if words.has_accuracy:
+        axes.set_ylim(0, 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10], integer=True))
     axes.set_xlabel(f"number of ablated units (of {curve.n_units:,})")
-    axes.set_ylabel(f"{split_name(curve.images)} accuracy")
-    axes.legend(loc="upper right")
+    named = words.accuracy if words.has_accuracy else words.measured_in(words.loss)
+    axes.set_ylabel(f"{split_name(curve.images)} {named}")
+    axes.legend(loc="upper right" if words.has_accuracy else "upper left")
 
 
 def _units(study: Study, axes: Axes, theme: Theme) -> None:
@@ -122,8 +178,9 @@ def _units(study: Study, axes: Axes, theme: Theme) -> None:
     exponent = panels.power_of_ten(up[known])
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y / 10.0**exponent:.4g}"))
-    scale = f"1e{exponent} nats" if exponent else "nats"
-    axes.set_ylabel(f"change of {split_name(study.split)} loss on ablation ({scale})")
+    scale = " ".join(filter(None, [f"1e{exponent}" if exponent else "", study.words.unit]))
+    changed = f"change of {split_name(study.split)} {study.words.changed} on ablation"
+    axes.set_ylabel(f"{changed} ({scale})" if scale else changed)
     whole = correlation_words(study.relation(x=x))
     shade = "" if handles else "; from the first layer (dark) to the last"
     axes.legend(

@@ -15,76 +15,111 @@ from typing import Any
 
 import numpy as np
 
-from repro import metrics, report, runs, study_figures
+from repro import budget, metrics, report, runs, study_figures, study_sample
+from repro.ablation import Outcome
 from repro.findings import mean_and_sd
 from repro.markup import STYLE, code, data_uri, table, text
 from repro.panels import correlation_words, split_name
 from repro.report import CURVE_COLUMNS
 from repro.results import AblationCurve
 from repro.study import CONTROLS, Sample, Study
+from repro.study_show import auc_words, normalized_auc
+from repro.study_words import Words
 
 _LISTED = 20  # units of a table; units.csv has all
-_FILES = ("units.csv", "curve.csv", "summary.json", "curve.png", "units.png", "curve.svg")
+_FILES = (
+    "units.csv", "curve.csv", "summary.json", "curve.png", "units.png", "curve.svg", "units.svg",
+)  # fmt: skip
 # An accuracy of less than so many times chance suggests that images and model do not fit.
 _NEAR_CHANCE = 1.5
-_UNIT_HEADS = (
-    "Layer",
-    "Unit",
-    "Importance (nats)",
-    "Accuracy lost",
-    "Largest class drop",
-    "Class selectivity",
-    "Mutual information (bits)",
-    "Mean activation",
-)
 
 
 def write(study: Study, directory: Path, command: str = "") -> Path:
     """Writes all files of the report; `index.html` last.
 
     Raises:
-        RunsError: the disk is full, or the folder cannot be written.
+        RunsError: the disk is full, the folder cannot be written, or a file of one of these names
+            is there that is not one of ours. The last two are found before anything is computed.
     """
+    files = runs.Beside(directory, ("index.html", *_FILES))
     curve = study.curves[-1]
     for name, draw in _pictures(study, curve):
         for kind, content in draw().items():
-            runs.write_bytes(directory / f"{name}.{kind}", content)
+            files.write(directory / f"{name}.{kind}", content)
     units = study.units
     columns = units.dtype.names or ()
     rows = zip(*(_csv_column(units[name]) for name in columns), strict=True)
-    runs.write_bytes(directory / "units.csv", report.to_csv(columns, rows))
-    of_curve = report.to_csv(CURVE_COLUMNS, report.curve_rows(curve))
-    runs.write_bytes(directory / "curve.csv", of_curve)
-    runs.write_bytes(directory / "summary.json", report.to_json(numbers(study)))
+    files.write(directory / "units.csv", report.to_csv(columns, rows))
+    of_curve = report.to_csv(CURVE_COLUMNS, _curve_rows(study, curve))
+    files.write(directory / "curve.csv", of_curve)
+    files.write(directory / "summary.json", report.to_json(numbers(study)))
     page = directory / "index.html"
-    runs.write_bytes(page, render(study, command).encode())
+    files.write(page, render(study, command).encode())
     return page
+
+
+def check(directory: Path) -> None:
+    """That `write` may write there.
+
+    Raises:
+        RunsError: as `write`.
+    """
+    runs.Beside(directory, ("index.html", *_FILES))
 
 
 def numbers(study: Study) -> dict[str, Any]:
     """What was found, as JSON-ready values; None where something is undefined or not measured."""
-    units, intact, curve = study.units, study.intact, study.curves[-1]
-    n_correct = int(intact.n_correct.sum())
-    low, high = study.sample.interval(n_correct)
-    together = study.redundant_together
-    area, area_sd = mean_and_sd(_normalized_auc(curve))
+    units, intact, curve, words = study.units, study.intact, study.curves[-1], study.words
+    together, whole, tested = study.redundant_together, study.whole, study.tested
+    areas = normalized_auc(curve) if words.has_accuracy else np.full(1, np.nan)
+    area, area_sd = mean_and_sd(areas)
     x = study_figures.selectivity_column(study)
     found = study.relation(x=x)
+    standing = study_sample.standing(study)
     return {
+        "task": words.kind,
         "model": study.model.name,
         "data": study.data,
         "split": study.split,
+        "sample": {
+            "measured": standing.measured,
+            "cut": standing.cut,
+            "enough": not standing.useless,
+            "why": standing.enough,
+        },
         "images": {"used": study.sample.n_images, "available": study.sample.n_available},
+        "classes": {
+            "all": study.n_classes,
+            "with_images": int(np.count_nonzero(np.bincount(study.labels))),
+        },
         "units": {
             "all": len(units),
+            "planned": study.n_planned,
             "lesioned": int(study.lesioned.sum()),
             "dead": int(units["dead"].sum()),
+            "dead_active_on_at_most": study_sample.most_active(study.sample.n_images),
             "redundant": int(units["redundant"].sum()),
         },
-        "accuracy": float(intact.accuracy),
-        "accuracy_interval": [low, high],
+        "tested": {
+            "units": len(tested.units),
+            "of": tested.n_alive,
+            "redundant": tested.n_told_redundant,
+            "cannot_be_told": int(tested.untold.sum()),
+        },
+        "accuracy": float(intact.accuracy) if words.has_accuracy else None,
+        "accuracy_interval": list(_interval(study)) if words.has_accuracy else None,
+        "accuracy_on_all": None
+        if whole is None or not words.has_accuracy
+        else {"accuracy": float(whole.accuracy), "images": whole.n_images},
         "loss": float(intact.loss),
-        "normalized_auc": {"mean": _number(area), "sd": _number(area_sd)},
+        "normalized_auc": {
+            "mean": _number(area),
+            "sd": _number(area_sd),
+            "at_most": words.has_accuracy and study_sample.at_most(curve),
+        },
+        "mutual_information": {
+            "enough_images": words.has_classes and study_sample.enough_for_information(study)
+        },
         "curve": {
             "orders": len(curve.orders),
             "points": len(curve.n_ablated),
@@ -93,8 +128,11 @@ def numbers(study: Study) -> dict[str, Any]:
         "without_redundant": None
         if together is None
         else {
-            "accuracy": float(together.outcome.accuracy),
-            "controls": None if together.controls is None else together.controls.accuracy.tolist(),
+            "accuracy": _number(together.outcome.accuracy) if words.has_accuracy else None,
+            "loss": float(together.outcome.loss),
+            "controls": None
+            if together.controls is None
+            else _shown(study, together.controls).tolist(),
         },
         "standard_errors": [
             {
@@ -128,15 +166,20 @@ def render(study: Study, command: str = "") -> str:
     return _PAGE.format(
         style=STYLE,
         title=text(study.model.name),
-        subtitle=text(_subtitle(study)),
+        subtitle=_subtitle(study),
         warning=f'<p class="profile">{text(warning(study))}</p>' if warning(study) else "",
         found=f'<ul class="found plain">{found}</ul>',
         curve=_picture(
             lambda dark: study_figures.curve_figure(
-                curve, study.n_classes, kinds=["svg"], dark=dark, standalone=False
+                curve,
+                study.n_classes,
+                words=study.words,
+                kinds=["svg"],
+                dark=dark,
+                standalone=False,
             ),
-            _curve_alternative(curve),
-            _curve_caption(curve),
+            _curve_alternative(study, curve),
+            _curve_caption(study, curve),
         ),
         units=_picture(
             lambda dark: study_figures.units_figure(
@@ -159,45 +202,179 @@ def render(study: Study, command: str = "") -> str:
 # --- What was found, in sentences --------------------------------------------------------------
 
 
+def first_line(study: Study) -> str:
+    """What was measured, what was cut off, and whether it is enough for what follows."""
+    return study_sample.standing(study).words
+
+
 def findings(study: Study, curve: AblationCurve) -> Iterator[str]:
     """The answers, the most asked-for first."""
-    units, intact, sample = study.units, study.intact, study.sample
-    low, high = sample.interval(int(intact.n_correct.sum()))
-    yield (
-        f"Intact, the network is right on {_percent(float(intact.accuracy))} of "
-        f"{sample.n_images:,} images (95 % interval {_percent(low)} to {_percent(high)}); "
-        f"loss {float(intact.loss):.4g} nats."
-    )
-    area, sd = mean_and_sd(_normalized_auc(curve))
-    if np.isfinite(area):
-        spread = f" ± {sd:.3f}, s.d. over {len(curve.orders)} random orders" * bool(np.isfinite(sd))
+    units, sample, words = study.units, study.sample, study.words
+    yield _intact_words(study)
+    area = auc_words(curve) if words.has_accuracy else ""
+    if area:
+        spread = f", mean ± s.d. over {len(curve.orders)} random orders" * ("±" in area)
+        bound = (
+            ", since nearly all of it is lost by the first number of units that was tried"
+            * study_sample.at_most(curve)
+        )
         yield (
-            f"Reliance on single directions: normalized AUC {area:.3f}{spread}. 1 would mean that "
-            f"no accuracy is lost before the last unit; {_half(curve)}"
+            f"Reliance on single directions: normalized AUC {area}{spread}{bound}. 1 would mean "
+            f"that no {words.accuracy} is lost before the last unit; {_half(curve)}"
         )
     lesioned = np.flatnonzero(study.lesioned)
     if len(lesioned):
         first = units[lesioned[np.argmax(units["importance"][lesioned])]]
+        drop = first["accuracy_drop"]
         yield (
-            f"The most important unit is {_name(first)}: without it the loss changes by "
-            f"{first['importance']:+.3g} ± {study.errors[0].importance:.2g} nats (standard error "
-            "over images) and the accuracy by "
-            f"{0.0 - 100 * first['accuracy_drop']:+.3g} %."
+            f"The most important unit is {_name(first)}: without it the {words.changed} changes by "
+            f"{_with_error(study, float(first['importance']))}"
+            + (
+                f" and the {words.accuracy} "
+                + (f"by {-100 * drop:+.3g} %." if drop else "stays the same.")
+                if words.has_accuracy
+                else "."
+            )
         )
-    n_dead, n_redundant = int(units["dead"].sum()), int(units["redundant"].sum())
-    yield (
-        f"{_count(n_dead, 'unit is', 'units are')} dead, of {len(units):,}: 0 on every image, so "
-        "removing them changes nothing."
-    )
-    yield f"{_count(n_redundant, 'unit is', 'units are')} redundant alone{_together(study)}"
+    n_dead = int(units["dead"].sum())
+    if n_dead:
+        yield (
+            f"{_count(n_dead, 'unit is', 'units are')} 0 on all of these {sample.n_images:,} "
+            f"images, of {len(units):,}: dead, as far as these can tell. {_dead_bound(study)}"
+        )
+    else:
+        yield f"No unit is dead, of {len(units):,}: each is active on some of these images."
+    yield _redundant_words(study)
+    if words.has_classes:
+        yield from _class_count_words(study)
     x = study_figures.selectivity_column(study)
     relation = study.relation(x=x)
-    if np.isfinite(relation.rho):
+    if np.isfinite(relation.rho) and _column_stands(study, x):
         yield (
             f"{x.replace('_', ' ').capitalize()} and importance: Spearman's "
-            f"{correlation_words(relation)} over {relation.n:,} units. "
-            + ("Units that look specialised are " + _relation_words(relation))
+            f"{correlation_words(relation)} over {relation.n:,} units. {_kind_of_units(x)} are "
+            + _relation_words(relation)
         )
+
+
+def _class_count_words(study: Study) -> Iterator[str]:
+    """That some classes have no image, and what that means for what is told of classes."""
+    n_occurring = int(np.count_nonzero(np.bincount(study.labels, minlength=study.n_classes)))
+    if n_occurring == study.n_classes:
+        return
+    yield f"The images are of {n_occurring:,} of the model's {study.n_classes:,} classes" + (
+        ": class selectivity, mutual information and class drops are over these."
+        if n_occurring > 1
+        else " only: class selectivity is not defined, and mutual information is 0; give images of "
+        "two classes or more."
+    )
+
+
+def _intact_words(study: Study) -> str:
+    """The network without a lesion, on these images and, where that was affordable, on all."""
+    intact, sample, words, whole = study.intact, study.sample, study.words, study.whole
+    amount = words.amount(f"{float(intact.loss):.4g}")
+    if not words.has_accuracy:
+        on_all = (
+            "" if whole is None else f"; on {_all_images(study, whole)} {float(whole.loss):.4g}"
+        )
+        return (
+            f"Intact, the network has a mean {words.loss} of {amount} on {sample.n_images:,} "
+            f"images{on_all}."
+        )
+    low, high = _interval(study)
+    on_all = (
+        ""
+        if whole is None
+        else f" On {_all_images(study, whole)}, none of them lesioned, it {words.right} "
+        f"{_percent(float(whole.accuracy))}."
+    )
+    return (
+        f"Intact, the network {words.right} {_percent(float(intact.accuracy))} of "
+        f"{sample.n_images:,} images (95 % interval {_percent(low)} to {_percent(high)}); loss "
+        f"{amount}.{on_all}"
+    )
+
+
+def _all_images(study: Study, whole: Outcome) -> str:
+    n, n_all = whole.n_images, study.sample.n_available
+    return f"all {n_all:,} images" if n == n_all else f"{n:,} of the {n_all:,} images"
+
+
+def _dead_bound(study: Study) -> str:
+    share = _percent(study_sample.most_active(study.sample.n_images))
+    return (
+        f"Removing them changes nothing on these; each may still be active on up to {share} of all "
+        "images (95 % bound)."
+    )
+
+
+def _redundant_words(study: Study) -> str:
+    n_redundant, tested = int(study.units["redundant"].sum()), study.tested
+    if not study.lesioned.any():
+        return "No unit was lesioned alone."
+    words = (
+        f"{_count(n_redundant, 'unit is', 'units are')} redundant alone on these images"
+        f"{_together(study)}"
+        if n_redundant
+        else f"No unit is redundant on these images: removing any of {_lesioned(study)} costs "
+        "something there."
+    )
+    if not len(tested.units):
+        return (
+            f"{words} Which of them truly are cannot be told: that takes {budget.TESTED_ON} images "
+            "or more."
+            if n_redundant
+            else words
+        )
+    drawn = (
+        f"Of all {tested.n_alive:,} units that are alive"
+        if len(tested.units) == tested.n_alive
+        else f"Of {len(tested.units):,} units drawn from {tested.n_alive:,} that are alive"
+    )
+    return (
+        f"{words} {drawn}, {tested.n_told_redundant:,} "
+        f"{'is' if tested.n_told_redundant == 1 else 'are'} redundant by more than one standard "
+        f"error, and of {int(tested.untold.sum()):,} it cannot be told, their importance being "
+        "within one standard error of 0."
+    )
+
+
+def _lesioned(study: Study) -> str:
+    return f"the {int(study.lesioned.sum()):,} that were lesioned"
+
+
+def _with_error(study: Study, importance: float) -> str:
+    """The importance of the most important unit, with its standard error where it has one."""
+    error = study.errors[0].importance
+    if not error > 0:
+        return study.words.amount(f"{importance:+.3g}")
+    amount = study.words.amount(f"{importance:+.3g} ± {error:.2g}")
+    return f"{amount} (standard error over images)"
+
+
+def _kind_of_units(x: str) -> str:
+    return "Units that are more active" if x == "mean_activation" else "Units that look specialised"
+
+
+def _column_stands(study: Study, x: str) -> bool:
+    """Whether the sample is large enough for a column of the units to mean anything."""
+    return x != "mutual_information" or study_sample.enough_for_information(study)
+
+
+def _interval(study: Study) -> tuple[float, float]:
+    # Several answers of one image are not independent, so that images are counted.
+    return study.sample.interval(round(float(study.intact.accuracy) * study.sample.n_images))
+
+
+def _shown(study: Study, outcome: Any) -> np.ndarray:
+    """The accuracy of lesions, or where there is none the loss."""
+    return np.asarray(outcome.accuracy if study.words.has_accuracy else outcome.loss)
+
+
+def _shown_words(study: Study, value: Any) -> str:
+    words = study.words
+    return _percent(float(value)) if words.has_accuracy else words.amount(f"{float(value):.4g}")
 
 
 def _relation_words(found: metrics.Correlation) -> str:
@@ -210,20 +387,20 @@ def _relation_words(found: metrics.Correlation) -> str:
 
 def _together(study: Study) -> str:
     """How the sentence on redundant units ends."""
-    together = study.redundant_together
+    together, words = study.redundant_together, study.words
     if together is None:
         return "."
-    words = (
-        ": removing any one of them costs nothing. Removing all of them at once leaves an accuracy "
-        f"of {_percent(float(together.outcome.accuracy))}"
+    outcome = _shown_words(study, _shown(study, together.outcome))
+    sentence = (
+        ": removing any one of them costs nothing there. Removing all of them at once leaves "
+        f"{'an' if (words.accuracy or words.loss)[0] in 'aeiou' else 'a'} "
+        f"{words.accuracy or words.loss} of {outcome}"
     )
     if together.controls is None:
-        return words + "."
-    low, high = together.controls.accuracy.min(), together.controls.accuracy.max()
-    return (
-        f"{words}; removing as many others, drawn {CONTROLS} times, leaves {_percent(float(low))} "
-        f"to {_percent(float(high))}."
-    )
+        return sentence + "."
+    controls = _shown(study, together.controls)
+    low, high = _shown_words(study, controls.min()), _shown_words(study, controls.max())
+    return f"{sentence}; removing as many others, drawn {CONTROLS} times, leaves {low} to {high}."
 
 
 def _half(curve: AblationCurve) -> str:
@@ -239,79 +416,135 @@ def _half(curve: AblationCurve) -> str:
 
 def sample_words(sample: Sample, study: Study) -> list[tuple[str, str]]:
     """What the sample does to the numbers: (topic, sentence)."""
-    accuracy = float(study.intact.accuracy)
-    whole = Sample(sample.n_available, sample.n_available)
+    words = study.words
     n_lesioned, n_units = int(study.lesioned.sum()), study.layout.n_units
+    kept = " with the share of each class kept" * words.has_classes
     items = [
         (
             "Images",
             f"all {sample.n_images:,}"
             if sample.n_images == sample.n_available
-            else f"{sample.n_images:,} of {sample.n_available:,}, drawn at random with the share "
-            f"of each class kept (seed {study.seed})",
-        ),
-        (
-            "Standard error of the accuracy",
-            f"± {_percent(sample.standard_error(accuracy))}"
-            + _with_all(sample, _percent(whole.standard_error(accuracy))),
-        ),
-        ("Smallest step of an accuracy", f"one image, {_percent(sample.smallest_step)}"),
-        (
-            "Smallest drop told from chance",
-            f"{Sample.CHANGED} images, {_percent(sample.smallest_visible)}"
-            + _with_all(sample, _percent(whole.smallest_visible))
-            + ": a sign test (5 %, two-sided), all that change changing for the worse. The loss, "
-            "and so importance, sees smaller changes",
-        ),
+            else f"{sample.n_images:,} of {sample.n_available:,}, drawn at random{kept} "
+            f"(seed {study.seed})",
+        )
+    ]
+    if words.has_accuracy:
+        items += _accuracy_words(sample, study)
+    items.append(
         (
             "Units lesioned alone",
             f"all {n_units:,}"
             if n_lesioned == n_units
             else f"{n_lesioned:,} of {n_units:,}, drawn at random with the share of each layer "
-            "kept. Class selectivity and mutual information are those of all units; importance, "
-            "and which are important or redundant, of these only",
-        ),
-    ]
-    items += _error_words(study)
-    counts = np.bincount(study.labels, minlength=study.n_classes)
-    items.append(
-        (
-            "Images of a class",
-            f"{counts.min():,} to {counts.max():,}; a largest class drop of less than "
-            f"{_percent(1 / max(1, int(np.median(counts))))} is less than one image",
+            "kept. What units do in the intact network is that of all units; importance, and which "
+            "are important or redundant, of these only",
         )
     )
-    items.append(("Curve", _curve_error_words(study.curves[-1], sample)))
+    items += _error_words(study)
+    dead = study_sample.most_active(sample.n_images)
+    items.append(
+        (
+            "Dead units",
+            f"are 0 on all of these images; each may be active on up to {_percent(dead)} of all "
+            "images (upper end of a 95 % interval)",
+        )
+    )
+    if words.has_classes:
+        items += _class_words(study)
+    items.append(("Curve", _curve_error_words(study, study.curves[-1])))
     return items
+
+
+def _accuracy_words(sample: Sample, study: Study) -> Iterator[tuple[str, str]]:
+    """What an accuracy on so many images can tell."""
+    accuracy = float(study.intact.accuracy)
+    whole = Sample(sample.n_available, sample.n_available)
+    name = study.words.accuracy
+    low, high = _interval(study)
+    yield f"95 % interval of the {name}", f"{_percent(low)} to {_percent(high)}"
+    error = sample.standard_error(accuracy)
+    if error > 0:
+        yield (
+            f"Standard error of the {name}",
+            f"± {_percent(error)}" + _with_all(sample, _percent(whole.standard_error(accuracy))),
+        )
+    if study.whole is not None:
+        yield (
+            f"{name.capitalize()} on {_all_images(study, study.whole)}",
+            f"{_percent(float(study.whole.accuracy))}, without a lesion",
+        )
+    yield f"Smallest step of an {name}", f"one image, {_percent(sample.smallest_step)}"
+    yield (
+        "Smallest drop told from chance",
+        f"{Sample.CHANGED} images, {_percent(sample.smallest_visible)}"
+        + _with_all(sample, _percent(whole.smallest_visible))
+        + ": a sign test (5 %, two-sided), all that change changing for the worse. The loss, and "
+        "so importance, sees smaller changes",
+    )
+
+
+def _class_words(study: Study) -> Iterator[tuple[str, str]]:
+    """What the number of images of a class does to the measures of classes."""
+    counts = np.bincount(study.labels, minlength=study.n_classes)
+    there = counts[counts > 0]
+    absent = (
+        f"{study.n_classes - len(there):,} of {study.n_classes:,} classes have none; the others "
+        if len(there) < study.n_classes
+        else ""
+    )
+    yield (
+        "Images of a class",
+        f"{absent}{there.min():,} to {there.max():,}; a largest class drop of less than "
+        f"{_percent(1 / int(np.median(there)))} is less than one image",
+    )
+    if not study_sample.enough_for_information(study):
+        yield (
+            "Mutual information",
+            f"too few images: {study_sample.BINS} bins and {len(there):,} classes are "
+            f"{study_sample.BINS * len(there):,} cells, more than there are images",
+        )
 
 
 def _error_words(study: Study) -> Iterator[tuple[str, str]]:
     """Standard errors of what lesions cost, of the units for which they are known."""
-    sample = study.sample
+    sample, words = study.sample, study.words
     scale = math.sqrt(sample.n_images / sample.n_available)
     for place, found in zip(("most important", "middle"), study.errors, strict=False):
         importance = study.units["importance"][found.unit]
-        words = (
-            f"of its importance, {importance:.3g} nats: ± {found.importance:.2g}"
-            + _with_all(sample, f"{found.importance * scale:.2g}")
-            + f"; of its accuracy lost: ± {_percent(found.accuracy_drop)}"
-        )
-        if math.isfinite(found.largest_class_drop):
-            words += (
-                f"; of its largest class drop: ± {_percent(found.largest_class_drop)}, and more, "
+        parts = []
+        if found.importance > 0:
+            parts.append(
+                f"of its importance, {words.amount(f'{importance:.3g}')}: ± {found.importance:.2g}"
+                + _with_all(sample, f"{found.importance * scale:.2g}")
+            )
+        if words.has_accuracy and found.accuracy_drop > 0:
+            parts.append(f"of its {words.accuracy} lost: ± {_percent(found.accuracy_drop)}")
+        elif words.has_accuracy:
+            share = _percent(study_sample.most_active(sample.n_images))
+            parts.append(
+                f"of its {words.accuracy} lost: no answer changes on these images, and up to "
+                f"{share} may on all (95 % bound)"
+            )
+        if words.has_classes and found.largest_class_drop > 0:
+            parts.append(
+                f"of its largest class drop: ± {_percent(found.largest_class_drop)}, and more, "
                 "since the class was chosen for its drop"
             )
-        yield f"Standard error, {place} unit", words
+        if parts:
+            yield f"Standard error, {place} unit", "; ".join(parts)
 
 
-def _curve_error_words(curve: AblationCurve, sample: Sample) -> str:
-    on_curve = Sample(curve.n_images, sample.n_images)
-    part = f"{curve.n_images:,} of these images, the share of each class kept"
+def _curve_error_words(study: Study, curve: AblationCurve) -> str:
+    on_curve = Sample(curve.n_images, study.sample.n_images)
+    part = f"{curve.n_images:,} of these images"
+    part += ", the share of each class kept" * study.words.has_classes
+    where = "on all of these images" if curve.n_images == study.sample.n_images else f"on {part}"
+    if not study.words.has_accuracy:
+        return where
     return (
-        ("on all of these images" if curve.n_images == sample.n_images else f"on {part}")
-        + f": a point has a standard error of up to ± {_percent(on_curve.standard_error(0.5))} "
-        "(where half of them are right), which all orders share; the ± of the area is the spread "
-        "over orders alone"
+        f"{where}: a point has a standard error of up to "
+        f"± {_percent(on_curve.standard_error(0.5))} (where half of them are right), which all "
+        "orders share; the ± of the area is the spread over orders alone"
     )
 
 
@@ -322,27 +555,48 @@ def _with_all(sample: Sample, value: str) -> str:
 def _made(study: Study, curve: AblationCurve) -> list[tuple[str, str]]:
     facts = runs.circumstances("")
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    shape = ", ".join(str(size) for size in study.model.input_shape[1:])
     return [
         ("Data", study.data or "not stated"),
-        ("Model", f"{study.model.name}, input ({shape}), {study.n_classes} classes"),
-        ("Curve", _curve_caption(curve)),
+        ("Model", _model_words(study)),
+        ("Curve", _curve_caption(study, curve)),
         ("Ablation", "the activation is clamped to 0, on every image and at every position"),
-        ("Importance", "change of the mean cross-entropy in nats when the unit alone is ablated"),
+        (
+            "Importance",
+            f"change of the mean {study.words.measured_in(study.words.loss)} when the unit alone "
+            "is ablated",
+        ),
+        *_measure_words(study.words),
+        ("Seed", str(study.seed)),
+        ("Keras backend", facts["backend"]),
+        ("Versions", versions),
+        ("Date", facts["date"]),
+    ]
+
+
+def _model_words(study: Study) -> str:
+    shapes = [
+        ", ".join("any" if size is None else str(size) for size in one.shape[1:])
+        for one in study.model.inputs
+    ]
+    inputs = "; ".join(f"({shape})" for shape in shapes)
+    words = f"{study.model.name}, input{'s' * (len(shapes) > 1)} {inputs}"
+    return words + f", {study.n_classes} classes" * study.words.has_classes
+
+
+def _measure_words(words: Words) -> list[tuple[str, str]]:
+    if not words.has_classes:
+        return []
+    return [
         (
             "Class selectivity",
             "(µmax − µrest) / (µmax + µrest) of the unit's mean activations by class; not defined "
-            "where a class mean is negative",
+            "where a class mean is negative; classes without images do not count",
         ),
         (
             "Mutual information",
             "of the unit's mean activation, in 20 bins, and the class; units.csv has the bias of "
             "this estimate, which small samples raise",
         ),
-        ("Seed", str(study.seed)),
-        ("Keras backend", facts["backend"]),
-        ("Versions", versions),
-        ("Date", facts["date"]),
     ]
 
 
@@ -353,7 +607,7 @@ def _pictures(
     study: Study, curve: AblationCurve
 ) -> list[tuple[str, Callable[[], dict[str, bytes]]]]:
     return [
-        ("curve", lambda: study_figures.curve_figure(curve, study.n_classes)),
+        ("curve", lambda: study_figures.curve_figure(curve, study.n_classes, words=study.words)),
         ("units", lambda: study_figures.units_figure(study)),
     ]
 
@@ -367,33 +621,38 @@ def _picture(draw: Callable[[bool], dict[str, bytes]], alternative: str, caption
     )
 
 
-def _curve_caption(curve: AblationCurve) -> str:
+def _curve_caption(study: Study, curve: AblationCurve) -> str:
+    words = study.words
     return (
-        f"Accuracy on {curve.n_images:,} {split_name(curve.images)} images as units of all masked "
-        f"layers are ablated, read at {len(curve.n_ablated)} numbers of units. Line: mean over "
-        f"{len(curve.orders)} random orders; band: ± 1 s.d."
+        f"{(words.accuracy or words.loss).capitalize()} on {curve.n_images:,} "
+        f"{split_name(curve.images)} images as units of all masked layers are ablated, read at "
+        f"{len(curve.n_ablated)} numbers of units. Line: mean over {len(curve.orders)} random "
+        "orders; band: ± 1 s.d."
     )
 
 
-def _curve_alternative(curve: AblationCurve) -> str:
-    mean = curve.accuracy.mean(axis=0)
+def _curve_alternative(study: Study, curve: AblationCurve) -> str:
+    words = study.words
+    mean = (curve.accuracy if words.has_accuracy else curve.loss).mean(axis=0)
     middle = len(mean) // 2
     return (
-        f"Accuracy against the number of ablated units: {mean[0]:.2f} intact, {mean[middle]:.2f} "
-        f"with {curve.n_ablated[middle]:,} units ablated, {mean[-1]:.2f} with all."
+        f"{(words.accuracy or words.loss).capitalize()} against the number of ablated units: "
+        f"{mean[0]:.2f} intact, {mean[middle]:.2f} with {curve.n_ablated[middle]:,} units ablated, "
+        f"{mean[-1]:.2f} with all."
     )
 
 
 def _units_caption(study: Study) -> str:
     undefined = int(np.isnan(study.units["class_selectivity"]).sum())
+    undefined *= study.words.has_classes
     words = (
         f"One point for each of {int(study.lesioned.sum()):,} units, on {study.sample.n_images:,} "
         f"{split_name(study.split)} images; ρ: Spearman, with its 95 % bootstrap interval."
     )
     if undefined:
         words += (
-            f" {undefined:,} units have negative class means, so that class selectivity is not "
-            "defined for them."
+            f" Class selectivity is not defined for {undefined:,} units, which have negative class "
+            "means or images of one class only."
         )
     return words
 
@@ -401,8 +660,9 @@ def _units_caption(study: Study) -> str:
 def _units_alternative(study: Study) -> str:
     x = study_figures.selectivity_column(study)
     return (
-        f"Scatter of units: {x.replace('_', ' ')} against the change of loss when the unit is "
-        f"ablated. All units: {correlation_words(study.relation(x=x))}."
+        f"Scatter of units: {x.replace('_', ' ')} against the change of "
+        f"{study.words.changed} when the unit is ablated. All units: "
+        f"{correlation_words(study.relation(x=x))}."
     )
 
 
@@ -411,27 +671,43 @@ def _units_alternative(study: Study) -> str:
 
 def _important(study: Study) -> str:
     lesioned = np.flatnonzero(study.lesioned)
+    if not len(lesioned):
+        return "<p>No unit was lesioned alone.</p>"
     best = lesioned[np.argsort(-study.units["importance"][lesioned], kind="stable")[:_LISTED]]
-    heads = (*_UNIT_HEADS, "Class that loses most")
-    worst = np.argmax(np.nan_to_num(study.class_drops, nan=-np.inf), axis=1)
-    rows = [(*_unit_cells(study.units[row]), _class(study, int(worst[row]))) for row in best]
+    heads, rows = _unit_heads(study), [_unit_cells(study, row) for row in best]
+    if study.words.has_classes:
+        heads = (*heads, "Class that loses most")
+        rows = [
+            (*cells, _class_that_loses(study, row)) for cells, row in zip(rows, best, strict=True)
+        ]
     return table(f"The {len(rows)} most important units; units.csv has all.", heads, rows)
+
+
+def _class_that_loses(study: Study, row: int) -> str:
+    """The class that loses most without a unit; none where no class loses anything."""
+    drops = np.nan_to_num(study.class_drops[row], nan=-np.inf)
+    return _class(study, int(drops.argmax())) if drops.max() > 0 else "none"
 
 
 def _spare(study: Study) -> str:
     """Units that can be spared: redundant ones by what removing them gains, and dead ones."""
-    units = study.units
+    units, n_images = study.units, study.sample.n_images
     redundant = np.flatnonzero(units["redundant"])
     best = redundant[np.argsort(units["importance"][redundant], kind="stable")[:_LISTED]]
     parts = []
     if len(best):
+        loses = " nor loses images" * study.words.has_accuracy
         caption = (
-            "Redundant units: alive, and removing one alone neither raises the loss nor loses "
-            f"images. {len(best):,} of {len(redundant):,}, those first whose removal helps most."
+            "Redundant units: alive, and removing one alone does not raise the "
+            f"{study.words.changed}{loses} on these {n_images:,} images. {len(best):,} of "
+            f"{len(redundant):,}, those first whose removal helps most; which are told from chance "
+            "stands above."
         )
-        parts.append(table(caption, _UNIT_HEADS, map(_unit_cells, units[best])))
-    else:
-        parts.append("<p>No lesioned unit is redundant: removing any of them costs something.</p>")
+        parts.append(table(caption, _unit_heads(study), [_unit_cells(study, row) for row in best]))
+    elif study.lesioned.any():
+        parts.append(
+            "<p>No lesioned unit is redundant: removing any costs something on these images.</p>"
+        )
     dead = [
         (name, f"{int(rows.sum()):,} of {len(rows):,}", _numbers_of(units["unit"][mine][rows]))
         for name, _ in study.layout.layers
@@ -440,43 +716,54 @@ def _spare(study: Study) -> str:
         if rows.any()
     ]
     if dead:
-        parts.append(table("Dead units: 0 on every image.", ("Layer", "Dead", "Units"), dead))
+        share = _percent(study_sample.most_active(n_images))
+        caption = (
+            f"Dead units: 0 on all of these {n_images:,} images; each may be active on up to "
+            f"{share} of all images."
+        )
+        parts.append(table(caption, ("Layer", "Dead", "Units"), dead))
     else:
         parts.append("<p>No unit is dead: each is active on some image.</p>")
     return "".join(parts)
 
 
 def _layers(study: Study) -> str:
-    units, rows = study.units, []
+    units, rows, words = study.units, [], study.words
+    x = study_figures.selectivity_column(study)
     for name, size in study.layout.layers:
         mine = units[units["layer"] == name]
         lesioned = np.isfinite(mine["importance"])
-        rows.append(
-            (
-                name,
-                f"{size:,}",
-                f"{int(lesioned.sum()):,}",
-                f"{int(mine['dead'].sum()):,}",
-                f"{int(mine['redundant'].sum()):,}",
-                _mean(mine["class_selectivity"]),
-                _mean(mine["mutual_information"] - mine["mutual_information_bias"]),
-                _mean(mine["importance"], ".2g"),
-                correlation_words(study.relation(name, study_figures.selectivity_column(study))),
+        cells = [
+            name,
+            f"{size:,}",
+            f"{int(lesioned.sum()):,}",
+            f"{int(mine['dead'].sum()):,}",
+            f"{int(mine['redundant'].sum()):,}",
+        ]
+        if words.has_classes:
+            cells.append(_mean(mine["class_selectivity"]))
+            cells.append(
+                _mean(mine["mutual_information"] - mine["mutual_information_bias"])
+                if study_sample.enough_for_information(study)
+                else "too few images"
             )
+        cells.append(_mean(mine["importance"], ".2g"))
+        cells.append(
+            correlation_words(study.relation(name, x))
+            if _column_stands(study, x)
+            else "too few images"
         )
-    heads = (
-        "Layer",
-        "Units",
-        "Lesioned",
-        "Dead",
-        "Redundant",
-        "Class selectivity",
-        "Mutual information (bits)",
-        "Importance (nats)",
-        "Selectivity and importance",
+        rows.append(tuple(cells))
+    heads = ["Layer", "Units", "Lesioned", "Dead", "Redundant"]
+    if words.has_classes:
+        heads += ["Class selectivity", "Mutual information (bits)"]
+    heads.append(words.measured_in("Importance"))
+    named = "selectivity" if x == "class_selectivity" else x.replace("_", " ")
+    heads.append(f"{named.capitalize()} and importance")
+    caption = "Means over units" + "; mutual information with its bias subtracted" * (
+        words.has_classes and study_sample.enough_for_information(study)
     )
-    caption = "Means over units; mutual information with its bias subtracted."
-    return table(caption, heads, rows)
+    return table(f"{caption}.", heads, rows)
 
 
 def _left_out(study: Study) -> str:
@@ -492,18 +779,31 @@ def _left_out(study: Study) -> str:
     )
 
 
-def _unit_cells(unit: Any) -> tuple[str, ...]:
-    selectivity = unit["class_selectivity"]
-    return (
-        str(unit["layer"]),
-        str(unit["unit"]),
-        f"{unit['importance']:.3g}",
-        _percent(unit["accuracy_drop"]),
-        _percent(unit["largest_class_drop"]),
-        "undefined" if math.isnan(selectivity) else f"{selectivity:.2f}",
-        f"{unit['mutual_information']:.2f}",
-        f"{unit['mean_activation']:.3g}",
-    )
+def _unit_heads(study: Study) -> tuple[str, ...]:
+    words = study.words
+    heads = ["Layer", "Unit", words.measured_in("Importance")]
+    if words.has_accuracy:
+        heads.append(f"{words.accuracy.capitalize()} lost")
+    if words.has_classes:
+        heads += ["Largest class drop", "Class selectivity", "Mutual information (bits)"]
+    return (*heads, "Mean activation")
+
+
+def _unit_cells(study: Study, row: int) -> tuple[str, ...]:
+    unit, words = study.units[row], study.words
+    cells = [str(unit["layer"]), str(unit["unit"]), f"{unit['importance']:.3g}"]
+    if words.has_accuracy:
+        cells.append(_percent(unit["accuracy_drop"]))
+    if words.has_classes:
+        selectivity = unit["class_selectivity"]
+        cells += [
+            _percent(unit["largest_class_drop"]),
+            "undefined" if math.isnan(selectivity) else f"{selectivity:.2f}",
+            f"{unit['mutual_information']:.2f}"
+            if study_sample.enough_for_information(study)
+            else "too few images",
+        ]
+    return (*cells, f"{unit['mean_activation']:.3g}")
 
 
 def _items(items: Sequence[tuple[str, str]]) -> str:
@@ -515,14 +815,20 @@ def _items(items: Sequence[tuple[str, str]]) -> str:
 
 
 def _subtitle(study: Study) -> str:
-    shown = f"{study.layout.n_units:,} units of {len(study.layout.layers)} layers"
+    """The first line of the page, as HTML: what was measured, and whether that is enough."""
+    standing = study_sample.standing(study)
+    enough = text(standing.enough)
     return (
-        f"{shown}, lesioned on {study.sample.n_images:,} images: {study.data or 'data not stated'}."
+        f"{text(standing.measured)} {text(standing.cut)} "
+        f"{f'<strong>{enough}</strong>' if standing.useless else enough} "
+        f"Data: {text(study.data or 'not stated')}."
     )
 
 
 def warning(study: Study) -> str:
     """What to say of a network that is hardly better than chance; "" of any other."""
+    if not (study.words.has_classes and study.words.has_accuracy):
+        return ""
     accuracy = float(study.intact.accuracy)
     if accuracy >= _NEAR_CHANCE / study.n_classes:
         return ""
@@ -564,15 +870,20 @@ def _mean(values: np.ndarray, style: str = ".3f") -> str:
     return f"{known.mean():{style}}" if len(known) else "none"
 
 
-def _normalized_auc(curve: AblationCurve) -> np.ndarray:
-    """float64 (n_orders,); NaN where the intact network is never right."""
-    if not curve.n_correct[:, 0].all():
-        return np.full(len(curve.orders), np.nan)
-    return curve.normalized_auc
-
-
 def _number(value: Any) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+def _curve_rows(study: Study, curve: AblationCurve) -> Iterator[tuple[Any, ...]]:
+    """Rows of CURVE_COLUMNS; nothing where the task has no such thing as a correct answer."""
+    for order, n_ablated, n_correct, n_images, accuracy, loss in report.curve_rows(curve):
+        right = (n_correct, n_images, accuracy)
+        yield (
+            order,
+            n_ablated,
+            *(right if study.words.has_accuracy else (None, n_images, None)),
+            loss,
+        )
 
 
 def _csv_column(values: np.ndarray) -> list[Any]:
@@ -594,6 +905,7 @@ _PAGE = """<!DOCTYPE html>
 <style>{style}
 .found.plain li {{ display: block; }}
 figure {{ max-width: 46rem; }}
+.subtitle strong {{ color: var(--ink); }}
 summary {{ cursor: pointer; color: var(--accent); }}
 </style>
 </head>

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from repro.config import CumulativeConfig, FigureConfig, TrainConfig
 from repro.findings import auc, class_name, normalized_auc, score, score_name, varied_settings
 from repro.results import (
@@ -124,6 +126,7 @@ def _unit_table(
     tag: str, found: UnitTable, classes: list[str], facts: dict[str, str], description: str
 ) -> plugin_summary.Summary:
     few = len(classes) <= _MOST_CLASSES
+    means = np.where(found.class_counts[:, None] > 0, found.class_means, np.nan)
     return plugin_summary.unit_table(
         tag,
         [str(name) for name in found.layer_names],
@@ -139,7 +142,7 @@ def _unit_table(
             "sparsity": found.sparsity,
         },
         classes=classes if few else (),
-        class_means=found.class_means.T if few else None,
+        class_means=means.T if few else None,
         class_drops=found.class_drops if few else None,
         facts=facts | {"images": f"{found.n_images:,} {found.images} images"},
         description=description,

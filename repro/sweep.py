@@ -243,6 +243,7 @@ def _curve(
         fill=config.fill,
         n_tied=int(outcome.n_tied.sum()),
         n_top5=outcome.n_top5,
+        n_answers=outcome.n_answers,
     )
 
 
@@ -257,12 +258,14 @@ def ranked(engine: Engine, measure: str, descending: bool = False) -> np.ndarray
 
     Raises:
         ValueError: another measure, or one that the network does not have, see
-            `Engine.weight_norms`.
+            `Engine.weight_norms`; images of one class only, which leave nothing to order by.
     """
     if measure == "weight_norm":
         values = engine.weight_norms()
     elif measure in ("class_selectivity", "mutual_information"):
-        values = getattr(engine.statistics(), measure)
+        statistics = engine.statistics()
+        _check_classes(statistics.n_occurring, f"an order by {measure.replace('_', ' ')}")
+        values = getattr(statistics, measure)
     elif measure == "mean_activation":
         values = engine.statistics().means
     else:
@@ -270,6 +273,14 @@ def ranked(engine: Engine, measure: str, descending: bool = False) -> np.ndarray
             f"measure must be one of {', '.join(ORDERS[1:])}. Received: measure={measure!r}"
         )
     return np.argsort(-values if descending else values, kind="stable")
+
+
+def _check_classes(n_occurring: int, what: str) -> None:
+    if n_occurring < 2:
+        raise ValueError(
+            f"{what} needs images of two classes or more, got images of {n_occurring}; give images "
+            "of more classes"
+        )
 
 
 def noise(engine: Engine, config: NoiseConfig) -> NoiseCurve:
@@ -334,7 +345,7 @@ def single_unit(engine: Engine, config: SingleUnitConfig, halves: Sequence[Half]
         class_counts=statistics.class_counts,
         sparsity=statistics.sparsity[units],
         mutual_information=statistics.mutual_information[units],
-        mutual_information_bias=metrics.mutual_information_bias(statistics.bin_counts[units]),
+        mutual_information_bias=statistics.mutual_information_bias[units],
         weight_norm=norms[units],
         images=config.images,
         fill=config.fill,
@@ -385,9 +396,13 @@ def portraits(engine: Engine, images: Any, labels: Any, config: PortraitsConfig)
 
     Args:
         images, labels: those of the engine.
+
+    Raises:
+        ValueError: images of one class only.
     """
     layers, first = last_layers(engine.layout, config.last_layers)
     statistics = engine.statistics(n_top=config.n_top)
+    _check_classes(statistics.n_occurring, "to pick a selective unit")
     outcome = engine.single_units(
         _fill(engine, config.fill), np.arange(first, engine.layout.n_units)
     )

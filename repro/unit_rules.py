@@ -290,6 +290,9 @@ def selectivity_grows_with_depth(figure: FigureResult) -> Finding:
     early, late = (
         _in_layers(tables, part, "class_selectivity") for part in (names[:third], names[-third:])
     )
+    if not (len(early) and len(late)):
+        note = "Class selectivity is not defined: it needs images of two classes or more."
+        return Finding(INCONCLUSIVE, n=units_words(tables), note=note)
     difference, low, high = _bootstrap(late, early)
     ours = (
         f"{early.mean():.3f} in the first {counted(third, 'layer')}, {late.mean():.3f} in the "

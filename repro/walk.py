@@ -36,6 +36,8 @@ from repro import kernels
 # Images of one block: enough for long loops, few enough that the units of a layer stay in the
 # processor's cache.
 BLOCK = 1024
+# In place of a unit's number: no unit is clamped.
+NO_UNIT = -1
 
 
 @dataclass(frozen=True)
@@ -177,13 +179,13 @@ def single_units(
     """Counts with each of these units clamped alone: (n,).
 
     Args:
-        units: int (n,), numbered through all masks. The others as for `walk`.
+        units: int (n,), numbered through all masks; or NO_UNIT. The others as for `walk`.
     """
     n_threads = threads or os.cpu_count() or 1
     starts = np.cumsum([0, *(len(fill) for fill in fills)])
     masks = np.searchsorted(starts[1:], units, side="right")
     lesions = [
-        (mask, np.flatnonzero(masks == mask), units[masks == mask] - starts[mask])
+        (mask, np.flatnonzero(masks == mask), _within(units[masks == mask], starts[mask]))
         for mask in np.unique(masks)
     ]
     arrays = _Arrays.of(layers)
@@ -217,6 +219,11 @@ def single_units(
         points.add(part)
         on_progress(len(block.labels) * len(units))
     return points
+
+
+def _within(units: np.ndarray, start: int) -> np.ndarray:
+    """Numbers within a mask."""
+    return np.where(units == NO_UNIT, NO_UNIT, units - start)
 
 
 class _Curve:

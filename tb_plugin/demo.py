@@ -180,7 +180,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("logdir", type=Path, help="an empty or new directory")
     logdir = parser.parse_args(arguments).logdir
     try:
-        # A second copy in the same directories would double every step.
+        # Beside other files nothing would be lost, but a second copy would double every step.
+        if logdir.exists() and not logdir.is_dir():
+            raise FileExistsError(f"{logdir} is a file; name a new directory")
         if logdir.exists() and any(logdir.iterdir()):
             raise FileExistsError(f"{logdir} is not empty; name a new directory")
         write_curves(logdir)

@@ -41,6 +41,7 @@ class Lesions:
     Args:
         network: of `repro.network`.
         images: float32 (n_images, ...). labels: int (n_images,), in 0 .. n_classes - 1.
+        tally: what counts the network's answers, of `repro.engine.tally`.
         sizes: units of each mask, in the network's order.
         check: called between two batches of images; may raise, to end the work.
     """
@@ -50,7 +51,7 @@ class Lesions:
         network: Any,
         images: np.ndarray,
         labels: np.ndarray,
-        n_classes: int,
+        tally: Any,
         sizes: list[int],
         check: Callable[[], None] = lambda: None,
     ):
@@ -63,7 +64,7 @@ class Lesions:
 
         self._network, self._labels = network, labels.astype(np.int32)
         self._n_images, self._sizes = len(images), sizes
-        self._tally = passes.Tally(n_classes, xla=False)
+        self._tally = tally
         self._firsts = sorted({len(sizes) * i // BEGINNINGS for i in range(BEGINNINGS)})
         self._runs = {first: passes.ManyUnits(network, {}, first) for first in self._firsts}
         self._graphs: dict[int, Any] = {}

@@ -63,8 +63,8 @@ class Session:
 
         import repro
         from repro import inspection
+        from repro.engine.tally import tally_for
         from repro.masking import layer_of
-        from repro.network import trace
 
         self._path = Path(path)
         try:
@@ -90,12 +90,16 @@ class Session:
         self._dense = all(len(mask.output.shape) == 2 for mask in self._masks)
         images, labels, self._class_names, self._source = _images_of(self._path)
         self._check_images(images, labels)
-        network = trace(self._model)
+        try:
+            # Two of the images tell what it costs, and what the answers are.
+            few = slice(0, 2)
+            network = repro.Engine(self._model, images[few], labels[few], task=self._task()).network
+        except ValueError as error:
+            raise SessionError("unusable_model", _without_path(error, path)) from None
         cost = max(1, multiplications(network))
         affordable = int(MULTIPLICATIONS / cost)
         kept = stratified(labels, min(MOST_IMAGES, max(FEWEST_IMAGES, affordable)))
         self._images, self._labels = images[kept], labels[kept]
-        self._n_classes = int(self._model.output_shape[-1])
         self._counts = np.bincount(self._labels, minlength=self._n_classes)
         at_once = int(MULTIPLICATIONS_AT_ONCE / cost)
         shown = min(MOST_CHOSEN, max(FEWEST_CHOSEN, at_once))
@@ -108,10 +112,19 @@ class Session:
             model.compile(jit_compile=self._dense)
         self._check = check
         self._engine = repro.Engine(
-            self._model, self._images, self._labels, on_progress=lambda pairs: check()
+            self._model,
+            self._images,
+            self._labels,
+            task=self._task(),
+            on_progress=lambda pairs: check(),
         )
         self._lesions = Lesions(
-            network, self._images, self._labels, self._n_classes, self._sizes, check
+            self._engine.network,
+            self._images,
+            self._labels,
+            tally_for(self._engine.task, xla=False),
+            self._sizes,
+            check,
         )
         self._statistics: Any = None
         self._stored = _stored_importance(self._path.parent, self._engine.layout.layers)
@@ -155,7 +168,7 @@ class Session:
         *activations, logits = self._asked(self._probe, self._images[self._chosen])
         one = [activation[image] for activation in activations]
         return {
-            "probabilities": _rounded(probabilities(logits)),
+            "probabilities": _rounded(probabilities(logits, self._engine.task.probabilities)),
             "activity": [_rounded(activation) for activation in one],
             "ms": round(1000 * (time.perf_counter() - started), 1),
         }
@@ -185,6 +198,12 @@ class Session:
         read_on = f"{len(self._images):,} images"
         if by == "class_selectivity":
             values = self._unit_statistics().class_selectivity
+            if np.isnan(values).all():
+                raise SessionError(
+                    "invalid_argument",
+                    "Class selectivity needs images of two classes or more, and these are of one; "
+                    "put others beside the model.",
+                )
         elif self._stored is not None:
             values, read_on = self._stored
         else:
@@ -326,8 +345,25 @@ class Session:
             return None
         return _png(weights[:, unit].reshape(shape))
 
+    def _task(self) -> str:
+        """What the engine is to read answers as: one number is a yes or no."""
+        return "binary" if self._one_number else "classes"
+
     def _check_images(self, images: np.ndarray, labels: np.ndarray) -> None:
-        n_classes, shape = int(self._model.output_shape[-1]), tuple(self._model.input_shape[1:])
+        if len(self._model.inputs) != 1 or len(self._model.outputs) != 1:
+            raise SessionError(
+                "unusable_model",
+                "The lab shows networks with one input and one output; this one has "
+                f"{len(self._model.inputs)} and {len(self._model.outputs)}.",
+            )
+        answer, shape = tuple(self._model.output_shape[1:]), tuple(self._model.input_shape[1:])
+        if len(answer) != 1:
+            raise SessionError(
+                "unusable_model",
+                f"The lab shows classifiers; this model answers with shape {answer}.",
+            )
+        self._one_number = answer == (1,)
+        self._n_classes = n_classes = 2 if self._one_number else answer[0]
         fits = images.shape[1:] == shape and labels.shape == (len(images),) and len(images) > 0
         if not fits or not np.all((labels >= 0) & (labels < n_classes)):
             raise SessionError(
@@ -356,10 +392,19 @@ def stratified(labels: np.ndarray, n: int) -> np.ndarray:
     return np.sort(np.concatenate([np.flatnonzero(labels == c)[:each] for c in classes]))
 
 
-def probabilities(outputs: np.ndarray) -> np.ndarray:
-    """float64 (n, n_classes): the softmax of logits; outputs that are probabilities stay."""
+def probabilities(outputs: np.ndarray, already: bool) -> np.ndarray:
+    """float64 (n, n_classes): the softmax of logits; outputs that are probabilities stay. Of one
+    number, those of class 0 and class 1.
+
+    >>> probabilities(np.array([[0.25], [1.0]]), True)
+    array([[0.75, 0.25],
+           [0.  , 1.  ]])
+    """
     outputs = outputs.astype(np.float64)
-    if np.all(outputs >= 0) and np.allclose(outputs.sum(axis=1), 1, atol=1e-4):
+    if outputs.shape[1] == 1:
+        other = 1 - outputs if already else np.zeros_like(outputs)
+        outputs = np.concatenate([other, outputs], axis=1)
+    if already:
         return outputs
     exponentials = np.exp(outputs - outputs.max(axis=1, keepdims=True))
     return exponentials / exponentials.sum(axis=1, keepdims=True)
@@ -371,11 +416,22 @@ def _images_of(path: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:
     if beside.is_file():
         try:
             with np.load(beside, allow_pickle=False) as stored:
+                task = str(stored["task"]) if "task" in stored else "classes"
+                if task not in ("classes", "binary") or "images" not in stored:
+                    raise SessionError(
+                        "unusable_model",
+                        f"The lab shows classifiers of images; this study is of another kind "
+                        f"({task}), which its report and the other views tell of.",
+                    )
                 images, labels = stored["images"], stored["labels"]
                 names = [str(n) for n in stored["class_names"]] if "class_names" in stored else []
         except (OSError, ValueError, KeyError) as error:
             message = f"{beside.name} cannot be read: {type(error).__name__}."
             raise SessionError("no_images", message) from None
+        if images.dtype.kind not in "buif":
+            raise SessionError(
+                "unusable_model", "The lab shows images; this network's inputs are texts."
+            )
         if images.dtype == np.uint8:
             images = images.astype(np.float32) / 255
         return images.astype(np.float32), labels.astype(np.int64), names, beside.name

@@ -164,11 +164,19 @@ def training_scalar(name: str, value: float) -> Summary:
     """
     if not isinstance(name, str) or not name:
         raise ValueError(f"name must be a text that is not empty. Received: name={name!r}")
+    return scalar(metadata.TRAINING_TAG + name, value)
+
+
+def scalar(tag: str, value: float, description: str = "") -> Summary:
+    """One number for TensorBoard's own Scalars tab, at the step that `Writer.add` is given.
+
+    >>> scalar("lesion/loss", 0.25).value[0].tag
+    'lesion/loss'
+    """
     # TensorBoard's own helper for this message would import TensorFlow.
-    series = scalar_metadata.create_summary_metadata(display_name="", description="")
+    series = scalar_metadata.create_summary_metadata(display_name="", description=description)
     series.data_class = DATA_CLASS_SCALAR
     tensor = tensor_util.make_tensor_proto(float(value), dtype=np.float32)
-    tag = metadata.TRAINING_TAG + name
     return Summary(value=[Summary.Value(tag=tag, metadata=series, tensor=tensor)])
 
 

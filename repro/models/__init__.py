@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -311,7 +312,8 @@ def load_model(path: str | Path, trusted: bool = False) -> keras.Model:
 
     Args:
         trusted: you know who made the file: neither look through it nor try it, so that layers
-            that you have registered with Keras are loaded as well. Safe mode stays.
+            and functions that you have registered with Keras, or have named in
+            `keras.saving.get_custom_objects()`, are loaded as well. Safe mode stays.
 
     Raises:
         FileNotFoundError: no such file.
@@ -320,7 +322,7 @@ def load_model(path: str | Path, trusted: bool = False) -> keras.Model:
     """
     path = Path(path)
     inspection.check_keras(keras.__version__)
-    inspection.opened(path).close()
+    inspection.check_written_by(path)
     if not trusted:
         inspection.inspect(path)
         if not _of_a_run(path):
@@ -330,7 +332,9 @@ def load_model(path: str | Path, trusted: bool = False) -> keras.Model:
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds for a damaged archive
-        raise ValueError(f"{path} cannot be loaded as a Keras model: {_sentence(error)}") from error
+        raise ValueError(
+            f"{path} cannot be loaded as a Keras model: {_unknown(error) or _sentence(error)}"
+        ) from error
 
 
 def model_from_function(name: str, weights: str | Path) -> keras.Model:
@@ -400,6 +404,23 @@ def _of_a_run(path: Path) -> bool:
     except (OSError, ValueError, TypeError):
         return False
     return known and path.name == "model.keras" and (folder / "training.npz").is_file()
+
+
+def _unknown(error: Exception) -> str:
+    """What to do about a class or function that Keras does not know; "" of other errors."""
+    chain: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(chain) < 10:
+        chain.append(str(cause))
+        cause = cause.__cause__ or cause.__context__
+    found = re.search(r"Could not locate (class|function) '([^']{1,100})'", " ".join(chain))
+    if found is None:
+        return ""
+    kind, name = found.groups()
+    return (
+        f"Keras does not know the {kind} {name!r}; import the module that registers it with "
+        "keras.saving.register_keras_serializable, or name it in keras.saving.get_custom_objects()"
+    )
 
 
 def _sentence(error: Exception) -> str:

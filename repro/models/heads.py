@@ -104,7 +104,7 @@ def head(
     needs, shape, ending = _shape(who, model)
     if targets is not None:
         targets = np.asarray(targets_of(targets))
-    loss = _Loss.of(model if compiled is None else compiled)
+    loss = _loss_of(model if compiled is None else compiled)
     if shape in ((), (1,)):
         _check_yes_no(needs, _INSTEAD.get(who, _ELSEWHERE), model, targets, ending, loss)
         probabilities = _are_probabilities(ending, loss, answers, None)
@@ -147,7 +147,7 @@ def n_classes(who: str, model: keras.Model) -> int:
     needs, shape, ending = _shape(who, model)
     if shape in ((), (1,)):
         return 2
-    _check_classes(needs, _INSTEAD.get(who, _ELSEWHERE), model, None, ending, _Loss(), shape[0])
+    _check_classes(needs, _INSTEAD.get(who, _ELSEWHERE), model, None, ending, Compiled(), shape[0])
     return shape[0]
 
 
@@ -185,17 +185,33 @@ _ELSEWHERE = (
 
 
 @dataclass(frozen=True)
-class _Loss:
-    """The loss a model was compiled with. kind: "binary", "classes", "regression" or ""."""
+class Compiled:
+    """What the loss that a model was compiled with says of its answers.
+
+    kind: "binary", "classes", "regression", or "" where it says nothing.
+    from_logits: of a cross-entropy; None where it does not tell.
+    absolute: the mean absolute error.
+    """
 
     kind: str = ""
     from_logits: bool | None = None
+    absolute: bool = False
 
     @classmethod
-    def of(cls, model: Any) -> _Loss:
+    def of(cls, model: Any, output: str | int | None = None) -> Compiled:
+        """Reads it.
+
+        Args:
+            output: of a model with several, the one that is meant.
+        """
         loss = getattr(model, "loss", None)
-        flat = keras.tree.flatten(loss) if isinstance(loss, (dict, list, tuple)) else [loss]
-        loss = flat[0] if len(flat) == 1 else None
+        if isinstance(loss, dict):
+            loss = loss.get(output, None) if len(loss) > 1 else next(iter(loss.values()), None)
+        elif isinstance(loss, list | tuple):
+            names = list(getattr(model, "output_names", ()))
+            place = names.index(output) if output in names else output
+            place = place if isinstance(place, int) and len(loss) > 1 else 0
+            loss = loss[place] if place < len(loss) else None
         if isinstance(loss, str):
             name = loss
         elif isinstance(loss, keras.losses.Loss) and graph.is_of_keras(type(loss)):
@@ -208,9 +224,16 @@ class _Loss:
         kind = "binary" if name in _BINARY else "classes" if name in _CATEGORICAL else ""
         kind = "regression" if name in _REGRESSIONS else kind
         if kind not in ("binary", "classes") or "crossentropy" not in name and name != "bce":
-            return cls(kind)
+            return cls(kind, absolute=name in ("mae", "meanabsoluteerror"))
         config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
         return cls(kind, bool(config.get("from_logits", False)))
+
+
+def _loss_of(model: Any) -> Compiled:
+    """What the model's one loss says; of several it is not known which is meant."""
+    loss = getattr(model, "loss", None)
+    several = isinstance(loss, dict | list | tuple) and len(loss) > 1
+    return Compiled() if several else Compiled.of(model)
 
 
 def _ending(read: graph.Graph, answer: Any) -> str:
@@ -240,7 +263,7 @@ def _check_yes_no(
     model: keras.Model,
     targets: np.ndarray | None,
     ending: str,
-    loss: _Loss,
+    loss: Compiled,
 ) -> None:
     """Refuses a regression."""
     if targets is None:
@@ -265,7 +288,7 @@ def _check_classes(
     model: keras.Model,
     targets: np.ndarray | None,
     ending: str,
-    loss: _Loss,
+    loss: Compiled,
     n_classes: int,
 ) -> None:
     """Refuses several labels an image, fractions of classes, and numbers."""
@@ -297,7 +320,7 @@ def _check_classes(
 
 
 def _are_probabilities(
-    ending: str, loss: _Loss, answers: Callable[[], np.ndarray], n_classes: int | None
+    ending: str, loss: Compiled, answers: Callable[[], np.ndarray], n_classes: int | None
 ) -> bool:
     if ending in ("softmax", "sigmoid"):
         return True

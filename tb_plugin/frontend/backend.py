@@ -7,7 +7,11 @@ build. A source distribution carries the built file, and installing from it need
 
 from __future__ import annotations
 
-import shutil
+import configparser
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 import bundle
@@ -34,6 +38,32 @@ def _build_bundle() -> None:
         raise SystemExit(str(error)) from None
 
 
+@contextlib.contextmanager
+def _build_folder() -> Iterator[None]:
+    """Lets setuptools build in a folder of its own, in place of `build` beside pyproject.toml.
+
+    In that one modules of an earlier build, which are gone from the tree, would get into the
+    wheel; and it may be the user's, so that it cannot be cleared away.
+    """
+    before = os.environ.get("DIST_EXTRA_CONFIG")
+    settings = configparser.RawConfigParser()
+    settings.read(before or [])
+    with tempfile.TemporaryDirectory(prefix="single-directions-") as folder:
+        if not settings.has_section("build"):
+            settings.add_section("build")
+        settings.set("build", "build_base", os.path.join(folder, "build"))
+        path = os.path.join(folder, "setup.cfg")
+        with open(path, "w", encoding="utf-8") as file:
+            settings.write(file)
+        os.environ["DIST_EXTRA_CONFIG"] = path
+        try:
+            yield
+        finally:
+            os.environ.pop("DIST_EXTRA_CONFIG")
+            if before is not None:
+                os.environ["DIST_EXTRA_CONFIG"] = before
+
+
 def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
     return build_meta.get_requires_for_build_wheel(config_settings) + _node()
 
@@ -52,9 +82,8 @@ def build_wheel(
     metadata_directory: str | None = None,
 ) -> str:
     _build_bundle()
-    # Else the wheel would also carry modules of an earlier build that are gone from the tree.
-    shutil.rmtree("build/lib", ignore_errors=True)
-    return build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+    with _build_folder():
+        return build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
 
 
 def build_editable(

@@ -324,6 +324,13 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel):
     assert {f"tb_plugin/static/vendor/{name}" for name in [*LICENSES, "echarts.js"]} <= names
 
 
+def test_building_leaves_a_folder_build_of_the_users_as_it_was(wheel):
+    build = wheel.parent / "checkout" / "build"
+    left = [path.relative_to(build).as_posix() for path in build.rglob("*") if path.is_file()]
+    assert left == ["lib/repro/long_gone.py"]
+    assert "repro/long_gone.py" not in zipfile.ZipFile(wheel).namelist()
+
+
 @pytest.fixture(scope="session")
 def installed(wheel, tmp_path_factory) -> Path:
     """The Python of a fresh environment with the wheel, which borrows our dependencies."""

@@ -9,6 +9,7 @@ import pytest
 
 from repro import report
 from tests.repro import synthetic
+from tests.repro.test_folders import plant, snapshot
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,3 +74,32 @@ def test_pictures_of_images_stay_out(publish: ModuleType, tmp_path: Path) -> Non
     publish.publish(folder, tmp_path / "out")
     names = {path.suffix for path in (tmp_path / "out/fig1a").iterdir()}
     assert names == {".json", ".csv"}
+
+
+@pytest.mark.parametrize(
+    "own",
+    ["README.md", "claims.json", "claims.csv", "fig1a/summary.json", "fig1a/fig1a.png", "fig1a"],
+)
+def test_a_file_that_was_not_published_is_not_written_over(
+    publish: ModuleType, tmp_path: Path, own: str
+) -> None:
+    first = written(tmp_path / "one", synthetic.curves_figure({0.0: 0.8, 1.0: 0.4}))
+    (tmp_path / "out" / own).parent.mkdir(parents=True)
+    (tmp_path / "out" / own).write_text('{"mine": 1}')
+    before = snapshot(tmp_path)
+    with pytest.raises(SystemExit, match=f"{own} was not published before .* change --out"):
+        publish.publish(first, tmp_path / "out")
+    assert snapshot(tmp_path) == before
+
+
+def test_what_lies_in_a_published_folder_stays(publish: ModuleType, tmp_path: Path) -> None:
+    first = written(tmp_path / "one", synthetic.curves_figure({0.0: 0.8, 1.0: 0.4}))
+    publish.publish(first, tmp_path / "out")
+    (tmp_path / "out/fig1a/fig1a_old.csv").write_text("of an earlier version\n")
+    for folder in (tmp_path / "out", tmp_path / "out/fig1a"):
+        plant(folder, tmp_path / "elsewhere")
+    (tmp_path / "out/fig1a/notes.csv").write_text("mine")
+    before = snapshot(tmp_path)
+    publish.publish(first, tmp_path / "out")
+    assert before.pop("out/fig1a/fig1a_old.csv")
+    assert snapshot(tmp_path) == before

@@ -336,6 +336,42 @@ def test_an_environment_made_by_hand_is_used_but_never_deleted(lab):
     assert (lab.root / ".venv" / "precious").exists()
 
 
+FOREIGN = {
+    "a file": "thesis.tex",
+    "a hidden folder": ".git/config",
+    "a folder": "data/images.npz",
+    "among libraries": "lib/notes.txt",
+    "beside site-packages": "lib/python3.12/notes.txt",
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.parametrize("made", ["by this script", "half", "by nobody"])
+def test_what_is_not_of_an_environment_is_never_deleted(lab, name, made):
+    venv = lab.root / ".venv"
+    if made != "by nobody":
+        lab.run()
+        lab.calls()
+    if made == "half":
+        (venv / "installing").write_text("")
+    (venv / name).parent.mkdir(parents=True, exist_ok=True)
+    (venv / name).write_text("mine")
+    lab.script("python3.13", FAKE_PYTHON.replace("$FAKE_VERSION", "3.13.1"))
+    code, _, err = lab.run(PYTHON="python3.13")
+    assert "was not put there by run_all.sh" in one_sentence(err, code)
+    assert (venv / name).read_text() == "mine" and "venv" not in lab.calls()
+    # The cure: move it away.
+    (venv / name).rename(lab.root / "moved")
+    for folder in (venv / ".git", venv / "data"):
+        if folder.exists():
+            folder.rmdir()
+    if made == "by nobody" and (venv / "lib").exists():
+        (lab.root / "lib").mkdir()
+        (venv / "lib").rename(lab.root / "lib" / "old")
+    assert lab.run(PYTHON="python3.13")[0] == 0
+    assert (lab.root / "moved").read_text() == "mine"
+
+
 # --- What can go wrong ------------------------------------------------------------------------
 
 

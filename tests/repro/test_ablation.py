@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from repro import ablation, config, masking, network, passes, sweep
+from repro import ablation, config, network, passes, sweep
 from repro.ablation import Engine
 from repro.config import CumulativeConfig, SingleUnitConfig
-from repro.masking import AblationMask
+from repro.masking import AblationMask, ablation_masks
 from repro.models import mlp
 from tests.repro.conftest import set_masks
 
@@ -246,7 +246,8 @@ def test_the_check_finds_a_mask_that_does_not_clamp(
     tiny_mlp: Any, tiny_images: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Engine(tiny_mlp, *tiny_images).check()
-    monkeypatch.setattr(masking, "clamp", lambda activation, keep, fill: activation)
+    for mask in ablation_masks(tiny_mlp):
+        monkeypatch.setattr(mask, "function", lambda activation, keep, fill: activation)
     with pytest.raises(RuntimeError, match="does not read its fill"):
         Engine(tiny_mlp, *tiny_images).check()
 
@@ -268,8 +269,8 @@ def test_the_check_finds_an_engine_that_lesions_nothing(
             r"images must have shape \(n, 6, 6, 1\), got \(3, 5, 5, 1\)",
         ),
         ({"images": np.zeros((0, 6, 6, 1)), "labels": np.zeros(0, int)}, "no images"),
-        ({"labels": np.zeros(2, int)}, "labels must be 3 integers"),
-        ({"labels": np.zeros(3)}, "labels must be 3 integers"),
+        ({"labels": np.zeros(2, int)}, "there are 3 images but 2 labels"),
+        ({"labels": np.full(3, 0.5)}, "labels must be whole numbers"),
         ({"labels": np.array([0, 1, 5])}, "labels must be 0 to 4.*got 0 to 5"),
         ({"images": np.full((3, 6, 6, 1), np.nan)}, "not finite"),
     ],

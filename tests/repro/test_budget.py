@@ -35,6 +35,8 @@ def test_a_plan_fits_into_its_time_and_uses_most_of_it(seconds: float) -> None:
     lesions = plan.n_images * (SLOW.image + plan.n_units * SLOW.lesion)
     steps = plan.curve_images * plan.orders * plan.points * SLOW.point
     last = steps + plan.n_images * budget.LESIONS_BESIDES * SLOW.point
+    if plan.n_images >= 50:
+        last += plan.n_images * min(plan.n_units, budget.TESTED) * SLOW.lesion
     assert plan.seconds == pytest.approx(SLOW.compilation + lesions + last)
     assert plan.last_seconds == pytest.approx(last)
 

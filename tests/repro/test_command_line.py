@@ -17,6 +17,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from repro import leases
+from tests.repro.test_folders import plant, snapshot
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 TRAIN = """
@@ -275,6 +276,49 @@ def test_an_unknown_command_is_refused() -> None:
         [sys.executable, "-m", "repro", "rum"], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 2 and "unknown command 'rum'; expected run" in done.stderr
+
+
+def test_what_the_user_keeps_in_a_runs_folder_stays_there(
+    workplace: Path, finished: subprocess.CompletedProcess[str]
+) -> None:
+    folder = workplace / "kept"
+    shutil.copytree(workplace / "whole", folder)
+    run_of = next(folder.glob("tb/quick/fig1a*/*"))
+    network = next(folder.glob("networks/*"))
+    for place in (folder, folder / "report", folder / "tb", folder / "networks", network):
+        plant(place, workplace / "elsewhere")
+
+    def kept() -> dict[str, object]:
+        found = snapshot(folder).items()
+        return {name: content for name, content in found if "/.lease" not in f"/{name}"}
+
+    before = kept()
+    report = ["report" if word == "run" else word for word in command(workplace, "kept")]
+
+    def again() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(report, capture_output=True, text=True, timeout=400)
+
+    done = again()
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = kept()
+    ours = [name for name in before if name.startswith("report/") and "/fig" not in name]
+    written = {"report/index.html", "report/.written-by-repro.json"}
+    assert {name for name in ours if after[name] != before[name]} <= written
+    assert not set(before) - set(after)
+    # In the way: a note in a TensorBoard run that is to be replaced, a page of the user's own.
+    (run_of / "notes.txt").write_text("mine")
+    (run_of / "source.txt").write_text("an older network\n")
+    before = kept()
+    done = again()
+    assert done.returncode == 1 and "notes.txt" in done.stderr and "name another" in done.stderr
+    assert done.stderr.count("\n") == 1 and kept() == before
+    (run_of / "notes.txt").unlink()
+    shutil.rmtree(run_of)
+    (folder / "report/index.html").write_text("my own")
+    before = kept()
+    done = again()
+    assert done.returncode == 1 and "index.html, which would be overwritten" in done.stderr
+    assert kept() == before
 
 
 def test_status_tells_what_is_left(

@@ -500,12 +500,10 @@ def test_a_stream_gives_the_answers_of_its_arrays(case: Case, kind: str) -> None
 @pytest.mark.parametrize(
     ("stream", "sentence"),
     [
-        (lambda case: iter(uneven(case)), "each time it is iterated.*list_iterator"),
-        (lambda case: (pair for pair in uneven(case)), "each time it is iterated.*generator"),
-        (lambda case: 7, "each time it is iterated.*int"),
-        (lambda case: [], "the stream gave none"),
-        (lambda case: [case.images[0]], r"\(images, labels\) pairs|images must have shape"),
-        (lambda case: [(case.images, case.labels[:-1])], "labels must be 61 integers"),
+        (lambda case: 7, "images must be arrays.*got int"),
+        (lambda case: [], "images must have shape|no images"),
+        (lambda case: [case.images[0]], "images must have shape|one row an example"),
+        (lambda case: [(case.images, case.labels[:-1])], "there are 61 images but 60 labels"),
         (lambda case: [(case.images[:, :2], case.labels)], "images must have shape"),
     ],
 )

@@ -196,7 +196,7 @@ def test_every_layer_is_listed_and_drawn() -> None:
     [
         (
             lambda: type("Own", (keras.Model,), {"call": lambda self, x: x})(),
-            "subclassed model, whose layers cannot be seen",
+            "is a subclassed model that was not called yet; call it on some images",
         ),
         (lambda: keras.Sequential([L.Dense(3, "relu"), L.Dense(2)]), "has no input yet"),
         (
@@ -322,18 +322,31 @@ def test_a_nested_model_of_several_tensors_is_called_by_order_or_by_name() -> No
     assert_same(answers(masked, images), answers(model, images))
 
 
-def test_two_nested_models_may_have_layers_of_one_name_if_they_are_copied(tmp_path: Path) -> None:
+@pytest.mark.parametrize("share_weights", [True, False])
+def test_two_nested_models_may_have_layers_of_one_name(share_weights: bool, tmp_path: Path) -> None:
+    """keras-vis's siblings with towers, as in tf-keras-vis#84: the new model renames them."""
+
     def block(name: str) -> Any:
         return keras.Sequential([keras.Input((4,)), L.Dense(4, "relu", name="dense")], name=name)
 
     model = randomised(keras.Sequential([block("one"), block("two"), L.Dense(3)]))
-    with pytest.raises(ValueError, match="would be called dense;.*share_weights=False"):
-        repro.insert_masks(model)
-    masked = repro.insert_masks(model, share_weights=False)
+    config = model.get_config()
+    masked = repro.insert_masks(model, share_weights=share_weights)
     assert [mask.name for mask in repro.ablation_masks(masked)] == ["dense_mask", "two_dense_mask"]
     images = images_for(model)
     assert_same(answers(masked, images), answers(model, images))
     assert [layer.layers[-1].name for layer in model.layers[:2]] == ["dense", "dense"]
+    assert model.get_config() == config
+    first, second = (layer.layers[-1] for layer in model.layers[:2])
+    for name, own in (("dense", first), ("two_dense", second)):
+        assert (masked.get_layer(name).kernel is own.kernel) == share_weights
+    repro.ablate(masked, {"two_dense": [1, 2]})
+    once = np.maximum(images @ first.get_weights()[0] + first.get_weights()[1], 0)
+    kernel, bias = second.get_weights()
+    twice = np.maximum(once @ kernel + bias, 0) * [1, 0, 0, 1]
+    kernel, bias = model.layers[-1].get_weights()
+    np.testing.assert_allclose(answers(masked, images)[0], twice @ kernel + bias, rtol=1e-5)
+    repro.restore(masked)
     masked.save(tmp_path / "masked.keras")
     loaded = keras.models.load_model(tmp_path / "masked.keras")
     assert_same(answers(loaded, images), answers(model, images))
@@ -357,6 +370,112 @@ def test_a_layer_called_twice_has_a_mask_for_each_call() -> None:
     )
 
 
+def test_the_calls_of_a_shared_base_are_listed_in_order_and_told_apart() -> None:
+    """keras-grad-cam#21, keras#2495: which call is which."""
+    inner = keras.Input((4,))
+    base = keras.Model(inner, L.Dense(5, "relu", name="bc")(inner), name="base")
+    left, right = keras.Input((4,), name="left"), keras.Input((4,), name="right")
+    first, second = base(left), base(right)
+    ends = L.Dense(3, name="logits")(L.Concatenate()([first, second]))
+    model = randomised(keras.Model([left, right], ends))
+    masked = repro.insert_masks(model)
+    assert [mask.name for mask in repro.ablation_masks(masked)] == ["bc_mask", "bc_call_2_mask"]
+    rows = [row for row in repro.hidden_layers(model) if row.masked]
+    assert [(row.layer, row.why) for row in rows] == [
+        ("bc", "output of relu; call 1 of 2, computed from input left"),
+        ("bc_call_2", "output of relu; call 2 of 2, computed from input right"),
+    ]
+    given = images_for(model)
+    intact = answers(masked, given)[0]
+    repro.ablate(masked, {"bc": range(5)})
+    other = [given[0] + 1, given[1]]  # the first call is that on the left input: it is cut
+    np.testing.assert_array_equal(answers(masked, given)[0], answers(masked, other)[0])
+    repro.restore(masked)
+    np.testing.assert_array_equal(answers(masked, given)[0], intact)
+
+
+def test_calls_on_one_input_are_told_apart_by_what_they_are_given() -> None:
+    images = keras.Input((4,), name="images")
+    shared = L.Dense(4, "relu", name="shared")
+    model = keras.Model(images, L.Dense(3)(shared(L.ReLU(name="between")(shared(images)))))
+    rows = {row.layer: row.why for row in repro.hidden_layers(model)}
+    assert rows["shared"] == "output of relu; call 1 of 2, given the output of images"
+    assert rows["shared_call_2"] == "output of relu; call 2 of 2, given the output of between"
+
+
+def with_layers_before(before: list[Any]) -> Any:
+    return [*before, L.Flatten(), L.Dense(6, "relu", name="hidden"), L.Dense(3)]
+
+
+@pytest.mark.parametrize("share_weights", [True, False])
+@pytest.mark.parametrize("form", ["sequential", "functional", "nested"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        lambda: [L.RandomFlip(), L.RandomRotation(0.2), L.RandomContrast(0.3)],
+        lambda: [L.Resizing(5, 5), L.CenterCrop(4, 4)],
+        lambda: [L.RandomZoom(0.2), L.RandomTranslation(0.1, 0.1), L.RandomBrightness(0.2)],
+    ],
+)
+def test_layers_that_keras_calls_in_training_mode_by_default_are_taken(
+    before: Any, form: str, share_weights: bool
+) -> None:
+    """keras-team/autokeras#1524, keras#17385, keras#16189: augmentation and resizing in a model."""
+    if form == "sequential":
+        model = keras.Sequential([keras.Input((6, 6, 3)), *with_layers_before(before())])
+    else:
+        images = keras.Input((6, 6, 3))
+        augment = before()
+        if form == "nested":
+            augment = [keras.Sequential([keras.Input((6, 6, 3)), *augment], name="augment")]
+        x = images
+        for layer in with_layers_before(augment):
+            x = layer(x)
+        model = keras.Model(images, x)
+    randomised(model)
+    masked = repro.insert_masks(model, share_weights=share_weights)
+    assert masked_layers(model) == ["hidden"]
+    given = np.random.default_rng(0).uniform(0, 255, (9, 6, 6, 3)).astype("float32")
+    expected = model.predict(given, verbose=0)
+    np.testing.assert_array_equal(masked.predict(given, verbose=0), expected)
+    repro.ablate(masked, {"hidden": range(6)})
+    bias = model.layers[-1].get_weights()[1]
+    np.testing.assert_allclose(masked.predict(given, verbose=0), np.tile(bias, (9, 1)), rtol=1e-5)
+    repro.restore(masked)
+    np.testing.assert_array_equal(masked.predict(given, verbose=0), expected)
+
+
+def test_towers_with_layers_of_equal_names_share_the_weights_of_the_model(tmp_path: Path) -> None:
+    """tf-keras-vis#84: nested models."""
+
+    def tower(name: str) -> Any:
+        x = images = keras.Input((6, 6, 3), name="images")
+        x = L.Conv2D(4, 3, name="conv")(x)
+        x = ops.relu(L.BatchNormalization(name="norm")(x))
+        return keras.Model(images, L.GlobalAveragePooling2D(name="pool")(x), name=name)
+
+    images = keras.Input((6, 6, 3), name="images")
+    one, two = tower("one"), tower("two")
+    joined = L.Concatenate(name="joined")([one(images), two(images)])
+    model = randomised(keras.Model(images, L.Dense(3, name="logits")(joined)))
+    names = [layer.name for layer in (*one.layers, *two.layers, *model.layers)]
+    masked = repro.insert_masks(model)
+    assert [layer.name for layer in (*one.layers, *two.layers, *model.layers)] == names
+    assert masked.get_layer("two_conv").kernel is two.get_layer("conv").kernel
+    given = images_for(model)
+    assert_same(answers(masked, given), answers(model, given))
+    two.get_layer("conv").kernel.assign(2 * two.get_layer("conv").kernel)
+    assert_same(answers(masked, given), answers(model, given))
+    assert {id(w) for w in model.weights} <= {id(w) for w in masked.weights}
+    masked.save(tmp_path / "masked.keras")
+    model.save(tmp_path / "model.keras")
+    for name in ("masked", "model"):
+        loaded = keras.models.load_model(tmp_path / f"{name}.keras")
+        assert_same(answers(loaded, given), answers(model, given))
+    again = repro.insert_masks(masked, ["joined"])
+    assert_same(answers(again, given), answers(model, given))
+
+
 def test_masks_that_are_there_stay_and_others_join_them() -> None:
     model = small_model()
     first = repro.insert_masks(model, ["relu_1"])
@@ -369,11 +488,15 @@ def test_masks_that_are_there_stay_and_others_join_them() -> None:
     assert [mask.name for mask in repro.ablation_masks(both)] == ["relu_1_mask", "relu_2_mask"]
 
 
-def test_a_mask_of_a_taken_name_is_refused() -> None:
+def test_a_layer_that_has_the_name_of_a_mask_is_renamed_in_the_new_model() -> None:
     images = keras.Input((4,))
     x = L.Dense(4, name="relu_mask")(L.ReLU(name="relu")(images))
-    with pytest.raises(ValueError, match="would be called relu_mask"):
-        repro.insert_masks(keras.Model(images, L.Dense(2)(x)))
+    model = randomised(keras.Model(images, L.Dense(2)(x)))
+    masked = repro.insert_masks(model)
+    assert [mask.name for mask in repro.ablation_masks(masked)] == ["relu_mask"]
+    assert masked.get_layer("relu_mask_2").kernel is model.get_layer("relu_mask").kernel
+    given = images_for(model)
+    assert_same(answers(masked, given), answers(model, given))
 
 
 def test_mixed_precision_stays_as_it_was() -> None:
@@ -540,6 +663,13 @@ def test_a_lesion_of_nothing_changes_nothing() -> None:
         ({"relu_1": [True, False]}, 0.0, "must be a list of integers"),
         ({"relu_1": 3}, 0.0, "must be a list of integers"),
         ({"relu_1": [0]}, float("nan"), "fill must be a finite number"),
+        ({"relu_1": [0]}, None, "fill must be a finite number"),
+        # keras-surgeon#30, #41: pairs, masks of bools, floats
+        ([("relu_1", 0)], 0.0, "units must be a dict of layers and their units.*got list"),
+        ("relu_1", 0.0, "units must be a dict of layers and their units.*got str"),
+        ({"relu_1": np.ones(5, bool)}, 0.0, r"np.flatnonzero\(units\) gives those of a mask"),
+        ({"relu_1": ["a"]}, 0.0, r"write a list, such as \{'relu_1': \[0, 3\]\}"),
+        ({"relu_1": [[0], [1, 2]]}, 0.0, "must be a list of integers"),
     ],
 )
 def test_a_lesion_that_cannot_be_is_refused_and_nothing_changes(
@@ -549,6 +679,13 @@ def test_a_lesion_that_cannot_be_is_refused_and_nothing_changes(
     with pytest.raises(ValueError, match=sentence):
         repro.ablate(masked, units, fill)
     assert all(np.all(np.asarray(mask.keep) == 1) for mask in repro.ablation_masks(masked))
+
+
+def test_units_may_be_a_set_or_a_range() -> None:
+    masked = repro.insert_masks(small_model())
+    repro.ablate(masked, {"relu_1": {3, 1}, "relu_2": range(2)})
+    keeps = [np.asarray(mask.keep).tolist() for mask in repro.ablation_masks(masked)]
+    assert keeps == [[1, 0, 1, 0, 1], [0, 0, 1, 1, 1]]
 
 
 def test_a_model_without_masks_cannot_be_lesioned_or_restored() -> None:

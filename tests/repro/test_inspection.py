@@ -111,7 +111,7 @@ def test_a_missing_file_and_one_of_another_kind(tmp_path: Path) -> None:
     for name in ("model.h5", "saved_model", "folder.keras"):
         with pytest.raises(Refused, match=f"expected a .keras file, got .*{name}: load") as refused:
             inspection.inspect(tmp_path / name)
-        saved_as = f"model.save('{name.split('.')[0]}.keras')"
+        saved_as = f".save('{name.split('.')[0]}.keras')"
         assert saved_as in str(refused.value) and str(refused.value).endswith(REMEDY)
 
 

@@ -22,7 +22,9 @@ from absl.testing import flagsaver
 import repro.__main__ as command_line
 from repro import budget, data, lesion_run, models, trial
 from repro.lesion_run import LesionError, Request, run_name
+from repro.runs import RunsError
 from tests.repro import hostile
+from tests.repro.test_folders import plant, snapshot
 from tests.repro.test_report import Page
 
 ROOT = Path(__file__).parents[2]
@@ -191,14 +193,15 @@ def test_where_there_is_no_time_the_least_is_done_and_told(untried: Path, tmp_pa
 def test_everything_is_done_if_asked_for_and_the_time_told_before(
     untried: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # 300 images: 0.2 s to read, 10 units of 0.1 s, 10 orders of 11 points and 9 lesions besides of
-    # 0.01 s; and half a minute to compile: 30 + 300 * (0.2 + 1 + 1.1 + 0.09) = 747 s.
+    # 300 images: 0.2 s to read, 10 units of 0.1 s, and once more to test them, 10 orders of 11
+    # points and 9 lesions besides of 0.01 s; and half a minute to compile:
+    # 30 + 300 * (0.2 + 1 + 1 + 1.1 + 0.09) = 1047 s.
     pace = budget.Pace(image=0.2, lesion=0.1, order=0.0, point=0.01, compilation=30.0)
     monkeypatch.setattr(budget, "measure", lambda *given: pace)
     results, watched = run(
         request(untried, tmp_path, seconds=None, layers=("nar*",), split="train", seed=5)
     )
-    plan = "Plan: all 300 images, all 10 units, a curve of 10 orders at 11 points: about 12 min"
+    plan = "Plan: all 300 images, all 10 units, a curve of 10 orders at 11 points: about 17 min"
     assert watched.said[-1] == plan
     assert watched.done == watched.total
     numbers = json.loads((results.report.parent / "summary.json").read_text())
@@ -242,6 +245,35 @@ def test_what_cannot_be_used_is_told_in_a_sentence(
 ) -> None:
     with pytest.raises((LesionError, data.DataError), match=re.escape(sentence)):
         run(request(untried, tmp_path, **changes))
+
+
+@pytest.mark.parametrize("place", ["report/index.html", "tb/mine/notes", "networks/mine/a.keras"])
+def test_what_is_in_the_way_of_the_results_is_told_before_the_work_and_stays(
+    untried: Path, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    name = run_name(Path(request(untried, out).model).stem)
+    path = out / place.replace("mine", name)
+    plant(path.parent, tmp_path / "elsewhere")
+    path.write_text("my own")
+    before = snapshot(tmp_path)
+    monkeypatch.setattr(lesion_run, "_found", lambda *_: pytest.fail("read the images"))
+    with pytest.raises(RunsError, match="name another folder"):
+        run(request(untried, out))
+    after = snapshot(tmp_path)
+    assert {key: after[key] for key in before} == before
+
+
+def test_results_go_beside_what_is_there(untried: Path, tmp_path: Path) -> None:
+    out = tmp_path / "project"
+    for folder in (out, out / "report", out / "networks", out / "tb"):
+        plant(folder, tmp_path / "elsewhere")
+    before = snapshot(tmp_path)
+    for _ in range(2):  # the second time replaces the first
+        results, _ = run(request(untried, out, seconds=0.001))
+    assert results.model.is_file() and results.report.is_file()
+    after = snapshot(tmp_path)
+    assert {key: after[key] for key in before} == before
 
 
 def test_images_of_the_wrong_shape_and_models_with_two_inputs_are_refused(

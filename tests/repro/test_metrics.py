@@ -344,7 +344,7 @@ def test_class_drops_equal_accuracies_counted_image_by_image(rng: np.random.Gene
         members = labels == c
         drop = np.mean(intact[members] == c) - np.mean(lesioned[:, members] == c, axis=1)
         np.testing.assert_allclose(found[:, c], drop, atol=1e-15)
-    np.testing.assert_array_equal(found[:, 4], 0)
+    np.testing.assert_array_equal(found[:, 4], np.nan)  # of no image nothing is known
     np.testing.assert_array_equal(largest_class_drop(found), [max(row) for row in found])
 
 
@@ -497,3 +497,62 @@ def test_spearman_of_a_constant_is_undefined_and_of_nan_refused() -> None:
     assert np.isnan(spearman(np.ones(9), np.arange(9)).rho)
     with pytest.raises(ValueError, match="finite"):
         spearman(np.array([1.0, np.nan, 2.0]), np.arange(3))
+
+
+# --- Classes without images --------------------------------------------------------------------
+
+
+# 1Konny/class_selectivity_index: images of some of the classes
+def test_classes_without_images_do_not_count_in_selectivity(rng: np.random.Generator) -> None:
+    means = rng.gamma(1.0, size=(10, 30))
+    counts = np.array([0, 5, 0, 3, 0, 0, 1, 0, 0, 9])
+    present = means[counts > 0]
+    best = np.sort(present, axis=0)
+    rest = best[:-1].mean(axis=0)
+    expected = (best[-1] - rest) / (best[-1] + rest)
+    np.testing.assert_allclose(class_selectivity(means, counts), expected, rtol=1e-12)
+    means[counts == 0] = 0  # whatever stands there
+    np.testing.assert_allclose(class_selectivity(means, counts), expected, rtol=1e-12)
+    np.testing.assert_array_equal(
+        class_selectivity(means, np.ones(10, int)), class_selectivity(means)
+    )
+
+
+def test_a_constant_unit_is_not_selective_whatever_classes_occur() -> None:
+    means, counts = np.full((10, 2), 3.0), np.array([4, 4, 4, 0, 0, 0, 0, 0, 0, 0])
+    means[3:] = 0
+    assert class_selectivity(means, counts).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("counts", [[0, 7, 0], [0, 0, 0]])
+def test_one_class_alone_gives_no_selectivity(counts: list[int]) -> None:
+    assert np.isnan(class_selectivity(np.ones((3, 4)), np.array(counts))).all()
+
+
+@pytest.mark.parametrize("counts", [[1, 2], [1, 2, -1], [[1, 2, 3]]])
+def test_counts_that_do_not_fit_the_means_are_refused(counts: list[int]) -> None:
+    with pytest.raises(ValueError, match="class_counts must be 3 numbers of images"):
+        class_selectivity(np.ones((3, 4)), np.array(counts))
+
+
+def test_a_class_without_images_is_never_the_one_that_loses_most() -> None:
+    drops = class_drops(np.array([8, 0]), np.array([[9, 0], [4, 0]]), np.array([10, 0]))
+    np.testing.assert_allclose(drops, [[-0.1, np.nan], [0.4, np.nan]])
+    np.testing.assert_allclose(largest_class_drop(drops), [-0.1, 0.4])
+    assert np.isnan(largest_class_drop(np.full((2, 3), np.nan))).all()
+
+
+def test_mutual_information_is_the_same_by_blocks_and_without_absent_classes(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from repro import metrics
+
+    counts = rng.integers(0, 9, (40, 6, 5)).astype(np.int32)
+    whole = metrics.mutual_information(counts), metrics.mutual_information_bias(counts)
+    padded = np.zeros((40, 6, 900), np.int32)
+    padded[:, :, ::180] = counts
+    monkeypatch.setattr(metrics, "_BLOCK", 7 * 30)  # seven units at a time, the last five alone
+    np.testing.assert_array_equal(metrics.mutual_information(counts), whole[0])
+    np.testing.assert_array_equal(metrics.mutual_information_bias(counts), whole[1])
+    np.testing.assert_allclose(metrics.mutual_information(padded), whole[0], rtol=1e-12)
+    np.testing.assert_array_equal(metrics.mutual_information_bias(padded), whole[1])

@@ -185,3 +185,30 @@ def test_statistics_of_directions_are_those_of_the_projections(
 
 def test_no_top_images_are_asked_for(model: Any, data: Any) -> None:
     assert Engine(model, *data).statistics(n_top=0).top_images.shape == (11, 0)
+
+
+def test_classes_that_come_late_in_a_stream_are_counted_like_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Bins are placed by the first images, of which some classes have none."""
+    rng = np.random.default_rng(5)
+    means = rng.gamma(1.0, size=(60, 3)).astype(np.float32)
+    labels = np.concatenate([np.full(20, 6), rng.choice([2, 6, 9], 20), rng.choice([0, 9], 20)])
+    monkeypatch.setattr(statistics, "HELD", 20 * 3)
+    gathered = statistics.Accumulator([3], 12, n_bins=5, n_top=0)
+    for start in range(0, 60, 20):
+        part = slice(start, start + 20)
+        nothing = np.zeros((20, 3))
+        gathered.add(labels[part], means[part], nothing, nothing, [means[part].sum(axis=0)])
+    found = gathered.result()
+    edges = metrics.equal_mass_edges(means[:20], 5)
+    expected = metrics.bin_counts(means, labels, edges, 12)
+    np.testing.assert_array_equal(found.bin_counts, expected)
+    assert found.binned.shape == (3, 5, 4) and found.binned.dtype == np.int32
+    assert found.n_occurring == 4
+    np.testing.assert_allclose(found.mutual_information, metrics.mutual_information(expected))
+    assert found.mutual_information is found.mutual_information  # computed once
+    by_class = np.stack([means[labels == c].mean(axis=0) for c in (0, 2, 6, 9)])
+    np.testing.assert_allclose(
+        found.class_selectivity, metrics.class_selectivity(by_class), rtol=1e-6
+    )

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import repro
 from repro import study, study_page, trial
+from repro.runs import RunsError
 from repro.study import Sample, Study, lesion
 from tb_plugin import metadata
 from tb_plugin.lab import Lab
 from tests.repro.conftest import set_masks
+from tests.repro.test_folders import plant, snapshot
 from tests.repro.test_report import Page
 
 DEAD, UNREAD = 5, 9  # units of the second hidden layer
@@ -389,7 +392,8 @@ def test_the_page_says_what_was_found(made: Study, written: Path) -> None:
     best = made.units[np.argmax(made.units["importance"])]
     assert f"unit {best['unit']} of {best['layer']}" in text
     assert f"{made.curve(orders=3, points=6).normalized_auc.mean():.3f}" in text
-    assert f"{made.units['dead'].sum()} units are dead, of 40" in text
+    n_dead = made.units["dead"].sum()
+    assert f"{n_dead} units are 0 on all of these 230 images, of 40" in text
     assert "all 230" in text and "python -m repro lesion x" in text
     for row in made.hidden_layers:
         assert row.layer in text
@@ -428,7 +432,7 @@ def test_tensorboard_reads_units_and_curve_back(made: Study, tmp_path: Path) -> 
     (tmp_path / "other").mkdir()
     for _ in range(2):  # the second time replaces the first
         folder = made.to_tensorboard(tmp_path)
-    assert folder == tmp_path / "study" and len(list(folder.iterdir())) == 1
+    assert folder == tmp_path / "study" and len(list(folder.glob("*tfevents*"))) == 1
     assert (tmp_path / "other").is_dir()
     read = EventAccumulator(str(folder))
     read.Reload()
@@ -454,6 +458,82 @@ def test_the_tab_finds_the_saved_model_of_a_study(made: Study, tmp_path: Path) -
     assert metadata.parse_content(content)["facts"]["model"] == "mine"
     (listed,) = Lab(tmp_path, memory_mb=1).models()
     assert listed.name == "mine"
+
+
+# --- Nothing of the user's is lost -------------------------------------------------------------
+
+
+METHODS: dict[str, Callable[[Study, Path], Any]] = {
+    "save": lambda made, folder: made.save(folder),
+    "to_tensorboard": lambda made, folder: made.to_tensorboard(folder.parent, run=folder.name),
+    "report": lambda made, folder: made.report(folder),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_project_keeps_every_byte_whatever_a_study_writes_there(
+    made: Study, tmp_path: Path, method: str
+) -> None:
+    project = tmp_path / "project"
+    plant(project, tmp_path / "elsewhere")
+    for name in ("model.keras", "index.html", "summary.json"):
+        (project / name).write_text("my own")
+    before = snapshot(tmp_path)
+    with pytest.raises(RunsError, match=r"expected .* but .*project holds .*; name another folder"):
+        METHODS[method](made, project)
+    assert snapshot(tmp_path) == before
+    METHODS[method](made, project / "study")  # the cure
+    after = snapshot(tmp_path)
+    assert {key: after[key] for key in before} == before
+
+
+# rafaelpadilla/Object-Detection-Metrics#83: the name of the training's own run
+@pytest.mark.parametrize(
+    ("run", "sentence"),
+    [
+        ("run 1", r"holds events.out.tfevents.1.v2, which would be lost; name another"),
+        ("", "expected the name of a folder in .*; give one such as 'study'"),
+        ("..", "expected the name of a folder"),
+        ("a/../..", "expected the name of a folder"),
+        ("/tmp/anywhere", "expected the name of a folder"),
+    ],
+)
+def test_the_logs_of_a_training_stay(
+    made: Study, tmp_path: Path, run: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "logs" / "run 1").mkdir(parents=True)
+    (tmp_path / "logs" / "run 1" / "events.out.tfevents.1.v2").write_bytes(b"months of training")
+    before = snapshot(tmp_path)
+    # Before any work: a curve or a lesion would fail here.
+    monkeypatch.setattr(Study, "curves", property(lambda _: pytest.fail("worked")))
+    with pytest.raises(RunsError, match=sentence):
+        made.to_tensorboard(tmp_path / "logs", run=run)
+    assert snapshot(tmp_path) == before
+
+
+def test_a_study_is_saved_again_where_it_was_until_its_model_is_trained_on(
+    made: Study, tmp_path: Path
+) -> None:
+    path = made.save(tmp_path / "study")
+    made.report(tmp_path / "study")
+    assert made.save(tmp_path / "study") == path
+    assert (path.parent / "index.html").is_file()  # written beside, and kept
+    model = keras.models.load_model(path)
+    model.get_layer("logits").set_weights([0 * one for one in model.get_layer("logits").weights])
+    model.save(path)
+    before = snapshot(tmp_path)
+    with pytest.raises(RunsError, match="holds model.keras, which would be lost"):
+        made.save(tmp_path / "study")
+    assert snapshot(tmp_path) == before
+
+
+def test_a_study_is_not_saved_as_the_current_folder(
+    made: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunsError, match="is the current folder; name one in it, such as study"):
+        made.save(".")
+    assert made.save("study") == Path("study/model.keras")
 
 
 # --- What cannot be studied --------------------------------------------------------------------

@@ -1,0 +1,318 @@
+"""What a network was trained for, found from its answers and the labels, or given.
+
+A task says how an answer is read and what it costs: the class of an image, a yes or no, several of
+them, numbers, a score of the user's own, or, where there are no labels, what the intact network
+answers. The engine's passes are the same for all; `tally` counts what they give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from repro.models.heads import Compiled
+
+KINDS = ("classes", "binary", "labels", "regression", "score", "agreement")
+TASKS = ("classes", "binary", "labels", "regression", "absolute_error", "agreement")
+"""What `task=` takes; "regression" is that of the squared error."""
+
+# Rows of probabilities add up to 1 within so much.
+_SUMS_TO_ONE = 1e-3
+
+
+class TaskError(ValueError):
+    """Answers and labels from which no task can be told; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """How answers are read.
+
+    kind: one of KINDS. Of "agreement", `of` is the kind of what is compared: "classes", "binary",
+        "labels" or "regression".
+    n_columns: into how many numbers correct answers are counted: classes (two for binary), labels;
+        0 where answers are neither right nor wrong.
+    shape: of one answer of the model.
+    probabilities: the model's answers are probabilities; else logits, or numbers.
+    ending: the last function of the model, "softmax" or "sigmoid", where it is one of Keras's, is
+        not to be taken as logits, and so may be left out; "" where answers are taken as they come.
+    absolute: the absolute error of a regression, not the squared one.
+    score: (outputs, targets) -> (n,), in keras.ops; higher_is_better: of the score.
+    """
+
+    kind: str
+    n_columns: int
+    shape: tuple[int, ...]
+    probabilities: bool = False
+    ending: str = ""
+    absolute: bool = False
+    score: Callable[[Any, Any], Any] | None = None
+    higher_is_better: bool = True
+    of: str = ""
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether each image is of one class, so that class selectivity has a meaning."""
+        return self.kind in ("classes", "binary")
+
+    @property
+    def has_accuracy(self) -> bool:
+        """Whether an answer is right or wrong."""
+        return self.n_columns > 0
+
+    @property
+    def answers_each(self) -> int:
+        """Answers of one image that are right or wrong: as many as labels, or one, or none."""
+        several = "labels" in (self.kind, self.of)
+        return self.n_columns if several else int(self.has_accuracy)
+
+    @property
+    def reads(self) -> str:
+        """The kind by which an answer is read."""
+        return self.of or self.kind
+
+    @property
+    def loss_words(self) -> str:
+        """What the loss is, with its unit."""
+        if self.kind == "agreement":
+            return (
+                "mean squared change of the answer"
+                if self.of == "regression"
+                else "Kullback-Leibler divergence from the intact answers (nats)"
+            )
+        if self.kind == "score":
+            return "loss" if not self.higher_is_better else "score, with its sign turned"
+        return {
+            "classes": "cross-entropy (nats)",
+            "binary": "binary cross-entropy (nats)",
+            "labels": "mean binary cross-entropy (nats)",
+            "regression": "mean absolute error" if self.absolute else "mean squared error",
+        }[self.kind]
+
+    @property
+    def accuracy_words(self) -> str:
+        """What a share of right answers is called; "" where there is none."""
+        return {
+            "classes": "accuracy",
+            "binary": "accuracy",
+            "labels": "share of labels answered correctly",
+            "agreement": "share of unchanged answers" if self.has_accuracy else "",
+        }.get(self.kind, "")
+
+    def columns(self, targets: np.ndarray) -> np.ndarray | None:
+        """int (n,), the column in which each image's answer counts; None where it has several, or
+        none."""
+        if self.has_classes:
+            return targets
+        if self.kind == "agreement" and self.of in ("classes", "binary"):
+            return np.argmax(targets, axis=-1).astype(np.int32)
+        return None
+
+
+def find(
+    answers: np.ndarray,
+    shape: Sequence[int | None],
+    ending: str,
+    targets: Any,
+    *,
+    task: str | None = None,
+    score: Callable[[Any, Any], Any] | None = None,
+    higher_is_better: bool = True,
+    from_logits: bool | None = None,
+    compiled: Compiled | None = None,
+) -> Task:
+    """The task of a model with one output.
+
+    Args:
+        answers: float (n, *shape), the model's on a few of the user's inputs.
+        shape: of one answer; None where the model leaves a size open.
+        ending: "softmax" or "sigmoid" where the model's last step is that function of Keras,
+            "linear" where it is a layer of Keras with weights and without a function, else "".
+        targets: labels as the user gave them, (n, ...), or None.
+        task: one of TASKS, or None to tell from the rest.
+        score, higher_is_better: of the user's own.
+        from_logits: whether cross-entropies take the answers for logits; None to look at them.
+        compiled: what the model's own loss says.
+
+    Raises:
+        TaskError: they do not fit each other, or nothing can be told.
+    """
+    if task not in (None, *TASKS):
+        raise TaskError(f"task must be one of {', '.join(TASKS)}, or None; got {task!r}")
+    compiled = compiled or Compiled()
+    known = tuple(int(size) if size is not None else -1 for size in shape)
+    if score is not None:
+        if task is not None:
+            raise TaskError("give task= or score=, not both: a score is a task of its own")
+        if targets is None:
+            raise TaskError("score= needs targets, and no labels were given; pass them as labels=")
+        return Task("score", 0, known, score=score, higher_is_better=higher_is_better)
+    if task == "agreement" or (targets is None and task is None):
+        read = _read(answers, known, ending, None, None, from_logits, compiled)
+        return replace(read, kind="agreement", of=read.kind)
+    if targets is None:
+        raise TaskError(
+            f"task={task!r} needs labels, and none were given; pass them as labels=, or leave task "
+            "out, and lesions are compared with the intact network's own answers"
+        )
+    return _read(answers, known, ending, np.asarray(targets), task, from_logits, compiled)
+
+
+def _read(
+    answers: np.ndarray,
+    shape: tuple[int, ...],
+    ending: str,
+    targets: np.ndarray | None,
+    task: str | None,
+    from_logits: bool | None,
+    compiled: Compiled,
+) -> Task:
+    one = shape in ((), (1,))
+    kind = {"absolute_error": "regression", "agreement": None}.get(task or "", task)
+    absolute = task == "absolute_error"
+    if kind is None:
+        kind = _kind_without_labels(answers, shape, ending, compiled)
+        if targets is not None:
+            kind = _kind(answers, shape, ending, targets, compiled)
+        absolute = kind == "regression" and compiled.absolute
+    if kind == "regression":
+        if -1 in shape:
+            raise TaskError(
+                f"the model's answers have shape {_words(shape)}, of which a size is open; build "
+                "it with a fixed input size, or give score=, a function of outputs and targets"
+            )
+        return Task("regression", 0, shape, absolute=absolute)
+    if kind == "binary" and not one:
+        raise TaskError(
+            f"task='binary' needs one answer an image, and the model gives {_words(shape)}; for "
+            "several yes-or-no answers give task='labels'"
+        )
+    if kind in ("classes", "labels") and (len(shape) != 1 or shape[0] < 1 + (kind == "classes")):
+        raise TaskError(
+            f"task={kind!r} needs (n_images, n) answers, and the model gives {_words(shape)}; give "
+            "score=, a function of outputs and targets, for answers of other shapes"
+        )
+    wanted = "softmax" if kind == "classes" else "sigmoid"
+    probabilities = _are_probabilities(answers, kind, ending, from_logits, compiled)
+    left_out = ending if probabilities and ending == wanted else ""
+    n_columns = 2 if kind == "binary" else shape[0]
+    return Task(kind, n_columns, shape, probabilities=probabilities, ending=left_out)
+
+
+def _kind(
+    answers: np.ndarray,
+    shape: tuple[int, ...],
+    ending: str,
+    targets: np.ndarray,
+    compiled: Compiled,
+) -> str:
+    """The kind that labels speak for."""
+    if targets.dtype.kind in "USOT" or targets.dtype.names:
+        return "binary" if shape in ((), (1,)) else "classes"
+    numbers = targets.astype(np.float64)
+    finite = numbers[np.isfinite(numbers)]
+    whole = bool(np.all(finite == np.rint(finite)))
+    yes_no = bool(np.all((finite == 0) | (finite == 1)))
+    if shape in ((), (1,)):
+        if compiled.kind == "regression":
+            return "regression"
+        return (
+            "binary"
+            if yes_no or compiled.kind == "binary" or ending == "sigmoid"
+            else ("regression")
+        )
+    one_number = targets.ndim == 1 or (targets.ndim == 2 and targets.shape[1] == 1)
+    if len(shape) != 1:
+        if targets.shape[1:] == shape and not whole:
+            return "regression"
+        raise TaskError(
+            f"the model answers with shape {_words(shape)}, from which no task can be told; give "
+            "task='regression', or score=, a function of outputs and targets that gives a number "
+            "for each image"
+        )
+    if one_number:
+        return "classes"
+    if compiled.kind == "binary" and yes_no:
+        return "labels"
+    if targets.shape[1:] != shape:
+        raise TaskError(
+            f"labels of shape {_words(targets.shape[1:])} an image do not fit answers of shape "
+            f"{_words(shape)}; give one class number an image, or as many numbers as answers"
+        )
+    if not yes_no:
+        if ending == "softmax" or compiled.kind == "classes":
+            raise TaskError(
+                "labels are fractions of classes (soft labels), and lesions are counted by class; "
+                "take labels.argmax(axis=1)"
+            )
+        return "regression"
+    one_hot = bool(np.all(numbers.sum(axis=1) == 1))
+    if ending == "sigmoid" or not one_hot:
+        return "labels"
+    return "classes"
+
+
+def _kind_without_labels(
+    answers: np.ndarray, shape: tuple[int, ...], ending: str, compiled: Compiled
+) -> str:
+    """The kind that the answers alone speak for."""
+    if compiled.kind == "regression":
+        return "regression"
+    if shape in ((), (1,)):
+        if ending == "sigmoid" or compiled.kind == "binary":
+            return "binary"
+        return "regression"
+    if len(shape) != 1:
+        return "regression"
+    if ending == "sigmoid" or compiled.kind == "binary":
+        return "labels"
+    return "classes"
+
+
+def _are_probabilities(
+    answers: np.ndarray,
+    kind: str,
+    ending: str,
+    from_logits: bool | None,
+    compiled: Compiled,
+) -> bool:
+    """Whether answers are probabilities, by what is given, by the model's own loss, by its last
+    function, or by looking at them."""
+    if from_logits is not None:
+        if not from_logits and not _could_be(answers):
+            raise TaskError(
+                "from_logits=False takes the answers for probabilities, and some are below 0 or "
+                f"above 1 ({answers.min():.3g} to {answers.max():.3g}); give from_logits=True"
+            )
+        return not from_logits
+    fits = compiled.kind == ("binary" if kind == "labels" else kind)
+    if fits and compiled.from_logits is not None:
+        if not compiled.from_logits and not _could_be(answers):
+            raise TaskError(
+                "the model was compiled with a loss that takes its answers for probabilities "
+                "(from_logits=False), and some are below 0 or above 1 "
+                f"({answers.min():.3g} to {answers.max():.3g}); pass from_logits=True"
+            )
+        return not compiled.from_logits
+    if ending == "linear":
+        return False
+    if ending == "softmax" or (ending == "sigmoid" and _could_be(answers)):
+        return True
+    if not _could_be(answers):
+        return False
+    if kind == "classes":
+        return bool(np.all(np.abs(answers.sum(axis=-1) - 1) < _SUMS_TO_ONE))
+    # One number in [0, 1] each: a logit would leave the interval on some image, unless the network
+    # answers everything alike.
+    return len(answers) >= 2 and bool(np.ptp(answers) > 0)
+
+
+def _could_be(answers: np.ndarray) -> bool:
+    return bool(answers.size and answers.min() >= 0 and answers.max() <= 1 + _SUMS_TO_ONE)
+
+
+def _words(shape: Sequence[int]) -> str:
+    return "(" + ", ".join(["n_images", *("open" if n < 0 else str(n) for n in shape)]) + ")"

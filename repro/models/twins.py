@@ -1,0 +1,37 @@
+"""A layer under another name, of the same weights.
+
+A functional model must not hold two layers of one name, and two nested models often do. `twin`
+gives a layer that computes the same with the very same variables, so that the user's own layer
+keeps its name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def twin(operation: Any, name: str) -> Any:
+    """An operation of the same class with the same variables, under another name.
+
+    What is assigned to the variables of one is assigned to both. What is given to an attribute of
+    the one later (`trainable`, a quantization) is not given to the other.
+
+    Args:
+        operation: a layer, or a function of `keras.ops` as an object; it is left alone.
+        name: of the twin.
+
+    >>> import keras
+    >>> layer = keras.layers.Dense(2, name="mine")
+    >>> _ = layer(keras.Input((3,)))
+    >>> other = twin(layer, "other")
+    >>> other.kernel is layer.kernel, layer.name, other.name
+    (True, 'mine', 'other')
+    """
+    kind = type(operation)
+    # Neither copy.copy, which writes the layer to a file and reads it again, nor assignments to
+    # attributes, which Keras would note in lists that the two share.
+    found = object.__new__(kind)
+    vars(found).update(vars(operation))
+    # Where an operation stands in graphs is its own.
+    vars(found).update(name=name, _inbound_nodes=[], _outbound_nodes=[])
+    return found

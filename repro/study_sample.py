@@ -1,0 +1,218 @@
+"""What a study's sample allows it to say: which numbers stand, which are bounds, which are neither.
+
+A study never claims more than its sample. `standing` says in one line what was measured on how
+many images and units, what was cut off, and whether that is enough for what follows.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from repro import budget
+from repro.results import AblationCurve
+
+if TYPE_CHECKING:
+    from repro.study import Study
+
+# Fewer images tell next to nothing: of 50, the 95 % interval of an accuracy is up to 28 % wide.
+FEW_IMAGES = budget.TESTED_ON
+# Of a class, so that its mean activation is more than one image's.
+FEW_OF_A_CLASS = 2
+BINS = 20  # of mutual information, as `Engine.statistics` makes them
+GROUPS = 10  # of images, between which the importance of a unit varies
+# A curve that has lost so much of what it can lose at its first point is only bounded by it.
+_LOST_AT_ONCE = 0.9
+_NAMED = 3  # layers in a sentence
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Whether the importance of units is told from 0, for a random share of those that are alive.
+
+    units: int (n,), their rows in `Study.units`. importance, standard_error: float64 (n,), in the
+        unit of the loss. redundant: bool (n,).
+    n_alive: units lesioned alone and not dead, from which these were drawn.
+    rounding: what importance differs by for no reason but rounding.
+    """
+
+    units: np.ndarray
+    importance: np.ndarray
+    standard_error: np.ndarray
+    redundant: np.ndarray
+    n_alive: int
+    rounding: float
+
+    @property
+    def untold(self) -> np.ndarray:
+        """bool (n,): within one standard error of 0, and not because nothing changes at all."""
+        nothing = np.maximum(np.abs(self.importance), self.standard_error) <= self.rounding
+        return ~nothing & ~(np.abs(self.importance) > self.standard_error)
+
+    @property
+    def n_told_redundant(self) -> int:
+        """Of these units, those that are redundant by more than one standard error."""
+        return int(np.count_nonzero(self.redundant & ~self.untold))
+
+
+def between_groups(sums: np.ndarray, size: int, n_images: int) -> np.ndarray:
+    """Standard error of a mean over images, from sums over groups of them.
+
+    Args:
+        sums: float64 (n_groups, ...), over groups of as many images. size: images of a group.
+        n_images: of the mean, which may be a few more than all groups hold.
+
+    Returns:
+        float64 (...): s.d. between the groups' means, over the root of their number.
+
+    >>> between_groups(np.array([[2.0], [4.0], [6.0]]), 2, 6)  # means 1, 2, 3: s.d. 1
+    array([0.57735027])
+    """
+    means = np.asarray(sums, np.float64) / size
+    return means.std(axis=0, ddof=1) / math.sqrt(n_images / size)
+
+
+def most_active(n_images: int) -> float:
+    """On how large a share of all images a unit may be active that was silent on so many.
+
+    The upper end of a 95 % interval: 1 - 0.05^(1 / n), about 3 / n (the rule of three).
+
+    >>> round(most_active(1000), 5), round(most_active(16), 3)
+    (0.00299, 0.171)
+    """
+    return 1 - 0.05 ** (1 / n_images)
+
+
+def enough_for_information(study: Study) -> bool:
+    """Whether there are as many images as cells of bins and classes that occur; with fewer, most
+    cells hold nothing and the estimate of mutual information is all bias."""
+    return study.sample.n_images >= BINS * n_classes_there(study)
+
+
+def n_classes_there(study: Study) -> int:
+    """Classes that have images."""
+    return len(np.unique(study.labels))
+
+
+def at_most(curve: AblationCurve) -> bool:
+    """Whether the curve falls so fast that its area is only known to be no more than what its
+    points give: at the first number of ablated units, most of what can be lost is lost."""
+    mean = curve.accuracy.mean(axis=0)
+    can_lose = mean[0] - mean.min()
+    return bool(can_lose > 0 and mean[0] - mean[1] >= _LOST_AT_ONCE * can_lose)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a study stands on, in sentences.
+
+    measured: on how many images and units. cut: what was left out and why, "" if nothing.
+    enough: whether that is enough for what follows. useless: it is not.
+    """
+
+    measured: str
+    cut: str
+    enough: str
+    useless: bool
+
+    @property
+    def words(self) -> str:
+        """All of it, as one line."""
+        return " ".join(part for part in (self.measured, self.cut, self.enough) if part)
+
+
+def standing(study: Study) -> Standing:
+    """The first thing to say of a study."""
+    useless = _useless(study)
+    return Standing(_measured(study), _cut(study), useless or _enough(study), useless=bool(useless))
+
+
+def _measured(study: Study) -> str:
+    sample, n_units = study.sample, study.layout.n_units
+    n_lesioned, n_layers = int(study.lesioned.sum()), len(study.layout.layers)
+    images = (
+        f"all {sample.n_images:,}"
+        if sample.n_images == sample.n_available
+        else f"{sample.n_images:,} of {sample.n_available:,}"
+    )
+    units = (
+        f"all {n_units:,} units of {_layers(n_layers)} lesioned alone"
+        if n_lesioned == n_units
+        else f"{n_lesioned:,} of {n_units:,} units lesioned alone, in "
+        f"{n_layers - len(_missed(study)):,} of {_layers(n_layers)}"
+    )
+    return f"Measured on {images} {study.split} images: {units}."
+
+
+def _cut(study: Study) -> str:
+    n_lesioned = int(study.lesioned.sum())
+    parts = []
+    if n_lesioned < study.n_planned:
+        parts.append(
+            f"Time ran out: of {study.n_planned:,} units that were to be lesioned, "
+            f"{study.n_planned - n_lesioned:,} were not"
+        )
+    elif n_lesioned < study.layout.n_units:
+        parts.append(f"The other {study.layout.n_units - n_lesioned:,} units were not asked for")
+    missed = _missed(study)
+    if missed:
+        named = ", ".join(missed[:_NAMED]) + (", …" if len(missed) > _NAMED else "")
+        parts.append(f"no unit of {_layers(len(missed))} was lesioned ({named})")
+    return "; ".join(parts) + "." if parts else ""
+
+
+def _missed(study: Study) -> list[str]:
+    """Layers of which no unit was lesioned."""
+    reached = set(study.units["layer"][study.lesioned].tolist())
+    return [name for name, _ in study.layout.layers if name not in reached]
+
+
+def _useless(study: Study) -> str:
+    """Why the sample tells nothing, "" if it does."""
+    n_images = study.sample.n_images
+    reasons = []
+    if n_images < FEW_IMAGES:
+        reasons.append(f"{n_images} images are too few for any number below to be trusted")
+    if study.words.has_classes:
+        n_there = n_classes_there(study)
+        if n_there == 1:
+            reasons.append("all images are of one class, so that nothing tells classes apart")
+        elif n_images < FEW_OF_A_CLASS * n_there:
+            reasons.append(
+                f"there are fewer than {FEW_OF_A_CLASS} images of a class ({n_images:,} images of "
+                f"{n_there:,} classes), so that class selectivity and class drops mean nothing"
+            )
+    if not reasons:
+        return ""
+    cure = "give more images" if n_images == study.sample.n_available else "lesion on more images"
+    return f"Not enough: {'; '.join(reasons)}; {cure}."
+
+
+def _enough(study: Study) -> str:
+    sample, words = study.sample, study.words
+    parts = []
+    if words.has_accuracy:
+        parts.append(
+            f"Enough to tell a drop of {words.accuracy} of {100 * sample.smallest_visible:.2g} % "
+            "or more from chance"
+        )
+    else:
+        parts.append(f"Enough to tell changes of the {words.loss} larger than their standard error")
+    if words.has_classes:
+        n_there = n_classes_there(study)
+        if n_there < study.n_classes:
+            parts.append(
+                f"{study.n_classes - n_there:,} of {study.n_classes:,} classes have no images"
+            )
+        if not enough_for_information(study):
+            parts.append(
+                f"too few images for mutual information (it needs {BINS * n_there:,} or more)"
+            )
+    return "; ".join(parts) + "."
+
+
+def _layers(n: int) -> str:
+    return f"{n:,} layer{'s' * (n != 1)}"

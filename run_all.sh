@@ -232,7 +232,7 @@ foreign_in_environment() {
     case $name in
     setup.lock | setup.log) continue ;;
     pyvenv.cfg | installing | done-* | .gitignore | lib64) ;;
-    bin | include | lib | share | etc | lib/python3.* | lib/python3.*/site-packages)
+    bin | include | lib | share | etc | lib/python3.*)
       [[ -d $path && ! -L $path ]] || ours=
       ;;
     *) ours= ;;

@@ -104,7 +104,7 @@ def head(
     needs, shape, ending = _shape(who, model)
     if targets is not None:
         targets = np.asarray(targets_of(targets))
-    loss = Compiled.of(model if compiled is None else compiled)
+    loss = _loss_of(model if compiled is None else compiled)
     if shape in ((), (1,)):
         _check_yes_no(needs, _INSTEAD.get(who, _ELSEWHERE), model, targets, ending, loss)
         probabilities = _are_probabilities(ending, loss, answers, None)
@@ -227,6 +227,13 @@ class Compiled:
             return cls(kind, absolute=name in ("mae", "meanabsoluteerror"))
         config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
         return cls(kind, bool(config.get("from_logits", False)))
+
+
+def _loss_of(model: Any) -> Compiled:
+    """What the model's one loss says; of several it is not known which is meant."""
+    loss = getattr(model, "loss", None)
+    several = isinstance(loss, dict | list | tuple) and len(loss) > 1
+    return Compiled() if several else Compiled.of(model)
 
 
 def _ending(read: graph.Graph, answer: Any) -> str:

@@ -243,8 +243,27 @@ def test_a_copy_that_is_another_network_is_refused(data: Any) -> None:
     """keras-team/keras#17383: a get_config that forgets an argument."""
     layers = [keras.layers.Dense(6, "relu", name="hidden"), Forgetful(9.0), keras.layers.Dense(3)]
     model = keras.Sequential([keras.Input((5,)), *layers])
-    with pytest.raises(ValueError, match="does not answer as it does .*; complete its get_config"):
+    with pytest.raises(ValueError, match="layer 'forgetful' gives other answers.* get_config"):
         recover(model, {"hidden": [0]}, *data)
+
+
+def test_a_masked_copy_that_answers_otherwise_is_refused(
+    model: keras.Model, data: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A planted fault, behind all that copying itself checks."""
+    from repro import recovery
+
+    masked_copy = recovery._masked_copy
+
+    def careless(network: keras.Model) -> keras.Model:
+        copy = masked_copy(network)
+        kernel = copy.get_layer("hidden").kernel
+        kernel.assign(1.1 * np.array(kernel))
+        return copy
+
+    monkeypatch.setattr(recovery, "_masked_copy", careless)
+    with pytest.raises(ValueError, match="does not answer as it does .*; complete its get_config"):
+        recover(model, LESION, *data)
 
 
 def test_a_network_that_diverged_is_refused(model: keras.Model, data: Any) -> None:

@@ -29,6 +29,7 @@ from repro import collect, data, executors, jobs, labelled, progress, runs, summ
 from repro import config as configs
 from repro.config import OWN, ConfigError, FigureConfig, TrainConfig
 from repro.data import DataError, DataSource, MissingDataError
+from repro.data.pixels import RESIZES
 from repro.executors import ExecutorError
 from repro.jobs import Job
 from repro.progress import Step
@@ -57,6 +58,12 @@ _DATA = flags.DEFINE_string(
 )
 _SCALE = flags.DEFINE_string(
     "scale", "auto", "What your model takes: pixels divided by 255, none, tf, torch or caffe; auto."
+)
+_RESIZE = flags.DEFINE_string(
+    "resize",
+    "stretch",
+    "With lesion: how image files are brought to your model's size: stretch, as Keras does; crop; "
+    "pad.",
 )
 _OFFLINE = flags.DEFINE_bool("offline", False, "Make no network call.")
 _WORKERS = flags.DEFINE_integer(
@@ -342,6 +349,8 @@ def _lesion_request(words: Sequence[str]) -> tuple[dict[str, Any], float | None]
         )
     if _SCALE.value not in labelled.SCALES:
         raise Usage(f"--scale must be one of {', '.join(labelled.SCALES)}, got {_SCALE.value!r}")
+    if _RESIZE.value not in RESIZES:
+        raise Usage(f"--resize must be one of {', '.join(RESIZES)}, got {_RESIZE.value!r}")
     try:
         seconds = None if _FULL.value else progress.seconds_of(_BUDGET.value)
     except ValueError as error:
@@ -352,6 +361,7 @@ def _lesion_request(words: Sequence[str]) -> tuple[dict[str, Any], float | None]
         "weights": _WEIGHTS.value,
         "data": _DATA.value,
         "scale": _SCALE.value,
+        "resize": _RESIZE.value,
         "classes": _CLASSES.value,
         "layers": tuple(_LAYERS.value),
         "out": Path(_OUT.value),

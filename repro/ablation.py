@@ -279,6 +279,7 @@ class Engine:
         self._compiled: dict[Any, Any] = {}
         self._read_examples(found)
         if self._network.unproven:
+            self._check_chance(answers, verify.answers_of(reference, few, output))
             self._check_by_image()
         verify.check(
             reference, self._network, self.task, self._tally, few, answers, self._few_targets(few)
@@ -1228,11 +1229,23 @@ class Engine:
         tolerance = max(1e-4, self._tie)
         return bool(np.isclose(found, expected, rtol=tolerance, atol=tolerance + 1e-6 * n_images))
 
-    def _check_by_image(self) -> None:
-        """Refuses a network whose answer to an image depends on other images, or on chance.
+    def _check_chance(self, first: np.ndarray, again: np.ndarray) -> None:
+        """Refuses a model that answers otherwise when it is asked again."""
+        if np.abs(first - again).max() > 1e-6 * np.abs(first).max():
+            self._refuse("chance")
 
-        Asked where some operations are not known to be free of that. The network is computed twice
-        on a few images, and on the last of them alone.
+    def _refuse(self, what: str) -> None:
+        names = ", ".join(self._network.unproven)
+        raise ValueError(
+            f"the model's answer to an image depends on {what}, which comes from one of {names}; "
+            "build the model without that: the engine compares answers with and without a lesion"
+        )
+
+    def _check_by_image(self) -> None:
+        """Refuses a network whose answer to an image depends on other images.
+
+        Asked where some operations are not known to be free of that. The network is computed on a
+        few images, and on the last of them alone.
         """
         batch = next(iter(self._batches))
         images = rows(batch.images, np.arange(_IMAGES_BY_IMAGE) % batch.n_real)
@@ -1240,8 +1253,8 @@ class Engine:
         run = passes.plain(
             passes.Intact(self._network, {}, None, [*tensors, self._network.logits], [])
         )
-        (*values, first), (*_, again), (*_, alone) = (
-            run(some, None)[1] for some in (images, images, rows(images, slice(-1, None)))
+        (*values, first), (*_, alone) = (
+            run(some, None)[1] for some in (images, rows(images, slice(-1, None)))
         )
         names = ", ".join(self._network.unproven)
         if any(tuple(value.shape[:1]) != (_IMAGES_BY_IMAGE,) for value in values):
@@ -1249,18 +1262,9 @@ class Engine:
                 "the engine needs the axis of images first throughout the model, and an operation "
                 f"moves it or takes it away ({names}); build the model without that"
             )
-        first, again, alone = (
-            _numpy(ops.cast(logits, "float32")) for logits in (first, again, alone)
-        )
-        largest = np.abs(first).max()
-        by_chance = np.abs(first - again).max() > 1e-6 * largest
-        if by_chance or np.abs(first[-1] - alone[0]).max() > max(1e-3, 2 * self._tie) * largest:
-            raise ValueError(
-                "the model's answer to an image depends on "
-                + ("chance" if by_chance else "the other images of its batch")
-                + f", which comes from one of {names}; build the model without that: the engine "
-                "compares answers with and without a lesion"
-            )
+        first, alone = (_numpy(ops.cast(logits, "float32")) for logits in (first, alone))
+        if np.abs(first[-1] - alone[0]).max() > max(1e-3, 2 * self._tie) * np.abs(first).max():
+            self._refuse("the other images of its batch")
 
     def _plain(
         self, images: Any, instead: Sequence[tuple[Any, np.ndarray]] = ()

@@ -13,9 +13,10 @@ are asked for.
 
 from __future__ import annotations
 
+import codecs
+import collections
 import dataclasses
 import functools
-import io
 import math
 import os
 import zipfile
@@ -29,12 +30,22 @@ import numpy as np
 from repro import data
 from repro.config import TrainConfig
 from repro.data import DataError
+from repro.data.pixels import (
+    MODES,
+    RESIZE_WORDS,
+    RESIZES,
+    PixelError,
+    decoded,
+    range_of,
+    to_bytes,
+)
 
 SCALES = ("auto", "255", "none", "tf", "torch", "caffe")
 """What is done to pixels of 0 to 255. 255: divided by 255. none: nothing. tf: brought to -1 to 1.
 torch: divided by 255, then ImageNet's mean and standard deviation of each channel taken out. caffe:
 blue before red, and ImageNet's mean taken out. auto: none where the model itself scales, else 255;
-numbers that are no whole pixels stay as they are."""
+numbers that are no whole pixels stay as they are. Pixels are told by their values: whole numbers
+from 0 to 255, some above 1, in any type; and 16-bit ones, which are brought to 0 to 255 first."""
 
 _SCALE_WORDS = {
     "255": "pixels divided by 255",
@@ -45,8 +56,7 @@ _SCALE_WORDS = {
 }
 _ARRAYS = (("images", "labels"), ("x_test", "y_test"))
 _IMAGE_FILES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
-_COLOURS = {1: "grayscale", 3: "rgb", 4: "rgba"}
-_SPLITS = ("test", "validation", "train")
+_SPLITS = ("test", "validation", "val", "valid", "train")
 # The sets that the laboratory's own networks see, read as their training reads them.
 _OWN = ("mnist", "fashion_mnist", "cifar10")
 
@@ -60,6 +70,7 @@ class Labelled:
     read: from places int (n,) to images, (n, *input_shape), not yet scaled.
     scale: one of SCALES but auto.
     split: "train" where they are of a training split, as far as their name tells, else "test".
+    pixels: whether they are pixels, which can be scaled otherwise.
     """
 
     labels: np.ndarray
@@ -68,6 +79,7 @@ class Labelled:
     read: Callable[[np.ndarray], np.ndarray]
     scale: str = "none"
     split: str = "test"
+    pixels: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -97,6 +109,8 @@ def find(
     *,
     scale: str = "auto",
     scales_itself: bool = False,
+    tokens: bool = False,
+    resize: str = "stretch",
     class_names: Sequence[str] = (),
     data_dir: str = "",
     offline: bool = False,
@@ -107,7 +121,9 @@ def find(
         input_shape: of one image of the model; None where any size will do.
         n_classes: of the model.
         scale: one of SCALES.
-        scales_itself: whether the model begins with scaling, see `scale`.
+        scales_itself: whether the model begins with scaling, see `scale`. tokens: it looks its
+            inputs up in a table, so that they are no pixels.
+        resize: of image files, one of `pixels.RESIZES`.
         class_names: of the model's classes in its order; () for those of the data. Folders are
             matched with these by name.
         data_dir, offline: as for `data.locate`.
@@ -120,12 +136,15 @@ def find(
         raise DataError(
             f"--data must be npz:file.npz, tfds:name or dir:folder-of-class-folders, got {spec!r}"
         )
+    if resize not in RESIZES:
+        raise DataError(f"--resize must be one of {', '.join(RESIZES)}, got {resize!r}")
     if kind == "npz":
         found, pixels = _archive(Path(name).expanduser())
     elif kind == "tfds":
-        found, pixels = _tfds(name, input_shape, data_dir, offline)
+        found, pixels = _tfds(name, input_shape, data_dir, offline, resize)
     else:
-        found, pixels = _folder(Path(name).expanduser(), input_shape, class_names), True
+        found, pixels = _folder(Path(name).expanduser(), input_shape, class_names, resize), True
+    pixels = pixels and not tokens
     chosen = scale
     if scale == "auto":
         chosen = "255" if pixels and not scales_itself else "none"
@@ -134,10 +153,25 @@ def find(
             f"--scale={scale} is for pixels of 0 to 255, but the images of {spec} are other "
             "numbers; leave the flag out to take them as they are"
         )
-    words = f"{found.words}, {_SCALE_WORDS[chosen] if pixels else 'numbers as they are'}"
     names = tuple(class_names) or found.class_names
-    found = dataclasses.replace(found, scale=chosen, words=words, class_names=names)
-    return _checked(found, spec, tuple(input_shape), n_classes)
+    found = dataclasses.replace(found, class_names=names, pixels=pixels)
+    return scaled(_checked(found, spec, tuple(input_shape), n_classes), chosen)
+
+
+def scaled(found: Labelled, scale: str) -> Labelled:
+    """The same images, with pixels scaled so; one of SCALES but auto."""
+    first = found.words.removesuffix(f", {_words_of(found)}")
+    changed = dataclasses.replace(found, scale=scale)
+    return dataclasses.replace(changed, words=f"{first}, {_words_of(changed)}")
+
+
+def words_of(scale: str) -> str:
+    """What a scaling does to pixels, in words."""
+    return _SCALE_WORDS[scale]
+
+
+def _words_of(found: Labelled) -> str:
+    return _SCALE_WORDS[found.scale] if found.pixels else "numbers as they are"
 
 
 def stratified_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -232,8 +266,9 @@ def _archive(path: Path) -> tuple[Labelled, bool]:
         raise DataError(f"{path} holds {len(images)} images but {len(labels)} labels")
     if images.dtype.kind not in "fiu":
         raise DataError(f"the images of {path} must be numbers, got {images.dtype}")
-    pixels = images.dtype == np.uint8
-    return Labelled(labels, names, path.name, lambda places: images[places]), pixels
+    white = range_of(images)
+    words = path.name + ", 16-bit pixels brought to 0 to 255" * (white > 255)
+    return Labelled(labels, names, words, lambda at: to_bytes(images[at], white)), bool(white)
 
 
 def _named_arrays(path: Path, stored: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -275,9 +310,9 @@ def plain_labels(labels: Any, of: str = "labels") -> np.ndarray:
 
 
 def _tfds(
-    spec: str, input_shape: Sequence[int | None], data_dir: str, offline: bool
+    spec: str, input_shape: Sequence[int | None], data_dir: str, offline: bool, resize: str
 ) -> tuple[Labelled, bool]:
-    """A split of a TFDS data set, and that its images are whole pixels."""
+    """A split of a TFDS data set, and whether its images are pixels."""
     name, _, split = spec.partition("/")
     if name in _OWN:
         return _own(name, split, data_dir, offline), True
@@ -294,8 +329,14 @@ def _tfds(
         raise
     except Exception as error:  # TFDS and TensorFlow raise many kinds for damaged files
         raise DataError(f"{name} in {directory} cannot be read: {_reason(error)}") from error
-    read = functools.partial(_decoded, encoded, _size(input_shape))
-    words = f"{name}, its {split} split, {_size_words(input_shape)}"
+    words = f"{name}, its {split} split"
+    if isinstance(encoded, np.ndarray):
+        white = range_of(encoded)
+        return Labelled(
+            labels, names, words, lambda at: to_bytes(encoded[at], white), split=_kind_of(split)
+        ), bool(white)
+    read = functools.partial(_decoded, encoded, _size(input_shape), resize)
+    words += f", {_size_words(input_shape, resize)}"
     return Labelled(labels, names, words, read, split=_kind_of(split)), True
 
 
@@ -320,32 +361,61 @@ def _own(name: str, split: str, data_dir: str, offline: bool) -> Labelled:
 
 
 def _kind_of(split: str) -> str:
-    return "train" if split == "train" else "test"
+    return "train" if _base_of(split) == "train" else "test"
 
 
-def _examples(prepared: Path, split: str) -> tuple[np.ndarray, tuple[str, ...], str, list[bytes]]:
-    """Labels, class names, the split's name, and the image files as they are stored."""
+def _base_of(split: str) -> str:
+    """The split of which "train[:10]" is a part."""
+    return split.partition("[")[0]
+
+
+def _examples(
+    prepared: Path, split: str
+) -> tuple[np.ndarray, tuple[str, ...], str, list[bytes] | np.ndarray]:
+    """Labels, class names, the split's name, and the image files as they are stored, or, where
+    images are stored as arrays, those."""
     import tensorflow_datasets as tfds
 
     builder = tfds.builder_from_directory(prepared)
     there = list(builder.info.splits)
     split = split or next((one for one in _SPLITS if one in there), there[0])
     features = builder.info.features
-    if split not in there:
-        raise DataError(f"{prepared.parent.name} has the splits {', '.join(there)}, not {split!r}")
-    if "image" not in features or "label" not in features:
-        raise DataError(f"{prepared.parent.name} has no features called image and label")
-    examples = builder.as_dataset(split=split, decoders={"image": tfds.decode.SkipDecoding()})
-    pairs = [(one["image"], one["label"]) for one in tfds.as_numpy(examples)]
-    names = features["label"].names
-    labels = np.array([label for _, label in pairs], np.int32)
-    return labels, tuple(names or ()), split, [image for image, _ in pairs]
+    if any(_base_of(part) not in there for part in split.split("+")):
+        raise DataError(
+            f"{prepared.parent.name} has the splits {', '.join(there)}, not {split!r}; give one of "
+            "them, or a part of it such as train[:10%]"
+        )
+    image, label = _named_features(builder.info, prepared.parent.name)
+    encoded = isinstance(features[image], tfds.features.Image)
+    decoders = {image: tfds.decode.SkipDecoding()} if encoded else None
+    examples = builder.as_dataset(split=split, decoders=decoders)
+    pairs = [(one[image], one[label]) for one in tfds.as_numpy(examples)]
+    names = tuple(getattr(features[label], "names", None) or ())
+    labels = plain_labels(np.array([label for _, label in pairs]), prepared.parent.name)
+    images = [image for image, _ in pairs]
+    return labels, names, split, images if encoded else np.stack(images)
+
+
+def _named_features(info: Any, name: str) -> tuple[str, str]:
+    """The names of the features that are image and label."""
+    features = info.features
+    if "image" in features and "label" in features:
+        return "image", "label"
+    keys = info.supervised_keys
+    if keys and len(keys) == 2 and all(isinstance(key, str) and key in features for key in keys):
+        return keys
+    raise DataError(
+        f"{name} has no features called image and label, and no supervised_keys that name others; "
+        f"its features are {', '.join(features)}; write them to an archive and give --data=npz:FILE"
+    )
 
 
 # --- Folders of class folders ------------------------------------------------------------------
 
 
-def _folder(path: Path, input_shape: Sequence[int | None], class_names: Sequence[str]) -> Labelled:
+def _folder(
+    path: Path, input_shape: Sequence[int | None], class_names: Sequence[str], resize: str
+) -> Labelled:
     """Every image below the class folders; the folder's place, or its name's, is the label."""
     if not path.is_dir():
         raise DataError(f"no folder {path}")
@@ -359,23 +429,73 @@ def _folder(path: Path, input_shape: Sequence[int | None], class_names: Sequence
         )
     files: list[Path] = []
     labels: list[int] = []
+    left_out: list[str] = []
     for folder in folders:
-        inside = sorted(p for p in folder.iterdir() if p.suffix.lower() in _IMAGE_FILES)
-        files += inside
-        labels += [names.index(folder.name)] * len(inside)
+        for inside in sorted(folder.iterdir()):
+            if inside.suffix.lower() in _IMAGE_FILES and not inside.name.startswith("."):
+                files.append(inside)
+                labels.append(names.index(folder.name))
+            else:
+                left_out.append(_left_out(inside))
     if not files:
         raise DataError(f"{path} has no class folders with image files in them")
+    words = f"{path.name}, {len(folders)} class folders"
+    if left_out:
+        words += f" ({_counted(left_out)} left out)"
     return Labelled(
         np.array(labels, np.int32),
         names,
-        f"{path.name}, {len(folders)} class folders, {_size_words(input_shape)}",
-        functools.partial(_decoded, files, _size(input_shape)),
+        f"{words}, {_size_words(input_shape, resize)}",
+        functools.partial(_decoded, files, _size(input_shape), resize),
+    )
+
+
+def _left_out(path: Path) -> str:
+    """What kind of thing in a class folder is not read."""
+    if path.name.startswith("."):
+        return "hidden"
+    return "nested folder" if path.is_dir() else path.suffix.lower() or "without suffix"
+
+
+def _counted(kinds: list[str]) -> str:
+    """
+    >>> _counted([".tif", ".txt", ".tif", "nested folder"])
+    '2 .tif, 1 .txt, 1 nested folder'
+    """
+    counts = collections.Counter(kinds)
+    return ", ".join(f"{counts[kind]} {kind}" for kind in dict.fromkeys(kinds))
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Class names from a text file, one a line, in any encoding that editors on Windows write.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"--classes names {path}, which cannot be read") from error
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encodings = ["utf-16"]
+    elif content[1:2] == b"\0" or content[:1] == b"\0":  # UTF-16 without its mark
+        encodings = ["utf-16-le" if content[1:2] == b"\0" else "utf-16-be"]
+    else:
+        encodings = ["utf-8-sig", "cp1252"]
+    for encoding in encodings:
+        try:
+            lines = content.decode(encoding).splitlines()
+        except UnicodeDecodeError:
+            continue
+        return tuple(line.strip() for line in lines if line.strip())
+    raise DataError(
+        f"--classes names {path}, whose text is in no encoding that is known; save it as UTF-8"
     )
 
 
 def _size(input_shape: Sequence[int | None]) -> tuple[int, int, int]:
     """Height, width and channels of the images that a model takes."""
-    if len(input_shape) != 3 or None in input_shape or input_shape[2] not in _COLOURS:
+    if len(input_shape) != 3 or None in input_shape or input_shape[2] not in MODES:
         shape = ", ".join(str(size) for size in input_shape)
         raise DataError(
             f"the model takes inputs of shape ({shape}); image files can be brought to a fixed "
@@ -385,33 +505,26 @@ def _size(input_shape: Sequence[int | None]) -> tuple[int, int, int]:
     return height, width, channels
 
 
-def _size_words(input_shape: Sequence[int | None]) -> str:
+def _size_words(input_shape: Sequence[int | None], resize: str) -> str:
     height, width, _ = _size(input_shape)
-    return f"resized to {height} × {width} pixels, what is too long cut off on both sides alike"
+    return f"{RESIZE_WORDS[resize]} {height} × {width} pixels"
 
 
 def _decoded(
-    files: Sequence[Path] | Sequence[bytes], size: tuple[int, int, int], places: np.ndarray
+    files: Sequence[Path] | Sequence[bytes],
+    size: tuple[int, int, int],
+    resize: str,
+    places: np.ndarray,
 ) -> np.ndarray:
-    """uint8 (n, height, width, channels), of image files or of their contents."""
-    import keras
-
-    height, width, channels = size
-    images = np.empty((len(places), height, width, channels), np.uint8)
+    """float32 (n, height, width, channels) of 0 to 255, of image files or of their contents."""
+    images = np.empty((len(places), *size), np.float32)
     for row, place in enumerate(places):
         source = files[place]
         try:
-            image = keras.utils.load_img(
-                io.BytesIO(source) if isinstance(source, bytes) else source,
-                color_mode=_COLOURS[channels],
-                target_size=(height, width),
-                interpolation="bilinear",
-                keep_aspect_ratio=True,
-            )
-            images[row] = np.asarray(image, np.uint8).reshape(size)
-        except Exception as error:  # Pillow raises many kinds for damaged files
+            images[row] = decoded(source, size, resize)
+        except PixelError as error:
             name = source if isinstance(source, Path) else f"image {place}"
-            raise DataError(f"{name} cannot be read as an image: {_reason(error)}") from error
+            raise DataError(f"{name} cannot be read as an image: {error}") from error
     return images
 
 

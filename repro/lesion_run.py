@@ -20,14 +20,17 @@ import numpy as np
 
 from repro import budget, insertion, labelled, models, progress, runs, study, study_page
 from repro.ablation import Engine
-from repro.data import DataError
+from repro.engine import verify
 from repro.labelled import Labelled
+from repro.models import scaling
 from repro.runs import Runs
 from repro.study import Study
 from repro.study_progress import Bar, Progress
 
 # Images read before it is known how many there is time for.
 _PILOT_IMAGES = 256
+# Images on which other scalings are tried where it is plain which one fits.
+_SCALING_IMAGES = 64
 # Of the time, the most for the measurement that the plan is made by; without a limit, seconds.
 _MEASURED, _MEASURED_SECONDS = 0.25, 120.0
 # Of the time after the measurement, what is kept for pictures and files.
@@ -45,7 +48,7 @@ class Request:
 
     model: a `.keras` file; or "", and model_fn and weights are given, see
         `models.model_from_function`.
-    data, scale: see `labelled`. classes: a file of class names, one a line; "" for none.
+    data, scale, resize: see `labelled`. classes: a file of class names, one a line; "" for none.
     layers: names or patterns of hidden layers; () for all.
     out: the folder of results.
     seconds: that it may take; None for everything, however long that is.
@@ -60,6 +63,7 @@ class Request:
     model_fn: str = ""
     weights: str = ""
     scale: str = "auto"
+    resize: str = "stretch"
     classes: str = ""
     layers: tuple[str, ...] = ()
     split: str = ""
@@ -112,12 +116,20 @@ def run(
     study_page.check(out / _REPORT)
     n_masked = sum(row.masked for row in hidden)
     say(f"Model: {masked.name}, {n_masked} layers masked, {len(hidden) - n_masked} not")
-    found = _found(request, masked)
-    say(f"Data: {found.words}; {len(found):,} images")
+    found, kind = _found(request, masked)
     rng = np.random.default_rng(request.seed)
     order = labelled.stratified_order(found.labels, rng)
+    found, words = _scaling_tried(request, masked, kind, found, order)
+    say(f"Data: {found.words}; {len(found):,} images")
+    for sentence in words:
+        say(sentence)
     try:
         made = _studied(request, found, order, masked, hidden, ends, say, bar)
+        if made.task.has_accuracy:
+            say(
+                f"Right on {100 * float(made.intact.accuracy):.3g} % of {made.sample.n_images:,} "
+                "images, to be compared with model.evaluate"
+            )
         return _written(request, made, out)
     except (ValueError, RuntimeError) as error:
         if type(error) not in (ValueError, RuntimeError):
@@ -147,25 +159,77 @@ def _loaded(request: Request) -> keras.Model:
         raise LesionError(str(error)) from error
 
 
-def _found(request: Request, model: keras.Model) -> Labelled:
-    names: tuple[str, ...] = ()
-    if request.classes:
-        try:
-            names = tuple(Path(request.classes).read_text(encoding="utf-8").split("\n"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"--classes names {request.classes}, which cannot be read") from error
-        names = tuple(name.strip() for name in names if name.strip())
-    scales = (keras.layers.Rescaling, keras.layers.Normalization)
-    return labelled.find(
+def _found(request: Request, model: keras.Model) -> tuple[Labelled, str]:
+    """The images, and what the model itself does to pixels, see `models.scaling`."""
+    names = labelled.read_names(Path(request.classes)) if request.classes else ()
+    kind = scaling.of(model)
+    if len(model.inputs) != 1 or len(model.outputs) != 1 or len(model.outputs[0].shape) != 2:
+        raise LesionError(
+            f"model {model.name!r} has {len(model.inputs)} inputs and {len(model.outputs)} "
+            "outputs; the command asks classifiers with one of each, of (n_images, n_classes); in "
+            "Python repro.lesion(model, data, labels, output=...) asks any"
+        )
+    answers = int(model.outputs[0].shape[-1])
+    found = labelled.find(
         request.data,
-        tuple(model.input_shape[1:]),
-        int(model.output_shape[-1]),
+        tuple(model.inputs[0].shape[1:]),
+        2 if answers == 1 else answers,
         scale=request.scale,
-        scales_itself=any(isinstance(layer, scales) for layer in model.layers),
+        scales_itself=kind == "scales",
+        tokens=kind == "tokens",
+        resize=request.resize,
         class_names=names,
         data_dir=request.data_dir,
         offline=request.offline,
     )
+    return found, kind
+
+
+def _scaling_tried(
+    request: Request, model: keras.Model, kind: str, found: Labelled, order: np.ndarray
+) -> tuple[Labelled, list[str]]:
+    """The images with the scaling under which the model answers best, where it is not plain which
+    one it was trained with; and what to say of it.
+
+    Where it is plain, or given, another one that does clearly better is told of.
+    """
+    if not found.pixels:
+        return found, []
+    chosen = request.scale == "auto" and kind == "unclear"
+    few = order[: _PILOT_IMAGES if chosen else _SCALING_IMAGES]
+    labels = found.labels[few]
+    channels = tuple(model.inputs[0].shape[1:])[-1]
+    modes = [mode for mode in labelled.SCALES if mode != "auto"]
+    modes = [mode for mode in modes if channels == 3 or mode not in ("torch", "caffe")]
+    right = {
+        mode: float(np.mean(_classes(model, labelled.scaled(found, mode).images(few)) == labels))
+        for mode in modes
+    }
+    best = max(modes, key=lambda mode: (right[mode], mode == found.scale))
+    share = {mode: f"{labelled.words_of(mode)}: {100 * right[mode]:.3g} %" for mode in modes}
+    others = "; ".join(share[mode] for mode in modes if mode != best)
+    if chosen:
+        found = labelled.scaled(found, best)
+        return found, [
+            f"Scaling: {share[best]} right of {len(few):,} images, the best of those tried "
+            f"({others}); --scale={best} chooses it, and --scale names any other"
+        ]
+    error = math.sqrt(max(right[best] * (1 - right[best]), 1 / len(few)) / len(few))
+    if right[best] > right[found.scale] + 2 * error:
+        return found, [
+            f"Warning: {share[found.scale]} right of {len(few):,} images, but "
+            f"{share[best]}; if the model was trained so, give --scale={best}"
+        ]
+    return found, []
+
+
+def _classes(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """The class that the model answers for each image."""
+    answers = verify.answers_of(model, images)
+    if answers.shape[1] > 1:
+        return answers.argmax(axis=1)
+    could_be = answers.min() >= 0 and answers.max() <= 1
+    return (answers[:, 0] > (0.5 if could_be else 0)).astype(np.int64)
 
 
 def _studied(

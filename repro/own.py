@@ -101,9 +101,20 @@ def splits(train: TrainConfig, source: DataSource, model: keras.Model) -> Splits
     Raises:
         DataError: images that are not there or do not fit the model.
     """
+    from repro.models import scaling
+
     shape = tuple(model.input_shape[1:])
     n_classes = int(model.output_shape[-1])
-    found = find(train.images, shape, n_classes, scale=train.scale, data_dir=source.directory)
+    kind = scaling.of(model)
+    found = find(
+        train.images,
+        shape,
+        n_classes,
+        scale=train.scale,
+        scales_itself=kind == "scales",
+        tokens=kind == "tokens",
+        data_dir=source.directory,
+    )
     test = LabelledStream(found, np.arange(len(found)), n_classes)
     nothing = np.zeros((0, *test.shape[1:]), np.float32)
     return Splits(Images(nothing, np.zeros(0, np.int32), n_classes), None, test)

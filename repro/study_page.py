@@ -834,8 +834,9 @@ def warning(study: Study) -> str:
         return ""
     return (
         f"The intact network is hardly better than chance ({_percent(accuracy)} right, "
-        f"{_percent(1 / study.n_classes)} by guessing). Perhaps the pixels are not scaled as in "
-        "its training, or the classes are in another order; then nothing below means much."
+        f"{_percent(1 / study.n_classes)} by guessing). If model.evaluate says more, the pixels "
+        "are not scaled as in its training (--scale), or not resized so (--resize), or the classes "
+        "are in another order (--classes); then nothing below means much."
     )
 
 

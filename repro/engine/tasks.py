@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import keras
 import numpy as np
 
 from repro.models.heads import Compiled
@@ -198,6 +199,8 @@ def _read(
     wanted = "softmax" if kind == "classes" else "sigmoid"
     probabilities = _are_probabilities(answers, kind, ending, from_logits, compiled)
     left_out = ending if probabilities and ending == wanted else ""
+    if probabilities and kind == "classes" and ending == "sigmoid" and _keras_looks_behind():
+        left_out = ending
     n_columns = 2 if kind == "binary" else shape[0]
     return Task(kind, n_columns, shape, probabilities=probabilities, ending=left_out)
 
@@ -309,6 +312,12 @@ def _are_probabilities(
     # One number in [0, 1] each: a logit would leave the interval on some image, unless the network
     # answers everything alike.
     return len(answers) >= 2 and bool(np.ptp(answers) > 0)
+
+
+def _keras_looks_behind() -> bool:
+    """Whether Keras takes what a final sigmoid was given for the logits of a categorical
+    cross-entropy, as it does with TensorFlow; else the probabilities, divided by their sum."""
+    return bool(keras.backend.backend() == "tensorflow")
 
 
 def _could_be(answers: np.ndarray) -> bool:

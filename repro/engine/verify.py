@@ -269,6 +269,9 @@ def plain_losses(task: Task, answers: np.ndarray, targets: np.ndarray) -> np.nda
         return None
     from_logits = not task.probabilities
     flat = answers.reshape(len(answers), -1)
+    if task.kind == "classes" and task.ending == "sigmoid":  # what Keras looks at behind it
+        clipped = np.clip(flat.astype(np.float64), 1e-7, 1 - 1e-7)
+        flat, from_logits = (np.log(clipped) - np.log1p(-clipped)).astype(np.float32), True
     if task.kind == "classes":
         found = keras.losses.sparse_categorical_crossentropy(targets, flat, from_logits=from_logits)
     elif task.kind in ("binary", "labels"):
@@ -309,7 +312,7 @@ def losses_of(task: Task, answered: Answered, targets: np.ndarray) -> np.ndarray
         high = 1 - (np.finfo(np.float64).eps if task.ending else keras.config.epsilon())
         clipped = np.clip(flat, low, high)
         logits = np.log(clipped)
-        if task.reads != "classes":
+        if task.reads != "classes" or task.ending == "sigmoid":
             logits = logits - np.log1p(-clipped)
     if task.reads == "binary":
         logits = np.concatenate([np.zeros_like(logits), logits], axis=1)

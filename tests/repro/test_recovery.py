@@ -262,7 +262,10 @@ def test_a_masked_copy_that_answers_otherwise_is_refused(
         return copy
 
     monkeypatch.setattr(recovery, "_masked_copy", careless)
-    with pytest.raises(ValueError, match="does not answer as it does .*; complete its get_config"):
+    with pytest.raises(
+        ValueError,
+        match="the copy of layer .* gives other answers than the layer; write all",
+    ):
         recover(model, LESION, *data)
 
 

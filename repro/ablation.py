@@ -235,6 +235,7 @@ class Engine:
         few, of_few = found.pilot(_IMAGES_TRIED)
         _check_inputs(few, self._model)
         answers = verify.answers_of(reference, few, output)
+        verify.check_finite(reference, answers, few)
         network = trace(self._model)
         self.task: Task = tasks.find(
             answers,

@@ -116,6 +116,8 @@ def _opened(source: Path | bytes, channels: int) -> np.ndarray:
 
 def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     """Grey as three channels, three as grey (ITU-R 601, as Pillow does), no alpha as opaque."""
+    if pixels.shape[-1] == channels:
+        return pixels
     if channels == 1:
         weights = np.array([0.299, 0.587, 0.114], np.float32)
         return (pixels[..., :3] @ weights)[..., None]

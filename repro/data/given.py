@@ -487,12 +487,13 @@ def _array(thing: Any) -> np.ndarray:
     if isinstance(thing, (list, tuple)) and any(_module(one).startswith("torch") for one in thing):
         return np.stack([_array(one) for one in thing])
     try:
-        return _texts(np.asarray(thing))
+        array = np.asarray(thing)
     except ValueError as error:
         raise GivenError(
             "inputs and labels must be arrays of one shape, and some rows are longer than others; "
             "pad them to one length"
         ) from error
+    return _texts(array)
 
 
 def _texts(array: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ imported to look at what is given: tensors are known by where their class stands
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,7 +77,7 @@ def taken(data: Any, labels: Any = None, *, rank: int | None = None) -> Given:
             "them, or the inputs as an array"
         )
     targets, class_names = _targets(labels)
-    found = _inputs(data, targets)
+    found = _inputs(data, targets, rank)
     n = len(found.inputs[0])
     for name, array in zip(found.names or ("",) * len(found.inputs), found.inputs, strict=True):
         if len(array) != n:
@@ -307,11 +308,11 @@ def _elements(stream: Any) -> Iterator[Any]:
             )
         return iter(stream)
     if _is_py_dataset(stream):
-        n_batches = getattr(stream, "num_batches", None)
-        try:
+        n_batches = None
+        # Keras's own num_batches raises where there is no length.
+        with contextlib.suppress(TypeError, AttributeError, NotImplementedError):
+            n_batches = getattr(stream, "num_batches", None)
             n_batches = len(stream) if n_batches is None else n_batches
-        except (TypeError, NotImplementedError):
-            n_batches = None
         if n_batches is None:
             raise GivenError(
                 f"the {type(stream).__name__} does not say how many batches it has, so it may have "
@@ -330,7 +331,7 @@ def _read(stream: Any, rank: int | None) -> tuple[Any, Any]:
     n_bytes = 0
     for element in _elements(stream):
         x, y = _example(element)
-        inputs = _map(_array, x)
+        inputs = _map(_array, _of_examples(x, y, rank))
         targets = None if y is None else _map(_array, y)
         if batched is None:
             batched = _is_batch(stream, element, inputs, targets, rank)
@@ -379,10 +380,11 @@ def _pair(element: tuple[Any, ...], of: str) -> tuple[Any, Any]:
 
 def _check_weights(weights: Any) -> None:
     for each in _leaves(_map(_array, weights)) if weights is not None else []:
-        if each.size and not np.all(each == each.flat[0]):
+        if not np.all(each == 1):
             raise GivenError(
-                "sample weights differ, and here every example counts once; leave them out, or "
-                "draw the examples in proportion to their weights"
+                "sample weights must be 1, since here every example counts once, got "
+                f"{each.min():g} to {each.max():g}; leave them out, or draw the examples in "
+                "proportion to their weights"
             )
 
 
@@ -440,7 +442,7 @@ def _map(change: Callable[[Any], Any], structure: Any) -> Any:
     if isinstance(structure, Mapping):
         return {str(name): _map(change, one) for name, one in structure.items()}
     if isinstance(structure, tuple) or (
-        isinstance(structure, list) and structure and hasattr(structure[0], "shape")
+        isinstance(structure, list) and structure and len(getattr(structure[0], "shape", ()))
     ):
         return [_map(change, one) for one in structure]
     return None if structure is None else change(structure)
@@ -527,7 +529,19 @@ def _targets(labels: Any) -> tuple[Any, tuple[str, ...]]:
     return _array(labels), ()
 
 
-def _inputs(data: Any, targets: Any) -> Given:
+def _of_examples(x: Any, y: Any, rank: int | None) -> Any:
+    """A list of single inputs as one array, where the rank of a batch tells that it is one."""
+    if not isinstance(x, (list, tuple)) or not x or rank is None:
+        return x
+    n = len(y) if hasattr(y, "__len__") and not isinstance(y, (str, bytes, Mapping)) else None
+    singles = all(len(getattr(one, "shape", ())) == rank - 1 > 0 for one in x)
+    if singles and (len(x) == n or (n is None and len(x) > 1)):
+        return _stacked([_array(one) for one in x])
+    return x
+
+
+def _inputs(data: Any, targets: Any, rank: int | None = None) -> Given:
+    data = _of_examples(data, None if isinstance(targets, dict) else targets, rank)
     if isinstance(data, Mapping):
         arrays = {str(name): _array(one) for name, one in data.items()}
         return Given(list(arrays.values()), None, tuple(arrays))

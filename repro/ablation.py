@@ -660,8 +660,10 @@ class Engine:
         engine._on_progress = lambda pairs: None
         units = [mask.n_units // 2 for mask in self._masks]
         answered, plain = self._plain(images)
-        # Not zero and not what any unit reads, so that the lesion cannot go unnoticed.
-        values = [float(np.max(np.abs(activation))) + 0.5 for activation in plain]
+        # Not zero and not what any unit reads, so that the lesion cannot go unnoticed; a power of
+        # two, which every type of numbers holds exactly.
+        largest = [max(0.25, float(np.max(np.abs(activation)))) for activation in plain]
+        values = [2.0 ** (math.floor(math.log2(value)) + 1) for value in largest]
         numbers = [start + unit for start, unit in zip(self.layout.starts, units, strict=True)]
         fill = np.zeros(self.layout.n_units)
         fill[numbers] = values

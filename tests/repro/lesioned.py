@@ -42,12 +42,21 @@ def lesioned(model: Any, units: dict[str, list[int]]) -> Iterator[None]:
     Args:
         units: by layer; `<layer>_call_2` is the layer's second call.
     """
-    every = operations(model)
-    wrapped: list[Any] = []
+    every, counters = operations(model), []
+    wrapped: list[Any] = [model]
+    original = model.call
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        for counter in counters:
+            counter[0] = 0
+        return original(*args, **kwargs)
+
+    model.__dict__["call"] = call
     try:
         for name, dead in units.items():
             layer, _, number = name.partition("_call_")
-            _wrap(every[layer], dead, int(number or 1))
+            counters.append([0])
+            _wrap(every[layer], dead, int(number or 1), counters[-1])
             wrapped.append(every[layer])
         yield
     finally:
@@ -55,14 +64,14 @@ def lesioned(model: Any, units: dict[str, list[int]]) -> Iterator[None]:
             operation.__dict__.pop("call", None)
 
 
-def _wrap(operation: Any, dead: list[int], which: int) -> None:
-    original, calls = operation.call, [0]
-    n_calls = max(1, len(operation._inbound_nodes))
+def _wrap(operation: Any, dead: list[int], which: int, counter: list[int]) -> None:
+    """Of each pass through the model, the call of this number."""
+    original = operation.call
 
     def call(*args: Any, **kwargs: Any) -> Any:
         output = original(*args, **kwargs)
-        calls[0] += 1
-        if n_calls > 1 and (calls[0] - 1) % n_calls + 1 != which:
+        counter[0] += 1
+        if counter[0] != which:
             return output
         keep = np.ones(output.shape[-1], np.float32)
         keep[dead] = 0

@@ -15,7 +15,7 @@ import pytest
 from keras import layers as L
 
 import repro
-from repro import ablation, network, own, walk
+from repro import ablation, network, own, passes, walk
 from repro.engine import tasks, verify
 from tests.repro import plain
 
@@ -57,8 +57,12 @@ def test_a_fault_in_what_one_unit_adds_is_found(monkeypatch: pytest.MonkeyPatch)
     """The linear update of a convolution."""
     model = convolutional()
     assert repro.lesion(model, MAPS, Y).intact.n_images == N
-    taps = network.Convolution.taps
-    monkeypatch.setattr(network.Convolution, "taps", lambda self, change: 1.02 * taps(self, change))
+    call = passes.SingleUnit.__call__
+    monkeypatch.setattr(
+        passes.SingleUnit,
+        "__call__",
+        lambda self, shared, image, unit, fill: call(self, shared, image, unit, fill * 1.05),
+    )
     study = repro.lesion(model, MAPS, Y)  # intact it answers as the model
     with pytest.raises(RuntimeError, match="unit 2 of first clamped the engine does not answer"):
         study.units  # noqa: B018

@@ -660,14 +660,19 @@ class Engine:
         engine._on_progress = lambda pairs: None
         units = [mask.n_units // 2 for mask in self._masks]
         answered, plain = self._plain(images)
-        # Not zero and not what any unit reads, so that the lesion cannot go unnoticed.
-        values = [float(np.max(np.abs(activation))) + 0.5 for activation in plain]
+        # Not zero and not what any unit reads, so that the lesion cannot go unnoticed; a power of
+        # two, which every type of numbers holds exactly.
+        largest = [max(0.25, float(np.max(np.abs(activation)))) for activation in plain]
+        values = [2.0 ** (math.floor(math.log2(value)) + 1) for value in largest]
         numbers = [start + unit for start, unit in zip(self.layout.starts, units, strict=True)]
         fill = np.zeros(self.layout.n_units)
         fill[numbers] = values
         keep = np.ones((1 + len(numbers), self.layout.n_units), bool)
         keep[1 + np.arange(len(numbers)), numbers] = False
         intact_loss, *lesioned_loss = engine.evaluate(keep, fill).loss_sum
+        answers = [lesioned_loss]
+        if engine._dense_layers() is not None:  # then other loops answer of units alone
+            answers.append(engine.single_units(fill, np.array(numbers)).loss_sum)
         if not self._close(intact_loss, self._plain_loss(answered, labels), len(labels)):
             raise RuntimeError("the engine's intact network does not answer as the model does")
         for number, (mask, unit, value) in enumerate(zip(self._masks, units, values, strict=True)):
@@ -685,9 +690,28 @@ class Engine:
             if not np.array_equal(activations[number], expected):
                 raise RuntimeError(f"unit {unit} of {name} was lesioned but does not read its fill")
             loss = self._plain_loss(answered, labels)
-            if not self._close(lesioned_loss[number], loss, len(labels)):
+            if not all(self._close(found[number], loss, len(labels)) for found in answers):
                 raise RuntimeError(
                     f"with unit {unit} of {name} clamped the engine does not answer as the model"
+                )
+        if len(answers) > 1 and not self._bases:
+            one_by_one = np.array(numbers)[None]
+            curve = engine.cumulative(one_by_one, np.array([len(numbers)]), fill)
+            instead = []
+            for mask, kept, value in zip(
+                self._masks,
+                self.layout.split(np.all(keep, axis=0)),
+                self.layout.split(fill),
+                strict=True,
+            ):
+                instead.append((mask.keep, kept.astype(np.float32)))
+                instead.append((mask.fill, np.broadcast_to(value, mask.fill.shape)))
+            answered, _ = self._plain(images, instead)
+            if not self._close(
+                curve.loss_sum[0, 0], self._plain_loss(answered, labels), len(labels)
+            ):
+                raise RuntimeError(
+                    "with one unit of each layer clamped the engine does not answer as the model"
                 )
 
     # --- How they are answered ----------------------------------------------------------------

@@ -47,7 +47,9 @@ class Given:
         return len(self.inputs[0])
 
 
-def taken(data: Any, labels: Any = None, *, rank: int | None = None) -> Given:
+def taken(
+    data: Any, labels: Any = None, *, rank: int | None = None, without_last: bool = False
+) -> Given:
     """Takes inputs and labels in any form that `model.fit` or `model.evaluate` does.
 
     Args:
@@ -59,6 +61,7 @@ def taken(data: Any, labels: Any = None, *, rank: int | None = None) -> Given:
         labels: (n, ...) in any of these forms, a dict for several outputs, or None.
         rank: axes of a batch of the model's first input, which tells single inputs from batches
             where a stream does not.
+        without_last: whether the last axis of that input is 1, so that batches may lack it.
 
     Raises:
         GivenError: a form that is not known, a stream without end, lengths that differ, nothing at
@@ -66,7 +69,7 @@ def taken(data: Any, labels: Any = None, *, rank: int | None = None) -> Given:
     """
     if labels is None:
         if _is_stream(data):
-            data, labels = _read(data, rank)
+            data, labels = _read(data, rank, without_last)
         elif isinstance(data, tuple):
             data, labels = _pair(data, "data")
         elif isinstance(data, Mapping) and _label_key(data) is not None:
@@ -324,7 +327,7 @@ def _elements(stream: Any) -> Iterator[Any]:
     return iter(stream)
 
 
-def _read(stream: Any, rank: int | None) -> tuple[Any, Any]:
+def _read(stream: Any, rank: int | None, without_last: bool = False) -> tuple[Any, Any]:
     """Reads a stream once: inputs, an array or a list or dict of them, and labels, or None."""
     parts: list[tuple[Any, Any]] = []
     batched: bool | None = None
@@ -334,7 +337,7 @@ def _read(stream: Any, rank: int | None) -> tuple[Any, Any]:
         inputs = _map(_array, _of_examples(x, y, rank))
         targets = None if y is None else _map(_array, y)
         if batched is None:
-            batched = _is_batch(stream, element, inputs, targets, rank)
+            batched = _is_batch(stream, inputs, targets, rank, without_last)
         if not batched:
             inputs, targets = _map(lambda a: a[None], inputs), _map(lambda a: a[None], targets)
         parts.append((inputs, targets))
@@ -404,14 +407,17 @@ def _split(element: Mapping[str, Any]) -> tuple[Any, Any]:
     return rest, element[str(key)]
 
 
-def _is_batch(stream: Any, element: Any, inputs: Any, targets: Any, rank: int | None) -> bool:
+def _is_batch(stream: Any, inputs: Any, targets: Any, rank: int | None, without_last: bool) -> bool:
     """Whether a stream gives batches, and not one example at a time."""
     if isinstance(stream, list) or _is_py_dataset(stream):
         return all(array.ndim > 0 for array in _leaves(inputs))
     first = _leaves(inputs)[0]
-    if rank is not None and len(_leaves(inputs)) == 1 and first.ndim in (rank, rank - 1):
-        return first.ndim == rank
     labels = _leaves(targets) if targets is not None else []
+    if rank is not None and len(_leaves(inputs)) == 1 and first.ndim in (rank, rank - 1):
+        # One example has a last axis of 1 where the model's input has; a batch may lack it.
+        lacks = without_last and first.ndim > 0 and first.shape[-1] != 1
+        alike = all(array.shape[:1] == first.shape[:1] for array in labels)
+        return first.ndim == rank or (lacks and alike)
     if any(array.ndim == 0 for array in [*_leaves(inputs), *labels]):
         return False
     if _is_dataset(stream):

@@ -27,6 +27,8 @@ from repro.network import Network
 _CLOSE = 2e-4
 # Of a loss in nats, and beyond which Keras cuts losses of probabilities off.
 _LOSS, _CUT = 2e-3, 15.0
+# By how much a number below 1 may be rounded, twice over.
+_ROUNDS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
 class NotTheModel(ValueError):
@@ -194,13 +196,25 @@ def check(
         losses = np.asarray(ops.convert_to_numpy(losses), np.float64)
         if task.probabilities:
             losses, expected = np.minimum(losses, _CUT), np.minimum(expected, _CUT)
-        tolerance = _LOSS + close + _CLOSE * np.abs(expected)
+        tolerance = _LOSS + _of_rounding(task, close, expected, network.precision)
         if not np.all(np.abs(losses - expected) <= tolerance):
             raise NotTheModel(
                 f"the engine's loss is {losses.mean():.6g} on these inputs, and that of the "
                 f"answers of model {reference.name!r} is {expected.mean():.6g}; say whether they "
                 "are logits with from_logits=True or False"
             )
+
+
+def _of_rounding(task: Task, close: float, expected: np.ndarray, precision: str) -> np.ndarray:
+    """float64 (n,), how far each loss may be off where answers may be off by `close`."""
+    found = 2 * close + _CLOSE * np.abs(expected)
+    if task.kind == "regression" and not task.absolute:
+        found = found + 2 * close * np.sqrt(expected)
+    if task.probabilities:
+        # Of a probability that is rounded by u, minus the logarithm is off by u over it.
+        least = np.minimum(expected * max(1, task.answers_each), _CUT)
+        found = found + _ROUNDS[precision] * np.exp(least)
+    return np.asarray(found)
 
 
 def _check_score(task: Task, outputs: Any, targets: np.ndarray) -> None:

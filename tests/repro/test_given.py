@@ -141,6 +141,21 @@ def check_form(
     assert len(found) == n
 
 
+@pytest.mark.parametrize("shape", [(), (4, 3)])
+def test_batches_that_lack_the_last_axis_are_told_from_single_inputs(shape: Any) -> None:
+    """As of texts for Input((1,)), numbers for Input((1,)), grey images for Input((4, 3, 1))."""
+    x, y = np.random.default_rng(0).normal(size=(7, *shape)), np.arange(7)
+    for values in (x, np.round(x).astype(str)):
+        for form in (dataset(values, y).batch(5), pairs(values, y, 4), iter(pairs(values, y, 7))):
+            found = taken(form, rank=len(shape) + 2, without_last=True)
+            assert [
+                text.decode() if isinstance(text, bytes) else text for text in found.inputs[0].flat
+            ] == list(values.flat)
+            np.testing.assert_array_equal(found.targets, y)
+        single = taken(dataset(values[..., None], y), rank=len(shape) + 2, without_last=True)
+        assert single.inputs[0].shape == (7, *shape, 1)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_shuffled_data_set_keeps_inputs_and_labels_together(seed: int) -> None:
     x = np.random.default_rng(seed).normal(size=(50, 3)).astype(np.float32)

@@ -670,7 +670,7 @@ class Engine:
         keep = np.ones((1 + len(numbers), self.layout.n_units), bool)
         keep[1 + np.arange(len(numbers)), numbers] = False
         intact_loss, *lesioned_loss = engine.evaluate(keep, fill).loss_sum
-        answers = [lesioned_loss]
+        answers: list[Any] = [lesioned_loss]
         if engine._dense_layers() is not None:  # then other loops answer of units alone
             answers.append(engine.single_units(fill, np.array(numbers)).loss_sum)
         if not self._close(intact_loss, self._plain_loss(answered, labels), len(labels)):
@@ -698,14 +698,14 @@ class Engine:
             one_by_one = np.array(numbers)[None]
             curve = engine.cumulative(one_by_one, np.array([len(numbers)]), fill)
             instead = []
-            for mask, kept, value in zip(
+            for mask, kept, of_mask in zip(
                 self._masks,
                 self.layout.split(np.all(keep, axis=0)),
                 self.layout.split(fill),
                 strict=True,
             ):
                 instead.append((mask.keep, kept.astype(np.float32)))
-                instead.append((mask.fill, np.broadcast_to(value, mask.fill.shape)))
+                instead.append((mask.fill, np.broadcast_to(of_mask, mask.fill.shape)))
             answered, _ = self._plain(images, instead)
             if not self._close(
                 curve.loss_sum[0, 0], self._plain_loss(answered, labels), len(labels)

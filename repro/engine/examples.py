@@ -66,7 +66,7 @@ def examples(images: Any, labels: Any, model: keras.Model, output: str | int | N
     if labels is None and hasattr(images, "labels_in_order"):
         return Examples(images, None, is_stream=True)
     tensors = keras.tree.flatten(inputs_of(model))
-    shape = tensors[0].shape if len(tensors) == 1 else ()
+    shape: tuple[Any, ...] = tuple(tensors[0].shape) if len(tensors) == 1 else ()
     found = door.taken(
         images, labels, rank=len(shape) or None, without_last=bool(shape) and shape[-1] == 1
     )

@@ -65,8 +65,7 @@ def examples(images: Any, labels: Any, model: keras.Model, output: str | int | N
     """
     if labels is None and hasattr(images, "labels_in_order"):
         return Examples(images, None, is_stream=True)
-    tensors = keras.tree.flatten(inputs_of(model))
-    found = door.taken(images, labels, rank=len(tensors[0].shape) if len(tensors) == 1 else None)
+    found = door.taken(images, labels, wanted=wanted(model))
     inputs = _in_order(found, model)
     targets = found.targets
     if isinstance(targets, dict):
@@ -103,31 +102,37 @@ def targets_for(
     return labels, names
 
 
+def wanted(model: keras.Model) -> list[tuple[str, tuple[int | None, ...]]]:
+    """Names and shapes (None, ...) of the model's inputs in its order, as `given.taken` asks."""
+    structure = inputs_of(model)
+    tensors = keras.tree.flatten(structure)
+    names = [tensor.name for tensor in tensors]
+    if isinstance(structure, dict):
+        names = sorted(structure)  # flattened by Keras in the order of sorted keys
+    return [(name, tuple(tensor.shape)) for name, tensor in zip(names, tensors, strict=True)]
+
+
 def _in_order(found: door.Given, model: keras.Model) -> Any:
     tensors = keras.tree.flatten(inputs_of(model))
-    wanted = [tensor.name for tensor in tensors]
-    structure = inputs_of(model)
-    if isinstance(structure, dict):
-        wanted = list(structure)  # flattened by Keras in the order of sorted keys
-        wanted = sorted(wanted)
+    names_wanted = [name for name, _ in wanted(model)]
     inputs, names = list(found.inputs), found.names
-    if found.table is not None and len(wanted) > 1:
+    if found.table is not None and len(names_wanted) > 1:
         inputs, names = list(found.table.values()), tuple(found.table)
     if names:
         by_name = dict(zip(names, inputs, strict=True))
-        missing = [name for name in wanted if name not in by_name]
-        if missing and len(inputs) == len(wanted) == 1:
-            by_name = {wanted[0]: inputs[0]}
+        missing = [name for name in names_wanted if name not in by_name]
+        if missing and len(inputs) == len(names_wanted) == 1:
+            by_name = {names_wanted[0]: inputs[0]}
         elif missing:
             raise ValueError(
-                f"the model has the inputs {', '.join(wanted)}, and the data give "
+                f"the model has the inputs {', '.join(names_wanted)}, and the data give "
                 f"{', '.join(names)}; give a dict with the names of the inputs"
             )
-        inputs = [by_name[name] for name in wanted]
-    if len(inputs) != len(wanted):
+        inputs = [by_name[name] for name in names_wanted]
+    if len(inputs) != len(names_wanted):
         raise ValueError(
-            f"the model has {len(wanted)} inputs ({', '.join(wanted)}), and the data give "
-            f"{len(inputs)}; give a dict or a list with one array for each"
+            f"the model has {len(names_wanted)} inputs ({', '.join(names_wanted)}), and the data "
+            f"give {len(inputs)}; give a dict or a list with one array for each"
         )
     inputs = [_fitted(x, tensor) for x, tensor in zip(inputs, tensors, strict=True)]
     return inputs[0] if len(inputs) == 1 else tuple(inputs)

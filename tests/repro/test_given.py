@@ -78,7 +78,7 @@ FORMS: dict[str, Callable[[], tuple[Any, Any]]] = {
 def test_the_same_data_in_every_form(form: str) -> None:
     """tf-explain#180, autokeras#682."""
     data, labels = FORMS[form]()
-    found = taken(data, labels, rank=3)
+    found = taken(data, labels, wanted=[("x", (None, 4, 3))])
     (images,) = found.inputs
     np.testing.assert_array_equal(images, X)
     np.testing.assert_array_equal(found.targets, Y)
@@ -87,7 +87,7 @@ def test_the_same_data_in_every_form(form: str) -> None:
 
 
 def test_images_and_labels_of_a_shuffled_set_stay_together() -> None:
-    found = taken(tf_data().shuffle(N).batch(5), rank=3)
+    found = taken(tf_data().shuffle(N).batch(5), wanted=[("x", (None, 4, 3))])
     place = {image.tobytes(): label for image, label in zip(X, Y, strict=True)}
     labels = [place[image.tobytes()] for image in found.inputs[0]]
     np.testing.assert_array_equal(found.targets, labels)
@@ -178,7 +178,7 @@ def test_the_cures_work() -> None:
     import tensorflow as tf
 
     endless = tf_data().repeat().batch(N)
-    np.testing.assert_array_equal(taken(endless.take(1), rank=3).inputs[0], X)
+    np.testing.assert_array_equal(taken(endless.take(1), wanted=[("x", (None, 4, 3))]).inputs[0], X)
     ragged = tf.ragged.constant([[1.0], [1.0, 2.0]])
     with pytest.raises(GivenError, match=r"tensor\.to_tensor\(\)"):
         taken(ragged, [0, 1])

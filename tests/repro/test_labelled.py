@@ -165,7 +165,7 @@ def test_the_kind_of_data_must_be_said(spec: str) -> None:
 
 
 def test_class_folders_are_classes_in_the_order_of_their_names(photos: Path) -> None:
-    found = find(f"dir:{photos}", (4, 4, 3), 2)
+    found = find(f"dir:{photos}", (4, 4, 3), 2, resize="crop")
     assert found.class_names == ("grey", "white") and found.labels.tolist() == [0, 0, 0, 1, 1, 1]
     images = found.images(np.array([0, 5]))
     # The middle of a wide image is what is seen of it, in three alike colours; at its own edge the

@@ -9,6 +9,8 @@ The map of the package, from the bottom up; imports run one way:
 
     metrics, config, results        measures, settings, records     (NumPy, SciPy)
     inspection                      what a model file holds, before Keras reads it
+    data, streams, labelled         what data is taken: any form, pixels, folders, TFDS
+    engine                          what is asked: the task, its tally, is it the user's network
     batches, statistics, walk       images, units' activity, curves of dense networks
     masking, models                 the layer that lesions, the paper's networks   (Keras)
     graph, insertion                any model as its calls, masks in it, lesions by name
@@ -16,7 +18,7 @@ The map of the package, from the bottom up; imports run one way:
     network, passes, ablation       the engine: a model as operations, lesioned, asked
     sweep, budget                   which lesions answer what; how many fit into a time
     callbacks, recovery             reliance while a model is trained; training on with a lesion
-    training, data, labelled, own, summaries, findings, figures, claims
+    training, own, summaries, findings, figures, claims
     leases, runs, page, report      who works where, files, the report
     study, lesion_run               any classifier, in Python and on the command line
     jobs, executors, progress       the plan, where it is worked on, how far it is

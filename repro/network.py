@@ -76,6 +76,8 @@ def on_device(values: np.ndarray) -> Any:
 
     May be called while a graph is traced, and belongs to none.
     """
+    if keras.backend.backend() == "torch":  # whose tensors do not calculate with arrays
+        return ops.convert_to_tensor(values)
     if values.size < _CONSTANT:
         return values
     if keras.backend.backend() == "tensorflow":
@@ -118,6 +120,11 @@ class Linear:
         """The kernel as compiled graphs are to read it, see `on_device`."""
         return on_device(self.kernel)
 
+    @cached_property
+    def offset(self) -> Any:
+        """The bias as compiled graphs are to read it."""
+        return on_device(self.bias)
+
     @property
     def narrows(self) -> bool:
         """Whether a compiled pass may call it with numbers of units that vary."""
@@ -142,7 +149,7 @@ class Pooled(Linear):
     """Global average pooling and then a dense layer."""
 
     def __call__(self, x: Any, kernel: Any, bias: Any) -> Any:
-        return ops.matmul(ops.mean(x, axis=range(1, len(x.shape) - 1)), kernel[0]) + bias
+        return ops.matmul(ops.mean(x, axis=tuple(range(1, len(x.shape) - 1))), kernel[0]) + bias
 
     def taps(self, change: Any) -> Any:
         return ops.mean(ops.reshape(change, (ops.shape(change)[0], 1, -1)), axis=2, keepdims=True)

@@ -298,7 +298,7 @@ class Narrow:
                 rows[output] = x if tensor in narrow else _times(x, choice)
                 narrow[output] = node.mask
             elif node.linear is not None and node.linear.narrows:
-                kernel, bias = node.linear.weights, node.linear.bias
+                kernel, bias = node.linear.weights, node.linear.offset
                 if output in self._feeds:
                     chosen = units[self._feeds[output] - first]
                     kernel = _times(kernel, _chosen(chosen, ops.ones((kernel.shape[2],))))
@@ -338,7 +338,7 @@ class Returning:
     def start(self, x: Any, keep: Any, fill: Any) -> Any:
         """The map's output where keep (n_units,) says which units are there."""
         linear = self._map()
-        return linear(clamp(x, keep, fill), linear.weights, linear.bias)
+        return linear(clamp(x, keep, fill), linear.weights, linear.offset)
 
     def add(self, output: Any, x: Any, units: Any, weights: Any, fill: Any) -> Any:
         """The output after units (n,) came back; weights (n,) is 0 for those that only fill up."""
@@ -405,7 +405,7 @@ def _advance(node: Node, rows: Values, shared: Values | None = None, image: Any 
     """Computes a node's outputs from tensors of rows, or of images where no lesion reaches."""
     inputs = [_row(tensor, rows, shared or {}, image) for tensor in node.inputs]
     if node.linear is not None:
-        rows[node.outputs[0]] = node.linear(inputs[0], node.linear.weights, node.linear.bias)
+        rows[node.outputs[0]] = node.linear(inputs[0], node.linear.weights, node.linear.offset)
     elif node.call is None:  # a mask that no lesion touches
         rows[node.outputs[0]] = inputs[0]
     else:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from repro import budget, metrics, report, runs, study_figures, study_sample
 from repro.ablation import Outcome
@@ -32,6 +33,7 @@ _FILES = (
 )  # fmt: skip
 # An accuracy of less than so many times chance suggests that images and model do not fit.
 _NEAR_CHANCE = 1.5
+_LUCK = 0.01
 
 
 def write(study: Study, directory: Path, command: str = "") -> Path:
@@ -830,7 +832,12 @@ def warning(study: Study) -> str:
     if not (study.words.has_classes and study.words.has_accuracy):
         return ""
     accuracy = float(study.intact.accuracy)
-    if accuracy >= _NEAR_CHANCE / study.n_classes:
+    n, chance = study.sample.n_images, 1 / study.n_classes
+    # Of many classes one right answer is more than chance, and may be chance.
+    lucky = accuracy < 0.5 and stats.binomtest(round(accuracy * n), n, chance, "greater").pvalue > (
+        _LUCK
+    )
+    if accuracy >= _NEAR_CHANCE * chance and not lucky:
         return ""
     return (
         f"The intact network is hardly better than chance ({_percent(accuracy)} right, "

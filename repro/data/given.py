@@ -16,7 +16,7 @@ import numpy as np
 from repro.data import reading
 from repro.data.arrays import GivenError, array, is_array, is_part, kind_of, missing, stacked
 from repro.data.arrays import module_of as _module
-from repro.data.reading import Wanted, fits
+from repro.data.reading import Wanted
 
 __all__ = [
     "Given",
@@ -71,14 +71,14 @@ def taken(data: Any, labels: Any = None, *, wanted: Wanted = ()) -> Given:
 
     Raises:
         GivenError: a form that is not known, a stream without end, lengths that differ, nothing at
-            all, values that are not finite, sample weights that differ.
+            all, values that are not finite, sample weights other than 1.
     """
     if labels is None:
         if reading.is_stream(data):
             data, labels = reading.read(data, wanted)
         elif isinstance(data, tuple):
             data, labels, weights = reading.pair(data)
-            reading.Weight().see(weights)
+            reading.check_weights(weights)
         elif isinstance(data, Mapping):
             data, labels = reading.split(data, wanted)
     elif reading.is_stream(data):
@@ -401,9 +401,7 @@ def _inputs(data: Any, labels: Any, wanted: Wanted) -> Given:
 def _are_images(arrays: Sequence[np.ndarray], labels: Any, wanted: Wanted) -> bool:
     """Whether a list of arrays is one of images, not of inputs, as which Keras takes it."""
     if len(wanted) == 1:
-        if len(arrays) > 1:
-            return True
-        return not fits(arrays[0].shape, wanted[0][1]) and fits((1, *arrays[0].shape), wanted[0][1])
+        return reading.are_images(arrays, wanted)
     if wanted and len(arrays) == len(wanted):
         return False
     if any(one.ndim == 0 for one in arrays):

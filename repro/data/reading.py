@@ -45,20 +45,19 @@ def read(stream: Any, wanted: Wanted) -> tuple[Any, Any]:
         wanted: of the model, which tells batches from examples where the stream does not.
 
     Raises:
-        GivenError: it has no end, gives nothing, parts of different shapes, or sample weights that
-            differ.
+        GivenError: it has no end, gives nothing, parts of different shapes, or sample weights other
+            than 1.
     """
     parts: list[tuple[Any, Any]] = []
     batched = True
     n_bytes = 0
-    weight = Weight()
     counted = _knows_its_end(stream)
     for element in _elements(stream):
         x, y, weights = example(element, wanted)
         inputs, targets = mapped(array, x), mapped(array, y)
-        if isinstance(inputs, list) and len(inputs) > 1 and len(wanted) == 1:
-            inputs = stacked(inputs)  # a list of images
-        weight.see(weights)
+        if isinstance(inputs, list) and are_images(inputs, wanted):
+            inputs = stacked(inputs)
+        check_weights(weights)
         if not parts:
             batched = _is_batch(stream, inputs, targets, wanted)
         if batched:
@@ -135,34 +134,19 @@ def split(element: Mapping[str, Any], wanted: Wanted) -> tuple[Any, Any]:
     return rest, element[key]
 
 
-class Weight:
-    """The one sample weight of all examples."""
+def check_weights(weights: Any) -> None:
+    """Looks at sample weights, in any form, or None.
 
-    def __init__(self) -> None:
-        self._first: float | None = None
-
-    def see(self, weights: Any) -> None:
-        """Some more weights, in any form, or None.
-
-        Raises:
-            GivenError: they differ from those before, or are not above 0.
-        """
-        for each in leaves(mapped(array, weights)):
-            if not each.size:
-                continue
-            first = float(each.flat[0]) if self._first is None else self._first
-            self._first = first
-            if not np.all(each == first):
-                raise GivenError(
-                    "sample weights differ, and here every example counts once; leave them out, as "
-                    "with dataset.map(lambda x, y, w: (x, y)), or draw the examples in proportion "
-                    "to their weights"
-                )
-            if not first > 0:
-                raise GivenError(
-                    f"sample weights must be above 0, got {first:g}; leave them out, and every "
-                    "example counts once"
-                )
+    Raises:
+        GivenError: they are not 1 each.
+    """
+    for each in leaves(mapped(array, weights)):
+        if not np.all(each == 1):
+            raise GivenError(
+                "sample weights must be 1, since here every example counts once, got "
+                f"{each.min():g} to {each.max():g}; leave them out, as with dataset.map(lambda x, "
+                "y, w: (x, y)), or draw the examples in proportion to their weights"
+            )
 
 
 # --- Kinds of streams --------------------------------------------------------------------------
@@ -298,6 +282,17 @@ def _fit(inputs: Any, wanted: Wanted) -> bool:
     return len(arrays) == len(wanted) > 0 and all(
         fits(one.shape, shape) for one, (_, shape) in zip(arrays, wanted, strict=True)
     )
+
+
+def are_images(arrays: Sequence[np.ndarray], wanted: Wanted) -> bool:
+    """Whether a list of arrays is one of images for a model with one input, and not its input in a
+    list."""
+    if len(wanted) != 1:
+        return False
+    shape = wanted[0][1]
+    if len(arrays) > 1:
+        return True
+    return not fits(arrays[0].shape, shape) and fits((1, *arrays[0].shape), shape)
 
 
 def fits(got: Sequence[int], wanted: Sequence[int | None]) -> bool:

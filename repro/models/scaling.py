@@ -122,7 +122,9 @@ def _range(first: Any, tensor: Any) -> str:
     try:
         way = keras.Function(first, tensor)
         of_bytes, of_ones = (_fits(_answers(way, first.shape, white)) for white in (255, 1))
-    except Exception:  # functions of Keras may refuse sizes of their own; it is tried on images then
+    except (
+        Exception
+    ):  # functions of Keras may refuse sizes of their own; it is tried on images then
         return "unclear"
     if of_bytes == of_ones:
         return "unclear"

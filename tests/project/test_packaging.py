@@ -312,7 +312,7 @@ def wheel(tmp_path_factory) -> Path:
 
 def test_the_wheel_holds_the_packages_and_nothing_else(wheel):
     names = {n for n in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in n}
-    expected = {f"repro/{p.name}" for p in (ROOT / "repro").glob("*.py")}
+    expected = {p.relative_to(ROOT).as_posix() for p in (ROOT / "repro").rglob("*.py")}
     expected |= {f"tb_plugin/{p.name}" for p in (ROOT / "tb_plugin").glob("*.py")}
     expected |= {f"repro/configs/{p.name}" for p in (ROOT / "configs").glob("*.toml")}
     static = ROOT / "tb_plugin" / "static"

@@ -1,4 +1,5 @@
-"""A module of these tests run as a program in which Keras uses JAX, with every warning an error."""
+"""A module of these tests run as a program in which Keras uses another backend than TensorFlow, JAX
+unless it is said, with every warning an error."""
 
 from __future__ import annotations
 
@@ -12,12 +13,12 @@ ROOT = Path(__file__).parents[2]
 _COPY = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
 
 
-def run(module: str, *arguments: str | Path) -> str:
+def run(module: str, *arguments: str | Path, backend: str = "jax") -> str:
     """What `python -m module arguments` prints; fails the test if the program fails."""
     result = subprocess.run(
         [sys.executable, "-W", "error", "-W", _COPY, "-m", module, *arguments],
         cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+        env={**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
         check=False,

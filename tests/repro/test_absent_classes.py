@@ -47,7 +47,7 @@ def test_units_are_those_of_plain_keras_over_the_classes_that_occur(
 ) -> None:
     hidden = [_tiny_mlp.get_layer(f"hidden_{n}_mask").output for n in (1, 2)]
     active = np.concatenate(
-        keras.Model(_tiny_mlp.inputs, hidden).predict(made._images, verbose=0), axis=1
+        keras.Model(_tiny_mlp.inputs, hidden).predict(made.images, verbose=0), axis=1
     ).astype(np.float64)
     selectivity = made.units["class_selectivity"]
     if len(occurring(made)) == 1:
@@ -59,9 +59,9 @@ def test_units_are_those_of_plain_keras_over_the_classes_that_occur(
         np.testing.assert_allclose(selectivity[alive], expected, atol=1e-5)
         assert not selectivity[~alive].any()
     row = int(np.nanargmax(made.units["largest_class_drop"]))
-    before = _tiny_mlp.predict(made._images, verbose=0).argmax(axis=1) == made.labels
+    before = _tiny_mlp.predict(made.images, verbose=0).argmax(axis=1) == made.labels
     set_masks(_tiny_mlp, (np.arange(40) != row).astype(np.float32))
-    after = _tiny_mlp.predict(made._images, verbose=0).argmax(axis=1) == made.labels
+    after = _tiny_mlp.predict(made.images, verbose=0).argmax(axis=1) == made.labels
     set_masks(_tiny_mlp, np.ones(40, np.float32))
     for c in range(5):
         members = made.labels == c
@@ -78,7 +78,7 @@ def test_page_table_and_summary_say_which_classes_there_are(made: Study, tmp_pat
     text = Page(made.report(tmp_path / "report").read_text(encoding="utf-8")).text
     n = len(occurring(made))
     assert f"The images are of {n} of the model's 5 classes" in text
-    assert f"none of {5 - n} classes, of the others" in text
+    assert f"{5 - n} of 5 classes have none; the others" in text
     numbers = json.loads((tmp_path / "report/summary.json").read_text())
     assert numbers["classes"] == {"all": 5, "with_images": n}
     with (tmp_path / "report/units.csv").open(newline="") as file:
@@ -97,7 +97,7 @@ def test_with_every_class_nothing_is_said(
     _tiny_mlp: Any, tiny_images: tuple[np.ndarray, np.ndarray]
 ) -> None:
     whole = lesion(_tiny_mlp, *tiny_images)
-    assert not list(study_page._class_words(whole))
+    assert not list(study_page._class_count_words(whole))
 
 
 def test_the_tab_reads_numbers_of_the_classes_that_occur_alone(made: Study, tmp_path: Path) -> None:

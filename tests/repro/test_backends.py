@@ -1,11 +1,13 @@
-"""The engine on JAX, in a process that has no TensorFlow, against the engine on TensorFlow.
+"""The engine on JAX and on PyTorch, in a process that has no TensorFlow, against TensorFlow.
 
-The parent saves weights and images; the child (this file, run as a program with KERAS_BACKEND=jax
+The parent saves weights and images; the child (this file, run as a program with KERAS_BACKEND set
 and every warning an error) builds the same models, loads the weights and saves its answers.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -101,11 +103,11 @@ def answers(name: str, model: Any, given: Any) -> dict[str, np.ndarray]:
 
 
 def main(folder: Path) -> None:
-    """The child: answers on JAX to what the parent asks."""
+    """The child: answers on its backend to what the parent asks."""
     sys.modules["tensorflow"] = None  # type: ignore[assignment]  # importing it raises ImportError
     import keras
 
-    assert keras.backend.backend() == "jax"
+    assert keras.backend.backend() == os.environ["KERAS_BACKEND"] != "tensorflow"
     given = np.load(folder / "given.npz")
     found = {}
     for name, build in NETWORKS.items():
@@ -143,11 +145,23 @@ def given() -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return models, arrays
 
 
-@pytest.fixture(scope="module")
-def on_jax(given: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+def _has_torch() -> bool:
+    """Whether PyTorch is installed and loads; it is an extra, some hundred megabytes."""
+    if importlib.util.find_spec("torch") is None:
+        return False
+    return subprocess.run([sys.executable, "-c", "import torch"], check=False).returncode == 0
+
+
+@pytest.fixture(scope="module", params=["jax", "torch"])
+def elsewhere(
+    request: pytest.FixtureRequest, given: Any, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, np.ndarray]:
+    """What another backend answers."""
+    if request.param == "torch" and not _has_torch():
+        pytest.skip("PyTorch is an extra: pip install torch")
     folder = tmp_path_factory.mktemp("backends")
     np.savez(folder / "given.npz", **given[1])
-    jax_child.run("tests.repro.test_backends", folder)
+    jax_child.run("tests.repro.test_backends", folder, backend=request.param)
     return dict(np.load(folder / "found.npz"))
 
 
@@ -161,7 +175,7 @@ def on_tensorflow(given: Any) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_jax_answers_as_plain_keras_does(name: str, given: Any, on_jax: Any) -> None:
+def test_it_answers_as_plain_keras_does(name: str, given: Any, elsewhere: Any) -> None:
     from repro.ablation import Engine, Outcome
     from tests.repro import plain
 
@@ -170,7 +184,7 @@ def test_jax_answers_as_plain_keras_does(name: str, given: Any, on_jax: Any) -> 
         arrays[f"{name}/{key}"] for key in ("images", "labels", "keep", "fill")
     )
     layers = Engine(models[name], images, labels).layout.layers
-    outcome = Outcome(*(on_jax[f"{name}/evaluate/{key}"] for key in COUNTS), n_images=40)
+    outcome = Outcome(*(elsewhere[f"{name}/evaluate/{key}"] for key in COUNTS), n_images=40)
     for row, lesion in enumerate(keep):
         expected = plain.answer(
             models[name], layers, images, labels, lesion, fill, probabilities=name == "maps"
@@ -181,11 +195,11 @@ def test_jax_answers_as_plain_keras_does(name: str, given: Any, on_jax: Any) -> 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("question", ["evaluate", "single", "cumulative", "directions", "no noise"])
 def test_both_backends_answer_alike(
-    name: str, question: str, on_jax: Any, on_tensorflow: Any
+    name: str, question: str, elsewhere: Any, on_tensorflow: Any
 ) -> None:
     jax, tensorflow = (
         {key: side[f"{name}/{question}/{key}"] for key in COUNTS}
-        for side in (on_jax, on_tensorflow)
+        for side in (elsewhere, on_tensorflow)
     )
     tied = np.maximum(jax["n_tied"], tensorflow["n_tied"])
     away = np.abs(jax["n_correct"] - tensorflow["n_correct"]).sum(axis=-1)
@@ -196,29 +210,31 @@ def test_both_backends_answer_alike(
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_both_backends_gather_the_same_statistics(
-    name: str, on_jax: Any, on_tensorflow: Any
+    name: str, elsewhere: Any, on_tensorflow: Any
 ) -> None:
     for key in ("class_means", "variance", "sparsity"):
-        found, expected = (side[f"{name}/statistics/{key}"] for side in (on_jax, on_tensorflow))
+        found, expected = (side[f"{name}/statistics/{key}"] for side in (elsewhere, on_tensorflow))
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
     # Activations of two images may differ by rounding alone, as those of a map that is nearly
     # constant: then the edge of a bin falls on either side, and either image comes first.
-    found, expected = (side[f"{name}/statistics/top_images"] for side in (on_jax, on_tensorflow))
+    found, expected = (side[f"{name}/statistics/top_images"] for side in (elsewhere, on_tensorflow))
     assert np.mean(found != expected) <= 0.05
-    found, expected = (side[f"{name}/statistics/bin_counts"] for side in (on_jax, on_tensorflow))
+    found, expected = (side[f"{name}/statistics/bin_counts"] for side in (elsewhere, on_tensorflow))
     np.testing.assert_array_equal(found.sum(axis=1), expected.sum(axis=1))  # of each class
     assert np.abs(found - expected).sum() / 2 <= 0.02 * expected.sum()
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_callback_measures_the_same_on_both(name: str, on_jax: Any, on_tensorflow: Any) -> None:
-    found, expected = (side[f"{name}/reliance"] for side in (on_jax, on_tensorflow))
+def test_the_callback_measures_the_same_on_both(
+    name: str, elsewhere: Any, on_tensorflow: Any
+) -> None:
+    found, expected = (side[f"{name}/reliance"] for side in (elsewhere, on_tensorflow))
     np.testing.assert_allclose(found, expected, rtol=1e-12)  # of the same counts
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_noise_does_the_same_harm_on_both(name: str, on_jax: Any, on_tensorflow: Any) -> None:
-    found, expected = (side[f"{name}/noise/loss"] for side in (on_jax, on_tensorflow))
+def test_noise_does_the_same_harm_on_both(name: str, elsewhere: Any, on_tensorflow: Any) -> None:
+    found, expected = (side[f"{name}/noise/loss"] for side in (elsewhere, on_tensorflow))
     # Other random numbers, the same distribution: 200 draws each.
     error = np.hypot(found.std(), expected.std()) / np.sqrt(200)
     assert abs(found.mean() - expected.mean()) < 4 * error

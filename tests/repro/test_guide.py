@@ -89,7 +89,7 @@ def test_the_guide_works_on_photographs(
     exec(compile(make, str(GUIDE), "exec"), {"keras": keras})  # noqa: S102
     type_in(ask, data_dir=str(SAMPLE.parent), budget="1s", layers="conv5_block3_out")
     said = capsys.readouterr().out
-    assert "imagenet_sample, its train split, resized to 64" in said and "1,000 images" in said
+    assert "imagenet_sample, its train split, stretched to 64" in said and "1,000 images" in said
     assert "hardly better than chance" in said  # its weights are random
     numbers = json.loads((tmp_path / "runs/resnet50/report/summary.json").read_text())
     assert numbers["split"] == "train" and numbers["units"]["all"] == 2048

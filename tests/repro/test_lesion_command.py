@@ -202,7 +202,8 @@ def test_everything_is_done_if_asked_for_and_the_time_told_before(
         request(untried, tmp_path, seconds=None, layers=("nar*",), split="train", seed=5)
     )
     plan = "Plan: all 300 images, all 10 units, a curve of 10 orders at 11 points: about 17 min"
-    assert watched.said[-1] == plan
+    assert watched.said[-2] == plan
+    assert watched.said[-1].endswith("images, to be compared with model.evaluate")
     assert watched.done == watched.total
     numbers = json.loads((results.report.parent / "summary.json").read_text())
     assert numbers["split"] == "train"

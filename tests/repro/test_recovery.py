@@ -264,7 +264,7 @@ def test_a_masked_copy_that_answers_otherwise_is_refused(
     monkeypatch.setattr(recovery, "_masked_copy", careless)
     with pytest.raises(
         ValueError,
-        match="the copy of layer .* gives other answers than the layer; write all",
+        match="does not answer as it does .*; complete its get_config",
     ):
         recover(model, LESION, *data)
 

@@ -40,7 +40,8 @@ from repro.engine.tally import TIES, TOP
 from repro.engine.tasks import Task
 from repro.masking import AblationMask, ablation_masks, layer_of
 from repro.models.heads import Compiled
-from repro.models.outputs import inputs_of, with_output
+from repro.models.inputs import structure_of
+from repro.models.outputs import with_output
 from repro.network import Linear, Network, trace, values_of
 from repro.statistics import Accumulator, UnitStatistics
 
@@ -247,6 +248,7 @@ class Engine:
             higher_is_better=higher_is_better,
             from_logits=from_logits,
             compiled=Compiled.of(reference, output),
+            precision=network.precision,
         )
         leave_out = bool(self.task.ending)
         self._network = network if network.left_out == leave_out else trace(self._model, leave_out)
@@ -304,7 +306,7 @@ class Engine:
     def _read_examples(self, found: Examples) -> None:
         """Takes these images to answer on."""
         self._examples = found
-        shapes = [tuple(x.shape[1:]) for x in keras.tree.flatten(inputs_of(self._model))]
+        shapes = [tuple(x.shape[1:]) for x in keras.tree.flatten(structure_of(self._model))]
         options: dict[str, Any] = {
             "image_shape": shapes[0] if len(shapes) == 1 else tuple(shapes),
             "batch_size": self._batch_size,
@@ -1329,7 +1331,7 @@ def _check_inputs(images: Any, model: keras.Model) -> None:
         ValueError: see `batches.checked_input`.
     """
     each = images if isinstance(images, tuple) else (images,)
-    for one, tensor in zip(each, keras.tree.flatten(inputs_of(model)), strict=True):
+    for one, tensor in zip(each, keras.tree.flatten(structure_of(model)), strict=True):
         checked_input(one, tuple(tensor.shape[1:]))
 
 

@@ -27,11 +27,13 @@ from scipy import stats
 
 from repro import graph, metrics, passes, walk
 from repro.ablation import dense_layers
-from repro.data.given import class_labels, taken
+from repro.data import reading
+from repro.data.given import Given, class_labels, taken
 from repro.insertion import insert_masks
 from repro.masking import AblationMask, ablation_masks, layer_of
 from repro.models import heads
-from repro.models.heads import Head, inputs_for
+from repro.models.heads import Head
+from repro.models.inputs import in_order, packed, shapes_of, tensors_for
 from repro.network import trace
 from repro.regularizers import SelectivityRegularized
 
@@ -115,13 +117,10 @@ class SingleDirectionReliance(keras.callbacks.Callback):
             low = 2 if name == "points" else 1
             if value is not None and value < low:
                 raise ValueError(f"{name} must be {low} or more. Received: {name}={value}")
-        self._given = taken(images, heads.targets_of(labels))
-        if self._given.targets is None:
-            raise ValueError(
-                "SingleDirectionReliance measures accuracy and needs labels, and the data hold "
-                "none; give SingleDirectionReliance(images, labels), or a data set of (images, "
-                "labels)"
-            )
+        self._data: tuple[Any, Any] = images, heads.targets_of(labels)
+        self._taken: Given | None = None
+        if not reading.is_stream(images):
+            _with_labels(taken(*self._data))  # what is wrong without a model is said here
         self._every, self._layers, self._n_images = every, layers, n_images
         self._orders, self._points, self._seed = orders, points, seed
         self._network = model
@@ -191,9 +190,16 @@ class SingleDirectionReliance(keras.callbacks.Callback):
         masks = _chosen(ablation_masks(masked), self._layers)
         rng = np.random.default_rng(self._seed)
         curves = _draw(masks, self._orders, self._points, rng)
-        inputs = inputs_for(model, self._given.inputs, self._given.names)
-        head = self._head(model, inputs)
-        labels, _ = class_labels(heads.targets_of(self._given.targets), head.n_classes)
+        given = self._given(model)
+        inputs = in_order(model, given.inputs, given.names, given.table)
+        head = heads.head(
+            "SingleDirectionReliance",
+            model,
+            given.targets,
+            lambda: _plain_answers(model, [x[:_IMAGES_TO_CHECK] for x in inputs]),
+            self.model,
+        )
+        labels, _ = class_labels(heads.targets_of(given.targets), head.n_classes)
         chain = None if head.binary else _dense_chain(masked)
         most = self._n_images or (_IMAGES if chain is None else _IMAGES_DENSE)
         chosen = stratified(labels, most, rng)
@@ -207,15 +213,12 @@ class SingleDirectionReliance(keras.callbacks.Callback):
             self._evaluator = _Walks(masked, masks, curves, chain, any_network)
         self._check(model, any_network)
 
-    def _head(self, model: keras.Model, inputs: Sequence[np.ndarray]) -> Head:
-        """What the model's answer is. Whether it is a classifier is decided here alone."""
-        return heads.head(
-            "SingleDirectionReliance",
-            model,
-            self._given.targets,
-            lambda: _plain_answers(model, [x[:_IMAGES_TO_CHECK] for x in inputs]),
-            self.model,
-        )
+    def _given(self, model: keras.Model) -> Given:
+        """The data, of which streams are read once, in the forms that this model takes."""
+        if self._taken is None:
+            self._taken = _with_labels(taken(*self._data, wanted=shapes_of(model)))
+            self._data = None, None
+        return self._taken
 
     def _check(self, model: keras.Model, any_network: _Passes) -> None:
         """Whether what is measured answers as the model itself does, on a few images.
@@ -371,6 +374,20 @@ class _Seen:
         return np.asarray(ops.convert_to_numpy(other))
 
 
+def _with_labels(given: Given) -> Given:
+    """The data.
+
+    Raises:
+        ValueError: they hold no labels.
+    """
+    if given.targets is None:
+        raise ValueError(
+            "SingleDirectionReliance measures accuracy and needs labels, and the data hold none; "
+            "give SingleDirectionReliance(images, labels), or a data set of (images, labels)"
+        )
+    return given
+
+
 class _Look:
     """The intact network on a batch, with the activations before some of its masks."""
 
@@ -382,7 +399,7 @@ class _Look:
         self._run = _Part(images, [*(before[number] for number in self._seen), answer])
 
     def __call__(self, batch: _Batch) -> _Seen:
-        inputs = heads.tensors_for(self._model, batch.inputs)
+        inputs = tensors_for(self._model, batch.inputs)
         *hidden, answers = self._run(inputs)
         answers = _as_array(answers)
         n_correct = _n_correct(self._head, answers, batch)
@@ -474,8 +491,8 @@ def _is_single(model: keras.Model) -> bool:
 
 def _plain_answers(model: keras.Model, inputs: Sequence[np.ndarray]) -> np.ndarray:
     """What the model itself answers, called as any Keras model is."""
-    tensors = heads.tensors_for(model, inputs)
-    return _as_array(heads.answer_of(model(heads.packed(model, tensors), training=False)))
+    tensors = tensors_for(model, inputs)
+    return _as_array(heads.answer_of(model(packed(model, tensors), training=False)))
 
 
 class _Part:

@@ -24,6 +24,8 @@ from repro.insertion import ablate, insert_masks
 from repro.masking import AblationMask, ablation_masks
 from repro.models import heads
 from repro.models.heads import Head
+from repro.models.inputs import in_order, packed, shapes_of, tensors_for
+from repro.models.outputs import outputs_of
 
 LEARNING_RATE, MOMENTUM = 0.01, 0.9
 _IMAGES_PER_BATCH = 1000
@@ -131,11 +133,12 @@ def recover(
         )
     heads.check_kind("recover", model)
     lesioned = _masked_copy(model)
-    training = _Images.of(model, taken(images, heads.targets_of(labels)))
+    wanted = shapes_of(model)
+    training = _Images.of(model, taken(images, heads.targets_of(labels), wanted=wanted))
     asked = training
     if held_out is not None:
         pair = isinstance(held_out, tuple) and len(held_out) == 2
-        asked = _Images.of(model, taken(*held_out) if pair else taken(held_out))
+        asked = _Images.of(model, taken(*(held_out if pair else (held_out,)), wanted=wanted))
     _check_copy(model, lesioned, asked)
     intact = asked.answers(lesioned)
     ablate(lesioned, units, fill)
@@ -178,7 +181,7 @@ class _Images:
                 "recover reads accuracy and needs labels, and the data hold none; give "
                 "recover(model, units, images, labels), or a data set of (images, labels)"
             )
-        inputs = heads.inputs_for(model, given.inputs, given.names)
+        inputs = in_order(model, given.inputs, given.names, given.table)
         head = heads.head(
             "recover", model, given.targets, lambda: _predicted(model, [x[:8] for x in inputs])
         )
@@ -201,7 +204,7 @@ class _Images:
 
 
 def _predicted(model: keras.Model, inputs: Sequence[np.ndarray]) -> np.ndarray:
-    given = heads.packed(model, inputs)
+    given = packed(model, inputs)
     outputs = model.predict(given, batch_size=_IMAGES_PER_BATCH, verbose=0)
     return np.asarray(heads.answer_of(outputs))
 
@@ -241,7 +244,7 @@ def _train_on(
 ) -> tuple[Answers, ...]:
     """Trains in place; the answers after each epoch."""
     trainee = network
-    outputs = heads.outputs_of(network)
+    outputs = outputs_of(network)
     if isinstance(outputs, (dict, list, tuple)):  # the same layers, with a plain answer
         trainee = keras.Model(network.input, heads.answer_of(outputs))
     trainee.compile(
@@ -251,12 +254,12 @@ def _train_on(
     masks = ablation_masks(network)
     before = [_state(mask) for mask in masks]
     probe = keras.Model(network.inputs, [mask.output for mask in masks])
-    one = heads.tensors_for(network, training.take(slice(1)))
+    one = tensors_for(network, training.take(slice(1)))
     found = []
     for epoch in range(epochs):
         order = np.random.default_rng([seed, epoch]).permutation(len(training.labels))
         trainee.fit(
-            heads.packed(network, training.take(order)),
+            packed(network, training.take(order)),
             training.labels[order],
             batch_size=batch_size,
             initial_epoch=epoch,

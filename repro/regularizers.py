@@ -25,6 +25,8 @@ import numpy as np
 from repro.insertion import insert_masks, signed_layers
 from repro.masking import AblationMask, ablation_masks
 from repro.models import heads
+from repro.models.inputs import structure_of
+from repro.models.outputs import outputs_of
 
 _WHO = "SelectivityRegularized"
 # The answers of so many images are compared with the network's own; they may differ by so much of
@@ -137,9 +139,7 @@ class SelectivityRegularized(keras.Model):
             )
         self.network, self.strength = network, strength
         activations = [mask.output for mask in ablation_masks(masked)]
-        self._probe = keras.Model(
-            heads.structure_of(masked), [heads.outputs_of(masked), activations]
-        )
+        self._probe = keras.Model(structure_of(masked), [outputs_of(masked), activations])
         self._last_pass = _Pass()
         self._selectivity = keras.metrics.Mean(name="selectivity")
 

@@ -15,7 +15,7 @@ import numpy as np
 from repro.batches import count, rows
 from repro.data import given as door
 from repro.engine.tasks import Task
-from repro.models.outputs import inputs_of
+from repro.models.inputs import in_order, shapes_of
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,9 @@ def examples(images: Any, labels: Any, model: keras.Model, output: str | int | N
     """
     if labels is None and hasattr(images, "labels_in_order"):
         return Examples(images, None, is_stream=True)
-    tensors = keras.tree.flatten(inputs_of(model))
-    shape: tuple[Any, ...] = tuple(tensors[0].shape) if len(tensors) == 1 else ()
-    found = door.taken(
-        images, labels, rank=len(shape) or None, without_last=bool(shape) and shape[-1] == 1
-    )
-    inputs = _in_order(found, model)
+    found = door.taken(images, labels, wanted=shapes_of(model))
+    each = in_order(model, found.inputs, found.names, found.table)
+    inputs = each[0] if len(each) == 1 else tuple(each)
     targets = found.targets
     if isinstance(targets, dict):
         targets = _of_output(targets, model, output)
@@ -104,47 +101,6 @@ def targets_for(
         return door.yes_no_labels(targets, task.n_columns), names
     labels, names = door.class_labels(targets, task.n_columns, names)
     return labels, names
-
-
-def _in_order(found: door.Given, model: keras.Model) -> Any:
-    tensors = keras.tree.flatten(inputs_of(model))
-    wanted = [tensor.name for tensor in tensors]
-    structure = inputs_of(model)
-    if isinstance(structure, dict):
-        wanted = list(structure)  # flattened by Keras in the order of sorted keys
-        wanted = sorted(wanted)
-    inputs, names = list(found.inputs), found.names
-    if found.table is not None and len(wanted) > 1:
-        inputs, names = list(found.table.values()), tuple(found.table)
-    if names:
-        by_name = dict(zip(names, inputs, strict=True))
-        missing = [name for name in wanted if name not in by_name]
-        if missing and len(inputs) == len(wanted) == 1:
-            by_name = {wanted[0]: inputs[0]}
-        elif missing:
-            raise ValueError(
-                f"the model has the inputs {', '.join(wanted)}, and the data give "
-                f"{', '.join(names)}; give a dict with the names of the inputs"
-            )
-        inputs = [by_name[name] for name in wanted]
-    if len(inputs) != len(wanted):
-        raise ValueError(
-            f"the model has {len(wanted)} inputs ({', '.join(wanted)}), and the data give "
-            f"{len(inputs)}; give a dict or a list with one array for each"
-        )
-    inputs = [_fitted(x, tensor) for x, tensor in zip(inputs, tensors, strict=True)]
-    return inputs[0] if len(inputs) == 1 else tuple(inputs)
-
-
-def _fitted(x: np.ndarray, tensor: Any) -> np.ndarray:
-    """The array with the rank of the model's input: as Keras does, a last axis of 1 may be missing
-    or there."""
-    rank = len(tensor.shape)
-    if x.ndim == rank - 1 and tensor.shape[-1] == 1:
-        return x[..., None]
-    if x.ndim == rank + 1 and x.shape[-1] == 1:
-        return x[..., 0]
-    return x
 
 
 def _of_output(targets: dict[str, Any], model: keras.Model, output: str | int | None) -> Any:

@@ -14,14 +14,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from repro.models.heads import Compiled
+from repro.models.heads import Compiled, are_shares, look_like_probabilities
 
 KINDS = ("classes", "binary", "labels", "regression", "score", "agreement")
 TASKS = ("classes", "binary", "labels", "regression", "absolute_error", "agreement")
 """What `task=` takes; "regression" is that of the squared error."""
-
-# Rows of probabilities add up to 1 within so much.
-_SUMS_TO_ONE = 1e-3
 
 
 class TaskError(ValueError):
@@ -124,6 +121,7 @@ def find(
     higher_is_better: bool = True,
     from_logits: bool | None = None,
     compiled: Compiled | None = None,
+    precision: str = "float32",
 ) -> Task:
     """The task of a model with one output.
 
@@ -137,6 +135,7 @@ def find(
         score, higher_is_better: of the user's own.
         from_logits: whether cross-entropies take the answers for logits; None to look at them.
         compiled: what the model's own loss says.
+        precision: the coarsest type that the model computes in: float32, float16 or bfloat16.
 
     Raises:
         TaskError: they do not fit each other, or nothing can be told.
@@ -152,14 +151,15 @@ def find(
             raise TaskError("score= needs targets, and no labels were given; pass them as labels=")
         return Task("score", 0, known, score=score, higher_is_better=higher_is_better)
     if task == "agreement" or (targets is None and task is None):
-        read = _read(answers, known, ending, None, None, from_logits, compiled)
+        read = _read(answers, known, ending, None, None, from_logits, compiled, precision)
         return replace(read, kind="agreement", of=read.kind)
     if targets is None:
         raise TaskError(
             f"task={task!r} needs labels, and none were given; pass them as labels=, or leave task "
             "out, and lesions are compared with the intact network's own answers"
         )
-    return _read(answers, known, ending, np.asarray(targets), task, from_logits, compiled)
+    labels = np.asarray(targets)
+    return _read(answers, known, ending, labels, task, from_logits, compiled, precision)
 
 
 def _read(
@@ -170,6 +170,7 @@ def _read(
     task: str | None,
     from_logits: bool | None,
     compiled: Compiled,
+    precision: str,
 ) -> Task:
     one = shape in ((), (1,))
     kind = {"absolute_error": "regression", "agreement": None}.get(task or "", task)
@@ -197,7 +198,7 @@ def _read(
             "score=, a function of outputs and targets, for answers of other shapes"
         )
     wanted = "softmax" if kind == "classes" else "sigmoid"
-    probabilities = _are_probabilities(answers, kind, ending, from_logits, compiled)
+    probabilities = _are_probabilities(answers, kind, ending, from_logits, compiled, precision)
     left_out = ending if probabilities and ending == wanted else ""
     if probabilities and kind == "classes" and ending == "sigmoid" and _keras_looks_behind():
         left_out = ending
@@ -282,11 +283,12 @@ def _are_probabilities(
     ending: str,
     from_logits: bool | None,
     compiled: Compiled,
+    precision: str,
 ) -> bool:
     """Whether answers are probabilities, by what is given, by the model's own loss, by its last
     function, or by looking at them."""
     if from_logits is not None:
-        if not from_logits and not _could_be(answers):
+        if not from_logits and not are_shares(answers, precision):
             raise TaskError(
                 "from_logits=False takes the answers for probabilities, and some are below 0 or "
                 f"above 1 ({answers.min():.3g} to {answers.max():.3g}); give from_logits=True"
@@ -294,7 +296,7 @@ def _are_probabilities(
         return not from_logits
     fits = compiled.kind == ("binary" if kind == "labels" else kind)
     if fits and compiled.from_logits is not None:
-        if not compiled.from_logits and not _could_be(answers):
+        if not compiled.from_logits and not are_shares(answers, precision):
             raise TaskError(
                 "the model was compiled with a loss that takes its answers for probabilities "
                 "(from_logits=False), and some are below 0 or above 1 "
@@ -303,25 +305,15 @@ def _are_probabilities(
         return not compiled.from_logits
     if ending == "linear":
         return False
-    if ending == "softmax" or (ending == "sigmoid" and _could_be(answers)):
+    if ending == "softmax" or (ending == "sigmoid" and are_shares(answers, precision)):
         return True
-    if not _could_be(answers):
-        return False
-    if kind == "classes":
-        return bool(np.all(np.abs(answers.sum(axis=-1) - 1) < _SUMS_TO_ONE))
-    # One number in [0, 1] each: a logit would leave the interval on some image, unless the network
-    # answers everything alike.
-    return len(answers) >= 2 and bool(np.ptp(answers) > 0)
+    return look_like_probabilities(answers, kind == "classes", precision)
 
 
 def _keras_looks_behind() -> bool:
     """Whether Keras takes what a final sigmoid was given for the logits of a categorical
     cross-entropy, as it does with TensorFlow; else the probabilities, divided by their sum."""
     return bool(keras.backend.backend() == "tensorflow")
-
-
-def _could_be(answers: np.ndarray) -> bool:
-    return bool(answers.size and answers.min() >= 0 and answers.max() <= 1 + _SUMS_TO_ONE)
 
 
 def _words(shape: Sequence[int]) -> str:

@@ -20,7 +20,8 @@ from repro.batches import count
 from repro.engine import tally as tallies
 from repro.engine.tasks import Task
 from repro.masking import AblationMask
-from repro.models.outputs import answer_of, inputs_of
+from repro.models.inputs import structure_of
+from repro.models.outputs import answer_of
 from repro.network import Network
 
 # Of the largest logit or number: what the order of summation and folded normalizations explain.
@@ -130,7 +131,7 @@ def in_structure(model: keras.Model, inputs: Any) -> Any:
     each = list(inputs) if isinstance(inputs, tuple) else [inputs]
     if not graph.is_functional(model):
         return each[0] if len(each) == 1 else each
-    wanted = inputs_of(model)
+    wanted = structure_of(model)
     each = [
         x if str(tensor.dtype) == "string" else np.asarray(x)
         for x, tensor in zip(each, keras.tree.flatten(wanted), strict=True)

@@ -1,8 +1,7 @@
 """The answer of a classifier: one of several classes, or a yes and no in one number.
 
 For what measures accuracy and needs classes: the callback, recovery and the selectivity
-regularizer. `head` tells what a model's answer is and refuses in one sentence what has no classes;
-`inputs_for` brings what a user gave to the order, the ranks and the types of the model's inputs.
+regularizer. `head` tells what a model's answer is and refuses in one sentence what has no classes.
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ from keras import ops
 
 from repro import graph
 
-# Rows of probabilities add up to 1 within so much.
-_SUMS_TO_ONE = 1e-3
+# Rows of probabilities add up to 1 within so much, by the coarsest type that they were computed in:
+# each is rounded by up to half of 2**-24, 2**-11 or 2**-8 of itself, and so are the exponentials.
+_SUMS_TO_ONE = {"float32": 1e-3, "float16": 3e-3, "bfloat16": 2e-2}
 _REGRESSIONS = frozenset(
     "mse mae msle mape meansquarederror meanabsoluteerror meansquaredlogarithmicerror "
     "meanabsolutepercentageerror huber logcosh poisson cosinesimilarity tversky dice".split()
@@ -105,12 +105,14 @@ def head(
     if targets is not None:
         targets = np.asarray(targets_of(targets))
     loss = _loss_of(model if compiled is None else compiled)
+    precision = precision_of(model)
     if shape in ((), (1,)):
         _check_yes_no(needs, _INSTEAD.get(who, _ELSEWHERE), model, targets, ending, loss)
-        probabilities = _are_probabilities(ending, loss, answers, None)
+        probabilities = _are_probabilities(ending, loss, answers, None, precision)
         return Head(2, True, probabilities)
     _check_classes(needs, _INSTEAD.get(who, _ELSEWHERE), model, targets, ending, loss, shape[0])
-    return Head(shape[0], False, _are_probabilities(ending, loss, answers, shape[0]))
+    probabilities = _are_probabilities(ending, loss, answers, shape[0], precision)
+    return Head(shape[0], False, probabilities)
 
 
 def check_kind(who: str, model: Any, where: str = "") -> None:
@@ -320,7 +322,11 @@ def _check_classes(
 
 
 def _are_probabilities(
-    ending: str, loss: Compiled, answers: Callable[[], np.ndarray], n_classes: int | None
+    ending: str,
+    loss: Compiled,
+    answers: Callable[[], np.ndarray],
+    n_classes: int | None,
+    precision: str,
 ) -> bool:
     if ending in ("softmax", "sigmoid"):
         return True
@@ -329,13 +335,36 @@ def _are_probabilities(
     if ending == "linear":
         return False
     # Functions of others: their answers tell.
-    found = np.asarray(answers())
-    if not found.size or not np.all(np.isfinite(found)):
+    return look_like_probabilities(np.asarray(answers()), n_classes is not None, precision)
+
+
+def look_like_probabilities(answers: np.ndarray, add_up: bool, precision: str = "float32") -> bool:
+    """Whether answers can be taken for probabilities where nothing but themselves tells.
+
+    Args:
+        answers: float (n, ...).
+        add_up: to 1 in each row, as of classes. Single ones must differ at least: a network that
+            answers all alike, say 0, tells nothing.
+        precision: the coarsest type that they were computed in: float32, float16 or bfloat16.
+    """
+    if not are_shares(answers, precision):
         return False
-    inside = bool(found.min() >= 0 and found.max() <= 1 + _SUMS_TO_ONE)
-    if n_classes is None:
-        return inside and float(np.ptp(found)) > 0
-    return inside and bool(np.all(np.abs(found.sum(axis=-1) - 1) < _SUMS_TO_ONE))
+    if add_up:
+        return bool(np.all(np.abs(answers.sum(axis=-1) - 1) < _SUMS_TO_ONE[precision]))
+    return len(answers) > 1 and float(np.ptp(answers)) > 0
+
+
+def are_shares(answers: np.ndarray, precision: str = "float32") -> bool:
+    """Whether all are numbers from 0 to 1, give or take a rounding."""
+    if not answers.size or not np.all(np.isfinite(answers)):
+        return False
+    return bool(answers.min() >= 0 and answers.max() <= 1 + _SUMS_TO_ONE[precision])
+
+
+def precision_of(model: keras.Model) -> str:
+    """The coarsest type that a layer computes in: float32, float16 or bfloat16."""
+    types = {str(layer.compute_dtype) for layer in model._flatten_layers(include_self=False)}
+    return next((coarse for coarse in ("bfloat16", "float16") if coarse in types), "float32")
 
 
 # --- Numbers --------------------------------------------------------------------------------------
@@ -356,85 +385,7 @@ def has_finite_weights(model: keras.Model) -> bool:
     return all(is_finite(variable) for variable in model.variables)
 
 
-# --- Inputs -----------------------------------------------------------------------------------
-
-
-def inputs_for(
-    model: keras.Model, inputs: Sequence[np.ndarray], names: Sequence[str] = ()
-) -> list[np.ndarray]:
-    """The arrays in the order of the model's inputs, each of its rank.
-
-    As Keras does, a last axis of 1 may be missing or there.
-
-    Args:
-        inputs: each (n_images, ...). names: theirs, where they have some.
-
-    Raises:
-        ValueError: other inputs than the model has, shapes that do not fit, values that are not
-            finite.
-    """
-    structure = structure_of(model)
-    tensors = keras.tree.flatten(structure)
-    if names and len(tensors) > 1 or isinstance(structure, dict):
-        wanted = sorted(structure) if isinstance(structure, dict) else [t.name for t in tensors]
-        given = dict(zip(names, inputs, strict=True)) if names else {}
-        if names and set(wanted) <= set(given):
-            inputs = [given[name] for name in wanted]
-        elif names and not (len(wanted) == len(inputs) == 1):
-            raise ValueError(
-                f"the model has the inputs {', '.join(wanted)}, and the data give "
-                f"{', '.join(names)}; give a dict with the names of the inputs"
-            )
-    if len(inputs) != len(tensors):
-        raise ValueError(
-            f"the model has {len(tensors)} inputs, and the data give {len(inputs)}; give a dict "
-            "or a list with one array for each input"
-        )
-    return [_fitted(x, tensor) for x, tensor in zip(inputs, tensors, strict=True)]
-
-
-def _fitted(x: Any, tensor: Any) -> np.ndarray:
-    x, wanted = np.asarray(x), tuple(tensor.shape)
-    if x.ndim == len(wanted) - 1 and wanted[-1] == 1:
-        x = x[..., None]
-    elif x.ndim == len(wanted) + 1 and x.shape[-1] == 1:
-        x = x[..., 0]
-    fits = x.ndim == len(wanted) and all(
-        size in (None, found) for size, found in zip(wanted[1:], x.shape[1:], strict=True)
-    )
-    if not fits:
-        sizes = ", ".join(["n", *(str(size) for size in wanted[1:])])
-        raise ValueError(
-            f"images must have shape ({sizes}), got {x.shape}; resize or reshape them to the "
-            f"model's input {tensor.name!r}"
-        )
-    if x.dtype.kind == "f" and not np.all(np.isfinite(x)):
-        raise ValueError(
-            "images hold values that are not finite (NaN or infinity); leave those images out, or "
-            "replace the values as before training"
-        )
-    return x
-
-
-def tensors_for(model: keras.Model, inputs: Sequence[np.ndarray]) -> list[Any]:
-    """The arrays as tensors of the types of the model's inputs."""
-    wanted = keras.tree.flatten(structure_of(model))
-    return [
-        ops.convert_to_tensor(x)
-        if tensor.dtype == "string"
-        else ops.cast(ops.convert_to_tensor(x), tensor.dtype)
-        for x, tensor in zip(inputs, wanted, strict=True)
-    ]
-
-
-def structure_of(model: keras.Model) -> Any:
-    """The model's inputs in the structure in which it is called."""
-    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
-
-
-def outputs_of(model: keras.Model) -> Any:
-    """The model's outputs in the structure in which it gives them."""
-    return model.outputs[0] if isinstance(model, keras.Sequential) else model.output
+# --- Labels and answers --------------------------------------------------------------------------
 
 
 def targets_of(targets: Any) -> Any:
@@ -457,11 +408,6 @@ def answer_of(outputs: Any) -> Any:
     """The one tensor of a model's outputs, which may be a dict or list of it."""
     (answer,) = keras.tree.flatten(outputs)
     return answer
-
-
-def packed(model: keras.Model, inputs: Sequence[Any]) -> Any:
-    """The inputs in the structure in which the model is called."""
-    return keras.tree.pack_sequence_as(structure_of(model), list(inputs))
 
 
 def _words(shape: Sequence[int | None]) -> str:

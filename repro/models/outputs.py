@@ -6,10 +6,7 @@ from typing import Any
 
 import keras
 
-
-def inputs_of(model: keras.Model) -> Any:
-    """The symbolic inputs in the structure in which the model is called."""
-    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+from repro.models.inputs import structure_of
 
 
 def outputs_of(model: keras.Model) -> Any:
@@ -63,7 +60,7 @@ def with_output(model: keras.Model, output: str | int | None) -> keras.Model:
     outputs = outputs_of(model)
     if not isinstance(outputs, dict | list | tuple):
         return model
-    return keras.Model(inputs_of(model), keras.tree.flatten(outputs)[place], name=model.name)
+    return keras.Model(structure_of(model), keras.tree.flatten(outputs)[place], name=model.name)
 
 
 def answer_of(model: keras.Model, answers: Any, output: str | int | None) -> Any:

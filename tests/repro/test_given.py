@@ -63,7 +63,7 @@ def pairs(x: Any, y: Any, size: int) -> list[tuple[Any, Any]]:
     return [(x[at : at + size], y[at : at + size]) for at in range(0, len(y), size)]
 
 
-# Each form of (x, y), given the batch size; `rank` is that of a batch of x.
+# Each form of (x, y), given the batch size; `wanted` is the shape of a batch of x.
 FORMS: dict[str, Callable[[np.ndarray, np.ndarray, int], tuple[Any, ...]]] = {
     "arrays": lambda x, y, n: (x, y),
     "a pair": lambda x, y, n: ((x, y),),
@@ -132,7 +132,7 @@ def check_form(
     rng = np.random.default_rng(0)
     x = (rng.random((n, *shape)) * 200).astype(dtype)
     y = rng.integers(0, 4, n).astype(label)
-    found = taken(*FORMS[name](x, y, size), rank=1 + len(shape))
+    found = taken(*FORMS[name](x, y, size), wanted=[("x", (None, *shape))])
     (inputs,) = found.inputs
     np.testing.assert_array_equal(inputs, x)
     np.testing.assert_array_equal(found.targets, y)
@@ -147,12 +147,12 @@ def test_batches_that_lack_the_last_axis_are_told_from_single_inputs(shape: Any)
     x, y = np.random.default_rng(0).normal(size=(7, *shape)), np.arange(7)
     for values in (x, np.round(x).astype(str)):
         for form in (dataset(values, y).batch(5), pairs(values, y, 4), iter(pairs(values, y, 7))):
-            found = taken(form, rank=len(shape) + 2, without_last=True)
+            found = taken(form, wanted=[("x", (None, *shape, 1))])
             assert [
                 text.decode() if isinstance(text, bytes) else text for text in found.inputs[0].flat
             ] == list(values.flat)
             np.testing.assert_array_equal(found.targets, y)
-        single = taken(dataset(values[..., None], y), rank=len(shape) + 2, without_last=True)
+        single = taken(dataset(values[..., None], y), wanted=[("x", (None, *shape, 1))])
         assert single.inputs[0].shape == (7, *shape, 1)
 
 
@@ -242,7 +242,7 @@ TEXTS = ["a long text", "ä", "", "b"]
 )
 def test_texts_are_the_same_whoever_holds_them(form: Any) -> None:
     """keras#22522."""
-    (texts,) = taken(*form(), rank=1).inputs
+    (texts,) = taken(*form(), wanted=[("texts", (None,))]).inputs
     found = [text.decode() if isinstance(text, bytes) else str(text) for text in texts]
     assert found == TEXTS
 
@@ -344,7 +344,7 @@ def test_a_stream_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     repeated = dataset(X6, Y6).batch(2).repeat()
     assert "dataset.take(n)" in sentence(lambda: taken(repeated))
     np.testing.assert_array_equal(taken(repeated.take(3)).targets, Y6)
-    monkeypatch.setattr("repro.data.given._MOST_BYTES", 1_000)
+    monkeypatch.setattr("repro.data.reading._MOST_BYTES", 10_000)
     # Its cardinality is not known, or it is no data set at all.
     hidden = dataset(X6, Y6).batch(2).repeat().filter(lambda x, y: True)
     assert "goes on" in sentence(lambda: taken(hidden))
@@ -367,7 +367,7 @@ def test_rows_of_different_lengths_are_refused() -> None:
     padded = keras.utils.pad_sequences(lists, dtype="float32")
     assert taken(padded, [0, 1]).inputs[0].shape == (2, 2)
     images = [np.zeros((2, 2)), np.zeros((3, 2))]
-    assert "resize them to one" in sentence(lambda: taken(images, [0, 1]))
+    assert "resize or pad them to one" in sentence(lambda: taken(images, [0, 1]))
     same = [keras.ops.image.resize(x[..., None], (4, 4)) for x in images]
     assert taken(same, [0, 1]).inputs[0].shape == (2, 4, 4, 1)
     odd = [(np.zeros((2, 3)), np.zeros(2)), (np.zeros((2, 4)), np.zeros(2))]

@@ -340,10 +340,10 @@ class Study:
         self.labels, self.n_classes = strata(engine), engine.n_classes
         class_names = tuple(class_names) or engine.class_names
         if len(class_names) not in (0, self.n_classes):
-            raise ValueError(
-                f"class_names must name the model's {self.n_classes} classes, got "
-                f"{len(class_names)} names"
-            )
+            cure = f"give one for each of the model's {self.n_classes} classes, in its order"
+            if not self.n_classes:
+                cure = f"leave them out, since {self.task.kind} has no classes"
+            raise ValueError(f"class_names has {len(class_names)} names; {cure}")
         self.class_names = tuple(map(str, class_names))
         self.data, self.split, self.seed = data, split, seed
         self._engine, self._deadline = engine, deadline

@@ -94,7 +94,8 @@ def targets_for(
         )
     targets = found.targets
     if task.kind == "score":
-        return targets, names
+        # Keras hands its losses and metrics float32 too.
+        return (targets.astype(np.float32) if targets.dtype.kind == "f" else targets), names
     if task.kind == "regression":
         return door.regression_targets(targets, task.shape), names
     if task.kind == "labels":

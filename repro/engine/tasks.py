@@ -307,7 +307,17 @@ def _are_probabilities(
         return False
     if ending == "softmax" or (ending == "sigmoid" and are_shares(answers, precision)):
         return True
-    return look_like_probabilities(answers, kind == "classes", precision)
+    if look_like_probabilities(answers, kind == "classes", precision):
+        return True
+    if kind == "classes" and are_shares(answers, precision) and np.ptp(answers) > 0:
+        low, high = answers.sum(axis=-1).min(), answers.sum(axis=-1).max()
+        raise TaskError(
+            "the answers lie between 0 and 1 as probabilities do, and those of an image add up to "
+            f"{low:.4g} to {high:.4g}, so that it cannot be told what they are; give "
+            "from_logits=False for probabilities, which a cross-entropy divides by their sum, or "
+            "from_logits=True for logits"
+        )
+    return False
 
 
 def _keras_looks_behind() -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,3 +144,37 @@ def lesions(
     keep.append((units < starts[later]) | (rng.random(n_units) > 0.4))
     keep.append((units < starts[whole]) | (units >= starts[whole + 1]))
     return np.array(keep)
+
+
+# --- Without masks: the user's own layer, whose call is wrapped -----------------------------------
+
+
+def layer_named(model: Any, name: str) -> Any:
+    """A layer of the model or of a model within it; None where there is none of this name."""
+    for layer in model.layers:
+        if layer.name == name:
+            return layer
+        inner = layer_named(layer, name) if hasattr(layer, "layers") else None
+        if inner is not None:
+            return inner
+    return None
+
+
+@contextmanager
+def without_unit(layer: Any, unit: int) -> Iterator[None]:
+    """While this holds, every answer of the layer is multiplied by 0 for one unit."""
+    from keras import ops
+
+    name = "quantized_call" if getattr(layer, "quantization_mode", None) else "call"
+    original = getattr(layer, name)
+
+    def wrapped(*args: Any, **options: Any) -> Any:
+        found = original(*args, **options)
+        keep = np.arange(found.shape[-1]) != unit
+        return found * ops.cast(keep, found.dtype)
+
+    setattr(layer, name, wrapped)
+    try:
+        yield
+    finally:
+        delattr(layer, name)

@@ -1,11 +1,13 @@
 """Models drawn at random: the study is exact, or one sentence refuses it and ends in a remedy.
 
 Heads, tasks, inputs of one to four dimensions, types, preprocessing, branches, sharing, nesting,
-own layers and functions, precision, data in several forms. GENERATED_MODELS=2000 draws more.
+own layers and functions, precision, data in several forms. GENERATED_MODELS=2000 draws more, and
+GENERATED_LOG names a file that gets a line for each, to be counted.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -18,7 +20,6 @@ from keras import layers as L
 from keras import ops
 
 import repro
-from repro.engine import verify
 from tests.repro import plain
 
 N_MODELS = int(os.environ.get("GENERATED_MODELS", "25"))
@@ -52,9 +53,25 @@ def softmax(x: Any) -> Any:
 
 
 ACTIVATIONS: list[Any] = ["relu", "tanh", "gelu", "elu", relu, leaky_relu, keras.ops.silu]
-INPUTS = ["vector", "series", "image", "volume", "bytes", "tokens", "texts", "double"]
-HEADS = ["logits", "softmax", "own softmax", "logit", "sigmoid", "labels", "numbers", "shrunk"]
-FORMS = ["arrays", "one-hot", "dataset", "unbatched", "pair", "lists", "column"]
+INPUTS = [
+    *("vector", "series", "image", "grey", "volume", "bytes", "tokens", "texts", "double"),
+    *("half", "number", "two", "table"),
+]
+CLASSES = ["logits", "softmax", "own softmax", "half softmax", "shrunk", "clipped", "divided"]
+HEADS = [
+    *CLASSES,
+    *("two classes of one", "in a dict", "two outputs", "logit", "sigmoid", "labels", "numbers"),
+    *("number", "agreement", "score"),
+]
+FORMS = [
+    *("arrays", "one-hot", "dataset", "unbatched", "pair", "weights", "lists", "list of inputs"),
+    *("column", "tensors", "py_dataset", "generator", "as TFDS", "names", "bools", "without last"),
+]
+BODIES = [
+    *("plain", "branch", "shared", "nested", "norm", "residual", "gated", "deep", "prelu"),
+    *("functions", "pooled"),
+]
+NAMES = ["ant", "bee", "cow"]
 
 
 @st.composite
@@ -64,9 +81,11 @@ def cases(draw: Any) -> dict[str, Any]:
         "head": draw(st.sampled_from(HEADS)),
         "form": draw(st.sampled_from(FORMS)),
         "before": draw(
-            st.sampled_from(["nothing", "rescaling", "normalization", "augment", "own"])
+            st.sampled_from(
+                ["nothing", "rescaling", "normalization", "augment", "own", "operations"]
+            )
         ),
-        "body": draw(st.sampled_from(["plain", "branch", "shared", "nested", "norm", "residual"])),
+        "body": draw(st.sampled_from(BODIES)),
         "activation": draw(st.integers(0, len(ACTIVATIONS) - 1)),
         "compiled": draw(st.booleans()),
         "half": draw(st.sampled_from([False, False, False, True])),
@@ -74,21 +93,31 @@ def cases(draw: Any) -> dict[str, Any]:
     }
 
 
-def given_images(kind: str, rng: np.random.Generator) -> np.ndarray:
+def given_images(kind: str, rng: np.random.Generator) -> Any:
+    """One array, or a dict of them by the names of the model's inputs."""
+    if kind in ("two", "table"):
+        return {name: rng.normal(size=(N, 1 + (kind == "two"))).astype(np.float32) for name in "ab"}
     if kind == "texts":
         return np.array([" ".join(rng.choice(list("abcdefgh"), 5)) for _ in range(N)])
     if kind == "tokens":
         return rng.integers(0, 12, (N, 7))
     if kind == "bytes":
         return rng.integers(0, 256, (N, 6, 6, 3)).astype(np.uint8)
-    shape = {"vector": (6,), "series": (7, 4), "image": (6, 6, 3), "volume": (4, 4, 4, 2)}
+    shape = {
+        **{"series": (7, 4), "image": (6, 6, 3), "volume": (4, 4, 4, 2)},
+        **{"grey": (6, 6, 1), "number": (1,)},
+    }
     values = rng.normal(size=(N, *shape.get(kind, (6,))))
-    return values if kind == "double" else values.astype(np.float32)
+    return values.astype({"double": np.float64, "half": np.float16}.get(kind, np.float32))
 
 
-def built(case: dict[str, Any], images: np.ndarray) -> keras.Model:
+def built(case: dict[str, Any], images: Any) -> keras.Model:
     kind, activation = case["input"], ACTIVATIONS[case["activation"]]
-    if kind == "texts":
+    if isinstance(images, dict):
+        each = {name: keras.Input(one.shape[1:], name=name) for name, one in images.items()}
+        inputs = each if case["seed"] % 2 else list(each.values())
+        x = L.Concatenate()(list(each.values()))
+    elif kind == "texts":
         x = inputs = keras.Input((), dtype="string")
         vectorize = L.TextVectorization(max_tokens=12, output_sequence_length=6)
         vectorize.adapt(images)
@@ -106,6 +135,8 @@ def built(case: dict[str, Any], images: np.ndarray) -> keras.Model:
             x = normal(x)
         elif case["before"] == "augment" and images.ndim == 4:
             x = L.CenterCrop(5, 5)(L.RandomContrast(0.2)(L.RandomFlip()(x)))
+        elif case["before"] == "operations":
+            x = x / 1.3 - 0.2
         elif case["before"] == "own":
             x = Scale(1.7)(x)
     rank = len(x.shape)
@@ -117,6 +148,9 @@ def built(case: dict[str, Any], images: np.ndarray) -> keras.Model:
         x = L.Conv3D(4, 2, activation=activation, name="first")(x)
     else:
         x = L.Dense(7, activation=activation, name="first")(x)
+    if case["body"] == "pooled" and len(x.shape) > 2:
+        pool = {3: L.AveragePooling1D(2), 4: L.MaxPooling2D(2), 5: L.AveragePooling3D(2)}
+        x = pool[len(x.shape)](x)
     if len(x.shape) > 2:
         x = L.Flatten()(x)
     if case["body"] == "branch":
@@ -135,8 +169,36 @@ def built(case: dict[str, Any], images: np.ndarray) -> keras.Model:
         x = L.ReLU(name="after_norm")(L.BatchNormalization()(L.Dense(6)(x)))
     elif case["body"] == "residual":
         x = L.Activation("relu", name="sum")(L.Add()([x, L.Dense(x.shape[-1])(x)]))
+    elif case["body"] == "gated":
+        x = L.Multiply()([L.Dense(5, "relu", name="value")(x), L.Dense(5, "sigmoid")(x)])
+    elif case["body"] == "deep":
+        x = L.Dense(5, name="linear")(L.Dropout(0.3)(L.Dense(6, activation, name="second")(x)))
+        x = L.LeakyReLU(name="leak")(L.LayerNormalization()(x))
+    elif case["body"] == "prelu":
+        x = L.PReLU(name="slopes")(L.Dense(6, name="sloped")(x))
+    elif case["body"] == "functions":
+        x = L.Dense(6, "relu", name="even")(x)
+        x = ops.concatenate([x, ops.square(x) * 0.1], axis=-1)
     head = case["head"]
-    if head in ("logits", "numbers"):
+    if head == "two classes of one":
+        p = L.Dense(1, "sigmoid", dtype="float32")(x)
+        x = L.Concatenate()([1 - p, p])
+    elif head == "in a dict":
+        x = {"classes": L.Dense(3, dtype="float32")(x)}
+    elif head == "two outputs":
+        x = [
+            L.Dense(2, dtype="float32", name="other")(x),
+            L.Dense(3, dtype="float32", name="asked")(x),
+        ]
+    elif head == "half softmax":
+        x = L.Dense(3, activation=softmax)(x)
+    elif head == "clipped":
+        least = (1e-7, 0.01)[case["seed"] % 2]  # of which the second leaves sums unlike 1
+        x = ops.clip(L.Dense(3, activation="softmax", dtype="float32")(x), least, 1 - least)
+    elif head == "divided":
+        e = ops.exp(L.Dense(3, dtype="float32")(x))
+        x = e / ops.sum(e, axis=-1, keepdims=True)
+    elif head in ("logits", "numbers", "agreement", "score"):
         x = L.Dense(3, dtype="float32")(x)
     elif head == "softmax":
         x = L.Dense(3, activation="softmax", dtype="float32")(x)
@@ -154,42 +216,80 @@ def built(case: dict[str, Any], images: np.ndarray) -> keras.Model:
     return model
 
 
-LOSSES: dict[str, Any] = {
-    "logits": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    "softmax": lambda: "sparse_categorical_crossentropy",
-    "own softmax": lambda: "sparse_categorical_crossentropy",
-    "shrunk": lambda: "sparse_categorical_crossentropy",
-    "logit": lambda: keras.losses.BinaryCrossentropy(from_logits=True),
-    "sigmoid": lambda: "binary_crossentropy",
-    "labels": lambda: "binary_crossentropy",
-    "numbers": lambda: "mse",
-}
+def loss_for(head: str) -> Any:
+    if head in ("logits", "in a dict", "two outputs"):
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    if head in CLASSES or head == "two classes of one":
+        return "sparse_categorical_crossentropy"
+    if head == "logit":
+        return keras.losses.BinaryCrossentropy(from_logits=True)
+    return "binary_crossentropy" if head in ("sigmoid", "labels") else "mse"
 
 
 def labels_of(case: dict[str, Any], rng: np.random.Generator) -> np.ndarray:
-    if case["head"] == "numbers":
+    head = case["head"]
+    if head in ("numbers", "score"):
         return rng.normal(size=(N, 3)).astype(np.float32)
-    if case["head"] == "labels":
+    if head == "number":
+        return rng.normal(size=N).astype(np.float32)
+    if head == "labels":
         return rng.integers(0, 2, (N, 3))
-    return rng.integers(0, 2 if case["head"] in ("logit", "sigmoid") else 3, N)
+    labels = rng.integers(0, 2 if head in ("logit", "sigmoid", "two classes of one") else 3, N)
+    labels[:3] = 0, 1, labels.max()  # all that there are occur
+    return labels
 
 
-def in_form(form: str, images: np.ndarray, labels: np.ndarray, n_classes: int) -> tuple[Any, Any]:
+class Batches(keras.utils.PyDataset):
+    def __init__(self, x: Any, y: Any) -> None:
+        super().__init__()
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, number: int) -> Any:
+        part = slice(number * 6, number * 6 + 6)
+        return keras.tree.map_structure(lambda one: one[part], (self.x, self.y))
+
+
+def in_form(form: str, images: Any, labels: np.ndarray, n_classes: int) -> tuple[Any, Any]:
+    """The data in a form that `fit` takes; in plain arrays where they have no such form."""
     import tensorflow as tf
 
-    single = labels.ndim == 1
-    if form == "one-hot" and single and n_classes > 2:
+    single = labels.ndim == 1 and labels.dtype.kind == "i"
+    several = isinstance(images, dict)
+    if form == "one-hot" and single and n_classes > 1:
         return images, np.eye(n_classes)[labels]
     if form == "column" and single:
         return images, labels[:, None].astype(float)
+    if form == "names" and single:
+        return images, np.array(NAMES)[labels]
+    if form == "bools" and single and labels.max() == 1:
+        return images, labels.astype(bool)
     if form == "dataset":
         return tf.data.Dataset.from_tensor_slices((images, labels)).batch(7), None
     if form == "unbatched":
         return tf.data.Dataset.from_tensor_slices((images, labels)), None
+    if form == "as TFDS" and not several:
+        pairs = {"image": images, "label": labels}
+        return tf.data.Dataset.from_tensor_slices(pairs).batch(5), None
     if form == "pair":
         return (images, labels), None
-    if form == "lists":
+    if form == "weights":
+        return (images, labels, np.ones(N)), None
+    if form == "py_dataset":
+        return Batches(images, labels), None
+    if form == "generator":
+        whole = Batches(images, labels)
+        return (whole[number] for number in range(len(whole))), None
+    if form == "tensors":
+        return keras.tree.map_structure(tf.constant, (images, labels))
+    if form == "lists" and not several:
         return images.tolist(), labels.tolist()
+    if form == "list of inputs" and not several and images.dtype.kind != "U":
+        return list(images), labels
+    if form == "without last" and not several and images.shape[-1] == 1:
+        return images[..., 0], labels
     return images, labels
 
 
@@ -215,61 +315,76 @@ def test_a_model_is_studied_exactly_or_refused_with_a_remedy(case: dict[str, Any
     finally:
         keras.config.set_dtype_policy(policy)
     labels = labels_of(case, rng)
-    loss = LOSSES[case["head"]]()
-    if case["compiled"]:
+    head = case["head"]
+    loss = loss_for(head)
+    if case["compiled"] and head not in ("agreement", "score", "two outputs"):
         model.compile(loss=loss)
-    data, targets = in_form(case["form"], images, labels, 3)
+    n_classes = model.outputs[-1].shape[-1]
+    data, targets = in_form(case["form"], images, labels, n_classes)
+    asked: dict[str, Any] = {}
+    if head == "score":
+        asked["score"] = lambda outputs, wanted: -ops.mean(ops.abs(outputs - wanted), axis=-1)
+    if head == "two outputs":
+        asked["output"] = "asked"
+    if case["form"] == "names":
+        asked["class_names"] = NAMES[: max(2, n_classes)]
+    if head == "agreement":
+        data, targets = images, None
     try:
-        study = repro.lesion(model, data, targets)
+        study = repro.lesion(model, data, targets, **asked)
     except ValueError as error:
         said = str(error)
+        log(case, said)
         assert "\n" not in said and len(said) < 700
         assert any(remedy in said for remedy in REMEDIES), said
         return
-    model.compile(loss=loss)
+    log(case, "exact")
     tolerance = 3e-2 if half else 2e-5
-    # Keras's own loop takes no arrays of texts, but tensors of them.
-    asked = ops.convert_to_tensor(images) if images.dtype.kind == "U" else images
-    evaluated = model.evaluate(asked, labels, batch_size=N, verbose=0)
-    assert float(study.intact.loss) == pytest.approx(evaluated, rel=tolerance, abs=tolerance)
+
+    def close(value: float) -> Any:
+        return pytest.approx(value, rel=tolerance, abs=tolerance)
+
+    given = images
+    if isinstance(images, dict) and isinstance(model.input, list):
+        given = list(images.values())
+    intact = plain_answers(model, given)
+    reference = losses(study.task, intact, labels, intact)
+    assert float(study.intact.loss) == close(reference.mean())
+    if head not in ("agreement", "score", "two outputs", "in a dict"):
+        model.compile(loss=loss)
+        # Keras's own loop takes no arrays of texts, but tensors of them.
+        is_text = not isinstance(images, dict) and images.dtype.kind == "U"
+        fed = ops.convert_to_tensor(images) if is_text else given
+        assert float(study.intact.loss) == close(
+            model.evaluate(fed, labels, batch_size=N, verbose=0)
+        )
     units = [(layer, u) for layer, size in study.layout.layers for u in range(size)]
-    task = study.task
     for number in rng.permutation(len(units))[:2]:
         layer, unit = units[number]
-        if layer.endswith("_call_2"):
-            continue  # one call of a layer that the wrapper below would lesion in both
-        one = found_layer(model, layer)
-        if one is None or (case["body"] == "shared" and layer == "twice"):
-            continue
-        original, keep = one.call, np.arange(one.output.shape[-1]) != unit
-
-        def wrapped(*args: Any, _original: Any = original, _keep: Any = keep, **kw: Any) -> Any:
-            found = _original(*args, **kw)
-            return found * ops.cast(_keep, found.dtype)
-
-        one.call = wrapped
-        try:
-            answers = verify.answers_of(model, images)
-        finally:
-            del one.call
-        reference = losses(task, answers, labels)
-        assert study.units["importance"][number] + float(study.intact.loss) == pytest.approx(
-            reference.mean(), rel=tolerance, abs=tolerance
-        )
+        if layer.endswith("_call_2") or (case["body"] == "shared" and layer == "twice"):
+            continue  # one call of a layer that is asked twice
+        with plain.without_unit(plain.layer_named(model, layer), unit):
+            answers = plain_answers(model, given)
+        lesioned = losses(study.task, answers, labels, intact).mean()
+        importance = float(study.units["importance"][number])
+        assert importance + float(study.intact.loss) == close(lesioned)
 
 
-def found_layer(model: keras.Model, name: str) -> Any:
-    for layer in model.layers:
-        if layer.name == name:
-            return layer
-        if isinstance(layer, keras.Model):
-            inner = found_layer(layer, name)
-            if inner is not None:
-                return inner
-    return None
+def log(case: dict[str, Any], said: str) -> None:
+    """Adds a line to the file that GENERATED_LOG names."""
+    if name := os.environ.get("GENERATED_LOG"):
+        with open(name, "a", encoding="utf-8") as file:
+            print(json.dumps({**case, "said": said}), file=file)
 
 
-def losses(task: Any, answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def plain_answers(model: keras.Model, images: Any) -> np.ndarray:
+    """Of the user's model, called as it is; of several outputs the last one."""
+    given = keras.tree.map_structure(ops.convert_to_tensor, images)
+    answers = keras.tree.flatten(model(given, training=False))[-1]
+    return np.asarray(ops.convert_to_numpy(ops.cast(answers, "float32")))
+
+
+def losses(task: Any, answers: np.ndarray, labels: np.ndarray, intact: np.ndarray) -> np.ndarray:
     """By Keras's own functions, in the kind that the study found."""
     from_logits = not task.probabilities
     if task.kind == "classes":
@@ -277,6 +392,12 @@ def losses(task: Any, answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
     elif task.kind in ("binary", "labels"):
         wanted = labels.reshape(N, -1).astype(np.float32)
         found = keras.losses.binary_crossentropy(wanted, answers, from_logits)
+    elif task.kind == "agreement":
+        p, q = (ops.softmax(ops.convert_to_tensor(x.astype(np.float64))) for x in (intact, answers))
+        found = ops.sum(p * (ops.log(p) - ops.log(q)), axis=-1)
+    elif task.kind == "score":
+        # Counted as a loss, its own negative, as higher ones are better.
+        found = ops.mean(ops.abs(ops.convert_to_tensor(answers - labels)), axis=-1)
     else:
-        found = keras.losses.mean_squared_error(labels, answers)
+        found = keras.losses.mean_squared_error(labels.reshape(N, -1), answers)
     return np.asarray(ops.convert_to_numpy(found), np.float64)

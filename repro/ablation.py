@@ -284,8 +284,17 @@ class Engine:
         if self._network.unproven:
             self._check_chance(answers, verify.answers_of(reference, few, output))
             self._check_by_image()
-        verify.check(
-            reference, self._network, self.task, self._tally, few, answers, self._few_targets(few)
+        targets = self._few_targets(few)
+        verify.check(reference, self._network, self.task, self._tally, few, answers, targets)
+        losses = verify.plain_losses(self.task, answers, targets)
+        self.own_loss: str = verify.own_loss_words(
+            reference,
+            output,
+            self.task,
+            answers,
+            of_few,
+            math.nan if losses is None else float(losses.mean()),
+            self._network.precision,
         )
 
     def on(self, images: Any, labels: Any = None) -> Engine:

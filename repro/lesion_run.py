@@ -124,7 +124,7 @@ def run(
     for sentence in words:
         say(sentence)
     try:
-        made = _studied(request, found, order, masked, hidden, ends, say, bar)
+        made = _studied(request, found, order, model, masked, hidden, ends, say, bar)
         if made.task.has_accuracy:
             say(
                 f"Right on {100 * float(made.intact.accuracy):.3g} % of {made.sample.n_images:,} "
@@ -236,17 +236,22 @@ def _studied(
     request: Request,
     found: Labelled,
     order: np.ndarray,
+    given: keras.Model,
     model: keras.Model,
     hidden: Sequence[study.HiddenLayer],
     ends: float | None,
     say: Callable[[str], None],
     bar: Callable[[float], AbstractContextManager[Bar]],
 ) -> Study:
-    """The study with everything computed that its report shows."""
+    """The study with everything computed that its report shows.
+
+    Args:
+        given: the user's own model. model: the same layers, with masks.
+    """
     few = order[:_PILOT_IMAGES]
     images, labels = found.images(few), found.labels[few]
     progress_of = Progress()
-    engine = Engine(model, images, labels, on_progress=progress_of.advance)
+    engine = Engine(model, images, labels, reference=given, on_progress=progress_of.advance)
     say("Measuring a few lesions, to know how many there is time for")
     whole = math.inf if ends is None else max(0.0, ends - time.monotonic())
     pace = budget.measure(engine, images, labels, min(_MEASURED * whole, _MEASURED_SECONDS))

@@ -337,6 +337,7 @@ class Study:
             )
         self.sample = Sample(engine.n_images, n_available)
         self.task: Task = engine.task
+        self.own_loss: str = engine.own_loss
         self.labels, self.n_classes = strata(engine), engine.n_classes
         class_names = tuple(class_names) or engine.class_names
         if len(class_names) not in (0, self.n_classes):

@@ -274,6 +274,11 @@ def _class_count_words(study: Study) -> Iterator[str]:
 
 def _intact_words(study: Study) -> str:
     """The network without a lesion, on these images and, where that was affordable, on all."""
+    own = f" {study.own_loss[0].upper()}{study.own_loss[1:]}." if study.own_loss else ""
+    return _measured_words(study) + own
+
+
+def _measured_words(study: Study) -> str:
     intact, sample, words, whole = study.intact, study.sample, study.words, study.whole
     amount = words.amount(f"{float(intact.loss):.4g}")
     if not words.has_accuracy:

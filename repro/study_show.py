@@ -27,7 +27,8 @@ def lines(study: Study) -> str:
         f"{name} {value}" + f" ({how})" * (value == _NOT_YET)
         for name, value, how in _numbers(study)
     )
-    return f"<Study of {study.model.name!r}: {_measured(study)}\n {numbers}>"
+    own = f"\n {study.own_loss}" if study.own_loss else ""
+    return f"<Study of {study.model.name!r}: {_measured(study)}\n {numbers}{own}>"
 
 
 def table(study: Study) -> str:

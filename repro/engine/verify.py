@@ -20,6 +20,7 @@ from repro.batches import count
 from repro.engine import tally as tallies
 from repro.engine.tasks import Task
 from repro.masking import AblationMask
+from repro.models import heads
 from repro.models.inputs import structure_of
 from repro.models.outputs import answer_of
 from repro.network import Network
@@ -28,6 +29,8 @@ from repro.network import Network
 _CLOSE = 2e-4
 # Of a loss in nats, and beyond which Keras cuts losses of probabilities off.
 _LOSS, _CUT = 2e-3, 15.0
+# Two means are of the same loss where they differ by less, relative to them, by type of answers.
+_OWN_LOSS = {"float32": 2e-3, "float16": 5e-3, "bfloat16": 3e-2}
 # By how much a number below 1 may be rounded, twice over.
 _ROUNDS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
@@ -204,6 +207,50 @@ def check(
                 f"answers of model {reference.name!r} is {expected.mean():.6g}; say whether they "
                 "are logits with from_logits=True or False"
             )
+
+
+def own_loss_words(
+    reference: keras.Model,
+    output: str | int | None,
+    task: Task,
+    answers: np.ndarray,
+    given: Any,
+    mean_loss: float,
+    precision: str,
+) -> str:
+    """A sentence where the model was compiled with another loss than is measured; else "".
+
+    A focal loss, smoothed labels, an error of another kind, or the penalty of a regularizer: what
+    `model.evaluate` calls the loss is then another number.
+
+    Args:
+        given: labels of these inputs in the user's own form.
+        mean_loss: the task's on them. precision: the coarsest type that the model computes in.
+    """
+    loss = heads.loss_of(reference, output)
+    if loss is None or task.kind in ("agreement", "score") or given is None:
+        return ""
+    try:
+        function = keras.losses.get(loss)
+        found = function(ops.convert_to_tensor(given), ops.convert_to_tensor(answers))
+        own = float(ops.mean(found))
+        penalty = float(sum(float(one) for one in reference.losses))
+    except Exception:  # a loss of the user's own may need more than labels and answers
+        return ""
+    close = _OWN_LOSS[precision] * max(abs(own), abs(mean_loss), 1e-2)
+    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    n = len(answers)
+    if not abs(own - mean_loss) <= close:
+        return (
+            f"model.evaluate's loss is another, {name}: {own:.4g} on {n} images, of which the "
+            f"{task.loss_words} is {mean_loss:.4g}; score= measures one of your own"
+        )
+    if penalty > close:
+        return (
+            f"model.evaluate's loss counts {penalty:.4g} of regularizers besides, which depends on "
+            "no image"
+        )
+    return ""
 
 
 def _of_rounding(task: Task, close: float, expected: np.ndarray, precision: str) -> np.ndarray:

@@ -206,14 +206,7 @@ class Compiled:
         Args:
             output: of a model with several, the one that is meant.
         """
-        loss = getattr(model, "loss", None)
-        if isinstance(loss, dict):
-            loss = loss.get(output, None) if len(loss) > 1 else next(iter(loss.values()), None)
-        elif isinstance(loss, list | tuple):
-            names = list(getattr(model, "output_names", ()))
-            place = names.index(output) if output in names else output
-            place = place if isinstance(place, int) and len(loss) > 1 else 0
-            loss = loss[place] if place < len(loss) else None
+        loss = loss_of(model, output)
         if isinstance(loss, str):
             name = loss
         elif isinstance(loss, keras.losses.Loss) and graph.is_of_keras(type(loss)):
@@ -229,6 +222,24 @@ class Compiled:
             return cls(kind, absolute=name in ("mae", "meanabsoluteerror"))
         config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
         return cls(kind, bool(config.get("from_logits", False)))
+
+
+def loss_of(model: Any, output: str | int | None = None) -> Any:
+    """The loss that a model was compiled with, as it was given: a name, a function or a `Loss`;
+    None where there is none.
+
+    Args:
+        output: of a model with several, the one that is meant.
+    """
+    loss = getattr(model, "loss", None)
+    if isinstance(loss, dict):
+        return loss.get(output, None) if len(loss) > 1 else next(iter(loss.values()), None)
+    if isinstance(loss, list | tuple):
+        names = list(getattr(model, "output_names", ()))
+        place = names.index(output) if output in names else output
+        place = place if isinstance(place, int) and len(loss) > 1 else 0
+        return loss[place] if place < len(loss) else None
+    return loss
 
 
 def _loss_of(model: Any) -> Compiled:

@@ -57,13 +57,14 @@ _DATA = flags.DEFINE_string(
     "data", "", "Your model's images: npz:file.npz, tfds:name or dir:folder-of-class-folders."
 )
 _SCALE = flags.DEFINE_string(
-    "scale", "auto", "What your model takes: pixels divided by 255, none, tf, torch or caffe; auto."
+    "scale",
+    "auto",
+    "What your model takes: pixels divided by 255, none, tf, torch, caffe, or raw; auto.",
 )
 _RESIZE = flags.DEFINE_string(
     "resize",
     "stretch",
-    "With lesion: how image files are brought to your model's size: stretch, as Keras does; crop; "
-    "pad.",
+    "How image files are brought to your model's size: stretch, as Keras does; crop; pad.",
 )
 _OFFLINE = flags.DEFINE_bool("offline", False, "Make no network call.")
 _WORKERS = flags.DEFINE_integer(
@@ -106,7 +107,7 @@ _SET = flags.DEFINE_multi_string(
 )
 _CONFIGS_DIR = flags.DEFINE_string("configs_dir", "", "Folder of figure configs (TOML).")
 
-# Of `lesion`, which takes --data, --scale, --data_dir and --offline too.
+# Of `lesion`, which takes --data, --scale, --resize, --data_dir and --offline too.
 _OUT = flags.DEFINE_string("out", "runs/lesion", "lesion: folder of the results.")
 _BUDGET = flags.DEFINE_string(
     "budget",
@@ -347,10 +348,7 @@ def _lesion_request(words: Sequence[str]) -> tuple[dict[str, Any], float | None]
         raise Usage(
             "lesion needs images: --data=npz:file.npz, tfds:name or dir:folder-of-class-folders"
         )
-    if _SCALE.value not in labelled.SCALES:
-        raise Usage(f"--scale must be one of {', '.join(labelled.SCALES)}, got {_SCALE.value!r}")
-    if _RESIZE.value not in RESIZES:
-        raise Usage(f"--resize must be one of {', '.join(RESIZES)}, got {_RESIZE.value!r}")
+    _check_pixels()
     try:
         seconds = None if _FULL.value else progress.seconds_of(_BUDGET.value)
     except ValueError as error:
@@ -374,6 +372,16 @@ def _lesion_request(words: Sequence[str]) -> tuple[dict[str, Any], float | None]
     return request, seconds
 
 
+def _check_pixels() -> None:
+    """That the flags about pixels have values of theirs."""
+    for name, value, choices in (
+        ("scale", _SCALE.value, labelled.SCALES),
+        ("resize", _RESIZE.value, RESIZES),
+    ):
+        if value not in choices:
+            raise Usage(f"--{name} must be one of {', '.join(choices)}, got {value!r}")
+
+
 def _plan() -> tuple[list[FigureConfig], dict[str, DataSource]]:
     """The figures asked for, and where their images are."""
     paths = configs.find_figures(_configs_directory(), _ONLY.value)
@@ -395,7 +403,9 @@ def _plan_of_own(paths: Sequence[Path]) -> tuple[list[FigureConfig], dict[str, D
         every = configs.find_figures(_configs_directory())
         names = (path.stem.split("_")[0] for path in every if configs.takes_own_network(path))
         raise Usage(f"--model is for figures that need no training: {', '.join(names)}")
-    network = own.given(Path(_MODEL.value).expanduser(), _DATA.value, _SCALE.value)
+    _check_pixels()
+    model = Path(_MODEL.value).expanduser()
+    network = own.given(model, _DATA.value, _SCALE.value, _RESIZE.value)
     figures = [
         dataclasses.replace(configs.load_figure(path, OWN, _SET.value), train=network)
         for path in fitting
@@ -572,6 +582,7 @@ def _command(figure: FigureConfig) -> str:
     if figure.profile == OWN:
         words += [f"--model={_MODEL.value}", f"--data={_DATA.value}"]
         words += [f"--scale={_SCALE.value}"] * (_SCALE.value != "auto")
+        words += [f"--resize={_RESIZE.value}"] * (_RESIZE.value != "stretch")
     else:
         words += [f"--profile={figure.profile}"]
     if _CONFIGS_DIR.value:

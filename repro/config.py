@@ -95,10 +95,10 @@ class TrainConfig:
         0 to make units less selective (paper.md 6.1); 0 for none.
     augment: random crops and mirror images, of colour images with true labels alone: they would
         keep a network from memorising corrupted ones.
-    model, images, scale, content: of a network of the user's own, which is not trained: its file,
-        its images in words that `repro.labelled` reads, what is done to their pixels, and a hash of
-        what is in both. `repro.own.given` fills them in; the name of the network has the hash in
-        place of the two paths.
+    model, images, scale, resize, content: of a network of the user's own, which is not trained:
+        its file, its images in words that `repro.labelled` reads, what is done to their pixels, how
+        they are brought to its size, and a hash of what is in both. `repro.own.given` fills them
+        in; the name of the network has the hash in place of the two paths.
 
     Raises:
         ConfigError: settings that do not fit each other.
@@ -134,6 +134,7 @@ class TrainConfig:
     model: str = setting("", free=True, named=False)
     images: str = setting("", free=True, named=False)
     scale: str = setting("auto", free=True)
+    resize: str = setting("stretch", free=True)
     content: str = setting("", free=True)
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ import codecs
 import collections
 import dataclasses
 import functools
+import glob
 import math
 import os
 import zipfile
@@ -30,22 +31,27 @@ import numpy as np
 from repro import data
 from repro.config import TrainConfig
 from repro.data import DataError
+from repro.data.given import GivenError, class_labels
 from repro.data.pixels import (
     MODES,
     RESIZE_WORDS,
     RESIZES,
+    WHITE,
     PixelError,
+    are_plainly_pixels,
     decoded,
     range_of,
     to_bytes,
+    white_of,
 )
 
-SCALES = ("auto", "255", "none", "tf", "torch", "caffe")
+SCALES = ("auto", "255", "none", "tf", "torch", "caffe", "raw")
 """What is done to pixels of 0 to 255. 255: divided by 255. none: nothing. tf: brought to -1 to 1.
 torch: divided by 255, then ImageNet's mean and standard deviation of each channel taken out. caffe:
 blue before red, and ImageNet's mean taken out. auto: none where the model itself scales, else 255;
 numbers that are no whole pixels stay as they are. Pixels are told by their values: whole numbers
-from 0 to 255, some above 1, in any type; and 16-bit ones, which are brought to 0 to 255 first."""
+from 0 to 255, some above 1, in any type; and 16-bit ones, which are divided by 257 first, except
+with raw, which leaves them as they are stored."""
 
 _SCALE_WORDS = {
     "255": "pixels divided by 255",
@@ -53,8 +59,12 @@ _SCALE_WORDS = {
     "tf": "pixels brought to -1 to 1",
     "torch": "pixels normalised with ImageNet's mean and s.d.",
     "caffe": "pixels in the order blue, green, red, less ImageNet's mean",
+    "raw": "pixels as they are stored",
 }
+_OF_COLOURS = ("torch", "caffe")
 _ARRAYS = (("images", "labels"), ("x_test", "y_test"))
+# Files of a folder that are asked whether their pixels have 16 bits.
+_HEADERS = 20
 _IMAGE_FILES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
 _SPLITS = ("test", "validation", "val", "valid", "train")
 # The sets that the laboratory's own networks see, read as their training reads them.
@@ -70,7 +80,9 @@ class Labelled:
     read: from places int (n,) to images, (n, *input_shape), not yet scaled.
     scale: one of SCALES but auto.
     split: "train" where they are of a training split, as far as their name tells, else "test".
-    pixels: whether they are pixels, which can be scaled otherwise.
+    white: the largest value that their pixels can have, 255 or 65,535; 0 of numbers that are no
+        pixels and cannot be scaled otherwise.
+    plain: whether pixels can hardly be anything else, see `pixels.are_plainly_pixels`.
     """
 
     labels: np.ndarray
@@ -79,7 +91,8 @@ class Labelled:
     read: Callable[[np.ndarray], np.ndarray]
     scale: str = "none"
     split: str = "test"
-    pixels: bool = False
+    white: int = 0
+    plain: bool = True
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -90,7 +103,16 @@ class Labelled:
         Raises:
             DataError: a file that is no image.
         """
-        images = self.read(places)
+        return self.scaled(self.read(places))
+
+    def scaled(self, images: np.ndarray) -> np.ndarray:
+        """What `read` gave, as the model takes it: float32, but whole numbers that are no pixels
+        and texts as they are."""
+        if not self.white and images.dtype.kind != "f":
+            return images
+        if self.scale == "raw":
+            return np.asarray(images, np.float32)
+        images = to_bytes(images, self.white)
         if self.scale == "none":
             return np.asarray(images, np.float32)
         if self.scale == "255":
@@ -100,6 +122,16 @@ class Labelled:
         # It works in place.
         pixels = np.array(images, np.float32)
         return imagenet_utils.preprocess_input(pixels, data_format="channels_last", mode=self.scale)
+
+    @property
+    def scales(self) -> tuple[str, ...]:
+        """The scalings that can be asked of such images, all of SCALES but auto that differ."""
+        if not self.white:
+            return ("none",)
+        shape = self.read(np.zeros(1, np.int64)).shape
+        colours = len(shape) == 4 and shape[-1] == 3
+        found = [one for one in SCALES if one != "auto" and (colours or one not in _OF_COLOURS)]
+        return tuple(one for one in found if one != "raw" or self.white > WHITE)
 
 
 def find(
@@ -139,23 +171,28 @@ def find(
     if resize not in RESIZES:
         raise DataError(f"--resize must be one of {', '.join(RESIZES)}, got {resize!r}")
     if kind == "npz":
-        found, pixels = _archive(Path(name).expanduser())
+        found = _archive(Path(name).expanduser(), n_classes, class_names)
     elif kind == "tfds":
-        found, pixels = _tfds(name, input_shape, data_dir, offline, resize)
+        found = _tfds(name, input_shape, n_classes, class_names, data_dir, offline, resize)
     else:
-        found, pixels = _folder(Path(name).expanduser(), input_shape, class_names, resize), True
-    pixels = pixels and not tokens
-    chosen = scale
+        found = _folder(Path(name).expanduser(), input_shape, class_names, resize)
+    white = 0 if tokens else found.white
+    names = tuple(class_names) or found.class_names
+    found = dataclasses.replace(found, class_names=names, white=white)
+    found = _checked(found, spec, tuple(input_shape), n_classes)
     if scale == "auto":
-        chosen = "255" if pixels and not scales_itself else "none"
-    elif not pixels and scale != "none":
+        return scaled(found, "255" if white and not scales_itself else "none")
+    if not white and scale not in ("none", "raw"):
         raise DataError(
             f"--scale={scale} is for pixels of 0 to 255, but the images of {spec} are other "
             "numbers; leave the flag out to take them as they are"
         )
-    names = tuple(class_names) or found.class_names
-    found = dataclasses.replace(found, class_names=names, pixels=pixels)
-    return scaled(_checked(found, spec, tuple(input_shape), n_classes), chosen)
+    if scale in _OF_COLOURS and scale not in found.scales:
+        raise DataError(
+            f"--scale={scale} is for images of three colours, but the model takes inputs of shape "
+            f"({', '.join(map(str, input_shape))}); choose another scale, such as --scale=255"
+        )
+    return scaled(found, scale)
 
 
 def scaled(found: Labelled, scale: str) -> Labelled:
@@ -171,7 +208,12 @@ def words_of(scale: str) -> str:
 
 
 def _words_of(found: Labelled) -> str:
-    return _SCALE_WORDS[found.scale] if found.pixels else "numbers as they are"
+    if not found.white:
+        return "numbers as they are"
+    words = _SCALE_WORDS[found.scale]
+    if found.white == WHITE or found.scale == "raw":
+        return words
+    return f"16-bit pixels brought to 0 to 255 (divided by 257), {words}"
 
 
 def stratified_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -204,11 +246,8 @@ def _checked(
             f"labels must be 0 to {n_classes - 1}, the model's classes; "
             f"those of {spec} are {labels.min()} to {labels.max()}"
         )
-    if found.class_names and len(found.class_names) != n_classes:
-        raise DataError(
-            f"the model has {n_classes} classes, but {spec} names {len(found.class_names)}; give "
-            "the names of the model's classes, one a line in its order, with --classes=FILE"
-        )
+    if found.class_names:
+        _check_names(found.class_names, n_classes, spec)
     shape = found.read(np.zeros(1, np.int64)).shape[1:]
     wanted = _reshaped(shape, input_shape)
     if wanted is None:
@@ -246,13 +285,16 @@ def _reshaped(
 # --- NumPy archives ----------------------------------------------------------------------------
 
 
-def _archive(path: Path) -> tuple[Labelled, bool]:
-    """The images of an archive, and whether they are whole pixels."""
+def _archive(path: Path, n_classes: int, class_names: Sequence[str]) -> Labelled:
+    """The images of an archive."""
     try:
         with path.open("rb") as file:
             stored = np.load(file, allow_pickle=False)
             if not isinstance(stored, np.lib.npyio.NpzFile):
-                raise DataError(f"{path} holds a single array; expected an .npz archive")
+                raise DataError(
+                    f"{path} holds a single array; expected an .npz archive: write one with "
+                    "np.savez(path, images=images, labels=labels)"
+                )
             images, labels = _named_arrays(path, stored)
             names = tuple(map(str, stored["class_names"])) if "class_names" in stored else ()
     except FileNotFoundError as error:
@@ -261,14 +303,44 @@ def _archive(path: Path) -> tuple[Labelled, bool]:
         raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read as a NumPy archive: {_reason(error)}") from error
-    labels = plain_labels(labels, str(path))
-    if len(labels) != len(images):
-        raise DataError(f"{path} holds {len(images)} images but {len(labels)} labels")
-    if images.dtype.kind not in "fiu":
-        raise DataError(f"the images of {path} must be numbers, got {images.dtype}")
-    white = range_of(images)
-    words = path.name + ", 16-bit pixels brought to 0 to 255" * (white > 255)
-    return Labelled(labels, names, words, lambda at: to_bytes(images[at], white)), bool(white)
+    if np.shape(labels)[:1] != np.shape(images)[:1]:
+        raise DataError(f"{path} holds {len(images)} images but {np.size(labels)} labels")
+    if images.dtype.kind not in "biufUS":
+        raise DataError(
+            f"the images of {path} must be numbers, or texts for a model that takes them; got "
+            f"{images.dtype}; save them as float32 or uint8"
+        )
+    numbers, names = _numbered(labels, n_classes, tuple(class_names) or names, str(path))
+    if images.dtype.kind == "b":
+        images = images.astype(np.uint8)
+    return Labelled(
+        numbers,
+        names,
+        path.name,
+        lambda at: images[at],
+        white=range_of(images),
+        plain=are_plainly_pixels(images),
+    )
+
+
+def _numbered(
+    labels: Any, n_classes: int, names: tuple[str, ...], of: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Class numbers from labels in any form, and the names of the classes."""
+    if names:
+        _check_names(names, n_classes, of)
+    try:
+        return class_labels(labels, n_classes, names)
+    except GivenError as error:
+        raise DataError(f"{of}: {error}") from error
+
+
+def _check_names(names: Sequence[str], n_classes: int, of: str) -> None:
+    if len(names) != n_classes:
+        raise DataError(
+            f"the model has {n_classes} classes, but {of} names {len(names)}; give "
+            "the names of the model's classes, one a line in its order, with --classes=FILE"
+        )
 
 
 def _named_arrays(path: Path, stored: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -281,70 +353,87 @@ def _named_arrays(path: Path, stored: Any) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def plain_labels(labels: Any, of: str = "labels") -> np.ndarray:
-    """Labels as int32 (n_images,); a column of them is taken as it is meant.
-
-    Raises:
-        DataError: they are not whole numbers, one an image.
-
-    >>> plain_labels(np.array([[3], [1]], np.uint8))
-    array([3, 1], dtype=int32)
-    """
-    labels = np.asarray(labels)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim == 2:
-        raise DataError(
-            f"{of}: labels must be one class number an image, got shape {labels.shape}; "
-            "if they are one-hot, take labels.argmax(axis=1)"
-        )
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(
-            f"{of}: labels must be whole numbers, one an image; "
-            f"got {labels.dtype} of shape {labels.shape}"
-        )
-    return labels.astype(np.int32)
-
-
 # --- TensorFlow Datasets -----------------------------------------------------------------------
 
 
 def _tfds(
-    spec: str, input_shape: Sequence[int | None], data_dir: str, offline: bool, resize: str
-) -> tuple[Labelled, bool]:
-    """A split of a TFDS data set, and whether its images are pixels."""
-    name, _, split = spec.partition("/")
-    if name in _OWN:
-        return _own(name, split, data_dir, offline), True
+    spec: str,
+    input_shape: Sequence[int | None],
+    n_classes: int,
+    class_names: Sequence[str],
+    data_dir: str,
+    offline: bool,
+    resize: str,
+) -> Labelled:
+    """A split of a TFDS data set."""
+    first, _, rest = spec.partition("/")
+    if first in _OWN:
+        return _own(first, rest, data_dir, offline)
     directory = Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets"))
-    prepared = data.prepared(directory.expanduser(), name)
-    if prepared is None:
-        raise DataError(
-            f"{name} is not prepared in {directory}; prepare it with TFDS (tfds build {name}) and "
-            "give the folder with --data_dir"
-        )
+    prepared, name, split = _prepared(directory.expanduser(), spec)
     try:
-        labels, names, split, encoded = _examples(prepared, split)
+        targets, names, split, images = _examples(prepared, name, split)
     except DataError:
         raise
     except Exception as error:  # TFDS and TensorFlow raise many kinds for damaged files
         raise DataError(f"{name} in {directory} cannot be read: {_reason(error)}") from error
+    labels, names = _numbered(targets, n_classes, tuple(class_names) or names, name)
     words = f"{name}, its {split} split"
-    if isinstance(encoded, np.ndarray):
-        white = range_of(encoded)
-        return Labelled(
-            labels, names, words, lambda at: to_bytes(encoded[at], white), split=_kind_of(split)
-        ), bool(white)
-    read = functools.partial(_decoded, encoded, _size(input_shape), resize)
+    kind = _kind_of(split)
+    if isinstance(images, np.ndarray):
+        white, plain = range_of(images), are_plainly_pixels(images)
+        if not white or images.ndim < 3 or _reshaped(images.shape[1:], tuple(input_shape)):
+            read: Callable[[np.ndarray], np.ndarray] = lambda at: images[at]  # noqa: E731
+            return Labelled(labels, names, words, read, split=kind, white=white, plain=plain)
+    elif isinstance(images[0], np.ndarray):
+        together = np.concatenate([image.ravel() for image in images])[None, :, None]
+        white, plain = range_of(together), are_plainly_pixels(together)
+    else:
+        white, plain = _white_among(images), True
+    read = functools.partial(_decoded, images, _size(input_shape), resize, white)
     words += f", {_size_words(input_shape, resize)}"
-    return Labelled(labels, names, words, read, split=_kind_of(split)), True
+    return Labelled(labels, names, words, read, split=kind, white=white, plain=plain)
+
+
+def _prepared(directory: Path, spec: str) -> tuple[Path, str, str]:
+    """The folder of a prepared data set, its name, and the split that is asked for.
+
+    spec is name, name/split, name/configuration or name/configuration/split, with the version
+    behind the name where one is wanted: name:1.0.0/split.
+    """
+    before, _, last = spec.rpartition("/")
+    # The colon of train[:10] is none of a version.
+    for name, split in ((spec, ""), (before, last)):
+        plain, _, version = name.partition(":")
+        if not plain:
+            continue
+        if version and (directory / plain / version / "dataset_info.json").is_file():
+            return directory / plain / version, plain, split
+        found = None if version else data.prepared(directory, glob.escape(plain))
+        if found is not None:
+            return found, plain, split
+    name = spec.partition("/")[0].partition(":")[0]
+    there = sorted((directory / name).glob("**/dataset_info.json")) if name else []
+    if there:
+        kept = ", ".join(str(path.parent.relative_to(directory)) for path in there[:5])
+        raise DataError(
+            f"{spec} is not prepared in {directory}, which holds {kept}; give one of them as "
+            "--data=tfds:name, tfds:name:version or tfds:name/configuration"
+        )
+    raise DataError(
+        f"{name} is not prepared in {directory}; prepare it with TFDS (tfds build {name}) and "
+        "give the folder with --data_dir"
+    )
 
 
 def _own(name: str, split: str, data_dir: str, offline: bool) -> Labelled:
     """One of the laboratory's own data sets, with the pixels that its networks are trained on."""
     split = split or "test"
     if split not in ("train", "test"):
-        raise DataError(f"{name} has the splits train and test, not {split!r}")
+        raise DataError(
+            f"{name} has the splits train and test, not {split!r}; it is read whole, and --budget "
+            f"takes a sample: give --data=tfds:{name}/train, or leave the split out"
+        )
     source = data.locate(name, data_dir, offline)
     # Of a network's settings only those of its images count here.
     splits = data.load(source, TrainConfig(name, "mlp", (1,), origin=source.origin))
@@ -357,7 +446,7 @@ def _own(name: str, split: str, data_dir: str, offline: bool) -> Labelled:
         return np.rint(pixels[places] * np.float32(255)).astype(np.uint8)
 
     words = f"{source.describe()}, its {split} split"
-    return Labelled(images.labels, (), words, read, split=_kind_of(split))
+    return Labelled(images.labels, (), words, read, split=_kind_of(split), white=WHITE)
 
 
 def _kind_of(split: str) -> str:
@@ -370,30 +459,41 @@ def _base_of(split: str) -> str:
 
 
 def _examples(
-    prepared: Path, split: str
-) -> tuple[np.ndarray, tuple[str, ...], str, list[bytes] | np.ndarray]:
+    prepared: Path, name: str, split: str
+) -> tuple[np.ndarray, tuple[str, ...], str, list[Any] | np.ndarray]:
     """Labels, class names, the split's name, and the image files as they are stored, or, where
-    images are stored as arrays, those."""
+    images are stored as arrays, those: one array, or a list where their sizes differ."""
     import tensorflow_datasets as tfds
 
     builder = tfds.builder_from_directory(prepared)
     there = list(builder.info.splits)
     split = split or next((one for one in _SPLITS if one in there), there[0])
     features = builder.info.features
-    if any(_base_of(part) not in there for part in split.split("+")):
+    try:
+        if any(_base_of(part) not in there for part in split.split("+")):
+            raise ValueError(split)
+        n_examples = builder.info.splits[split].num_examples
+    except Exception as error:  # TFDS raises many kinds for a slice that it cannot read
         raise DataError(
-            f"{prepared.parent.name} has the splits {', '.join(there)}, not {split!r}; give one of "
-            "them, or a part of it such as train[:10%]"
-        )
-    image, label = _named_features(builder.info, prepared.parent.name)
-    encoded = isinstance(features[image], tfds.features.Image)
+            f"{name} has the splits {', '.join(there)}, not {split!r}; give one of them, or a "
+            "part of it such as train[:10%]"
+        ) from error
+    if not n_examples:
+        raise DataError(f"there are no images in the split {split!r} of {name}; give a larger part")
+    image, label = _named_features(builder.info, name)
+    # Other types are stored in a form of TFDS's own, which looks like another image.
+    encoded = isinstance(features[image], tfds.features.Image) and (
+        np.dtype(features[image].np_dtype) in (np.uint8, np.uint16)
+    )
     decoders = {image: tfds.decode.SkipDecoding()} if encoded else None
     examples = builder.as_dataset(split=split, decoders=decoders)
     pairs = [(one[image], one[label]) for one in tfds.as_numpy(examples)]
     names = tuple(getattr(features[label], "names", None) or ())
-    labels = plain_labels(np.array([label for _, label in pairs]), prepared.parent.name)
+    labels = np.array([label for _, label in pairs])
     images = [image for image, _ in pairs]
-    return labels, names, split, images if encoded else np.stack(images)
+    if not encoded and len({np.shape(image) for image in images}) == 1:
+        return labels, names, split, np.stack(images)
+    return labels, names, split, images
 
 
 def _named_features(info: Any, name: str) -> tuple[str, str]:
@@ -419,51 +519,90 @@ def _folder(
     """Every image below the class folders; the folder's place, or its name's, is the label."""
     if not path.is_dir():
         raise DataError(f"no folder {path}")
-    folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    inside = sorted(path.iterdir())
+    folders = [p for p in inside if p.is_dir() and not p.name.startswith(".")]
     names = tuple(class_names) or tuple(folder.name for folder in folders)
     unknown = sorted({folder.name for folder in folders} - set(names))
     if unknown:
         raise DataError(
             f"{len(unknown)} folders of {path} are not among the names of --classes, such as "
-            f"{unknown[0]!r}"
+            f"{unknown[0]!r}; write the names of the folders into that file, in the model's order"
         )
     files: list[Path] = []
     labels: list[int] = []
     left_out: list[str] = []
+    for other in (p for p in inside if p not in folders):
+        loose = _is_image(other) and other.is_file()
+        left_out += ["image beside the class folders"] if loose else _left_out(other)
     for folder in folders:
-        for inside in sorted(folder.iterdir()):
-            if inside.suffix.lower() in _IMAGE_FILES and not inside.name.startswith("."):
-                files.append(inside)
+        for file in sorted(folder.iterdir()):
+            if _is_image(file) and not file.is_dir():
+                files.append(file)
                 labels.append(names.index(folder.name))
             else:
-                left_out.append(_left_out(inside))
+                left_out += _left_out(file)
     if not files:
-        raise DataError(f"{path} has no class folders with image files in them")
+        raise DataError(_no_images(path, folders, left_out))
     words = f"{path.name}, {len(folders)} class folders"
     if left_out:
         words += f" ({_counted(left_out)} left out)"
+    white = _white_among(files)
     return Labelled(
         np.array(labels, np.int32),
         names,
         f"{words}, {_size_words(input_shape, resize)}",
-        functools.partial(_decoded, files, _size(input_shape), resize),
+        functools.partial(_decoded, files, _size(input_shape), resize, white),
+        white=white,
     )
 
 
-def _left_out(path: Path) -> str:
-    """What kind of thing in a class folder is not read."""
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in _IMAGE_FILES and not path.name.startswith(".")
+
+
+def _no_images(path: Path, folders: Sequence[Path], left_out: list[str]) -> str:
+    """What to say of a folder without class folders."""
+    words = f"{path} has no class folders with image files in them"
+    if left_out:
+        words += f" ({_counted(left_out)} there)"
+    for folder in folders:
+        for nested in sorted(folder.iterdir()):
+            if nested.is_dir() and any(_is_image(file) for file in nested.iterdir()):
+                return f"{words}; the class folders may be in {folder}: give --data=dir:{folder}"
+    suffixes = ", ".join(sorted(_IMAGE_FILES))
+    return f"{words}; give one folder for each class, with files of {suffixes} in it"
+
+
+def _white_among(files: Sequence[Any]) -> int:
+    """The largest value that pixels of some of these files can have; 255 unless all have more."""
+    step = max(1, len(files) // _HEADERS)
+    try:
+        return min(white_of(file) for file in files[::step])
+    except PixelError:
+        return WHITE  # it is told of when it is read
+
+
+def _left_out(path: Path) -> list[str]:
+    """What kind of thing in a folder is not read, and the images in it, one by one."""
     if path.name.startswith("."):
-        return "hidden"
-    return "nested folder" if path.is_dir() else path.suffix.lower() or "without suffix"
+        return ["hidden"]
+    if not path.is_dir():
+        return [path.suffix.lower() or "without suffix"]
+    n = sum(_is_image(file) for file in path.rglob("*"))
+    return ["nested folder", *["image in nested folders"] * n]
 
 
 def _counted(kinds: list[str]) -> str:
     """
-    >>> _counted([".tif", ".txt", ".tif", "nested folder"])
-    '2 .tif, 1 .txt, 1 nested folder'
+    >>> _counted([".tif", ".txt", ".tif", "nested folder", "nested folder"])
+    '2 .tif, 1 .txt, 2 nested folders'
     """
-    counts = collections.Counter(kinds)
-    return ", ".join(f"{counts[kind]} {kind}" for kind in dict.fromkeys(kinds))
+    words = []
+    for kind, n in collections.Counter(kinds).items():
+        if n > 1:
+            kind = kind.replace("nested folder", "nested folders").replace("image ", "images ")
+        words.append(f"{n} {kind.replace('folderss', 'folders')}")
+    return ", ".join(words)
 
 
 def read_names(path: Path) -> tuple[str, ...]:
@@ -475,7 +614,10 @@ def read_names(path: Path) -> tuple[str, ...]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(f"--classes names {path}, which cannot be read") from error
+        raise DataError(
+            f"--classes names {path}, which cannot be read; give a text file of the model's "
+            "classes, one a line in its order"
+        ) from error
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encodings = ["utf-16"]
     elif content[1:2] == b"\0" or content[:1] == b"\0":  # UTF-16 without its mark
@@ -511,20 +653,23 @@ def _size_words(input_shape: Sequence[int | None], resize: str) -> str:
 
 
 def _decoded(
-    files: Sequence[Path] | Sequence[bytes],
+    files: Sequence[Any] | np.ndarray,
     size: tuple[int, int, int],
     resize: str,
+    white: int,
     places: np.ndarray,
 ) -> np.ndarray:
-    """float32 (n, height, width, channels) of 0 to 255, of image files or of their contents."""
+    """float32 (n, height, width, channels) of 0 to white, of image files, contents or arrays."""
     images = np.empty((len(places), *size), np.float32)
     for row, place in enumerate(places):
         source = files[place]
         try:
-            images[row] = decoded(source, size, resize)
+            images[row] = decoded(source, size, resize, white)
         except PixelError as error:
             name = source if isinstance(source, Path) else f"image {place}"
-            raise DataError(f"{name} cannot be read as an image: {error}") from error
+            raise DataError(
+                f"{name} cannot be read as an image: {error}; save it again, or leave it out"
+            ) from error
     return images
 
 

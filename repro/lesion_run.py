@@ -20,17 +20,14 @@ import numpy as np
 
 from repro import budget, insertion, labelled, models, progress, runs, study, study_page
 from repro.ablation import Engine
-from repro.engine import verify
 from repro.labelled import Labelled
-from repro.models import scaling
+from repro.models import scale_trial, scaling
 from repro.runs import Runs
 from repro.study import Study
 from repro.study_progress import Bar, Progress
 
 # Images read before it is known how many there is time for.
 _PILOT_IMAGES = 256
-# Images on which other scalings are tried where it is plain which one fits.
-_SCALING_IMAGES = 64
 # Of the time, the most for the measurement that the plan is made by; without a limit, seconds.
 _MEASURED, _MEASURED_SECONDS = 0.25, 120.0
 # Of the time after the measurement, what is kept for pictures and files.
@@ -119,10 +116,11 @@ def run(
     found, kind = _found(request, masked)
     rng = np.random.default_rng(request.seed)
     order = labelled.stratified_order(found.labels, rng)
-    found, words = _scaling_tried(request, masked, kind, found, order)
+    given = request.scale != "auto"
+    found, of_scaling = scale_trial.tried(masked, kind, found, order, given=given)
     say(f"Data: {found.words}; {len(found):,} images")
-    for sentence in words:
-        say(sentence)
+    if of_scaling:
+        say(of_scaling)
     try:
         made = _studied(request, found, order, model, masked, hidden, ends, say, bar)
         if made.task.has_accuracy:
@@ -183,53 +181,6 @@ def _found(request: Request, model: keras.Model) -> tuple[Labelled, str]:
         offline=request.offline,
     )
     return found, kind
-
-
-def _scaling_tried(
-    request: Request, model: keras.Model, kind: str, found: Labelled, order: np.ndarray
-) -> tuple[Labelled, list[str]]:
-    """The images with the scaling under which the model answers best, where it is not plain which
-    one it was trained with; and what to say of it.
-
-    Where it is plain, or given, another one that does clearly better is told of.
-    """
-    if not found.pixels:
-        return found, []
-    chosen = request.scale == "auto" and kind == "unclear"
-    few = order[: _PILOT_IMAGES if chosen else _SCALING_IMAGES]
-    labels = found.labels[few]
-    channels = tuple(model.inputs[0].shape[1:])[-1]
-    modes = [mode for mode in labelled.SCALES if mode != "auto"]
-    modes = [mode for mode in modes if channels == 3 or mode not in ("torch", "caffe")]
-    right = {
-        mode: float(np.mean(_classes(model, labelled.scaled(found, mode).images(few)) == labels))
-        for mode in modes
-    }
-    best = max(modes, key=lambda mode: (right[mode], mode == found.scale))
-    share = {mode: f"{labelled.words_of(mode)}: {100 * right[mode]:.3g} %" for mode in modes}
-    others = "; ".join(share[mode] for mode in modes if mode != best)
-    if chosen:
-        found = labelled.scaled(found, best)
-        return found, [
-            f"Scaling: {share[best]} right of {len(few):,} images, the best of those tried "
-            f"({others}); --scale={best} chooses it, and --scale names any other"
-        ]
-    error = math.sqrt(max(right[best] * (1 - right[best]), 1 / len(few)) / len(few))
-    if right[best] > right[found.scale] + 2 * error:
-        return found, [
-            f"Warning: {share[found.scale]} right of {len(few):,} images, but "
-            f"{share[best]}; if the model was trained so, give --scale={best}"
-        ]
-    return found, []
-
-
-def _classes(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """The class that the model answers for each image."""
-    answers = verify.answers_of(model, images)
-    if answers.shape[1] > 1:
-        return answers.argmax(axis=1)
-    could_be = answers.min() >= 0 and answers.max() <= 1
-    return (answers[:, 0] > (0.5 if could_be else 0)).astype(np.int64)
 
 
 def _studied(

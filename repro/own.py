@@ -23,7 +23,7 @@ import numpy as np
 
 from repro.config import OWN, TrainConfig
 from repro.data import DataError, DataSource, Images, Splits
-from repro.labelled import Labelled, find
+from repro.labelled import Labelled, find, stratified_order
 
 if TYPE_CHECKING:
     import keras
@@ -31,22 +31,28 @@ if TYPE_CHECKING:
 # Images handed to the engine at a time: of 224 x 224 pixels in colour, 39 MB.
 _READING_BATCH = 64
 _BLOCK = 1 << 20
+# Images on which the masked network is compared with the user's, and how far answers may be apart,
+# of the largest.
+_IMAGES_TO_CHECK, _CLOSE = 8, 2e-4
+# Changed when other pixels are read of the same files, so that what was found before is not taken
+# for what is found now.
+_READING = b"2"
 
 
-def given(model: Path, data: str, scale: str = "auto") -> TrainConfig:
+def given(model: Path, data: str, scale: str = "auto", resize: str = "stretch") -> TrainConfig:
     """The settings of a network that is given and not trained.
 
     Args:
         model: a `.keras` file.
         data: "npz:file.npz", "tfds:name" or "dir:folder", see `repro.labelled`.
-        scale: one of `labelled.SCALES`.
+        scale: one of `labelled.SCALES`. resize: one of `pixels.RESIZES`.
 
     Raises:
         DataError: no such file or folder.
     """
     if not model.is_file():
         raise DataError(f"no model at {model}")
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(_READING)
     _add_file(digest, model)
     kind, _, name = data.partition(":")
     path = Path(name).expanduser()
@@ -67,6 +73,7 @@ def given(model: Path, data: str, scale: str = "auto") -> TrainConfig:
         model=str(model.resolve()),
         images=data,
         scale=scale,
+        resize=resize,
         content=digest.hexdigest()[:16],
     )
 
@@ -101,7 +108,7 @@ def splits(train: TrainConfig, source: DataSource, model: keras.Model) -> Splits
     Raises:
         DataError: images that are not there or do not fit the model.
     """
-    from repro.models import scaling
+    from repro.models import scale_trial, scaling
 
     shape = tuple(model.input_shape[1:])
     n_classes = int(model.output_shape[-1])
@@ -113,9 +120,16 @@ def splits(train: TrainConfig, source: DataSource, model: keras.Model) -> Splits
         scale=train.scale,
         scales_itself=kind == "scales",
         tokens=kind == "tokens",
+        resize=train.resize,
         data_dir=source.directory,
     )
+    order = stratified_order(found.labels, np.random.default_rng(train.seed))
+    given = train.scale != "auto"
+    found, sentence = scale_trial.tried(model, kind, found, order, given=given)
+    if sentence:
+        found = dataclasses.replace(found, words=f"{found.words}. {sentence}")
     test = LabelledStream(found, np.arange(len(found)), n_classes)
+    _check_answers(train, model, found.images(np.sort(order[:_IMAGES_TO_CHECK])))
     nothing = np.zeros((0, *test.shape[1:]), np.float32)
     return Splits(Images(nothing, np.zeros(0, np.int32), n_classes), None, test)
 
@@ -126,6 +140,25 @@ def facts(splits: Splits) -> dict[str, Any]:
     if not isinstance(test, LabelledStream):
         raise TypeError(f"expected images of the user's own, got {type(test).__name__}")
     return {"data": test.labelled.words, "class_names": test.labelled.class_names}
+
+
+def _check_answers(train: TrainConfig, model: keras.Model, images: np.ndarray) -> None:
+    """Compares the masked network, which may be one that was saved, with the user's file.
+
+    Raises:
+        DataError: they answer otherwise.
+    """
+    from repro.engine import verify
+    from repro.models import load_model
+
+    expected, found = (verify.answers_of(m, images) for m in (load_model(train.model), model))
+    largest = float(np.abs(expected).max(initial=0))
+    if not np.allclose(found, expected, rtol=0, atol=_CLOSE * largest):
+        raise DataError(
+            f"the network with masks does not answer as {train.model} does on {len(images)} of "
+            f"its images (by up to {np.abs(found - expected).max():.3g}); repro.lesion(model, "
+            "images, labels) in Python names the layer that differs"
+        )
 
 
 @dataclass(frozen=True)

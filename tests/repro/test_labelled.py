@@ -119,10 +119,11 @@ def test_grey_images_fit_models_with_and_without_a_channel(tmp_path: Path, shape
         ({"images": PIXELS, "labels": LABELS + 1}, "labels must be 0 to 3"),
         ({"images": PIXELS, "labels": LABELS - 1}, "labels must be 0 to 3"),
         ({"images": PIXELS, "labels": LABELS / 2}, "labels must be whole numbers"),
-        ({"images": PIXELS, "labels": np.eye(4)[LABELS]}, "one-hot"),
+        ({"images": PIXELS, "labels": np.eye(4)[LABELS] / 2}, "not a single 1 in each row"),
         ({"images": PIXELS[:, :5], "labels": LABELS}, r"shape \(6, 6, 1\), but those"),
         ({"images": PIXELS[:0], "labels": LABELS[:0]}, "no images"),
-        ({"images": np.array(["a"] * 20), "labels": LABELS}, "must be numbers"),
+        ({"images": np.array(["a"] * 20), "labels": LABELS}, r"shape \(6, 6, 1\), but"),
+        ({"images": PIXELS * 1j, "labels": LABELS}, "must be numbers, or texts"),
         ({"images": PIXELS, "labels": LABELS, "class_names": ["a", "b"]}, "--classes=FILE"),
     ],
 )

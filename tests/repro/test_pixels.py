@@ -13,10 +13,10 @@ from keras import layers as L
 from keras import ops
 from PIL import Image
 
-from repro import lesion_run, study_page
+from repro import labelled, lesion_run, study_page
 from repro.data import DataError, pixels
 from repro.labelled import find, read_names
-from repro.models import scaling
+from repro.models import scale_trial, scaling
 
 RNG = np.random.default_rng(8)
 PIXELS = RNG.integers(0, 256, (20, 6, 6), dtype=np.uint8)
@@ -93,7 +93,7 @@ def test_what_a_folder_leaves_out_is_counted(tmp_path: Path) -> None:
     (tmp_path / ".ipynb_checkpoints").mkdir()
     found = find(f"dir:{tmp_path}", SHAPE, 2)
     assert len(found) == 2
-    for words in ("2 nested folder", "2 .tif", "2 .db", "2 hidden", "left out"):
+    for words in ("2 nested folder", "2 .tif", "2 .db", "3 hidden", "left out"):
         assert words in found.words
     (tmp_path / "a" / "one.JPG").write_bytes(b"truncated")
     with pytest.raises(DataError, match=r"one\.JPG cannot be read as an image") as caught:
@@ -172,24 +172,33 @@ def separable(scale: str) -> tuple[keras.Model, np.ndarray, np.ndarray]:
     return model, images, labels
 
 
+def tried(model: keras.Model, spec: str, folder: Path, scale: str = "auto") -> tuple[Any, str]:
+    """What the command takes of these images, and what it says of their scaling."""
+    request = lesion_run.Request("m.keras", spec, folder, scale=scale)
+    found, kind = lesion_run._found(request, model)
+    order = labelled.stratified_order(found.labels, np.random.default_rng(0))
+    return scale_trial.tried(model, kind, found, order, given=scale != "auto")
+
+
 @pytest.mark.parametrize("scale", ["255", "none"])
 def test_where_it_is_not_plain_the_scaling_that_answers_best_is_taken(
     tmp_path: Path, scale: str
 ) -> None:
+    """tensorflow.org, transfer learning: a BatchNormalization first."""
     model, images, labels = separable(scale)
-    request = lesion_run.Request("m.keras", archive(tmp_path, images, labels), tmp_path)
-    found, kind = lesion_run._found(request, model)
-    assert kind == "unclear"
-    tried, words = lesion_run._scaling_tried(request, model, kind, found, np.arange(300))
-    assert tried.scale == scale and f"--scale={scale} chooses it" in words[0]
-    assert "right of 256 images, the best of those tried" in words[0]
+    spec = archive(tmp_path, images, labels)
+    found, words = tried(model, spec, tmp_path)
+    assert found.scale == scale and f"--scale={scale} chooses it" in words
+    assert "right of 256 images, the best of those tried" in words
+    assert "the scaling that fits best of 5 tried" in found.words
     worse = {"255": "none", "none": "255"}[scale]
-    request = lesion_run.Request(
-        "m.keras", archive(tmp_path, images, labels), tmp_path, scale=worse
-    )
-    found, kind = lesion_run._found(request, model)
-    tried, words = lesion_run._scaling_tried(request, model, kind, found, np.arange(300))
-    assert tried.scale == worse and f"give --scale={scale}" in words[0]
+    found, words = tried(model, spec, tmp_path, worse)
+    assert found.scale == worse and f"give --scale={scale}" in words
+    given = images / 255 if scale == "255" else images.astype(float)
+    few = labelled.stratified_order(labels, np.random.default_rng(0))[:64]
+    right = np.mean(model.predict(given[few], verbose=0).argmax(axis=1) == labels[few])
+    assert f": {100 * right:.3g} %; if the model" in words
+    assert tried(model, spec, tmp_path, scale)[1] == ""
 
 
 def test_the_warning_near_chance_names_the_causes() -> None:

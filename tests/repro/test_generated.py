@@ -347,7 +347,7 @@ def test_a_model_is_studied_exactly_or_refused_with_a_remedy(case: dict[str, Any
     given = images
     if isinstance(images, dict) and isinstance(model.input, list):
         given = list(images.values())
-    intact = plain_answers(model, given)
+    intact = plain_answers(model, given, study.task)
     reference = losses(study.task, intact, labels, intact)
     assert float(study.intact.loss) == close(reference.mean())
     if head not in ("agreement", "score", "two outputs", "in a dict"):
@@ -364,7 +364,7 @@ def test_a_model_is_studied_exactly_or_refused_with_a_remedy(case: dict[str, Any
         if layer.endswith("_call_2") or (case["body"] == "shared" and layer == "twice"):
             continue  # one call of a layer that is asked twice
         with plain.without_unit(plain.layer_named(model, layer), unit):
-            answers = plain_answers(model, given)
+            answers = plain_answers(model, given, study.task)
         lesioned = losses(study.task, answers, labels, intact).mean()
         importance = float(study.units["importance"][number])
         assert importance + float(study.intact.loss) == close(lesioned)
@@ -377,16 +377,26 @@ def log(case: dict[str, Any], said: str) -> None:
             print(json.dumps({**case, "said": said}), file=file)
 
 
-def plain_answers(model: keras.Model, images: Any) -> np.ndarray:
-    """Of the user's model, called as it is; of several outputs the last one."""
+def plain_answers(model: keras.Model, images: Any, task: Any) -> np.ndarray:
+    """Of the user's model, called as it is; of several outputs the last one.
+
+    A final softmax or sigmoid is taken off the last layer where Keras's loss looks behind it.
+    """
     given = keras.tree.map_structure(ops.convert_to_tensor, images)
-    answers = keras.tree.flatten(model(given, training=False))[-1]
+    last = model.layers[-1]
+    if task.ending:
+        function, last.activation = last.activation, keras.activations.linear
+    try:
+        answers = keras.tree.flatten(model(given, training=False))[-1]
+    finally:
+        if task.ending:
+            last.activation = function
     return np.asarray(ops.convert_to_numpy(ops.cast(answers, "float32")))
 
 
 def losses(task: Any, answers: np.ndarray, labels: np.ndarray, intact: np.ndarray) -> np.ndarray:
     """By Keras's own functions, in the kind that the study found."""
-    from_logits = not task.probabilities
+    from_logits = not task.probabilities or bool(task.ending)
     if task.kind == "classes":
         found = keras.losses.sparse_categorical_crossentropy(labels, answers, from_logits)
     elif task.kind in ("binary", "labels"):

@@ -284,7 +284,7 @@ def test_images_of_the_wrong_shape_and_models_with_two_inputs_are_refused(
     with pytest.raises(data.DataError, match=r"takes images of shape \(6, 6, 1\)"):
         run(request(untried, tmp_path, data=f"npz:{tmp_path / 'wide.npz'}"))
     np.savez(tmp_path / "nan.npz", images=np.full((9, 6, 6, 1), np.nan), labels=np.zeros(9, int))
-    with pytest.raises(DataError, match="not finite"):
+    with pytest.raises(data.DataError, match="not finite"):
         run(request(untried, tmp_path, data=f"npz:{tmp_path / 'nan.npz'}"))
     inputs = [keras.Input((4,)), keras.Input((4,))]
     hidden = keras.layers.Dense(3, activation="relu")(keras.layers.Add()(inputs))

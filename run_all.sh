@@ -17,6 +17,7 @@ log=$venv/setup.log
 requirements=$root/requirements.txt
 cuda_requirements=$root/requirements-cuda.txt
 ray_requirements=$root/requirements-ray.txt
+torch_requirements=$root/requirements-torch.txt
 test_requirements=$root/tests/requirements.txt
 bundle=$root/tb_plugin/frontend/bundle.py
 disk_needed_mb=4000 # the packages take about 3 GB on a disk, and pip unpacks them in between
@@ -60,6 +61,7 @@ Variables:
   PYTHON=/path/to/python3.12   which Python makes the environment (3.11, 3.12 or 3.13)
   REQUIRE_BROWSER=1            with test: fail where no browser can be had, instead of leaving
                                the browser tests out
+  WITH_TORCH=1                 with test: install PyTorch too, and test the laboratory on it
 
 Ctrl-C or a kill loses seconds of work: the same command goes on from what was finished, to the
 same results. Two commands may run at once on the same DIR: they share the work.
@@ -264,7 +266,7 @@ make_environment() {
   said_done
 }
 
-# missing_steps [ray] [tests]: prints what is left to do, in order: nothing where all is done. Quick,
+# missing_steps [ray] [tests] [torch]: prints what is left to do, in order: nothing where all is done. Quick,
 # writes nothing.
 missing_steps() {
   local wanted=" $* "
@@ -280,7 +282,10 @@ missing_steps() {
   fi
   if [[ $wanted == *" ray "* ]]; then is_done ray "$(<"$ray_requirements")" || printf 'ray '; fi
   if [[ $wanted == *" tests "* ]]; then
-    is_done tests "$(<"$test_requirements")" || printf tests
+    is_done tests "$(<"$test_requirements")" || printf 'tests '
+  fi
+  if [[ $wanted == *" torch "* ]]; then
+    is_done torch "$(<"$torch_requirements")" || printf torch
   fi
 }
 
@@ -293,7 +298,7 @@ gpu_answers() {
   command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1
 }
 
-# set_up [ray] [tests]: what every command needs, and those besides.
+# set_up [ray] [tests] [torch]: what every command needs, and those besides.
 set_up() {
   local steps step requirement
   unset PYTHONHOME
@@ -348,6 +353,18 @@ set_up() {
         --no-deps -r "$test_requirements"
       said_done
       ;;
+    torch)
+      say "Installing PyTorch, since it is asked for (a few minutes, once)"
+      # With what its build needs, which differs from machine to machine. It is the one package
+      # that can be done without.
+      if (install torch "$(<"$torch_requirements")" "install the packages of requirements-torch.txt" \
+        --constraint "$requirements" -r "$torch_requirements"); then
+        said_done
+      else
+        [[ ! -e $venv/installing ]] || exit 1
+        printf 'The tests on PyTorch will not run.\n' >&2
+      fi
+      ;;
     esac
   done
   # The lock is for the set-up, not for the hours of training after it.
@@ -399,7 +416,7 @@ set_up_browser() {
 
 run_tests() {
   local how=()
-  set_up ray tests
+  set_up ray tests "${WITH_TORCH:+torch}"
   set_up_browser
   cd -- "$root"
   # All tests: on all cores, a file on one of them, so that what a file prepares is prepared once.

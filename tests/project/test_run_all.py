@@ -64,6 +64,7 @@ class Lab:
             "requirements.txt",
             "requirements-cuda.txt",
             "requirements-ray.txt",
+            "requirements-torch.txt",
             "tests/requirements.txt",
             "tb_plugin/frontend/bundle.py",
         ):
@@ -449,6 +450,20 @@ def test_test_installs_its_own_packages_and_runs_everything(lab):
     # Then with arguments of one's own: pytest gets those and nothing else.
     assert lab.run("test", "-k", "mask and ones")[1] == "-m|pytest|--no-header|-k|mask and ones|\n"
     assert lab.calls() == []
+
+
+def test_pytorch_comes_only_where_it_is_asked_for_and_can_be_done_without(lab):
+    lab.script("chromium", "#!/bin/bash\n")
+    lab.run("test")
+    assert "requirements-torch.txt" not in lab.installed()
+    code, out, err = lab.run("test", WITH_TORCH="1", FAKE_PIP_FAILS="No network")
+    assert code == 0 and "pytest" in out and "The tests on PyTorch will not run." in err
+    assert lab.installed() == ["requirements-torch.txt"]  # was tried, and is tried again
+    code, _, err = lab.run("test", WITH_TORCH="1")
+    assert code == 0 and "Installing PyTorch" in err
+    assert lab.installed() == ["requirements-torch.txt"]
+    lab.run("test", WITH_TORCH="1")
+    assert lab.installed() == []
 
 
 def test_failing_tests_fail_the_command(lab):

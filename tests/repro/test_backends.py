@@ -158,7 +158,7 @@ def elsewhere(
 ) -> dict[str, np.ndarray]:
     """What another backend answers."""
     if request.param == "torch" and not _has_torch():
-        pytest.skip("PyTorch is an extra: pip install torch")
+        pytest.skip("WITH_TORCH=1 ./run_all.sh test installs PyTorch")
     folder = tmp_path_factory.mktemp("backends")
     np.savez(folder / "given.npz", **given[1])
     jax_child.run("tests.repro.test_backends", folder, backend=request.param)

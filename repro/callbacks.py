@@ -29,6 +29,7 @@ from repro import graph, metrics, passes, walk
 from repro.ablation import dense_layers
 from repro.data import reading
 from repro.data.given import Given, class_labels, taken
+from repro.engine import verify
 from repro.insertion import insert_masks
 from repro.masking import AblationMask, ablation_masks, layer_of
 from repro.models import heads
@@ -237,10 +238,12 @@ class SingleDirectionReliance(keras.callbacks.Callback):
         for what, answers in asked.items():
             found = np.asarray(answers, np.float32)[: len(expected)].reshape(expected.shape)
             if not np.all(np.abs(found - expected) <= close):
+                few = tuple(x[:_IMAGES_TO_CHECK] for x in batch.inputs)
                 raise ValueError(
                     f"{what} does not answer as {model.name!r} does on {len(expected)} of its "
                     f"images (they differ by up to {np.nanmax(np.abs(found - expected)):.3g}), so "
-                    "that reliance would be that of another network; choose later layers with "
+                    "that reliance would be that of another network"
+                    f"{verify.where_they_part(model, self._masked, few)}; choose later layers with "
                     "layers=, behind what depends on masked time steps or on state, or use "
                     "repro.ablate and model.predict"
                 )

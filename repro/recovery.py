@@ -20,6 +20,7 @@ from keras import ops
 
 from repro import graph
 from repro.data.given import Given, class_labels, taken
+from repro.engine import verify
 from repro.insertion import ablate, insert_masks
 from repro.masking import AblationMask, ablation_masks
 from repro.models import heads
@@ -227,8 +228,9 @@ def _check_copy(model: keras.Model, copy: keras.Model, images: _Images) -> None:
     if found.shape != expected.shape or not np.all(np.abs(found - expected) <= close):
         raise ValueError(
             f"a copy of model {model.name!r} does not answer as it does on {len(expected)} of "
-            f"these images (by up to {np.nanmax(np.abs(found - expected)):.3g}): a layer's "
-            "configuration does not hold all that it is built of; complete its get_config, or "
+            f"these images (by up to {np.nanmax(np.abs(found - expected)):.3g})"
+            f"{verify.where_they_part(model, copy, tuple(few))}: a layer's configuration does not "
+            "hold all that it is built of; complete its get_config, or "
             "register its functions under names of their own"
         )
 

@@ -22,6 +22,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from repro.engine import verify
 from repro.insertion import insert_masks, signed_layers
 from repro.masking import AblationMask, ablation_masks
 from repro.models import heads
@@ -194,11 +195,13 @@ class SelectivityRegularized(keras.Model):
         )
         if not np.all(np.isfinite(expected)):
             return
+        inputs = tuple(keras.tree.flatten(few))
         close = _CLOSE * max(float(np.abs(expected).max()), 1e-30)
         if not np.all(np.abs(found - expected) <= close):
             raise ValueError(
                 f"the network with masks does not answer as {self.network.name!r} does on "
-                f"{len(expected)} of its images (by up to {np.abs(found - expected).max():.3g}); "
+                f"{len(expected)} of its images (by up to {np.abs(found - expected).max():.3g})"
+                f"{verify.where_they_part(self.network, self._probe, inputs)}; "
                 "build it of layers alone, without a call of its own or masked time steps"
             )
 

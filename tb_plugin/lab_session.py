@@ -65,6 +65,7 @@ class Session:
         from repro import inspection
         from repro.engine.tally import tally_for
         from repro.masking import layer_of
+        from repro.models import scaling
 
         self._path = Path(path)
         try:
@@ -89,6 +90,9 @@ class Session:
             )
         self._dense = all(len(mask.output.shape) == 2 for mask in self._masks)
         images, labels, self._class_names, self._source = _images_of(self._path)
+        if images.dtype == np.uint8 and scaling.of(self._model) not in ("scales", "tokens"):
+            images = images.astype(np.float32) / 255
+        images = images.astype(np.float32)
         self._check_images(images, labels)
         try:
             # Two of the images tell what it costs, and what the answers are.
@@ -432,9 +436,7 @@ def _images_of(path: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:
             raise SessionError(
                 "unusable_model", "The lab shows images; this network's inputs are texts."
             )
-        if images.dtype == np.uint8:
-            images = images.astype(np.float32) / 255
-        return images.astype(np.float32), labels.astype(np.int64), names, beside.name
+        return images, labels.astype(np.int64), names, beside.name
     if config.is_file():
         return _images_of_run(config)
     raise SessionError(

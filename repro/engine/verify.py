@@ -452,6 +452,23 @@ def _layer_outputs(model: keras.Model, inputs: Any) -> list[tuple[str, np.ndarra
     return found
 
 
+def where_they_part(model: keras.Model, other: keras.Model, inputs: Any) -> str:
+    """Which layer of two models, with layers of the same names, is the first whose output differs,
+    for the end of a sentence; "" where that cannot be seen.
+
+    Args:
+        inputs: an array, or a tuple of them in the order of the models' inputs.
+    """
+    theirs = dict(_layer_outputs(other, inputs))
+    for name, value in _layer_outputs(model, inputs):
+        found = theirs.get(name)
+        if found is None or found.shape != value.shape:
+            continue
+        if not np.all(np.abs(found - value) <= _CLOSE * float(np.abs(value).max(initial=1e-30))):
+            return f"; the first layer whose output differs is {name!r}"
+    return ""
+
+
 def _first_difference(reference: keras.Model, network: Network, inputs: Any) -> str:
     """Where the two part, in words."""
     wanted = {}

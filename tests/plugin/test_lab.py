@@ -715,6 +715,78 @@ def test_a_change_is_counted_image_by_image_against_the_intact_network(real, lab
     assert sum(found["n_lost"]) + sum(found["n_gained"]) > 0
 
 
+@pytest.mark.parametrize("ending", [None, "sigmoid"])
+def test_a_study_of_a_yes_or_no_opens_and_answers_as_plain_keras(tmp_path, ending):
+    """tf-keras-vis#78, tf-explain#73: the usual binary head, a logit or a probability."""
+    import keras
+
+    import repro
+
+    rng = np.random.default_rng(8)
+    images = rng.normal(size=(60, 5, 5, 1)).astype(np.float32)
+    labels = rng.integers(0, 2, 60)
+    keras.utils.set_random_seed(4)
+    model = keras.Sequential(
+        [
+            keras.Input((5, 5, 1)),
+            keras.layers.Conv2D(4, 3, activation="relu", name="maps"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(6, activation="relu", name="hidden"),
+            keras.layers.Dense(1, activation=ending),
+        ]
+    )
+    path = repro.lesion(model, images, labels).save(tmp_path / "study")
+    asked = lab_session.Session(str(path))
+    stored = np.load(path.with_suffix(".images.npz"))
+    images, labels = stored["images"], stored["labels"]
+    masked = repro.load_model(str(path), trusted=True)
+    for lesions in ({}, {"maps": [1]}, {"maps": [0, 3], "hidden": [2, 5]}):
+        repro.restore(masked)
+        repro.ablate(masked, lesions)
+        answers = masked.predict(images, verbose=0)[:, 0].astype(np.float64)
+        p = answers if ending else 1 / (1 + np.exp(-answers))
+        right = (p > 0.5) == labels
+        found = asked.accuracy(lesions)
+        assert found["n_correct"] == np.bincount(labels[right], minlength=2).tolist()
+        loss = -np.log(np.where(labels == 1, p, 1 - p)).mean()
+        assert found["loss"] == pytest.approx(loss, abs=2e-5)
+        shown = asked.outputs(lesions, 0)["probabilities"]
+        np.testing.assert_allclose(np.array(shown)[:, 1], p[asked._chosen], atol=2e-4)
+        np.testing.assert_allclose(np.sum(shown, axis=1), 1, atol=2e-4)
+
+
+def test_a_study_of_another_kind_is_refused_in_a_sentence(tmp_path):
+    import keras
+
+    import repro
+
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(5, "relu"), keras.layers.Dense(2)]
+    )
+    x = np.random.default_rng(1).normal(size=(30, 4)).astype(np.float32)
+    path = repro.lesion(model, x, x[:, :2]).save(tmp_path / "study")
+    with pytest.raises(lab_session.SessionError, match=r"of another kind \(regression\)"):
+        lab_session.Session(str(path))
+
+
+def test_bytes_beside_a_model_that_scales_itself_stay_bytes(tmp_path):
+    import keras
+
+    import repro
+
+    pixels = keras.Input((4, 4, 1))
+    x = keras.layers.Conv2D(3, 3, activation="relu")(keras.layers.Rescaling(1 / 255)(pixels))
+    model = keras.Model(pixels, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
+    masked = repro.insert_masks(model)
+    masked.save(tmp_path / "model.keras")
+    rng = np.random.default_rng(2)
+    images, labels = rng.integers(0, 256, (40, 4, 4, 1)).astype("u1"), np.arange(40) % 2
+    np.savez(tmp_path / "model.images.npz", images=images, labels=labels)
+    found = lab_session.Session(str(tmp_path / "model.keras")).accuracy({})
+    right = model.predict(images, verbose=0).argmax(axis=1) == labels
+    assert found["n_correct"] == np.bincount(labels[right], minlength=2).tolist()
+
+
 @pytest.fixture(scope="module", params=["tiny", "conv"])
 def session(request, lab_models):
     """In this process, and a list: while it holds anything, the work shall end."""

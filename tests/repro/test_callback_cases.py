@@ -506,7 +506,8 @@ def test_a_network_that_answers_otherwise_is_refused(
     model = dense(5, 3, (8,))
     began(model, images, labels)
     monkeypatch.setattr(callbacks, "insert_masks", careless)
-    with pytest.raises(ValueError, match="does not answer as 'sequential.*' does on 8 of its"):
+    sentence = f"does not answer as 'sequential.*' does on 8 .* differs is '{model.layers[0].name}'"
+    with pytest.raises(ValueError, match=sentence):
         began(model, images, labels)
 
 

@@ -264,7 +264,7 @@ def test_a_masked_copy_that_answers_otherwise_is_refused(
     monkeypatch.setattr(recovery, "_masked_copy", careless)
     with pytest.raises(
         ValueError,
-        match="does not answer as it does .*; complete its get_config",
+        match="does not answer as it does .* differs is 'hidden': .*; complete its get_config",
     ):
         recover(model, LESION, *data)
 

@@ -36,9 +36,9 @@ from absl import app, flags
 from benchmarks import limits, memory, options
 from benchmarks.rivals import RIVALS, Answers, Rival, absent
 from benchmarks.subjects import FULL, SMOKE, SUBJECTS, TASKS, Size, Subject
-from repro.ablation import Engine, Layout, Outcome
-from repro.folders import write_bytes
-from repro.network import trace
+from repro.core.folders import write_bytes
+from repro.engine.engine import Engine, Layout, Outcome
+from repro.engine.network import trace
 
 _RIVAL_SECONDS = flags.DEFINE_float(
     "rival_seconds", 6.0, "Seconds that one timing of a rival may take: the share follows.", 0.0

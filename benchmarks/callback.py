@@ -26,7 +26,7 @@ import numpy as np
 from absl import app
 
 from benchmarks import options
-from repro.config import TrainConfig
+from repro.core.config import TrainConfig
 
 LARGEST_SHARE = 0.05
 """What the project set out to stay below."""
@@ -70,9 +70,9 @@ def main(arguments: Sequence[str]) -> None:
 
 def measure(task: Task, repeats: int) -> dict[str, Any]:
     """The numbers of one task: medians over the repeats' epochs but the first."""
-    from repro import data
+    from repro.data import load, source
 
-    splits = data.load(data.locate(task.config.dataset), task.config)
+    splits = load.load(source.locate(task.config.dataset), task.config)
     turns = [fit(task.config, splits, with_it) for _ in range(repeats) for with_it in (False, True)]
     return summary(turns, len(splits.train), task.n_images)
 
@@ -82,7 +82,7 @@ def fit(config: TrainConfig, splits: Any, with_it: bool) -> dict[str, list[float
     for the callback after each."""
     import keras
 
-    from repro import callbacks, training
+    from repro.training import callback, trainee
 
     class Clock(keras.callbacks.Callback):
         """Notes when epochs begin, and when it is this callback's turn at their end."""
@@ -102,7 +102,7 @@ def fit(config: TrainConfig, splits: Any, with_it: bool) -> dict[str, list[float
         return np.array([time.perf_counter(), time.process_time()])
 
     images, labels = splits.train.images, splits.train.labels
-    model = training.build(config, splits)
+    model = trainee.build(config, splits)
     model.compile(
         keras.optimizers.SGD(config.learning_rate, momentum=config.momentum),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -110,7 +110,7 @@ def fit(config: TrainConfig, splits: Any, with_it: bool) -> dict[str, list[float
         jit_compile=False,
     )
     before, after = Clock(), Clock()
-    reliance = callbacks.SingleDirectionReliance(images, labels)
+    reliance = callback.SingleDirectionReliance(images, labels)
     model.fit(
         images,
         labels,

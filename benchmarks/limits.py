@@ -27,9 +27,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from repro import passes
-from repro.ablation import dense_layers
-from repro.network import Convolution, Network, Node
+from repro.engine import passes
+from repro.engine.engine import dense_layers
+from repro.engine.network import Convolution, Network, Node
 
 MATRIX_SIZES = (1024, 2048, 3072)
 MATRIX_SIZES_GPU = (4096, 8192)
@@ -116,7 +116,7 @@ def many_units(network: Network, active: np.ndarray, keep: np.ndarray) -> int:
 
 def dense_curves(network: Network, first: np.ndarray, orders: np.ndarray) -> int:
     """Multiply-adds of curves at every number of units in a dense network of two masks: the
-    layers before the first mask once, then the walk of `repro.walk`, without dead rows.
+    layers before the first mask once, then the walk of `repro.engine.walk`, without dead rows.
 
     A unit of the first mask that comes back costs, on the images where it is active, one row of
     the next kernel and a product of the units that are back with the classes; a unit of the second

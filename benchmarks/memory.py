@@ -48,8 +48,8 @@ def sweep(kind: str, factor: int) -> dict[str, Any]:
     """
     import numpy as np
 
-    from repro.ablation import Engine
-    from repro.models import convnet, mlp
+    from repro.engine.engine import Engine
+    from repro.models.networks import convnet, mlp
 
     values = np.random.default_rng(0)
     if kind == "mlp128":

@@ -76,7 +76,7 @@ def measure(size: Size, repeats: int) -> dict[str, Any]:
     from benchmarks.ablation import check_agreement
     from benchmarks.rivals import CompiledForward
     from benchmarks.subjects import keras_resnet50
-    from repro.ablation import Engine
+    from repro.engine.engine import Engine
 
     subject = keras_resnet50(size.side, size.images, size.layers)
     engine = Engine(subject.model, subject.images, subject.labels)

@@ -18,8 +18,8 @@ from keras import ops
 
 from benchmarks import limits
 from benchmarks.subjects import Subject
-from repro import passes
-from repro.masking import AblationMask, ablation_masks
+from repro.engine import passes
+from repro.models.masking import AblationMask, ablation_masks
 
 
 class Answers(NamedTuple):

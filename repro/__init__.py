@@ -5,24 +5,14 @@ generalization", ICLR 2018 (arXiv:1803.06959). The paper's finding: networks tha
 training data rely more on single directions (units) than networks that generalise, and how
 selective a unit is for a class says little about how much the network needs it.
 
-The map of the package, from the bottom up; imports run one way:
+Nine rooms, and a room imports only those that stand before it:
 
-    metrics, config, results        measures, settings, records     (NumPy, SciPy)
-    inspection                      what a model file holds, before Keras reads it
-    data, streams, labelled         what data is taken: any form, pixels, folders, TFDS
-    engine                          what is asked: the task, its tally, is it the user's network
-    batches, statistics, walk       images, units' activity, curves of dense networks
-    masking, models                 the layer that lesions, the paper's networks   (Keras)
-    graph, insertion                any model as its calls, masks in it, lesions by name
-    trial                           foreign models, loaded in a process of their own first
-    network, passes, ablation       the engine: a model as operations, lesioned, asked
-    sweep, budget                   which lesions answer what; how many fit into a time
-    callbacks, recovery             reliance while a model is trained; training on with a lesion
-    training, own, summaries, findings, figures, claims
-    leases, runs, page, report      who works where, files, the report
-    study, lesion_run               any classifier, in Python and on the command line
-    jobs, executors, progress       the plan, where it is worked on, how far it is
-    __main__                        the command line
+    core, data, models                what is given: settings and records, images, a model
+    engine, training, experiments     what is done: lesions, trainings, plans of both
+    display, paper, study             what is said: plots, the paper's claims, your own network
+
+To remember: a network is given, lesioned many times, and told of. Each room's `__init__` says what
+lives there and which file to open first; `__main__` is the command line.
 
 `import repro` is light: Keras is imported when it is first needed. Whenever Keras is imported
 after or before it, the masking layer is registered, so that plain `keras.models.load_model` reads
@@ -39,9 +29,8 @@ from typing import TYPE_CHECKING, Any
 import wrapt
 
 if TYPE_CHECKING:
-    from repro.ablation import Engine
-    from repro.callbacks import SingleDirectionReliance
-    from repro.insertion import (
+    from repro.engine.engine import Engine
+    from repro.models.insertion import (
         HiddenLayer,
         ablate,
         drawing,
@@ -49,11 +38,13 @@ if TYPE_CHECKING:
         insert_masks,
         restore,
     )
-    from repro.masking import AblationMask, ablation_masks
-    from repro.models import convnet, load_model, mlp, model_from_function, resnet50
-    from repro.recovery import recover
-    from repro.regularizers import SelectivityRegularized
-    from repro.study import lesion
+    from repro.models.loading import load_model, model_from_function
+    from repro.models.masking import AblationMask, ablation_masks
+    from repro.models.networks import convnet, mlp, resnet50
+    from repro.study.study import lesion
+    from repro.training.callback import SingleDirectionReliance
+    from repro.training.recovery import recover
+    from repro.training.regularizers import SelectivityRegularized
 
 __all__ = [
     "AblationMask",
@@ -77,24 +68,24 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AblationMask": "repro.masking",
-    "Engine": "repro.ablation",
-    "HiddenLayer": "repro.insertion",
-    "SelectivityRegularized": "repro.regularizers",
-    "SingleDirectionReliance": "repro.callbacks",
-    "ablate": "repro.insertion",
-    "ablation_masks": "repro.masking",
-    "convnet": "repro.models",
-    "drawing": "repro.insertion",
-    "hidden_layers": "repro.insertion",
-    "insert_masks": "repro.insertion",
-    "lesion": "repro.study",
-    "load_model": "repro.models",
-    "mlp": "repro.models",
-    "model_from_function": "repro.models",
-    "recover": "repro.recovery",
-    "resnet50": "repro.models",
-    "restore": "repro.insertion",
+    "AblationMask": "repro.models.masking",
+    "Engine": "repro.engine.engine",
+    "HiddenLayer": "repro.models.insertion",
+    "SelectivityRegularized": "repro.training.regularizers",
+    "SingleDirectionReliance": "repro.training.callback",
+    "ablate": "repro.models.insertion",
+    "ablation_masks": "repro.models.masking",
+    "convnet": "repro.models.networks",
+    "drawing": "repro.models.insertion",
+    "hidden_layers": "repro.models.insertion",
+    "insert_masks": "repro.models.insertion",
+    "lesion": "repro.study.study",
+    "load_model": "repro.models.loading",
+    "mlp": "repro.models.networks",
+    "model_from_function": "repro.models.loading",
+    "recover": "repro.training.recovery",
+    "resnet50": "repro.models.networks",
+    "restore": "repro.models.insertion",
 }
 
 
@@ -112,7 +103,7 @@ def _quieten_tensorflow() -> None:
 
 
 def _register_masking_layer(keras: Any) -> None:
-    importlib.import_module("repro.masking")
+    importlib.import_module("repro.models.masking")
 
 
 _quieten_tensorflow()

@@ -25,16 +25,19 @@ from typing import Any
 from absl import app, flags, logging
 from tqdm import tqdm
 
-from repro import collect, data, executors, jobs, labelled, progress, runs, summaries
-from repro import config as configs
-from repro.config import OWN, ConfigError, FigureConfig, TrainConfig
-from repro.data import DataError, DataSource, MissingDataError
+from repro.core import config as configs
+from repro.core.config import OWN, ConfigError, FigureConfig, TrainConfig
+from repro.core.results import FigureResult, NetworkResult
+from repro.data import labelled
+from repro.data import source as data
 from repro.data.pixels import RESIZES
-from repro.executors import ExecutorError
-from repro.jobs import Job
-from repro.progress import Step
-from repro.results import FigureResult, NetworkResult
-from repro.runs import TRAINING, Runs, RunsError
+from repro.data.source import DataError, DataSource, MissingDataError
+from repro.experiments import collect, executors, jobs, progress, runs
+from repro.experiments.executors import ExecutorError
+from repro.experiments.jobs import Job
+from repro.experiments.progress import Step
+from repro.experiments.runs import TRAINING, Runs, RunsError
+from repro.paper import summaries
 
 _PROFILE = flags.DEFINE_enum(
     "profile",
@@ -307,7 +310,7 @@ def _lesion(words: Sequence[str]) -> int:
     # Of TensorFlow's and TFDS's messages, none is for whoever waits for a study.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.set_verbosity(logging.ERROR)
-    from repro import lesion_run  # and with it Keras
+    from repro.study import command as lesion_run  # and with it Keras
 
     try:
         if _LIST.value:
@@ -394,7 +397,7 @@ def _plan() -> tuple[list[FigureConfig], dict[str, DataSource]]:
 
 def _plan_of_own(paths: Sequence[Path]) -> tuple[list[FigureConfig], dict[str, DataSource]]:
     """The figures that the user's own trained network is to be in, and where its images are."""
-    from repro import own
+    from repro.experiments import own
 
     if not (_MODEL.value and _DATA.value):
         raise Usage("--model and --data go together: your trained network, and images for it")
@@ -524,7 +527,7 @@ def _finish(
         Whether results are missing.
     """
     # Drawing needs matplotlib, which takes a second to import: only where something is drawn.
-    from repro import report
+    from repro.paper import report
 
     found = [
         collect.collect(figure, runs_folder, _data_words(figure, sources), _command(figure))
@@ -598,7 +601,7 @@ def _check_places(figures: Sequence[FigureConfig], runs_folder: Runs) -> None:
         RunsError: something of the user's is in the way.
     """
     if runs_folder.report.exists():
-        from repro import report
+        from repro.paper import report
 
         names = (name for figure in figures for name in report.file_names(figure.name))
         runs.Beside(runs_folder.report, names)

@@ -26,7 +26,7 @@ def multiplications(network: Any) -> int:
     """Of one image in the network's linear maps: the measure of what it costs.
 
     Args:
-        network: of `repro.network`.
+        network: of `repro.engine.network`.
     """
     return sum(
         node.linear.kernel.size * math.prod(node.shapes[0][:-1])
@@ -39,7 +39,7 @@ class Lesions:
     """What a network answers on its images under any lesion that clamps units to zero.
 
     Args:
-        network: of `repro.network`.
+        network: of `repro.engine.network`.
         images: float32 (n_images, ...). labels: int (n_images,), in 0 .. n_classes - 1.
         tally: what counts the network's answers, of `repro.engine.tally`.
         sizes: units of each mask, in the network's order.
@@ -55,7 +55,7 @@ class Lesions:
         sizes: list[int],
         check: Callable[[], None] = lambda: None,
     ):
-        from repro import passes
+        from repro.engine import passes
 
         self._check = check
         affordable = int(MULTIPLICATIONS_AT_ONCE / max(1, multiplications(network)))
@@ -126,7 +126,7 @@ class Lesions:
         """From shared tensors, labels and keeps (1, n_units) of the masks from the first on to the
         tally of each image."""
         if first not in self._graphs:
-            from repro import passes
+            from repro.engine import passes
 
             run, fills = self._runs[first], self._fills[first:]
             only = np.zeros(self._at_once, np.int32)  # every row has the same lesion

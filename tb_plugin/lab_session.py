@@ -62,10 +62,9 @@ class Session:
         import keras
 
         import repro
-        from repro import inspection
         from repro.engine.tally import tally_for
-        from repro.masking import layer_of
-        from repro.models import scaling
+        from repro.models import inspection, scaling
+        from repro.models.masking import layer_of
 
         self._path = Path(path)
         try:
@@ -454,7 +453,7 @@ def _stored_importance(
     Args:
         layers: name and number of units of each, all of which it must have.
     """
-    from repro import results
+    from repro.core import results
 
     found = []
     for path in sorted(folder.glob(f"{results.UnitTable.kind}-*.npz")):
@@ -474,12 +473,13 @@ def _stored_importance(
 def _images_of_run(config: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:
     """The test images of a network of the laboratory; of one that learned corrupted labels, its
     training images with the labels it learned, since it can do nothing else."""
-    from repro import data, findings
-    from repro.config import TrainConfig, from_dict
+    from repro.core.config import TrainConfig, from_dict
+    from repro.data import load, source
+    from repro.paper import findings
 
     try:
         train = from_dict(TrainConfig, json.loads(config.read_text(encoding="utf-8")))
-        splits = data.load(data.locate(train.dataset, offline=True), train)
+        splits = load.load(source.locate(train.dataset, offline=True), train)
     except (OSError, ValueError, TypeError) as error:
         raise SessionError("no_images", _without_path(error, str(config))) from None
     corrupted = train.label_corruption > 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from repro.data import DataError
+from repro.data.source import DataError
 
 
 class GivenError(DataError):

@@ -1,5 +1,7 @@
-"""What is asked of a network: the task that it was trained for, and whether it is the user's.
+"""What is asked of a model: its task, and what each lesion does to its answers.
 
-Here live the questions; the passes that answer them stand in `repro.ablation` and its modules. No
-reading of files, no training, no pages. Open `tasks` first.
+`engine` puts the questions; `network` reads a model as operations; `passes`, `walk` and `kernels`
+answer for many lesions at once; `tally` counts answers as the `tasks` say; `activity` measures
+units; `sweeps` says which lesions answer what. `verify` compares all of it with the user's own
+model by plain Keras. Nothing here trains or draws. Begin with `engine`, and docs/engine.md.
 """

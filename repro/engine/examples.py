@@ -12,8 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from repro.batches import count, rows
 from repro.data import given as door
+from repro.engine.batches import count, rows
 from repro.engine.tasks import Task
 from repro.models.inputs import in_order, shapes_of
 

@@ -15,15 +15,15 @@ import numpy as np
 from keras import ops
 from scipy import special
 
-from repro import graph, passes
-from repro.batches import count
+from repro.engine import passes
 from repro.engine import tally as tallies
+from repro.engine.batches import count
+from repro.engine.network import Network
 from repro.engine.tasks import Task
-from repro.masking import AblationMask
-from repro.models import heads
+from repro.models import graph, heads
 from repro.models.inputs import structure_of
+from repro.models.masking import AblationMask
 from repro.models.outputs import answer_of
-from repro.network import Network
 
 # Of the largest logit or number: what the order of summation and folded normalizations explain.
 _CLOSE = 2e-4
@@ -425,7 +425,7 @@ def _difference(found: np.ndarray, answers: np.ndarray) -> str:
 def _layer_outputs(model: keras.Model, inputs: Any) -> list[tuple[str, np.ndarray]]:
     """Each layer's output by plain calls of the layers one after the other, in inference; [] where
     the layers cannot be seen."""
-    from repro.network import in_inference
+    from repro.engine.network import in_inference
 
     try:
         read = graph.read(model)

@@ -16,7 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from repro import graph
+from repro.models import graph
 
 # Numbers of images that a subclassed model and what was made of it are compared on, two of them.
 _N_TRIED = (5, 3, 7, 11, 13, 17, 19)
@@ -46,9 +46,9 @@ def accepted(model: Any, entry: str, *, load: bool = True) -> keras.Model:
                 f"{entry} needs the model itself, got the path {str(model)!r}; pass "
                 f"repro.load_model({str(model)!r})"
             )
-        from repro import models
+        from repro.models import loading
 
-        model = models.load_model(model)
+        model = loading.load_model(model)
     refuse_other_than_a_model(model, entry)
     if not graph.is_functional(model):
         return _written_out(model, entry)

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from repro import graph
+from repro.models import graph
 
 # Rows of probabilities add up to 1 within so much, by the coarsest type that they were computed in:
 # each is rounded by up to half of 2**-24, 2**-11 or 2**-8 of itself, and so are the exponentials.

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from repro import graph
-from repro.masking import AblationMask
+from repro.models import graph
+from repro.models.masking import AblationMask
 
 KINDS = ("scales", "plain", "unclear", "tokens")
 """scales: it brings pixels of 0 to 255 to its own range. plain: they reach the first weights as

@@ -330,7 +330,7 @@ def lab_models(tmp_path_factory) -> Path:
     import keras
 
     import repro
-    from repro.config import TrainConfig, to_dict
+    from repro.core.config import TrainConfig, to_dict
 
     folder = tmp_path_factory.mktemp("models")
     model = repro.mlp((8, 8, 1), 4, (12, 6), seed=3)
@@ -383,7 +383,7 @@ def small_convnet() -> Any:
 
 def write_importance(folder: Path, importance: list[float]) -> None:
     """A sweep over the single units of a network of one layer, hidden_1, with ten classes."""
-    from repro import results
+    from repro.core import results
 
     n_units = len(importance)
     table = results.UnitTable(

@@ -20,8 +20,10 @@ from tensorboard.backend import application
 from tensorboard.plugins import base_plugin
 from werkzeug.test import Client
 
-from repro import data, results
-from repro.config import TrainConfig, to_dict
+from repro.core import results
+from repro.core.config import TrainConfig, to_dict
+from repro.data import load, source
+from repro.data.images import Images, Splits
 from tb_plugin import lab_child, lab_process, lab_session, png
 from tb_plugin.lab import ARGUMENTS, LARGEST_BODY, Lab, Turns
 from tb_plugin.lab_process import ChildProcess, Ending, LabError
@@ -935,15 +937,13 @@ def test_a_network_of_the_laboratory_brings_its_images_by_its_config(real):
 
 
 def test_the_images_of_a_clean_network_are_the_test_images(tmp_path, monkeypatch):
-    train, test = (
-        data.Images(np.ones((n, 2, 2, 1), "f4"), np.arange(n) % 10, 10) for n in (30, 20)
-    )
-    monkeypatch.setattr(data, "load", lambda source, config: data.Splits(train, train.labels, test))
-    monkeypatch.setattr(data, "locate", lambda name, offline: offline)
+    train, test = (Images(np.ones((n, 2, 2, 1), "f4"), np.arange(n) % 10, 10) for n in (30, 20))
+    monkeypatch.setattr(load, "load", lambda where, config: Splits(train, train.labels, test))
+    monkeypatch.setattr(source, "locate", lambda name, offline: offline)
     path = tmp_path / "config.json"
     path.write_text(json.dumps(to_dict(TrainConfig("mnist", "mlp", (5,)))), encoding="utf-8")
-    images, labels, names, source = lab_session._images_of(tmp_path / "model.keras")
-    assert (images.shape, source) == ((20, 2, 2, 1), "mnist, test images")
+    images, labels, names, origin = lab_session._images_of(tmp_path / "model.keras")
+    assert (images.shape, origin) == ((20, 2, 2, 1), "mnist, test images")
     assert labels.tolist() == test.labels.tolist() and names == []
     path.write_text(json.dumps(to_dict(TrainConfig("cifar10", "mlp", (5,)))), encoding="utf-8")
     names = lab_session._images_of(tmp_path / "model.keras")[2]

@@ -420,7 +420,7 @@ function risingPairs(n, modulus, slope) {
 }
 
 test("the bootstrap's interval is that of the report", () => {
-  // repro.metrics.spearman of the same pairs; both draw at random, to within about 0.01 each.
+  // repro.core.metrics.spearman of the same pairs; both draw at random, to within about 0.01 each.
   for (const [pairs, rho, interval] of [
     [risingPairs(80, 101, 1), 0.4975800186071283, [0.306, 0.642]],
     [risingPairs(80, 101, 0), 0.018667476418970014, [-0.216, 0.235]],

@@ -14,8 +14,8 @@ import pytest
 from benchmarks import ablation, limits, memory, rivals
 from benchmarks.subjects import SMOKE, SUBJECTS, TASKS, Curves, SingleUnits, Subject
 from repro import AblationMask, mlp
-from repro.ablation import Engine
-from repro.network import Network, trace
+from repro.engine.engine import Engine
+from repro.engine.network import Network, trace
 
 
 class OneSetting(rivals.CompiledForward):

@@ -5,143 +5,137 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# From the bottom up: a module imports from its own layer and from those before it. A new module
-# must be given its place here.
-LAYERS: list[set[str]] = [
-    {"metrics", "config", "results", "statistics", "batches", "kernels", "inspection"},
-    {"walk"},
-    {"data", "streams", "labelled"},
-    {
-        "masking",
-        "models",
-        "trial",
-        "regularizers",
-        "graph",
-        "insertion",
-        "network",
-        "engine",
-        "passes",
-        "ablation",
-    },
-    {"sweep", "budget", "callbacks", "recovery"},
-    {
-        "training",
-        "fast_layers",
-        "ensembles",
-        "own",
-        "findings",
-        "choices",
-        "panels",
-        "verdicts",
-        "rules",
-        "unit_rules",
-        "summaries",
-        "figures",
-        "claims",
-        "markup",
-    },
-    {
-        "folders",
-        "leases",
-        "runs",
-        "collect",
-        "jobs",
-        "executors",
-        "progress",
-        "page",
-        "report",
-        "study",
-        "study_curve",
-        "study_model",
-        "study_progress",
-        "study_sample",
-        "study_show",
-        "study_words",
-        "study_figures",
-        "study_page",
-        "lesion_run",
-    },
-    {"__main__"},
-]
-LAYER = {module: depth for depth, layer in enumerate(LAYERS) for module in layer}
-# Modules on NumPy and SciPy alone, and those on Keras besides.
-NUMERIC, WITH_KERAS = sorted(LAYERS[0] | LAYERS[1]), sorted(LAYERS[3] | LAYERS[4])
+# The rooms of `repro`, as its docstring prints them: each imports only those before it. Above them
+# stand `repro` itself, which names where public things live, and `__main__`.
+ROOMS = "core data models engine training experiments display paper study".split()
+TOP = ("repro", "repro.__main__")
+# Rooms on NumPy and SciPy alone, and those on Keras besides.
+NUMERIC = ("core",)
+WITH_KERAS = ("models", "engine")
 
 
-def modules_on_disk() -> set[str]:
-    """Modules and packages of `repro`, by name."""
-    packages = {p.parent.name for p in (ROOT / "repro").glob("*/__init__.py")}
-    return {p.stem for p in (ROOT / "repro").glob("*.py")} - {"__init__"} | packages
+def modules(folder: Path) -> dict[str, str]:
+    """The source of each module of a package, by its full name."""
+    found = {}
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(folder.parent).with_suffix("").parts
+        found[".".join(parts).removesuffix(".__init__")] = path.read_text(encoding="utf-8")
+    return found
 
 
-def sources(module: str) -> list[str]:
-    """The source of a module, or of each module of a package."""
-    files = [ROOT / "repro" / f"{module}.py", *(ROOT / "repro" / module).rglob("*.py")]
-    return [path.read_text(encoding="utf-8") for path in files if path.exists()]
+def imported(source: str) -> Iterator[str]:
+    """Full names of what a module imports: in functions too, and for the type checker alone."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(part for part in ("repro" if node.level else "", node.module) if part)
+            yield from (f"{base}.{name.name}" for name in node.names)
 
 
-def imported(source: str, anywhere: bool = True) -> Iterator[str]:
-    """Full names of what a module imports; with anywhere=False only what importing it loads."""
-
-    def visit(node: ast.AST) -> Iterator[str]:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.Import):
-                yield from (name.name for name in child.names)
-            elif isinstance(child, ast.ImportFrom):
-                base = "repro" if child.level else ""
-                base = ".".join(part for part in (base, child.module) if part)
-                yield from (f"{base}.{name.name}" for name in child.names)
-            elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-                continue  # for the type checker only, never loaded
-            elif anywhere or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
-                yield from visit(child)
-
-    yield from visit(ast.parse(source))
+def arrows(sources: Mapping[str, str]) -> dict[str, set[str]]:
+    """Which of these modules imports which."""
+    found: dict[str, set[str]] = {}
+    for module, source in sources.items():
+        found[module] = set()
+        for name in imported(source):
+            # A name may be a module, or something within one.
+            target = name if name in sources else name.rpartition(".")[0]
+            if target in sources and target != module:
+                found[module].add(target)
+    return found
 
 
-def wrong_way(module: str, source: str) -> list[str]:
-    """The imports of our own modules that lead upwards."""
-    used = {name.split(".")[1] for name in imported(source) if name.startswith("repro.")}
-    return sorted(other for other in used if LAYER.get(other, -1) > LAYER[module])
+def room_of(module: str) -> str:
+    return module.split(".")[1] if module.count(".") else ""
 
 
-def test_every_module_has_its_place_in_the_order():
-    assert modules_on_disk() == set(LAYER)
+def upward(sources: Mapping[str, str]) -> list[str]:
+    """Imports of a room that stands later."""
+    return [
+        f"{module} -> {target}"
+        for module, targets in arrows(sources).items()
+        for target in sorted(targets)
+        if module not in TOP
+        and (target in TOP or ROOMS.index(room_of(target)) > ROOMS.index(room_of(module)))
+    ]
 
 
-@pytest.mark.parametrize("module", sorted(LAYER))
-def test_imports_run_one_way(module):
-    assert sources(module)
-    assert [
-        wrong_way(module, source) for source in sources(module) if wrong_way(module, source)
-    ] == []
+def circles(sources: Mapping[str, str]) -> list[list[str]]:
+    """Modules that import each other, directly or by way of others."""
+    graph = TopologicalSorter(arrows(sources))
+    try:
+        graph.prepare()
+    except CycleError as error:
+        return [error.args[1]]
+    return []
+
+
+REPRO = modules(ROOT / "repro")
+
+
+def test_every_module_stands_in_a_room():
+    assert {room_of(module) for module in set(REPRO) - set(TOP)} == set(ROOMS)
+    for room in ROOMS:
+        assert len(ast.get_docstring(ast.parse(REPRO[f"repro.{room}"]))) > 50, room
+
+
+def test_the_plan_is_printed_where_one_looks_first():
+    printed = ast.get_docstring(ast.parse(REPRO["repro"]))
+    rows = [line.split() for line in printed.splitlines() if line.startswith("    ")][:3]
+    assert [word.rstrip(",") for row in rows for word in row[:3]] == ROOMS
+
+
+def test_imports_run_one_way():
+    assert upward(REPRO) == []
+
+
+def test_no_modules_import_each_other():
+    assert circles(REPRO) == []
 
 
 @pytest.mark.parametrize(
-    ("module", "source", "found"),
+    ("source", "found"),
     [
-        ("metrics", "from repro.ablation import Engine", ["ablation"]),
-        ("ablation", "def f():\n    from repro import runs, masking", ["runs"]),
-        ("sweep", "if True:\n    from . import jobs", ["jobs"]),
-        ("sweep", "import repro.results, repro.report", ["report"]),
-        ("runs", "from repro.training import fit", []),
+        ("from repro.engine.engine import Engine", "repro.core.metrics -> repro.engine.engine"),
+        ("def f():\n    from repro.paper import rules", "repro.core.metrics -> repro.paper.rules"),
+        (
+            "if TYPE_CHECKING:\n    import repro.data.given",
+            "repro.core.metrics -> repro.data.given",
+        ),
+        ("from repro import lesion", "repro.core.metrics -> repro"),
     ],
 )
-def test_an_import_that_leads_upwards_is_found(module, source, found):
-    assert wrong_way(module, source) == found
+def test_an_import_that_leads_upwards_is_found(source, found):
+    assert upward(REPRO | {"repro.core.metrics": source}) == [found]
 
 
-@pytest.mark.parametrize("module", sorted(set(LAYER) - {"__main__"}))
-def test_only_the_command_line_reads_flags(module):
-    names = {name for source in sources(module) for name in imported(source)}
-    assert not {n for n in names if n.startswith(("absl.flags", "absl.app", "argparse"))}
+def test_a_circle_is_found_wherever_it_is_hidden():
+    lazy = "def f():\n    from repro.core import results"
+    assert circles(
+        REPRO | {"repro.core.metrics": lazy, "repro.core.results": "import repro.core.metrics"}
+    )
+    checked = "if TYPE_CHECKING:\n    from repro.core.results import Outcome"
+    assert circles(
+        REPRO
+        | {"repro.core.metrics": checked, "repro.core.results": "from repro.core import metrics"}
+    )
+
+
+def test_only_the_command_line_reads_flags():
+    for module in set(REPRO) - {"repro.__main__"}:
+        names = set(imported(REPRO[module]))
+        assert not {n for n in names if n.startswith(("absl.flags", "absl.app", "argparse"))}, (
+            module
+        )
 
 
 def test_the_plugin_never_imports_the_laboratory():
@@ -198,23 +192,27 @@ def asked_and_loaded(folder: Path, *modules: str) -> tuple[set[str], set[str]]:
 HEAVY = {"tensorflow", "keras", "jax", "tensorflow_datasets", "tensorboard", "matplotlib"}
 
 
-@pytest.mark.parametrize("module", NUMERIC)
-def test_the_numeric_modules_load_nothing_heavy(module):
-    _, loaded = asked_and_loaded(ROOT / "repro", module)
+def in_rooms(*rooms: str) -> list[str]:
+    """Modules of these rooms, by their names within `repro`."""
+    return [name.removeprefix("repro.") for name in REPRO if room_of(name) in rooms]
+
+
+def test_the_numeric_modules_load_nothing_heavy():
+    _, loaded = asked_and_loaded(ROOT / "repro", *in_rooms(*NUMERIC))
     assert loaded & (HEAVY | {"absl.flags"}) == set()
 
 
 def test_import_repro_alone_loads_nothing_heavy():
-    probe = "import sys, repro, repro.metrics; print(*sys.modules)"
+    probe = "import sys, repro, repro.core.metrics; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert "repro.metrics" in done.stdout.split()
+    assert "repro.core.metrics" in done.stdout.split()
     assert set(done.stdout.split()) & HEAVY == set()
 
 
 def test_the_engine_asks_for_keras_and_no_backend_of_its_own():
-    asked, _ = asked_and_loaded(ROOT / "repro", *WITH_KERAS)
+    asked, _ = asked_and_loaded(ROOT / "repro", *in_rooms(*WITH_KERAS))
     assert asked & (HEAVY | {"absl"}) == {"keras"}
 
 

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from repro import report
+from repro.paper import report
 from tests.repro import synthetic
 from tests.repro.test_folders import plant, snapshot
 

@@ -39,7 +39,7 @@ def test_units_spread_over_each_layer_are_timed_by_both(small: Subject) -> None:
 def test_two_that_answer_differently_are_not_timed(
     small: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from repro.ablation import Engine
+    from repro.engine.engine import Engine
 
     answer = Engine.single_units
 

@@ -32,7 +32,7 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture(scope="session")
 def _tiny_mlp() -> Any:
-    from repro.models import mlp
+    from repro.models.networks import mlp
 
     model = mlp((6, 6, 1), 5, (24, 16), seed=7)
     values = np.random.default_rng(3)
@@ -63,7 +63,7 @@ def tiny_images() -> tuple[np.ndarray, np.ndarray]:
 
 def set_masks(model: Any, keep: np.ndarray, fill: np.ndarray | None = None) -> None:
     """Assigns (n_units,) keep and fill to the model's masks, as a user would."""
-    from repro.masking import ablation_masks
+    from repro.models.masking import ablation_masks
 
     masks = ablation_masks(model)
     edges = np.cumsum([mask.n_units for mask in masks])[:-1]

@@ -23,9 +23,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from repro.config import CumulativeConfig, SingleUnitConfig, TrainConfig
-from repro.data import DataSource
-from repro.jobs import Job, Task
+from repro.core.config import CumulativeConfig, SingleUnitConfig, TrainConfig
+from repro.data.source import DataSource
+from repro.experiments.jobs import Job, Task
 
 SOURCE = DataSource("mnist", "embedded")
 PLAN = [
@@ -46,7 +46,8 @@ PLAN = [
     )
     for optimizer, sweep in (("sgd", CumulativeConfig(orders=2)), ("adam", SingleUnitConfig()))
 ]
-# What a write calls, in this order; `repro.runs` calls the first also for the folder, at the end.
+# What a write calls, in this order; `repro.experiments.runs` calls the first also for the folder,
+# at the end.
 _CALLS_OF_A_WRITE = ("fsync", "replace")
 
 
@@ -71,7 +72,7 @@ def kill_at_call(n: int) -> None:
 
 def work(runs_dir: str) -> None:
     """The whole plan in this process, a checkpoint after every epoch."""
-    from repro import jobs
+    from repro.experiments import jobs
 
     for job in PLAN:
         jobs.work(Task(job, runs_dir, SOURCE, 1, 0.0))
@@ -105,10 +106,11 @@ def ended_well(action: Callable[[], None], kill_after: float | None = None) -> b
 
 def main(folder: Path, seed: int, n_kills: int) -> None:
     """Works until an attempt comes to its end after so many kills."""
-    from repro import ablation, data, models, sweep, training  # noqa: F401
+    from repro.data import load
+    from repro.training import trainee  # noqa: F401
 
-    splits = {job.train: data.load(SOURCE, job.train) for job in PLAN}
-    data.load = lambda source, config: splits[config]
+    splits = {job.train: load.load(SOURCE, job.train) for job in PLAN}
+    load.load = lambda source, config: splits[config]
     began = time.monotonic()
     ended_well(partial(work, str(folder / "whole")))
     whole_seconds = time.monotonic() - began

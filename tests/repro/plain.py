@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from repro.masking import ablation_masks, layer_of
+from repro.models.masking import ablation_masks, layer_of
 
 # The engine calls two best logits tied when they differ by less than 1e-5 of the largest. Here
 # a factor of two either way, for logits that were summed in another order.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from repro.config import (
+from repro.core.config import (
     ROLES,
     CumulativeConfig,
     FigureConfig,
@@ -19,7 +19,7 @@ from repro.config import (
     SweepConfig,
     TrainConfig,
 )
-from repro.results import (
+from repro.core.results import (
     AblationCurve,
     FigureResult,
     Intact,

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from repro import ablation, config, network, passes, sweep
-from repro.ablation import Engine
-from repro.config import CumulativeConfig, SingleUnitConfig
-from repro.masking import AblationMask, ablation_masks
-from repro.models import mlp
+from repro.core import config
+from repro.core.config import CumulativeConfig, SingleUnitConfig
+from repro.engine import engine as ablation
+from repro.engine import network, passes, sweeps
+from repro.engine.engine import Engine
+from repro.models.masking import AblationMask, ablation_masks
+from repro.models.networks import mlp
 from tests.repro.conftest import set_masks
 
 
@@ -125,8 +127,8 @@ def test_the_answer_does_not_depend_on_batches_or_chunks(
 
 def test_the_model_is_unchanged_by_a_sweep(tiny_mlp: Any, tiny_images: Any) -> None:
     before = [weight.tobytes() for weight in tiny_mlp.get_weights()]
-    sweep.run(SingleUnitConfig(), tiny_mlp, *tiny_images)
-    sweep.run(CumulativeConfig(orders=2), tiny_mlp, *tiny_images)
+    sweeps.run(SingleUnitConfig(), tiny_mlp, *tiny_images)
+    sweeps.run(CumulativeConfig(orders=2), tiny_mlp, *tiny_images)
     assert [weight.tobytes() for weight in tiny_mlp.get_weights()] == before
 
 
@@ -162,7 +164,7 @@ def test_the_cumulative_curve_begins_intact_and_ends_at_one_class(
     tiny_mlp: Any, tiny_images: Any
 ) -> None:
     images, labels = tiny_images
-    curve = sweep.run(CumulativeConfig(orders=4), tiny_mlp, images, labels)
+    curve = sweeps.run(CumulativeConfig(orders=4), tiny_mlp, images, labels)
     intact = (tiny_mlp.predict(images, verbose=0).argmax(axis=1) == labels).sum()
     assert np.all(curve.n_correct[:, 0] == intact)
     # With every unit ablated the network outputs its constant bias, hence one class.
@@ -176,7 +178,7 @@ def test_a_cumulative_curve_ablates_the_first_units_of_its_order(
     tiny_mlp: Any, tiny_images: Any
 ) -> None:
     images, labels = tiny_images
-    curve = sweep.run(CumulativeConfig(orders=2, points=6), tiny_mlp, images, labels)
+    curve = sweeps.run(CumulativeConfig(orders=2, points=6), tiny_mlp, images, labels)
     for order, correct, loss in zip(curve.orders, curve.n_correct, curve.loss, strict=True):
         assert sorted(order) == list(range(40))
         for point, n_ablated in enumerate(curve.n_ablated):
@@ -189,7 +191,7 @@ def test_a_cumulative_curve_ablates_the_first_units_of_its_order(
 
 def test_single_units_equal_one_lesion_at_a_time(tiny_mlp: Any, tiny_images: Any) -> None:
     images, labels = tiny_images
-    table = sweep.run(SingleUnitConfig(), tiny_mlp, images, labels)
+    table = sweeps.run(SingleUnitConfig(), tiny_mlp, images, labels)
     _, intact = plain_answer(tiny_mlp, images, labels, np.ones(40), np.zeros(40))
     for unit in (0, 7, 23, 24, 39):
         keep = np.ones(40)
@@ -203,7 +205,7 @@ def test_single_units_equal_one_lesion_at_a_time(tiny_mlp: Any, tiny_images: Any
 
 def test_mean_ablation_fills_with_the_mean(tiny_mlp: Any, tiny_images: Any) -> None:
     images, labels = tiny_images
-    table = sweep.run(SingleUnitConfig(fill="mean"), tiny_mlp, images, labels)
+    table = sweeps.run(SingleUnitConfig(fill="mean"), tiny_mlp, images, labels)
     means = Engine(tiny_mlp, images, labels).statistics().means
     keep = np.ones(40)
     keep[9] = 0
@@ -226,7 +228,7 @@ def test_a_curve_in_the_order_of_a_measure(
         "weight_norm": np.concatenate([np.abs(np.array(kernel)).sum(axis=0) for kernel in kernels]),
     }[order]
     settings = CumulativeConfig(order=order, descending=descending, points=5)
-    curve = sweep.run(settings, tiny_mlp, *tiny_images)
+    curve = sweeps.run(settings, tiny_mlp, *tiny_images)
     along = np.diff(values[curve.orders[0]])
     assert curve.orders.shape == (1, 40) and sorted(curve.orders[0]) == list(range(40))
     assert np.all(along <= 1e-6) if descending else np.all(along >= -1e-6)
@@ -234,7 +236,7 @@ def test_a_curve_in_the_order_of_a_measure(
 
 def test_a_subset_of_images_is_drawn_by_the_seed(tiny_mlp: Any, tiny_images: Any) -> None:
     first, again, other = (
-        sweep.run(SingleUnitConfig(n_images=50, seed=seed), tiny_mlp, *tiny_images)
+        sweeps.run(SingleUnitConfig(n_images=50, seed=seed), tiny_mlp, *tiny_images)
         for seed in (1, 1, 2)
     )
     assert first.n_images == 50

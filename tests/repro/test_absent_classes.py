@@ -17,10 +17,12 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
-from repro import config, study_page, sweep
-from repro.ablation import Engine
-from repro.config import PortraitsConfig, SingleUnitConfig
-from repro.study import Study, lesion
+from repro.core import config
+from repro.core.config import PortraitsConfig, SingleUnitConfig
+from repro.engine import sweeps as sweep
+from repro.engine.engine import Engine
+from repro.study import page
+from repro.study.study import Study, lesion
 from tests.repro import synthetic
 from tests.repro.conftest import set_masks
 from tests.repro.test_report import Page, written
@@ -97,7 +99,7 @@ def test_with_every_class_nothing_is_said(
     _tiny_mlp: Any, tiny_images: tuple[np.ndarray, np.ndarray]
 ) -> None:
     whole = lesion(_tiny_mlp, *tiny_images)
-    assert not list(study_page._class_count_words(whole))
+    assert not list(page._class_count_words(whole))
 
 
 def test_the_tab_reads_numbers_of_the_classes_that_occur_alone(made: Study, tmp_path: Path) -> None:

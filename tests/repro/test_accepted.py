@@ -18,7 +18,7 @@ from keras import layers as L
 from keras import ops
 
 import repro
-from repro import trial
+from repro.models import trial
 from repro.models.accepted import accepted
 from tests.repro import plain
 

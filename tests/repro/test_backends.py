@@ -21,7 +21,7 @@ from tests.repro import jax_child
 
 
 def dense_network() -> Any:
-    from repro.models import mlp
+    from repro.models.networks import mlp
 
     return mlp((4, 3), 7, (9, 8), seed=1)
 
@@ -30,7 +30,7 @@ def conv_network() -> Any:
     """Feature maps and then a masked dense layer; BatchNorm, dropout, pooling and softmax."""
     import keras
 
-    from repro.masking import AblationMask
+    from repro.models.masking import AblationMask
 
     x = images = keras.Input((7, 6, 2))
     for name, options in (("maps", {"padding": "same"}), ("strided", {"strides": 2})):
@@ -48,7 +48,7 @@ def residual_network() -> Any:
     """Identity and projection shortcuts, masks inside and outside, a function, global pooling."""
     import keras
 
-    from repro.masking import AblationMask
+    from repro.models.masking import AblationMask
 
     x = images = keras.Input((6, 6, 3))
     x = keras.layers.Conv2D(4, 1)(x)
@@ -73,8 +73,8 @@ COUNTS = ("n_correct", "loss_sum", "n_top5", "n_tied")
 
 def answers(name: str, model: Any, given: Any) -> dict[str, np.ndarray]:
     """Every kind of question to the engine, as arrays by name."""
-    from repro.ablation import Engine
-    from repro.callbacks import SingleDirectionReliance
+    from repro.engine.engine import Engine
+    from repro.training.callback import SingleDirectionReliance
 
     images, labels, fill = (given[f"{name}/{key}"] for key in ("images", "labels", "fill"))
     engine = Engine(model, images, labels)
@@ -120,8 +120,8 @@ def main(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def given() -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The models with their random weights, and all arrays that both sides need."""
-    from repro import metrics
-    from repro.ablation import Engine
+    from repro.core import metrics
+    from repro.engine.engine import Engine
     from tests.repro import plain
 
     rng = np.random.default_rng(1)
@@ -176,7 +176,7 @@ def on_tensorflow(given: Any) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_it_answers_as_plain_keras_does(name: str, given: Any, elsewhere: Any) -> None:
-    from repro.ablation import Engine, Outcome
+    from repro.engine.engine import Engine, Outcome
     from tests.repro import plain
 
     models, arrays = given

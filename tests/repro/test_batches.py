@@ -10,7 +10,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro.batches import Batch, Batches
+from repro.engine.batches import Batch, Batches
 
 
 def batches(images: Any, labels: Any = None, batch_size: int = 4, **options: Any) -> Batches:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from repro import budget
-from repro.ablation import Engine
-from repro.budget import FEW_IMAGES, Pace
+from repro.engine.engine import Engine
+from repro.study import budget
+from repro.study.budget import FEW_IMAGES, Pace
 
 # A large convolutional network: 50 ms an image and lesion, 40 s to compile.
 SLOW = Pace(image=0.05, lesion=0.05, order=0.0, point=0.05, compilation=40.0)
@@ -115,6 +115,6 @@ def test_measuring_ends_when_its_time_is_up(
 
 
 def test_the_lesions_besides_are_those_that_a_report_asks_for() -> None:
-    from repro import study
+    from repro.study import measured
 
-    assert budget.LESIONS_BESIDES == 1 + study.CONTROLS + 3
+    assert budget.LESIONS_BESIDES == 1 + measured.CONTROLS + 3

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 import repro
-from repro import metrics
-from repro.callbacks import NAME, SingleDirectionReliance, above_chance, stopping_score
-from repro.insertion import insert_masks
-from repro.masking import ablation_masks, layer_of
+from repro.core import metrics
+from repro.models.insertion import insert_masks
+from repro.models.masking import ablation_masks, layer_of
+from repro.training.callback import NAME, SingleDirectionReliance, above_chance, stopping_score
 from tests.repro import plain
 
 LAYERS = keras.layers
@@ -495,7 +495,7 @@ def test_a_network_that_answers_otherwise_is_refused(
     rng: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A planted fault: masks that change what they are given."""
-    from repro import callbacks
+    from repro.training import callback
 
     def careless(model: keras.Model, **settings: Any) -> keras.Model:
         inputs = keras.Input((5,))
@@ -505,7 +505,7 @@ def test_a_network_that_answers_otherwise_is_refused(
     images, labels = rng.random((40, 5), dtype=np.float32), np.arange(40) % 3
     model = dense(5, 3, (8,))
     began(model, images, labels)
-    monkeypatch.setattr(callbacks, "insert_masks", careless)
+    monkeypatch.setattr(callback, "insert_masks", careless)
     sentence = f"does not answer as 'sequential.*' does on 8 .* differs is '{model.layers[0].name}'"
     with pytest.raises(ValueError, match=sentence):
         began(model, images, labels)

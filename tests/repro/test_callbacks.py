@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 import repro
-from repro import metrics
-from repro.callbacks import NAME, SingleDirectionReliance, stratified
-from repro.insertion import ablate, insert_masks
-from repro.masking import ablation_masks, layer_of
-from repro.models import mlp
+from repro.core import metrics
+from repro.models.insertion import ablate, insert_masks
+from repro.models.masking import ablation_masks, layer_of
+from repro.models.networks import mlp
+from repro.training.callback import NAME, SingleDirectionReliance, stratified
 from tests.repro import plain
 
 N_CLASSES = 4

@@ -4,8 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from repro import claims
-from repro.metrics import spearman
+from repro.core.metrics import spearman
+from repro.paper import claims
 from tests.repro import synthetic
 
 CLEAN_AND_CORRUPTED = {0.0: 0.8, 0.5: 0.5, 1.0: 0.4}

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from repro import collect, config
-from repro.config import FigureConfig
-from repro.runs import Runs
+from repro.core import config
+from repro.core.config import FigureConfig
+from repro.experiments import collect
+from repro.experiments.runs import Runs
 from tests.repro import synthetic
 
 (FIG1A,) = (Path(__file__).parents[2] / "configs").glob("fig1a_*.toml")

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from repro import leases
+from repro.experiments import leases
 from tests.repro.test_folders import plant, snapshot
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from repro import config, findings
-from repro.config import (
+from repro.core import config
+from repro.core.config import (
     ConfigError,
     CumulativeConfig,
     IntactConfig,
@@ -19,6 +19,7 @@ from repro.config import (
     TrainConfig,
     load_figure,
 )
+from repro.paper import findings
 
 ROOT = Path(__file__).parents[2]
 GOOD = """

@@ -13,9 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro import data
-from repro.config import TrainConfig
-from repro.data import DataError, DataSource, Images, corrupt_labels
+from repro.core.config import TrainConfig
+from repro.data import images as data_images
+from repro.data import load
+from repro.data import source as data_source
+from repro.data.images import Images
+from repro.data.load import corrupt_labels
+from repro.data.source import DataError, DataSource
 
 
 @given(
@@ -46,7 +50,8 @@ def test_no_corruption_changes_nothing_and_the_draw_is_the_seeds() -> None:
     labels = np.arange(100) % 10
     np.testing.assert_array_equal(corrupt_labels(labels, 0.0, np.random.default_rng(0)), labels)
     first, again, other = (
-        corrupt_labels(labels, 1.0, data.generator(seed, "label corruption")) for seed in (3, 3, 4)
+        corrupt_labels(labels, 1.0, data_images.generator(seed, "label corruption"))
+        for seed in (3, 3, 4)
     )
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -59,19 +64,19 @@ def test_a_fraction_out_of_range_is_refused(fraction: float) -> None:
 
 
 def test_random_numbers_differ_by_purpose() -> None:
-    first, other = (data.generator(0, purpose).random(4) for purpose in ("one", "other"))
+    first, other = (data_images.generator(0, purpose).random(4) for purpose in ("one", "other"))
     assert not np.array_equal(first, other)
 
 
 @pytest.fixture(scope="module")
-def embedded() -> data.Splits:
+def embedded() -> data_images.Splits:
     config = TrainConfig(
         "mnist", "mlp", (8,), origin="embedded", n_train=3000, label_corruption=0.4
     )
-    return data.load(DataSource("mnist", "embedded"), config)
+    return load.load(DataSource("mnist", "embedded"), config)
 
 
-def test_embedded_mnist_is_split_by_class(embedded: data.Splits) -> None:
+def test_embedded_mnist_is_split_by_class(embedded: data_images.Splits) -> None:
     np.testing.assert_array_equal(np.bincount(embedded.test.labels), np.full(10, 100))
     assert len(embedded.train) == 3000
     assert embedded.train.images.shape == (3000, 28, 28, 1)
@@ -79,16 +84,16 @@ def test_embedded_mnist_is_split_by_class(embedded: data.Splits) -> None:
     assert embedded.train.images.min() == 0 and embedded.train.images.max() == 1
 
 
-def test_embedded_training_and_test_images_are_disjoint(embedded: data.Splits) -> None:
+def test_embedded_training_and_test_images_are_disjoint(embedded: data_images.Splits) -> None:
     train = {image.tobytes() for image in embedded.train.images}
     assert not train & {image.tobytes() for image in embedded.test.images}
 
 
-def test_a_config_draws_the_same_images_and_labels_every_time(embedded: data.Splits) -> None:
+def test_a_config_draws_the_same_images_and_labels_every_time(embedded: data_images.Splits) -> None:
     config = TrainConfig(
         "mnist", "mlp", (8,), origin="embedded", n_train=3000, label_corruption=0.4
     )
-    again = data.load(DataSource("mnist", "embedded"), config)
+    again = load.load(DataSource("mnist", "embedded"), config)
     assert again.train.images.tobytes() == embedded.train.images.tobytes()
     np.testing.assert_array_equal(again.train.labels, embedded.train.labels)
     assert 0.3 < np.mean(embedded.train.labels != embedded.true_labels) < 0.42
@@ -97,7 +102,7 @@ def test_a_config_draws_the_same_images_and_labels_every_time(embedded: data.Spl
 def test_more_training_images_than_there_are_is_refused() -> None:
     config = TrainConfig("mnist", "mlp", (8,), origin="embedded", n_train=4001)
     with pytest.raises(DataError, match="n_train = 4,001 but .* has 4,000 training images"):
-        data.load(DataSource("mnist", "embedded"), config)
+        load.load(DataSource("mnist", "embedded"), config)
 
 
 def test_a_prepared_directory_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,10 +110,10 @@ def test_a_prepared_directory_comes_first(tmp_path: Path, monkeypatch: pytest.Mo
         (tmp_path / "mnist" / version).mkdir(parents=True)
         (tmp_path / "mnist" / version / "dataset_info.json").write_text("{}")
     expected = DataSource("mnist", "tfds", str(tmp_path))
-    assert data.locate("mnist", str(tmp_path), offline=True) == expected
+    assert data_source.locate("mnist", str(tmp_path), offline=True) == expected
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    assert data.locate("mnist") == expected
-    assert data.prepared(tmp_path, "mnist").name == "3.0.10"
+    assert data_source.locate("mnist") == expected
+    assert data_source.prepared(tmp_path, "mnist").name == "3.0.10"
 
 
 def test_offline_makes_no_network_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,9 +121,9 @@ def test_offline_makes_no_network_call(tmp_path: Path, monkeypatch: pytest.Monke
         raise AssertionError("a network call was made")
 
     monkeypatch.setattr(socket, "create_connection", refuse)
-    assert data.locate("mnist", str(tmp_path), offline=True).origin == "embedded"
+    assert data_source.locate("mnist", str(tmp_path), offline=True).origin == "embedded"
     with pytest.raises(DataError, match="cifar10 is not prepared.*offline was asked for"):
-        data.locate("cifar10", str(tmp_path), offline=True)
+        data_source.locate("cifar10", str(tmp_path), offline=True)
 
 
 def test_without_an_answer_mnist_falls_through_at_once(
@@ -138,10 +143,10 @@ def test_without_an_answer_mnist_falls_through_at_once(
         socket, "create_connection", lambda _, timeout: connect(silent.getsockname(), timeout)
     )
     began = time.monotonic()
-    source = data.locate("mnist", str(tmp_path))
+    source = data_source.locate("mnist", str(tmp_path))
     assert source.origin == "embedded"
     assert "no TFDS data was found" in source.describe()
-    assert time.monotonic() - began < 2 * data._PROBE_SECONDS
+    assert time.monotonic() - began < 2 * data_source._PROBE_SECONDS
     for opened in (silent, *fillers):
         opened.close()
 
@@ -164,35 +169,35 @@ def test_a_data_set_that_went_through_jpeg_is_called_a_copy(
         image = {"image": {"image": features}}
         noted = json.dumps({"featuresDict": {"features": image}})
         (version / "features.json").write_text(noted)
-    assert data.locate("cifar10", str(tmp_path), offline=True).describe() == words
+    assert data_source.locate("cifar10", str(tmp_path), offline=True).describe() == words
 
 
 def test_a_host_that_answers_means_download(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data, "_reachable", lambda host: host == "storage.googleapis.com")
-    source = data.locate("mnist", str(tmp_path))
+    monkeypatch.setattr(data_source, "_reachable", lambda host: host == "storage.googleapis.com")
+    source = data_source.locate("mnist", str(tmp_path))
     assert source == DataSource("mnist", "tfds", str(tmp_path), prepared=False)
 
 
 def test_an_unknown_data_set_and_a_missing_directory_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="unknown data set 'mnits'; expected one of mnist"):
-        data.locate("mnits")
+        data_source.locate("mnits")
     with pytest.raises(DataError, match="--data_dir names .* which is not a directory"):
-        data.locate("mnist", str(tmp_path / "missing"))
+        data_source.locate("mnist", str(tmp_path / "missing"))
 
 
 def test_imagenet_says_how_to_prepare_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="tfds build imagenet2012"):
-        data.locate("imagenet2012", str(tmp_path), offline=True)
+        data_source.locate("imagenet2012", str(tmp_path), offline=True)
 
 
 def test_damaged_files_end_with_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "mnist/3.0.1").mkdir(parents=True)
     (tmp_path / "mnist/3.0.1/dataset_info.json").write_text("{ not json")
-    source = data.locate("mnist", str(tmp_path))
+    source = data_source.locate("mnist", str(tmp_path))
     with pytest.raises(DataError, match="mnist in .* cannot be read"):
-        data.load(source, TrainConfig("mnist", "mlp", (8,)))
+        load.load(source, TrainConfig("mnist", "mlp", (8,)))
 
 
 def test_images_with_nan_and_labels_out_of_range_are_refused() -> None:
@@ -218,7 +223,7 @@ def numbered(n_images: int) -> Images:
 
 
 def test_the_pipeline_shows_every_image_once_an_epoch_in_a_new_order() -> None:
-    epochs = epochs_of(data.training_pipeline(numbered(50), 8, 0, 0, 3), 50)
+    epochs = epochs_of(data_images.training_pipeline(numbered(50), 8, 0, 0, 3), 50)
     assert len(epochs) == 3
     for epoch in epochs:
         np.testing.assert_array_equal(np.sort(epoch), np.arange(50))
@@ -226,13 +231,13 @@ def test_the_pipeline_shows_every_image_once_an_epoch_in_a_new_order() -> None:
 
 
 def test_a_pipeline_that_starts_late_shows_what_the_whole_one_would() -> None:
-    whole = epochs_of(data.training_pipeline(numbered(50), 8, 0, 0, 4), 50)
-    late = epochs_of(data.training_pipeline(numbered(50), 8, 0, 2, 4), 50)
+    whole = epochs_of(data_images.training_pipeline(numbered(50), 8, 0, 0, 4), 50)
+    late = epochs_of(data_images.training_pipeline(numbered(50), 8, 0, 2, 4), 50)
     np.testing.assert_array_equal(whole[2:], late)
 
 
 def test_images_keep_their_labels_in_the_pipeline() -> None:
-    for images, labels in data.training_pipeline(numbered(50), 8, 1, 0, 1):
+    for images, labels in data_images.training_pipeline(numbered(50), 8, 1, 0, 1):
         np.testing.assert_array_equal(images.numpy().reshape(-1) % 3, labels.numpy())
 
 
@@ -241,7 +246,8 @@ def test_augmented_images_are_moved_or_mirrored_and_reproducible() -> None:
     image = 1 + np.arange(256, dtype=np.float32).reshape(16, 16, 1)
     batch = np.broadcast_to(image, (64, 16, 16, 1))
     moved, again, other = (
-        np.asarray(data.shifted_and_mirrored(batch, seed)) for seed in ((1, 5), (1, 5), (1, 6))
+        np.asarray(data_images.shifted_and_mirrored(batch, seed))
+        for seed in ((1, 5), (1, 5), (1, 6))
     )
     assert moved.tobytes() == again.tobytes() and moved.tobytes() != other.tobytes()
     padded = np.pad(image, [(2, 2), (2, 2), (0, 0)])
@@ -261,7 +267,10 @@ def test_augmentation_changes_images_and_not_their_labels_or_order() -> None:
     values = np.random.default_rng(0)
     images = Images(values.random((20, 8, 8, 1), np.float32), np.arange(20, dtype=np.int32), 20)
     plain, augmented, late = (
-        [(x.numpy(), y.numpy()) for x, y in data.training_pipeline(images, 8, 3, first, 2, augment)]
+        [
+            (x.numpy(), y.numpy())
+            for x, y in data_images.training_pipeline(images, 8, 3, first, 2, augment)
+        ]
         for first, augment in ((0, False), (0, True), (1, True))
     )
     for (before, labels), (after, labels_after) in zip(plain, augmented, strict=True):
@@ -294,9 +303,9 @@ def test_images_read_once_serve_every_network_of_a_process(
     (tmp_path / "fashion_mnist/3.0.1/dataset_info.json").write_text("{}")
     monkeypatch.setattr(tfds, "builder_from_directory", lambda path: Builder())
     monkeypatch.setattr(tfds, "as_numpy", arrays)
-    source = data.locate("fashion_mnist", str(tmp_path))
+    source = data_source.locate("fashion_mnist", str(tmp_path))
     loaded = [
-        data.load(source, TrainConfig("fashion_mnist", "mlp", (8,), label_corruption=1.0, seed=n))
+        load.load(source, TrainConfig("fashion_mnist", "mlp", (8,), label_corruption=1.0, seed=n))
         for n in (0, 1)
     ]
     assert asked == ["train", "test"]

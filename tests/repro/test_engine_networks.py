@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from keras import layers as L
 from keras import ops
 
-from repro import ablation
-from repro.ablation import Engine
-from repro.masking import AblationMask, ablation_masks
-from repro.models import convnet, resnet50
+from repro.engine import engine as ablation
+from repro.engine.engine import Engine
+from repro.models.masking import AblationMask, ablation_masks
+from repro.models.networks import convnet, resnet50
 from tests.repro import plain
 
 

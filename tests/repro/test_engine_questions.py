@@ -14,10 +14,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from repro import ablation, metrics, models, passes, walk
-from repro.ablation import Engine, Outcome
-from repro.masking import AblationMask
-from repro.models import mlp
+from repro.core import metrics
+from repro.engine import engine as ablation
+from repro.engine import passes, walk
+from repro.engine.engine import Engine, Outcome
+from repro.models import networks
+from repro.models.masking import AblationMask
+from repro.models.networks import mlp
 from tests.repro import plain
 
 N_CLASSES = 8
@@ -751,7 +754,7 @@ def test_weight_norms_are_those_of_the_layers_own_kernels(cases: dict[str, Case]
 
 
 def test_the_scale_of_a_normalization_is_no_weight() -> None:
-    model = models.convnet((8, 8, 3), 3, width=0.05)
+    model = networks.convnet((8, 8, 3), 3, width=0.05)
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -763,7 +766,7 @@ def test_the_scale_of_a_normalization_is_no_weight() -> None:
 
 
 def test_weight_norms_of_a_residual_block_are_those_of_its_last_convolution() -> None:
-    model = models.resnet50((32, 32, 3), 3, width=1 / 64)
+    model = networks.resnet50((32, 32, 3), 3, width=1 / 64)
     engine = Engine(model, np.zeros((2, 32, 32, 3)), np.zeros(2, int))
     norms = engine.layout.split(engine.weight_norms())
     assert len(norms) == 16

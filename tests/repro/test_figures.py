@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from repro import figures
-from repro.metrics import spearman
+from repro.core.metrics import spearman
+from repro.paper import figures
 from tests.repro import synthetic
 
 
@@ -201,8 +201,8 @@ def test_a_figure_without_networks_is_refused():
 
 def test_reporting_needs_neither_keras_nor_tensorflow_nor_pyplot():
     probe = (
-        "import sys, repro.report; sys.exit(' '.join("
-        "{'tensorflow', 'keras', 'matplotlib.pyplot', 'repro.runs', 'repro.data'}"
+        "import sys, repro.paper.report; sys.exit(' '.join("
+        "{'tensorflow', 'keras', 'matplotlib.pyplot', 'repro.experiments', 'repro.data'}"
         " & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)

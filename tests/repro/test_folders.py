@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from absl import flags
 
-from repro import folders, runs
-from repro.config import TrainConfig
-from repro.folders import MARKER, Beside
-from repro.results import Checkpoint, TrainingRecord
-from repro.runs import Runs, RunsError
+from repro.core import folders
+from repro.core.config import TrainConfig
+from repro.core.folders import MARKER, Beside
+from repro.core.results import Checkpoint, TrainingRecord
+from repro.experiments import runs
+from repro.experiments.runs import Runs, RunsError
 
 
 def snapshot(folder: Path) -> dict[str, Any]:

@@ -13,10 +13,9 @@ from keras import layers as L
 from keras import ops
 
 import repro
-from repro import graph
-from repro.insertion import signed_layers
-from repro.models import functions
+from repro.models import functions, graph
 from repro.models.functions import Computed, name_of, same_of_keras, what
+from repro.models.insertion import signed_layers
 from tests.repro import plain
 
 ELEMENTWISE = Computed(elementwise=True)

@@ -23,14 +23,20 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from repro import claims, collect, config, data, findings, jobs, metrics, models, training
-from repro.ablation import Engine
-from repro.config import FigureConfig, TrainConfig
-from repro.data import Splits
-from repro.jobs import Task
-from repro.results import FigureResult
-from repro.runs import Runs
-from repro.training import Checkpoints, Trained
+from repro.core import config, metrics
+from repro.core.config import FigureConfig, TrainConfig
+from repro.core.results import FigureResult
+from repro.data import load
+from repro.data import source as data_source
+from repro.data.images import Splits
+from repro.engine.engine import Engine
+from repro.experiments import collect, jobs
+from repro.experiments.jobs import Task
+from repro.experiments.runs import Runs
+from repro.models import loading, networks
+from repro.paper import claims, findings
+from repro.training import train as training
+from repro.training.trainee import Checkpoints, Trained
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 PINNED = Path(__file__).parent / "golden/figures.json"
@@ -74,7 +80,7 @@ TOLERANCE = (0.01, 0.011)
 def fitted(config: TrainConfig, splits: Splits, checkpoints: Checkpoints, *_: Any) -> Trained:
     """In place of `training.train`: layers as `seed` and `learning_rate` draw them, normalized by
     the training images, and logits by ridge regression on the labels, less of it each epoch."""
-    model = models.build(config, splits.train.images.shape[1:], splits.train.n_classes)
+    model = networks.build(config, splits.train.images.shape[1:], splits.train.n_classes)
     drawn = (config.seed, round(1e4 * config.learning_rate), round(100 * config.dropout))
     rng = np.random.default_rng(drawn)
     for layer in model.layers:
@@ -125,7 +131,7 @@ def figure_configs() -> list[FigureConfig]:
 def run(folder: Path) -> list[FigureResult]:
     """Does the whole plan in this process, as the workers do."""
     figures = figure_configs()
-    source = data.DataSource("mnist", "embedded")
+    source = data_source.DataSource("mnist", "embedded")
     runs = Runs(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "configure", lambda threads: None)  # TensorFlow has begun
@@ -210,8 +216,8 @@ def test_mutual_information_ranks_units_alike_with_other_numbers_of_bins(
 ) -> None:
     """The estimator is our choice; with shuffled labels nothing but its bias is left."""
     (network,) = next(one for one in results if one.config.name == name).networks
-    model = models.load_model(Runs(folder).network(network.config).model)
-    test = data.load(data.DataSource("mnist", "embedded"), network.config).test
+    model = loading.load_model(Runs(folder).network(network.config).model)
+    test = load.load(data_source.DataSource("mnist", "embedded"), network.config).test
     shuffled = np.random.default_rng(0).permutation(test.labels)
 
     def information(labels: np.ndarray, n_bins: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 import repro.__main__ as command_line
-from repro import trial
+from repro.models import trial
 from tests.repro.test_report import Page
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide.md"
@@ -98,7 +98,7 @@ def test_the_guide_works_on_photographs(
 
 
 def test_the_guide_names_every_column_and_scale() -> None:
-    from repro.study import UNIT_COLUMNS
+    from repro.study.measured import UNIT_COLUMNS
 
     text = GUIDE.read_text(encoding="utf-8")
     assert all(f"`{name}`" in text for name, _ in UNIT_COLUMNS if name != "unit")

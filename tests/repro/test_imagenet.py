@@ -11,12 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repro import claims, collect, config, data, figures, findings, jobs, models, training
-from repro.config import FigureConfig
-from repro.data import DataSource
-from repro.jobs import Task
-from repro.results import AblationCurve, FigureResult, UnitTable
-from repro.runs import Runs
+from repro.core import config
+from repro.core.config import FigureConfig
+from repro.core.results import AblationCurve, FigureResult, UnitTable
+from repro.data import load
+from repro.data import source as data_source
+from repro.data.source import DataSource
+from repro.experiments import collect, jobs
+from repro.experiments.jobs import Task
+from repro.experiments.runs import Runs
+from repro.models import loading
+from repro.paper import claims, figures, findings
+from repro.training import train
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = Path(
@@ -59,7 +65,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
     (images,) = version.parent.glob("*.tfrecord-*")
     for name in ("train", "validation"):
         (folder / f"imagenet2012-{name}.tfrecord-00000-of-00001").symlink_to(images)
-    return data.locate("imagenet2012", str(root), offline=True)
+    return data_source.locate("imagenet2012", str(root), offline=True)
 
 
 @dataclasses.dataclass
@@ -82,7 +88,7 @@ def done(source: DataSource, tmp_path_factory: pytest.TempPathFactory) -> Done:
     wanted = [cut(name) for name in FIGURES]
     (job,) = jobs.plan(wanted)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "configure", lambda threads: None)  # TensorFlow has begun
+        patch.setattr(train, "configure", lambda threads: None)  # TensorFlow has begun
         jobs.work(Task(job, str(folder), source, 1, 1e9))
     runs = Runs(folder)
     assert jobs.failures([job], runs) == []
@@ -96,7 +102,7 @@ def test_the_paper_s_resnet_is_trained_on_images_as_they_lie_on_disk(
     (network,) = done.results["fig1c"].networks
     (record,) = network.training.history
     assert np.isfinite(record["loss"]) and 0 <= record["accuracy"] <= record["top_5_accuracy"] <= 1
-    model = models.load_model(done.runs.network(network.config).model)
+    model = loading.load_model(done.runs.network(network.config).model)
     assert model.input_shape == (None, 224, 224, 3) and model.output_shape == (None, 1000)
     assert (network.training.n_train, network.training.n_test) == (48, 1000)
 
@@ -108,10 +114,10 @@ def test_top_5_accuracy_is_what_is_drawn(done: Done, source: DataSource) -> None
     curve = network.sweeps["cumulative"]
     assert isinstance(curve, AblationCurve) and curve.n_top5 is not None
     assert [size for _, size in curve.layers] == [64, 64, 64]  # three blocks of 2048 / 32
-    splits = data.load(source, network.config)
+    splits = load.load(source, network.config)
     chosen = np.random.default_rng(0).permutation(48)[:32]
     images, labels = zip(*splits.train.take(chosen), strict=True)
-    model = models.load_model(done.runs.network(network.config).model)
+    model = loading.load_model(done.runs.network(network.config).model)
     logits = model.predict(np.concatenate(images), verbose=0)
     ranks = np.argsort(-logits, axis=1)[:, :5]
     expected = int(np.sum(ranks == np.concatenate(labels)[:, None]))

@@ -14,8 +14,8 @@ from keras import layers as L
 from keras import ops
 
 import repro
-from repro import graph
-from repro.insertion import HiddenLayer, drawing, signed_layers
+from repro.models import graph
+from repro.models.insertion import HiddenLayer, drawing, signed_layers
 from tests.repro import plain
 
 

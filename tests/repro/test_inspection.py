@@ -11,8 +11,8 @@ from pathlib import Path
 import h5py
 import pytest
 
-from repro import inspection
-from repro.inspection import REMEDY, Refused
+from repro.models import inspection
+from repro.models.inspection import REMEDY, Refused
 from tests.repro import hostile
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def test_an_honest_file_is_let_in_and_described(path: Path) -> None:
 
 
 def test_masks_operations_and_functions_of_keras_are_let_in(path: Path) -> None:
-    mask = hostile.layer("AblationMask", "repro.masking", name="hidden_mask")
+    mask = hostile.layer("AblationMask", "repro.models.masking", name="hidden_mask")
     add = hostile.layer("Add", "keras.src.ops.numpy", name="add") | {"registered_name": "Add"}
     gelu = {"module": "builtins", "class_name": "function", "config": "gelu"}
     within = hostile.layer("Activation", name="gelu", activation=gelu | {"registered_name": "gelu"})

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from repro import executors, jobs, leases, progress
-from repro.config import CumulativeConfig, SingleUnitConfig, TrainConfig, load_figure
-from repro.data import DataSource
-from repro.executors import Ending
-from repro.jobs import Job, Task
-from repro.runs import TRAINING, Runs
+from repro.core.config import CumulativeConfig, SingleUnitConfig, TrainConfig, load_figure
+from repro.data.source import DataSource
+from repro.experiments import executors, jobs, leases, progress
+from repro.experiments.executors import Ending
+from repro.experiments.jobs import Job, Task
+from repro.experiments.runs import TRAINING, Runs
 
 CURVE, UNITS = CumulativeConfig(), SingleUnitConfig()
 MNIST = {"mnist": DataSource("mnist", "embedded")}
@@ -95,7 +95,7 @@ def test_failures_are_told_with_the_log_and_its_last_line(runs: Runs) -> None:
 def test_a_worker_that_cannot_read_its_images_fails_all_its_steps(
     runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from repro import training
+    from repro.training import train as training
 
     monkeypatch.setattr(training, "configure", lambda threads: None)
     one = job(0)

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from keras.applications import imagenet_utils
 from PIL import Image
 
-from repro import data, labelled
-from repro.data import DataError
-from repro.labelled import find, stratified_order
+from repro.data import images as data_images
+from repro.data import labelled, load
+from repro.data import source as data_source
+from repro.data.labelled import find, stratified_order
+from repro.data.source import DataError
 
 SHAPE = (6, 6, 1)
 PIXELS = np.random.default_rng(8).integers(0, 256, (20, 6, 6), dtype=np.uint8)
@@ -207,14 +209,14 @@ def test_a_data_set_of_the_laboratory_has_the_pixels_of_its_training(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
-    monkeypatch.setattr(data, "prepared", lambda directory, name: None)
+    monkeypatch.setattr(data_source, "prepared", lambda directory, name: None)
     # It takes seconds to read.
-    monkeypatch.setattr(data, "_embedded_mnist", functools.cache(data._embedded_mnist))
+    monkeypatch.setattr(load, "_embedded_mnist", functools.cache(load._embedded_mnist))
     found = find("tfds:mnist", (28, 28, 1), 10, offline=True)
-    source = data.locate("mnist", offline=True)
-    test = data.load(source, labelled.TrainConfig("mnist", "mlp", (1,), origin=source.origin)).test
+    source = data_source.locate("mnist", offline=True)
+    test = load.load(source, labelled.TrainConfig("mnist", "mlp", (1,), origin=source.origin)).test
     places = np.arange(0, 1000, 50)
-    assert isinstance(test, data.Images)
+    assert isinstance(test, data_images.Images)
     np.testing.assert_array_equal(found.images(places), test.images[places])
     train = find("tfds:mnist/train", (784,), 10, offline=True)
     assert len(train) == 4000 and (train.split, found.split) == ("train", "test")

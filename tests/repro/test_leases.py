@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from repro import leases
-from repro.leases import Held, Holder
+from repro.experiments import leases
+from repro.experiments.leases import Held, Holder
 
 HOLD = """
 import sys, time

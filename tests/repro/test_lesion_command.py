@@ -20,9 +20,11 @@ from absl import flags
 from absl.testing import flagsaver
 
 import repro.__main__ as command_line
-from repro import budget, data, lesion_run, models, trial
-from repro.lesion_run import LesionError, Request, run_name
-from repro.runs import RunsError
+from repro.data import source
+from repro.experiments.runs import RunsError
+from repro.models import loading, trial
+from repro.study import budget, command
+from repro.study.command import LesionError, Request, run_name
 from tests.repro import hostile
 from tests.repro.test_folders import plant, snapshot
 from tests.repro.test_report import Page
@@ -143,9 +145,9 @@ class Watched:
         yield self
 
 
-def run(request: Request) -> tuple[lesion_run.Results, Watched]:
+def run(request: Request) -> tuple[command.Results, Watched]:
     watched = Watched()
-    return lesion_run.run(request, watched.said.append, watched.bar), watched
+    return command.run(request, watched.said.append, watched.bar), watched
 
 
 @pytest.fixture
@@ -219,12 +221,12 @@ def test_images_of_a_training_split_are_called_so(
     untried: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Unless a flag says otherwise, as in the test above."""
-    find = lesion_run.labelled.find
+    find = command.labelled.find
 
     def of_training(*given: Any, **named: Any) -> Any:
         return dataclasses.replace(find(*given, **named), split="train")
 
-    monkeypatch.setattr(lesion_run.labelled, "find", of_training)
+    monkeypatch.setattr(command.labelled, "find", of_training)
     results, _ = run(request(untried, tmp_path, layers=("narrow",)))
     assert json.loads((results.report.parent / "summary.json").read_text())["split"] == "train"
     text = Page(results.report.read_text(encoding="utf-8")).text
@@ -244,7 +246,7 @@ def test_images_of_a_training_split_are_called_so(
 def test_what_cannot_be_used_is_told_in_a_sentence(
     untried: Path, tmp_path: Path, changes: dict[str, Any], sentence: str
 ) -> None:
-    with pytest.raises((LesionError, data.DataError), match=re.escape(sentence)):
+    with pytest.raises((LesionError, source.DataError), match=re.escape(sentence)):
         run(request(untried, tmp_path, **changes))
 
 
@@ -258,7 +260,7 @@ def test_what_is_in_the_way_of_the_results_is_told_before_the_work_and_stays(
     plant(path.parent, tmp_path / "elsewhere")
     path.write_text("my own")
     before = snapshot(tmp_path)
-    monkeypatch.setattr(lesion_run, "_found", lambda *_: pytest.fail("read the images"))
+    monkeypatch.setattr(command, "_found", lambda *_: pytest.fail("read the images"))
     with pytest.raises(RunsError, match="name another folder"):
         run(request(untried, out))
     after = snapshot(tmp_path)
@@ -281,15 +283,15 @@ def test_images_of_the_wrong_shape_and_models_with_two_inputs_are_refused(
     untried: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     np.savez(tmp_path / "wide.npz", images=np.zeros((9, 6, 7)), labels=np.zeros(9, int))
-    with pytest.raises(data.DataError, match=r"takes images of shape \(6, 6, 1\)"):
+    with pytest.raises(source.DataError, match=r"takes images of shape \(6, 6, 1\)"):
         run(request(untried, tmp_path, data=f"npz:{tmp_path / 'wide.npz'}"))
     np.savez(tmp_path / "nan.npz", images=np.full((9, 6, 6, 1), np.nan), labels=np.zeros(9, int))
-    with pytest.raises(data.DataError, match="not finite"):
+    with pytest.raises(source.DataError, match="not finite"):
         run(request(untried, tmp_path, data=f"npz:{tmp_path / 'nan.npz'}"))
     inputs = [keras.Input((4,)), keras.Input((4,))]
     hidden = keras.layers.Dense(3, activation="relu")(keras.layers.Add()(inputs))
     model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
-    monkeypatch.setattr(models, "load_model", lambda path: model)
+    monkeypatch.setattr(loading, "load_model", lambda path: model)
     with pytest.raises(LesionError, match="2 inputs"):
         run(request(untried, tmp_path))
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import repro
-from repro.masking import AblationMask, ablation_masks, layer_of
-from repro.models import load_model, mlp
+from repro.models.loading import load_model
+from repro.models.masking import AblationMask, ablation_masks, layer_of
+from repro.models.networks import mlp
 from tests.repro.conftest import set_masks
 
 

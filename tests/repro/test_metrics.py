@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 from sklearn import metrics as sk_metrics
 
-from repro.metrics import (
+from repro.core.metrics import (
     area_under_curve,
     bin_counts,
     class_drops,
@@ -545,7 +545,7 @@ def test_a_class_without_images_is_never_the_one_that_loses_most() -> None:
 def test_mutual_information_is_the_same_by_blocks_and_without_absent_classes(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from repro import metrics
+    from repro.core import metrics
 
     counts = rng.integers(0, 9, (40, 6, 5)).astype(np.int32)
     whole = metrics.mutual_information(counts), metrics.mutual_information_bias(counts)

@@ -14,8 +14,8 @@ from keras import layers as L
 from keras import ops
 
 import repro
-from repro import inspection, trial
-from repro.inspection import Refused
+from repro.models import inspection, trial
+from repro.models.inspection import Refused
 from tests.repro.test_accepted import answers, legacy_h5, network
 
 

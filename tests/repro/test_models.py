@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import repro
-from repro.masking import AblationMask, ablation_masks, layer_of
-from repro.models import convnet, load_model, resnet50
+from repro.models.loading import load_model
+from repro.models.masking import AblationMask, ablation_masks, layer_of
+from repro.models.networks import convnet, resnet50
 
 CONVNET_MAPS = [64, 64, 128, 128, 128, 256, 256, 256, 512, 512, 512]
 CONVNET_SIZES = [32, 32, 16, 16, 16, 8, 8, 8, 4, 4, 4]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from keras import layers as L
 from keras import ops
 
-from repro.masking import AblationMask
-from repro.models import convnet, mlp, resnet50
-from repro.network import Convolution, Flattened, Linear, Network, Pooled, trace
+from repro.engine.network import Convolution, Flattened, Linear, Network, Pooled, trace
+from repro.models.masking import AblationMask
+from repro.models.networks import convnet, mlp, resnet50
 from tests.repro import plain
 
 

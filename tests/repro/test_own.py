@@ -13,13 +13,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from repro import config, figures, jobs, own, page, training, trial
-from repro.config import OWN, ConfigError, FigureConfig, TrainConfig
-from repro.data import DataError, DataSource
-from repro.findings import summary
-from repro.jobs import Job, Task
-from repro.results import FigureResult, NetworkResult, Portraits, UnitTable
-from repro.runs import NetworkFolder, Runs
+from repro.core import config
+from repro.core.config import OWN, ConfigError, FigureConfig, TrainConfig
+from repro.core.results import FigureResult, NetworkResult, Portraits, UnitTable
+from repro.data.source import DataError, DataSource
+from repro.experiments import jobs, own
+from repro.experiments.jobs import Job, Task
+from repro.experiments.runs import NetworkFolder, Runs
+from repro.models import trial
+from repro.paper import figures, page
+from repro.paper.findings import summary
+from repro.training import train
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 CLASSES = ("boat", "cat", "tree")
@@ -77,7 +81,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     source = DataSource("photos", OWN)
     task = Task(job, str(folder / "runs"), source, 1, 10.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "configure", lambda threads: None)
+        patch.setattr(train, "configure", lambda threads: None)
         patch.setattr(trial, "attempt", lambda path: None)  # has its own tests, and takes seconds
         jobs.work(task)
         yield Done(model, pixels, labels, plan, task, Runs(folder / "runs").network(job.train))

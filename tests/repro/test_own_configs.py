@@ -12,8 +12,9 @@ from absl import flags
 from absl.testing import flagsaver
 
 import repro.__main__ as command_line
-from repro import claims, config
-from repro.choices import choices
+from repro.core import config
+from repro.paper import claims
+from repro.paper.choices import choices
 from tests.repro import synthetic
 from tests.repro.test_report import Page, written
 

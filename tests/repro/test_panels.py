@@ -9,9 +9,10 @@ import pytest
 from matplotlib.legend import Legend
 from scipy.stats import spearmanr
 
-from repro import claims, config, figures, findings, page, panels
-from repro.config import PanelConfig
-from repro.metrics import area_under_curve
+from repro.core import config
+from repro.core.config import PanelConfig
+from repro.core.metrics import area_under_curve
+from repro.paper import claims, figures, findings, page, panels
 from tests.repro import synthetic
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -13,10 +13,12 @@ from keras import layers as L
 from keras import ops
 from PIL import Image
 
-from repro import labelled, lesion_run, study_page
-from repro.data import DataError, pixels
-from repro.labelled import find, read_names
-from repro.models import scale_trial, scaling
+from repro.data import labelled, pixels
+from repro.data.labelled import find, read_names
+from repro.data.source import DataError
+from repro.engine import scale_trial
+from repro.models import scaling
+from repro.study import command, page
 
 RNG = np.random.default_rng(8)
 PIXELS = RNG.integers(0, 256, (20, 6, 6), dtype=np.uint8)
@@ -174,8 +176,8 @@ def separable(scale: str) -> tuple[keras.Model, np.ndarray, np.ndarray]:
 
 def tried(model: keras.Model, spec: str, folder: Path, scale: str = "auto") -> tuple[Any, str]:
     """What the command takes of these images, and what it says of their scaling."""
-    request = lesion_run.Request("m.keras", spec, folder, scale=scale)
-    found, kind = lesion_run._found(request, model)
+    request = command.Request("m.keras", spec, folder, scale=scale)
+    found, kind = command._found(request, model)
     order = labelled.stratified_order(found.labels, np.random.default_rng(0))
     return scale_trial.tried(model, kind, found, order, given=scale != "auto")
 
@@ -206,7 +208,7 @@ def test_the_warning_near_chance_names_the_causes() -> None:
 
     study = repro.lesion(model_of(), RNG.normal(size=(80, 6, 6, 3)), np.arange(80) % 2)
     if float(study.intact.accuracy) < 0.75:
-        words = study_page.warning(study)
+        words = page.warning(study)
         assert all(flag in words for flag in ("--scale", "--resize", "--classes", "model.evaluate"))
 
 

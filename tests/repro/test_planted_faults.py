@@ -16,7 +16,7 @@ from keras import layers as L
 from keras import ops
 
 import repro
-from repro import ablation, network
+from repro.engine import engine, network
 from tests.repro import plain
 
 N = 40
@@ -115,7 +115,7 @@ def test_an_ending_that_is_none_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
     def planted(model: Any, leave_out: bool = True) -> Any:
         return dataclasses.replace(trace(model, True), ending="", left_out=False)
 
-    monkeypatch.setattr(ablation, "trace", planted)
+    monkeypatch.setattr(engine, "trace", planted)
     with pytest.raises(ValueError, match="does not answer as model"):
         repro.lesion(classifier("softmax"), X, Y, from_logits=True)
 

@@ -15,8 +15,8 @@ import pytest
 from keras import layers as L
 
 import repro
-from repro import ablation, network, own, passes, walk
-from repro.engine import tasks, verify
+from repro.engine import engine, network, passes, tasks, verify, walk
+from repro.experiments import own
 from tests.repro import plain
 
 N = 24
@@ -212,7 +212,7 @@ def test_figures_of_a_users_own_model_are_checked_too(
     np.savez(tmp_path / "my.npz", images=X, labels=Y)
     given = own.given(tmp_path / "my.keras", f"npz:{tmp_path / 'my.npz'}", scale="none")
     masked = own.masked_model(given)
-    assert ablation.Engine(masked, X, Y).n_images == N
+    assert engine.Engine(masked, X, Y).n_images == N
     read = network._linear
 
     def planted(layer: Any, tensors: Any) -> Any:
@@ -222,7 +222,7 @@ def test_figures_of_a_users_own_model_are_checked_too(
 
     monkeypatch.setattr(network, "_linear", planted)
     with pytest.raises(ValueError, match="first layer whose output differs is 'second'"):
-        ablation.Engine(masked, X, Y)
+        engine.Engine(masked, X, Y)
 
 
 # --- Of one network ------------------------------------------------------------------------------

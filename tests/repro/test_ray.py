@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from repro import leases
+from repro.experiments import leases
 
 # On a machine for which Ray has no packages the laboratory works all the same, without clusters.
 cluster_utils = pytest.importorskip("ray.cluster_utils")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import repro
-from repro.masking import ablation_masks
-from repro.recovery import Answers, Recovery, recover
+from repro.models.masking import ablation_masks
+from repro.training.recovery import Answers, Recovery, recover
 from tests.repro import plain
 
 N_CLASSES, EPOCHS = 3, 4
@@ -251,7 +251,7 @@ def test_a_masked_copy_that_answers_otherwise_is_refused(
     model: keras.Model, data: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A planted fault, behind all that copying itself checks."""
-    from repro import recovery
+    from repro.training import recovery
 
     masked_copy = recovery._masked_copy
 

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from repro import metrics
-from repro.regularizers import (
+from repro.core import metrics
+from repro.training.regularizers import (
     EPSILON,
     SelectivityLoss,
     SelectivityRegularized,

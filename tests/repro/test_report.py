@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repro import choices, claims, config, page, report
+from repro.core import config
+from repro.paper import choices, claims, page, report
 from tests.repro import synthetic
 
 CONFIGS = Path(__file__).parents[2] / "configs"

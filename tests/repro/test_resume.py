@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from repro import results
-from repro.results import TrainingRecord
+from repro.core import results
+from repro.core.results import TrainingRecord
 
 HERE = Path(__file__).parent
 N_KILLS = 8

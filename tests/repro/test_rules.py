@@ -8,9 +8,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from repro import claims, config, rules, unit_rules, verdicts
-from repro.config import CumulativeConfig, FigureConfig, NoiseConfig, SingleUnitConfig, TrainConfig
-from repro.results import FigureResult, Intact, NetworkResult
+from repro.core import config
+from repro.core.config import (
+    CumulativeConfig,
+    FigureConfig,
+    NoiseConfig,
+    SingleUnitConfig,
+    TrainConfig,
+)
+from repro.core.results import FigureResult, Intact, NetworkResult
+from repro.paper import claims, rules, unit_rules, verdicts
 from tests.repro import synthetic
 
 ROOT = Path(__file__).parents[2]

@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from repro import results, runs
-from repro.config import TrainConfig
-from repro.data import DataSource, Images, Splits
-from repro.jobs import Task, plan
-from repro.results import Checkpoint, TrainingRecord
-from repro.runs import DiskCheckpoints, Runs, RunsError
+from repro.core import results
+from repro.core.config import TrainConfig
+from repro.core.results import Checkpoint, TrainingRecord
+from repro.data.images import Images, Splits
+from repro.data.source import DataSource
+from repro.experiments import runs
+from repro.experiments.jobs import Task, plan
+from repro.experiments.runs import DiskCheckpoints, Runs, RunsError
 
 
 def checkpoint(epoch: int) -> Checkpoint:
@@ -165,7 +167,7 @@ def test_results_refuse_another_kind_and_other_shapes() -> None:
 
 
 def test_figures_share_networks_and_tasks_survive_json(tmp_path: Path) -> None:
-    from repro.config import find_figures, load_figure
+    from repro.core.config import find_figures, load_figure
 
     root = Path(__file__).parents[2]
     figures = [load_figure(path, "quick") for path in find_figures(root / "configs")]
@@ -199,10 +201,10 @@ def splits(rng: Any) -> Splits:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_a_resumed_training_has_the_bits_of_a_whole_one(splits: Splits, optimizer: str) -> None:
-    from repro import training
+    from repro.training import train
 
     config = TrainConfig("mnist", "mlp", (8, 8), batch_size=16, epochs=5, optimizer=optimizer)
-    whole = training.train(config, splits, Kept(), seconds_between_checkpoints=0)
+    whole = train.train(config, splits, Kept(), seconds_between_checkpoints=0)
 
     class Killed(Exception):
         pass
@@ -213,31 +215,31 @@ def test_a_resumed_training_has_the_bits_of_a_whole_one(splits: Splits, optimize
 
     store = Kept()
     with pytest.raises(Killed):
-        training.train(config, splits, store, die, seconds_between_checkpoints=0)
+        train.train(config, splits, store, die, seconds_between_checkpoints=0)
     assert store.last is not None and store.last.epoch == 3
-    resumed = training.train(config, splits, store, seconds_between_checkpoints=0)
+    resumed = train.train(config, splits, store, seconds_between_checkpoints=0)
     assert resumed.history == whole.history and len(whole.history) == 5
     for ours, theirs in zip(resumed.model.get_weights(), whole.model.get_weights(), strict=True):
         assert ours.tobytes() == theirs.tobytes()
 
 
 def test_training_stops_at_its_threshold_and_not_before(splits: Splits) -> None:
-    from repro import training
+    from repro.training import train
 
     config = TrainConfig(
         "mnist", "mlp", (32,), batch_size=16, epochs=300, stop_at_train_accuracy=0.6
     )
-    history = training.train(config, splits, Kept()).history
+    history = train.train(config, splits, Kept()).history
     assert history[-1]["accuracy"] >= 0.6 and len(history) < 300
     assert all(record["accuracy"] < 0.6 for record in history[:-1])
 
 
 def test_a_diverging_training_says_so(splits: Splits) -> None:
-    from repro import training
+    from repro.training import train, trainee
 
     config = TrainConfig("mnist", "mlp", (8,), batch_size=16, epochs=9, learning_rate=1e30)
-    with pytest.raises(training.TrainingError, match="diverged.*smaller learning_rate"):
-        training.train(config, splits, Kept())
+    with pytest.raises(trainee.TrainingError, match="diverged.*smaller learning_rate"):
+        train.train(config, splits, Kept())
 
 
 def test_importing_repro_is_light_and_still_registers_the_layer() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import repro
-from repro.training import LearningRate  # noqa: F401  registers it with Keras
+from repro.training.trainee import LearningRate  # noqa: F401  registers it with Keras
 
 SAVED = Path(__file__).parent / "golden" / "saved_before"
 

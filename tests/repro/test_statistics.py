@@ -8,10 +8,11 @@ import keras
 import numpy as np
 import pytest
 
-from repro import metrics, statistics
-from repro.ablation import Engine
-from repro.masking import AblationMask
-from repro.statistics import UnitStatistics
+from repro.core import metrics
+from repro.engine import activity
+from repro.engine.activity import UnitStatistics
+from repro.engine.engine import Engine
+from repro.models.masking import AblationMask
 from tests.repro import plain
 
 N_IMAGES, N_CLASSES = 90, 4
@@ -147,7 +148,7 @@ def entropy(p: np.ndarray) -> float:
 def test_a_long_stream_places_bins_early_and_counts_all_images(
     model: Any, data: Any, activations: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statistics, "HELD", 11 * 30)  # 30 images of 11 units
+    monkeypatch.setattr(activity, "HELD", 11 * 30)  # 30 images of 11 units
     engine = Engine(model, *data, batch_size=20)
     found = engine.statistics(n_bins=6)
     assert np.all(found.bin_counts.sum(axis=(1, 2)) == N_IMAGES)
@@ -194,8 +195,8 @@ def test_classes_that_come_late_in_a_stream_are_counted_like_the_others(
     rng = np.random.default_rng(5)
     means = rng.gamma(1.0, size=(60, 3)).astype(np.float32)
     labels = np.concatenate([np.full(20, 6), rng.choice([2, 6, 9], 20), rng.choice([0, 9], 20)])
-    monkeypatch.setattr(statistics, "HELD", 20 * 3)
-    gathered = statistics.Accumulator([3], 12, n_bins=5, n_top=0)
+    monkeypatch.setattr(activity, "HELD", 20 * 3)
+    gathered = activity.Accumulator([3], 12, n_bins=5, n_top=0)
     for start in range(0, 60, 20):
         part = slice(start, start + 20)
         nothing = np.zeros((20, 3))

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from repro import data, streams
-from repro.config import SingleUnitConfig, TrainConfig
-from repro.data import DataSource
-from repro.results import Checkpoint
-from repro.streams import ImageStream
+from repro.core.config import SingleUnitConfig, TrainConfig
+from repro.core.results import Checkpoint
+from repro.data import imagenet
+from repro.data import load as data_load
+from repro.data import source as data_source
+from repro.data.imagenet import ImageStream
+from repro.data.source import DataSource
 
 N_CLASSES = 7
 SHARDS = {"train": (5, 8, 4), "validation": (3, 3)}
@@ -75,11 +77,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
     tfds.folder_dataset.write_metadata(
         data_dir=folder, features=features, split_infos=infos, filename_template=template
     )
-    return data.locate("imagenet2012", str(root), offline=True)
+    return data_source.locate("imagenet2012", str(root), offline=True)
 
 
 def load(source: DataSource, **changes: Any) -> tuple[ImageStream, Any, ImageStream]:
-    splits = data.load(source, TrainConfig("imagenet2012", "resnet50", **changes))
+    splits = data_load.load(source, TrainConfig("imagenet2012", "resnet50", **changes))
     assert isinstance(splits.train, ImageStream) and isinstance(splits.test, ImageStream)
     return splits.train, splits.true_labels, splits.test
 
@@ -151,7 +153,7 @@ def test_a_subset_is_drawn_by_the_seed_and_can_be_corrupted(source: DataSource) 
     assert contents(part)[0].tolist() == [found[0], found[8]]
     for stream in (train, part, load(source)[0], load(source)[0].take(np.array([3, 1]))):
         assert stream.labels_in_order().tolist() == contents(stream)[1].tolist()
-    with pytest.raises(data.DataError, match="n_train = 18 but .* has 17 training images"):
+    with pytest.raises(data_source.DataError, match="n_train = 18 but .* has 17 training images"):
         load(source, n_train=18)
 
 
@@ -172,13 +174,14 @@ class Kept:
 
 
 def test_a_network_is_trained_and_read_from_streams(source: DataSource) -> None:
-    from repro import sweep, training
-    from repro.ablation import Engine
-    from repro.results import UnitTable
+    from repro.core.results import UnitTable
+    from repro.engine import sweeps
+    from repro.engine.engine import Engine
+    from repro.training import train as training
 
     # Not ResNet-50, which takes a minute to compile.
     config = TrainConfig("imagenet2012", "convnet", width=1 / 64, batch_size=4, epochs=2)
-    splits, store = data.load(source, config), Kept()
+    splits, store = data_load.load(source, config), Kept()
     trained = training.train(config, splits, store, seconds_between_checkpoints=0)
     assert [record["epoch"] for record in trained.history] == [1, 2]
     assert all(r["accuracy"] <= r["top_5_accuracy"] <= 1 for r in trained.history)
@@ -193,7 +196,7 @@ def test_a_network_is_trained_and_read_from_streams(source: DataSource) -> None:
     engine = Engine(trained.model, test.images, test.labels)
     assert engine.intact().n_images == 6
     whole, halved = (
-        sweep.run(SingleUnitConfig(halves=halves), trained.model, test.images, test.labels)
+        sweeps.run(SingleUnitConfig(halves=halves), trained.model, test.images, test.labels)
         for halves in (False, True)
     )
     assert isinstance(whole, UnitTable) and isinstance(halved, UnitTable)
@@ -214,7 +217,7 @@ def encoded(pixels: np.ndarray) -> Any:
     ("size", "expected"), [((30, 60), (16, 32)), ((61, 30), (33, 16)), ((9, 9), (16, 16))]
 )
 def test_the_short_side_decides_the_size(size: tuple[int, int], expected: tuple[int, int]) -> None:
-    resized = streams.short_side(np.zeros((*size, 3), np.uint8), 16)
+    resized = imagenet.short_side(np.zeros((*size, 3), np.uint8), 16)
     assert tuple(resized.shape) == (*expected, 3)
 
 
@@ -222,7 +225,7 @@ def test_the_crop_is_the_middle_of_the_resized_image() -> None:
     """Columns 0, 1, ... of a 256 x 300 image are not resized, and (300 - 224) // 2 = 38."""
     columns = np.broadcast_to(np.arange(300) % 256, (256, 300))
     pixels = np.stack([columns] * 3, axis=-1).astype(np.uint8)
-    crop = np.asarray(streams.centre_crop(encoded(pixels)))
+    crop = np.asarray(imagenet.centre_crop(encoded(pixels)))
     np.testing.assert_allclose(crop, pixels[16:240, 38:262] / np.float32(255), rtol=1e-6)
 
 
@@ -230,7 +233,7 @@ def test_grey_images_become_coloured() -> None:
     import tensorflow as tf
 
     grey = tf.io.encode_jpeg(np.full((40, 50, 1), 100, np.uint8))
-    crop = np.asarray(streams.centre_crop(grey, 16))
+    crop = np.asarray(imagenet.centre_crop(grey, 16))
     assert crop.shape == (16, 16, 3)
     np.testing.assert_allclose(crop, 100 / 255, atol=1 / 255)
 
@@ -238,8 +241,8 @@ def test_grey_images_become_coloured() -> None:
 def test_a_random_crop_is_part_of_the_image_and_depends_on_its_seed_alone() -> None:
     ramp = np.linspace(0, 255, 80).astype(np.uint8)
     pixels = np.stack([np.broadcast_to(ramp, (60, 80))] * 3, axis=-1)
-    crops = [np.asarray(streams.random_crop(encoded(pixels), 16, (1, n))) for n in range(40)]
-    again = np.asarray(streams.random_crop(encoded(pixels), 16, (1, 7)))
+    crops = [np.asarray(imagenet.random_crop(encoded(pixels), 16, (1, n))) for n in range(40)]
+    again = np.asarray(imagenet.random_crop(encoded(pixels), 16, (1, 7)))
     assert again.tobytes() == crops[7].tobytes()
     slopes = np.array([np.polyfit(np.arange(16), crop[8, :, 0], 1)[0] for crop in crops])
     # Of 40 draws 20 are mirrored in the mean, with a standard deviation of 3.2.

@@ -17,9 +17,12 @@ from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import repro
-from repro import study, study_page, trial
-from repro.runs import RunsError
-from repro.study import Sample, Study, lesion
+from repro.experiments.runs import RunsError
+from repro.models import trial
+from repro.study import measured
+from repro.study import page as study_page
+from repro.study.sample import Sample
+from repro.study.study import Study, lesion
 from tb_plugin import metadata
 from tb_plugin.lab import Lab
 from tests.repro.conftest import set_masks
@@ -121,7 +124,7 @@ def test_redundant_units_are_removed_all_at_once(made: Study, classifier: Any) -
     set_masks(classifier, np.ones(len(chosen), np.float32))
     assert together.outcome.n_correct.tolist() == correct.tolist()
     if together.controls is not None:
-        assert together.controls.accuracy.shape == (study.CONTROLS,)
+        assert together.controls.accuracy.shape == (measured.CONTROLS,)
 
 
 def test_a_sequential_model_without_masks_is_studied_as_it_is() -> None:
@@ -287,7 +290,7 @@ def test_a_network_on_which_rounding_shows_is_refused_with_what_to_do(
     def check(engine: Any) -> None:
         raise RuntimeError("the engine's intact network does not answer as the model does")
 
-    monkeypatch.setattr("repro.ablation.Engine.check", check)
+    monkeypatch.setattr("repro.engine.engine.Engine.check", check)
     other = Study(made._engine, made.model, (), n_available=230)
     with pytest.raises(RuntimeError, match="does not answer as.*; repro.ablate and model.predict"):
         other.units  # noqa: B018
@@ -355,7 +358,7 @@ class Clock:
 def test_pieces_of_the_units_are_lesioned_until_the_time_is_up(
     made: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study, "time", Clock())
+    monkeypatch.setattr(measured, "time", Clock())
     late = Study(made._engine, made.model, (), n_available=230, deadline=400.0)
     # Seven looks at the clock: 7 of 20 pieces, of 2 units each, in both layers.
     lesioned = late.units[late.lesioned]

@@ -82,7 +82,7 @@ def found(folder: Path) -> dict[str, np.ndarray]:
     import keras
 
     import repro
-    from repro import trial
+    from repro.models import trial
 
     path = folder / "model.keras"
     backend = keras.backend.backend()

@@ -13,10 +13,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from repro import study_curve, study_page, study_sample, study_show, study_words
-from repro.ablation import Engine
-from repro.results import AblationCurve
-from repro.study import Sample, Study, lesion
+from repro.core.results import AblationCurve
+from repro.engine.engine import Engine
+from repro.study import curve as study_curve
+from repro.study import page as study_page
+from repro.study import sample, show, standing
+from repro.study import words as study_words
+from repro.study.sample import Sample
+from repro.study.study import Study, lesion
 from tests.repro.conftest import set_masks
 from tests.repro.test_report import Page
 
@@ -151,7 +155,7 @@ def test_too_few_images_for_mutual_information_are_said_and_no_number_is() -> No
 def test_a_unit_silent_on_n_images_may_be_active_on_so_many_of_all(n: int) -> None:
     """The exact upper end of Clopper and Pearson's one-sided 95 % interval for 0 of n."""
     exact = stats.binomtest(0, n, alternative="less").proportion_ci(0.95, method="exact").high
-    assert study_sample.most_active(n) == pytest.approx(exact)
+    assert sample.most_active(n) == pytest.approx(exact)
 
 
 def test_dead_units_are_dead_on_these_images(base: Study, tiny_images: tuple[Any, Any]) -> None:
@@ -188,7 +192,7 @@ def test_the_standard_error_of_importance_is_that_of_images_one_by_one(
 
 
 def test_units_within_a_standard_error_of_nothing_cannot_be_told(base: Study) -> None:
-    tested = study_sample.Tested(
+    tested = sample.Tested(
         units=np.arange(6),
         importance=np.array([-0.3, -0.1, 0.1, 0.3, 0.0, np.nan]),
         standard_error=np.array([0.2, 0.2, 0.2, 0.2, 1e-9, 0.2]),
@@ -303,14 +307,14 @@ def _curve(accuracy: list[list[float]], n_ablated: list[int]) -> AblationCurve:
 def test_an_area_under_a_line_that_nobody_measured_is_a_bound() -> None:
     """0.100 ± 0.000 was said of six points with accuracy 0 at the first."""
     lost = _curve([[0.8, 0, 0, 0, 0, 0]] * 2, [0, 20, 40, 60, 80, 100])
-    assert study_sample.at_most(lost) and study_show.auc_words(lost) == "at most 0.100"
+    assert standing.at_most(lost) and show.auc_words(lost) == "at most 0.100"
     slow = _curve([[0.8, 0.7, 0.5, 0.2, 0.1, 0.0], [0.8, 0.6, 0.5, 0.2, 0.1, 0.0]], [*range(6)])
     area = slow.normalized_auc
-    assert not study_sample.at_most(slow)
-    assert study_show.auc_words(slow) == f"{area.mean():.3f} ± {area.std(ddof=1):.3f}"
+    assert not standing.at_most(slow)
+    assert show.auc_words(slow) == f"{area.mean():.3f} ± {area.std(ddof=1):.3f}"
     flat = _curve([[0.5, 0.5, 0.5]], [0, 1, 2])
-    assert not study_sample.at_most(flat) and study_show.auc_words(flat) == "1.000"
-    assert study_show.auc_words(_curve([[0.0, 0.0]], [0, 1])) == ""
+    assert not standing.at_most(flat) and show.auc_words(flat) == "1.000"
+    assert show.auc_words(_curve([[0.0, 0.0]], [0, 1])) == ""
 
 
 def test_a_curve_that_falls_at_once_has_more_points_near_its_beginning() -> None:
@@ -340,7 +344,7 @@ def test_a_curve_that_falls_at_once_has_more_points_near_its_beginning() -> None
             assert curve.loss[order, point] == pytest.approx(loss.mean(), abs=1e-5)
     for mask in masks:
         mask.keep.assign([1.0])
-    assert study_sample.at_most(curve)  # even one unit takes all
+    assert standing.at_most(curve)  # even one unit takes all
     assert f"normalized AUC at most {curve.normalized_auc.mean():.3f}" in words_of(made)
     assert study_page.numbers(made)["normalized_auc"]["at_most"] is True
 

@@ -19,9 +19,10 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from repro import study_progress, study_words
-from repro.study import Study, lesion
-from repro.study_progress import Progress
+from repro.study import progress as study_progress
+from repro.study import words as study_words
+from repro.study.progress import Progress
+from repro.study.study import Study, lesion
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,7 +8,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
-from repro import config, summaries
+from repro.core import config
+from repro.paper import summaries
 from tests.repro import synthetic
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from repro import metrics, results, sweep
-from repro.ablation import Engine, Layout
-from repro.config import (
+from repro.core import metrics, results
+from repro.core.config import (
     SWEEPS,
     CumulativeConfig,
     IntactConfig,
@@ -21,7 +20,9 @@ from repro.config import (
     SingleUnitConfig,
     TrainConfig,
 )
-from repro.results import AblationCurve, Intact, NoiseCurve, Portraits, UnitTable
+from repro.core.results import AblationCurve, Intact, NoiseCurve, Portraits, UnitTable
+from repro.engine import sweeps
+from repro.engine.engine import Engine, Layout
 from tests.repro import plain, synthetic
 
 LAYERS = (("hidden_1", 24), ("hidden_2", 16))
@@ -30,7 +31,7 @@ LAYERS = (("hidden_1", 24), ("hidden_2", 16))
 def test_the_last_layers_alone_are_ablated(tiny_mlp: Any, tiny_images: Any) -> None:
     images, labels = tiny_images
     settings = CumulativeConfig(orders=2, points=5, last_layers=1)
-    curve = sweep.run(settings, tiny_mlp, images, labels)
+    curve = sweeps.run(settings, tiny_mlp, images, labels)
     assert isinstance(curve, AblationCurve)
     assert curve.layers == (("hidden_2", 16),)
     assert curve.n_ablated.tolist() == [0, 4, 8, 12, 16]
@@ -44,7 +45,7 @@ def test_the_last_layers_alone_are_ablated(tiny_mlp: Any, tiny_images: Any) -> N
 
 def test_a_measure_orders_the_last_layers_among_themselves(tiny_mlp: Any, tiny_images: Any) -> None:
     settings = CumulativeConfig(order="class_selectivity", points=3, last_layers=1)
-    curve = sweep.run(settings, tiny_mlp, *tiny_images)
+    curve = sweeps.run(settings, tiny_mlp, *tiny_images)
     assert isinstance(curve, AblationCurve)
     selectivity = Engine(tiny_mlp, *tiny_images).statistics().class_selectivity[24:]
     assert np.all(np.diff(selectivity[curve.orders[0]]) >= 0)
@@ -59,7 +60,7 @@ def test_one_layer_alone_is_ablated(
         CumulativeConfig(orders=2, points=5, only_layer=number),
         CumulativeConfig(order="mutual_information", points=5, only_layer=number),
     ):
-        curve = sweep.run(settings, tiny_mlp, images, labels)
+        curve = sweeps.run(settings, tiny_mlp, images, labels)
         assert isinstance(curve, AblationCurve) and curve.layers == (LAYERS[number - 1],)
         for order, n_correct in zip(curve.orders, curve.n_correct, strict=True):
             assert sorted(order) == list(range(size))
@@ -69,7 +70,7 @@ def test_one_layer_alone_is_ablated(
                 expected = plain.answer(tiny_mlp, LAYERS, images, labels, keep)
                 assert correct == expected.n_correct.sum()
     with pytest.raises(ValueError, match="only_layer = 3 but the network has 2 masked layers"):
-        sweep.run(CumulativeConfig(only_layer=3), tiny_mlp, images, labels)
+        sweeps.run(CumulativeConfig(only_layer=3), tiny_mlp, images, labels)
 
 
 def test_other_images_than_those_of_the_curve_can_order_its_units(
@@ -79,7 +80,7 @@ def test_other_images_than_those_of_the_curve_can_order_its_units(
     half = len(images) // 2
     settings = CumulativeConfig(order="class_selectivity", points=3, ranked_on="train")
     ranked_on = images[half:], labels[half:]
-    curve = sweep.run(settings, tiny_mlp, images[:half], labels[:half], ranked_on)
+    curve = sweeps.run(settings, tiny_mlp, images[:half], labels[:half], ranked_on)
     assert isinstance(curve, AblationCurve) and curve.n_images == half
     elsewhere = Engine(tiny_mlp, *ranked_on).statistics().class_selectivity
     here = Engine(tiny_mlp, images[:half], labels[:half]).statistics().class_selectivity
@@ -89,9 +90,9 @@ def test_other_images_than_those_of_the_curve_can_order_its_units(
 
 def test_more_last_layers_than_there_are_is_refused() -> None:
     layout = Layout((("a", 8), ("b", 4)))
-    assert sweep.last_layers(layout, 0) == (layout.layers, 0)
+    assert sweeps.last_layers(layout, 0) == (layout.layers, 0)
     with pytest.raises(ValueError, match="last_layers = 3 but the network has 2 masked layers"):
-        sweep.last_layers(layout, 3)
+        sweeps.last_layers(layout, 3)
 
 
 @pytest.mark.parametrize("fill", ["zero", "mean"])
@@ -102,7 +103,7 @@ def test_directions_of_a_random_basis_are_projected_away(
     settings = CumulativeConfig(
         orders=1, points=3, last_layers=1, basis="random", fill=fill, seed=5
     )
-    curve = sweep.run(settings, tiny_mlp, images, labels)
+    curve = sweeps.run(settings, tiny_mlp, images, labels)
     assert isinstance(curve, AblationCurve)
     # By hand: h' = h - Q Q^T (h - fill) in the last hidden layer, then the logits.
     rng = np.random.default_rng(5)
@@ -125,7 +126,7 @@ def test_each_direction_of_a_random_basis_is_clamped_alone(
 ) -> None:
     images, labels = tiny_images
     settings = SingleUnitConfig(basis="random", last_layers=1, fill=fill, seed=5)
-    table = sweep.run(settings, tiny_mlp, images, labels)
+    table = sweeps.run(settings, tiny_mlp, images, labels)
     assert isinstance(table, UnitTable) and table.layers == (("hidden_2", 16),)
     basis = metrics.random_basis(16, np.random.default_rng(5))
     probe = type(tiny_mlp)(tiny_mlp.inputs, tiny_mlp.get_layer("hidden_2_mask").output)
@@ -147,8 +148,8 @@ def test_each_direction_of_a_random_basis_is_clamped_alone(
 def test_the_last_layers_units_alone_are_those_of_the_whole_table(
     tiny_mlp: Any, tiny_images: Any
 ) -> None:
-    whole = sweep.run(SingleUnitConfig(), tiny_mlp, *tiny_images)
-    last = sweep.run(SingleUnitConfig(last_layers=1), tiny_mlp, *tiny_images)
+    whole = sweeps.run(SingleUnitConfig(), tiny_mlp, *tiny_images)
+    last = sweeps.run(SingleUnitConfig(last_layers=1), tiny_mlp, *tiny_images)
     assert isinstance(whole, UnitTable) and isinstance(last, UnitTable)
     np.testing.assert_array_equal(last.n_correct, whole.n_correct[24:])
     for measure in ("class_selectivity", "mutual_information", "weight_norm", "sparsity"):
@@ -160,8 +161,8 @@ def test_the_class_that_loses_most_is_chosen_on_other_images(
     tiny_mlp: Any, tiny_images: Any
 ) -> None:
     images, labels = tiny_images
-    table = sweep.run(SingleUnitConfig(halves=True), tiny_mlp, images, labels)
-    whole = sweep.run(SingleUnitConfig(), tiny_mlp, images, labels)
+    table = sweeps.run(SingleUnitConfig(halves=True), tiny_mlp, images, labels)
+    whole = sweeps.run(SingleUnitConfig(), tiny_mlp, images, labels)
     assert isinstance(table, UnitTable) and isinstance(whole, UnitTable)
     # The halves are counted each by itself, and together are all images.
     np.testing.assert_array_equal(table.n_correct, whole.n_correct)
@@ -184,26 +185,26 @@ def test_the_class_that_loses_most_is_chosen_on_other_images(
 
 def test_a_class_without_images_in_both_halves_is_not_chosen(tiny_mlp: Any) -> None:
     images = np.random.default_rng(4).random((11, *tiny_mlp.input_shape[1:]), dtype=np.float32)
-    whole = sweep.run(
+    whole = sweeps.run(
         SingleUnitConfig(halves=True), tiny_mlp, images, np.array([0] * 6 + [1] * 4 + [2])
     )
-    some = sweep.run(
+    some = sweeps.run(
         SingleUnitConfig(halves=True), tiny_mlp, images[:10], np.array([0] * 6 + [1] * 4)
     )
     assert isinstance(whole, UnitTable) and isinstance(some, UnitTable)
     np.testing.assert_array_equal(whole.held_out_class_drop, some.held_out_class_drop)
-    alone = sweep.run(SingleUnitConfig(halves=True), tiny_mlp, images[:2], np.array([3, 1]))
+    alone = sweeps.run(SingleUnitConfig(halves=True), tiny_mlp, images[:2], np.array([3, 1]))
     assert isinstance(alone, UnitTable) and np.isnan(alone.held_out_class_drop).all()
     with pytest.raises(ValueError, match="two images or more"):
-        sweep.run(SingleUnitConfig(halves=True), tiny_mlp, images[:1], np.array([3]))
+        sweeps.run(SingleUnitConfig(halves=True), tiny_mlp, images[:1], np.array([3]))
 
 
 def test_directions_too_have_their_class_chosen_on_other_images(
     tiny_mlp: Any, tiny_images: Any
 ) -> None:
     settings = SingleUnitConfig(basis="random", fill="mean", halves=True, seed=5)
-    halved = sweep.run(settings, tiny_mlp, *tiny_images)
-    whole = sweep.run(dataclasses.replace(settings, halves=False), tiny_mlp, *tiny_images)
+    halved = sweeps.run(settings, tiny_mlp, *tiny_images)
+    whole = sweeps.run(dataclasses.replace(settings, halves=False), tiny_mlp, *tiny_images)
     assert isinstance(halved, UnitTable) and isinstance(whole, UnitTable)
     np.testing.assert_array_equal(halved.n_correct, whole.n_correct)
     assert np.isfinite(halved.held_out_class_drop).all()
@@ -213,7 +214,7 @@ def test_directions_too_have_their_class_chosen_on_other_images(
 def test_noise_begins_intact_and_ends_at_chance(tiny_mlp: Any, tiny_images: Any) -> None:
     images, labels = tiny_images
     settings = NoiseConfig(scales=3, smallest=0.001, largest=1000.0, draws=4)
-    curve = sweep.run(settings, tiny_mlp, images, labels)
+    curve = sweeps.run(settings, tiny_mlp, images, labels)
     assert isinstance(curve, NoiseCurve)
     intact = (tiny_mlp.predict(images, verbose=0).argmax(axis=1) == labels).sum()
     assert curve.scales.tolist() == pytest.approx([0, 0.001, 1, 1000])
@@ -225,7 +226,7 @@ def test_noise_begins_intact_and_ends_at_chance(tiny_mlp: Any, tiny_images: Any)
 
 def test_intact_is_what_keras_predicts(tiny_mlp: Any, tiny_images: Any) -> None:
     images, labels = tiny_images
-    found = sweep.run(IntactConfig(images="test"), tiny_mlp, images, labels)
+    found = sweeps.run(IntactConfig(images="test"), tiny_mlp, images, labels)
     assert isinstance(found, Intact)
     expected = plain.answer(tiny_mlp, LAYERS, images, labels, np.ones(40))
     assert found.n_correct == expected.n_correct.sum() and found.n_images == 230
@@ -234,7 +235,7 @@ def test_intact_is_what_keras_predicts(tiny_mlp: Any, tiny_images: Any) -> None:
 
 
 def test_a_unit_table_holds_what_the_appendix_measures(tiny_mlp: Any, tiny_images: Any) -> None:
-    table = sweep.run(SingleUnitConfig(), tiny_mlp, *tiny_images)
+    table = sweeps.run(SingleUnitConfig(), tiny_mlp, *tiny_images)
     assert isinstance(table, UnitTable)
     statistics = Engine(tiny_mlp, *tiny_images).statistics()
     np.testing.assert_allclose(table.mutual_information, statistics.mutual_information)
@@ -254,9 +255,9 @@ def test_portraits_are_of_needed_units_and_the_images_that_drive_them(
     tiny_mlp: Any, tiny_images: Any
 ) -> None:
     images, labels = tiny_images
-    found = sweep.run(PortraitsConfig(n_top=4), tiny_mlp, images, labels)
+    found = sweeps.run(PortraitsConfig(n_top=4), tiny_mlp, images, labels)
     assert isinstance(found, Portraits) and found.layers == (("hidden_2", 16),)
-    table = sweep.run(SingleUnitConfig(), tiny_mlp, images, labels)
+    table = sweeps.run(SingleUnitConfig(), tiny_mlp, images, labels)
     assert isinstance(table, UnitTable)
     importance, selectivity = table.importance[24:], table.class_selectivity[24:]
     needed = [unit for unit in range(16) if importance[unit] > np.median(importance)]
@@ -284,14 +285,14 @@ def test_sweeps_that_share_an_engine_answer_as_each_alone(
     checked: list[Engine] = []
     check = Engine.check
     monkeypatch.setattr(Engine, "check", lambda engine: (checked.append(engine), check(engine)))
-    engines = sweep.Engines(tiny_mlp)
+    engines = sweeps.Engines(tiny_mlp)
     for settings in (
         SingleUnitConfig(n_images=100),
         CumulativeConfig(orders=2, points=3, fill="mean"),
         SingleUnitConfig(basis="random", last_layers=1),
     ):
-        shared = sweep.run(settings, engines, images, labels)
-        alone = sweep.run(settings, tiny_mlp, images, labels)
+        shared = sweeps.run(settings, engines, images, labels)
+        alone = sweeps.run(settings, tiny_mlp, images, labels)
         assert results.to_bytes(shared) == results.to_bytes(alone)
     assert len(checked) == 1 + 3, "once for those that share, and for each alone"
 
@@ -299,15 +300,15 @@ def test_sweeps_that_share_an_engine_answer_as_each_alone(
 def test_images_that_are_missing_are_black_and_of_no_class() -> None:
     images = np.linspace(-1, 1, 4 * 9).reshape(4, 3, 3, 1)
     numbers = np.array([[3, -1], [0, 3]])
-    pictures, classes = sweep._images_of(images, np.array([5, 6, 7, 8]), numbers)
+    pictures, classes = sweeps._images_of(images, np.array([5, 6, 7, 8]), numbers)
     assert classes.tolist() == [[8, -1], [5, 8]]
     assert pictures[0, 1].max() == 0 and pictures[1, 0].min() == 0 and pictures[0, 0].max() == 255
-    none, nobody = sweep._images_of(images, np.zeros(4, int), np.full((2, 2), -1))
+    none, nobody = sweeps._images_of(images, np.zeros(4, int), np.full((2, 2), -1))
     assert none.shape == (2, 2, 3, 3, 1) and not none.any() and np.all(nobody == -1)
 
 
 def test_units_are_picked_among_all_where_none_is_needed_more_than_another() -> None:
-    picked = sweep.picked_units(np.array([0.2, 0.9, 0.1]), np.zeros(3))
+    picked = sweeps.picked_units(np.array([0.2, 0.9, 0.1]), np.zeros(3))
     assert picked.tolist() == [1, 2]
 
 

@@ -15,12 +15,14 @@ import keras
 import numpy as np
 import pytest
 
-from repro import fast_layers, models, training
-from repro.config import TrainConfig
-from repro.data import Images, Splits, epoch_order
-from repro.masking import AblationMask
-from repro.results import Checkpoint
-from repro.training import LearningRate
+from repro.core.config import TrainConfig
+from repro.core.results import Checkpoint
+from repro.data.images import Images, Splits, epoch_order
+from repro.models import loading, networks
+from repro.models.masking import AblationMask
+from repro.training import fast_layers, train
+from repro.training import trainee as training_trainee
+from repro.training.trainee import LearningRate
 
 HERE = Path(__file__).parent
 N_IMAGES = 90
@@ -58,7 +60,7 @@ def images_of(*shape: int) -> Splits:
 GREY, COLOUR = images_of(4, 4, 1), images_of(8, 8, 3)
 
 
-def weights_of(trained: training.Trained) -> list[bytes]:
+def weights_of(trained: training_trainee.Trained) -> list[bytes]:
     return [weights.tobytes() for weights in trained.model.get_weights()]
 
 
@@ -90,11 +92,11 @@ def weights_of(trained: training.Trained) -> list[bytes]:
 )
 def test_a_resumed_training_has_the_bits_of_a_whole_one(config: TrainConfig) -> None:
     splits = GREY if config.network == "mlp" else COLOUR
-    assert not training.uses_xla(config)
+    assert not training_trainee.uses_xla(config)
     store = Kept()
-    whole = training.train(config, splits, store, seconds_between_checkpoints=0)
+    whole = train.train(config, splits, store, seconds_between_checkpoints=0)
     rest = Kept(store.checkpoints[:2])
-    resumed = training.train(config, splits, rest, seconds_between_checkpoints=0)
+    resumed = train.train(config, splits, rest, seconds_between_checkpoints=0)
     assert resumed.history == whole.history and len(whole.history) == config.epochs
     assert weights_of(resumed) == weights_of(whole)
     for ours, theirs in zip(rest.latest().arrays, store.latest().arrays, strict=True):
@@ -107,10 +109,10 @@ def test_a_resumed_training_has_the_bits_of_a_whole_one(config: TrainConfig) -> 
 
 def test_a_checkpoint_of_another_network_is_refused() -> None:
     store = Kept()
-    training.train(dataclasses.replace(MLP, epochs=1), GREY, store)
+    train.train(dataclasses.replace(MLP, epochs=1), GREY, store)
     other = dataclasses.replace(MLP, hidden_units=(9, 8))
-    with pytest.raises(training.TrainingError, match="epoch 1 does not fit this network"):
-        training.train(other, GREY, store)
+    with pytest.raises(training_trainee.TrainingError, match="epoch 1 does not fit this network"):
+        train.train(other, GREY, store)
 
 
 # --- What is trained ------------------------------------------------------------------------------
@@ -127,8 +129,8 @@ def test_training_equals_keras_own_steps_on_the_same_batches(
     """6 steps an epoch, the last of 10 images: not a divisor in sight. Batch normalisation's moving
     statistics are among the weights."""
     config = dataclasses.replace(config, epochs=3)
-    trained = training.train(config, splits, Kept())
-    plain = models.build(config, splits.train.images.shape[1:], 3)
+    trained = train.train(config, splits, Kept())
+    plain = networks.build(config, splits.train.images.shape[1:], 3)
     plain.compile(
         keras.optimizers.SGD(config.learning_rate, momentum=config.momentum),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -150,10 +152,10 @@ def test_training_equals_keras_own_steps_on_the_same_batches(
 
 def test_the_layers_that_train_faster_are_not_those_that_are_kept() -> None:
     config = dataclasses.replace(CONVNET, epochs=1)
-    trainee = training.Trainee(config, COLOUR)
+    trainee = training_trainee.Trainee(config, COLOUR)
     kinds = {type(layer).__name__ for layer in trainee.network.layers}
     assert {"FusedNormalization", "OpenMask"} <= kinds
-    trained = training.train(config, COLOUR, Kept()).model
+    trained = train.train(config, COLOUR, Kept()).model
     assert {type(layer) for layer in trained.layers} == {
         keras.layers.InputLayer,
         keras.layers.Conv2D,
@@ -168,7 +170,7 @@ def test_the_layers_that_train_faster_are_not_those_that_are_kept() -> None:
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_a_trained_network_can_be_evaluated_as_it_is_loaded(tmp_path: Path, optimizer: str) -> None:
     config = dataclasses.replace(MLP, optimizer=optimizer, epochs=2)
-    trained = training.train(config, GREY, Kept()).model
+    trained = train.train(config, GREY, Kept()).model
     trained.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     images, labels = GREY.train.images, GREY.train.labels
@@ -178,7 +180,7 @@ def test_a_trained_network_can_be_evaluated_as_it_is_loaded(tmp_path: Path, opti
 
 
 def test_without_training_the_faster_layers_answer_as_the_network_does() -> None:
-    network = models.build(CONVNET, (8, 8, 3), 3)
+    network = networks.build(CONVNET, (8, 8, 3), 3)
     rng = np.random.default_rng(0)
     network.set_weights(
         [
@@ -196,28 +198,28 @@ def test_without_training_the_faster_layers_answer_as_the_network_does() -> None
 def test_snapshots_are_the_weights_before_during_and_after_training() -> None:
     store = Kept()
     config = dataclasses.replace(MLP, snapshots=(0, 1, 4))
-    trained = training.train(config, GREY, store)
+    trained = train.train(config, GREY, store)
     assert sorted(store.snapshots) == [0, 1, 4]
-    fresh = models.build(config, (4, 4, 1), 3).get_weights()
+    fresh = networks.build(config, (4, 4, 1), 3).get_weights()
     for ours, theirs in zip(store.snapshots[0], fresh, strict=True):
         assert ours.tobytes() == theirs.tobytes()
     assert [w.tobytes() for w in store.snapshots[4]] == weights_of(trained)
-    one = training.train(dataclasses.replace(MLP, epochs=1), GREY, Kept())
+    one = train.train(dataclasses.replace(MLP, epochs=1), GREY, Kept())
     assert [w.tobytes() for w in store.snapshots[1]] == weights_of(one)
 
 
 def test_a_network_trained_in_16_bits_is_kept_in_32(tmp_path: Path) -> None:
     config = dataclasses.replace(CONVNET, precision="mixed_float16", epochs=1)
-    trained = training.train(config, COLOUR, Kept())
+    trained = train.train(config, COLOUR, Kept())
     before = keras.config.dtype_policy()
     assert {layer.compute_dtype for layer in trained.model.layers} == {"float32"}
     assert keras.config.dtype_policy() == before and before.name == "float32"
     trained.model.save(tmp_path / "model.keras")
-    loaded = models.load_model(tmp_path / "model.keras", trusted=True)
+    loaded = loading.load_model(tmp_path / "model.keras", trusted=True)
     images = COLOUR.test.images
     found, expected = loaded(images, training=False), trained.model(images, training=False)
     assert np.array_equal(found, expected)
-    halves = models.build(config, (8, 8, 3), 3)
+    halves = networks.build(config, (8, 8, 3), 3)
     assert halves.get_layer("conv_1").compute_dtype == "float16"
     assert halves.get_layer("logits").compute_dtype == "float32"
 
@@ -226,10 +228,8 @@ def test_a_network_trained_in_16_bits_is_kept_in_32(tmp_path: Path) -> None:
 @pytest.mark.parametrize("alpha", [-3.0, 0.3])
 def test_the_regularizer_moves_selectivity_its_way(alpha: float) -> None:
     config = dataclasses.replace(MLP, hidden_units=(24, 24), batch_size=45, epochs=25)
-    plain = training.train(config, GREY, Kept()).model
-    pushed = training.train(
-        dataclasses.replace(config, selectivity_regularizer=alpha), GREY, Kept()
-    )
+    plain = train.train(config, GREY, Kept()).model
+    pushed = train.train(dataclasses.replace(config, selectivity_regularizer=alpha), GREY, Kept())
     found, expected = (mean_selectivity(model) for model in (pushed.model, plain))
     assert (found - expected) * np.sign(alpha) > 0.05
     # That of batches of 45 images is larger than that of all, but by less than this.
@@ -238,7 +238,7 @@ def test_the_regularizer_moves_selectivity_its_way(alpha: float) -> None:
 
 def mean_selectivity(model: keras.Model) -> float:
     """Mean over both hidden layers of the class selectivity on all images, in NumPy."""
-    from repro.metrics import class_selectivity
+    from repro.core.metrics import class_selectivity
 
     probe = keras.Model(model.input, [model.get_layer(f"hidden_{n}_mask").output for n in (1, 2)])
     layers = [np.asarray(layer) for layer in probe(GREY.train.images)]
@@ -255,7 +255,7 @@ def mean_selectivity(model: keras.Model) -> float:
 
 
 def test_dropout_silences_other_units_in_each_layer_and_none_in_use() -> None:
-    model = models.mlp((4, 4, 1), 3, (64, 64), seed=2, dropout=0.5)
+    model = networks.mlp((4, 4, 1), 3, (64, 64), seed=2, dropout=0.5)
     ones = np.ones((20, 64), np.float32)
     kept = [np.asarray(model.get_layer(f"hidden_{n}_dropout")(ones, training=True)) for n in (1, 2)]
     assert all(set(np.unique(values)) == {0.0, 2.0} for values in kept)
@@ -266,7 +266,7 @@ def test_dropout_silences_other_units_in_each_layer_and_none_in_use() -> None:
 
 
 def test_dropout_of_a_convnet_silences_whole_maps() -> None:
-    layer = models.convnet((8, 8, 3), 3, width=1 / 8, dropout=0.5).get_layer("conv_1_dropout")
+    layer = networks.convnet((8, 8, 3), 3, width=1 / 8, dropout=0.5).get_layer("conv_1_dropout")
     maps = np.asarray(layer(np.ones((5, 8, 8, 8), np.float32), training=True))
     assert np.ptp(maps, axis=(1, 2)).max() == 0 and 0 < np.mean(maps == 0) < 1
 

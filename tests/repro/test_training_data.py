@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import repro
-from repro.callbacks import NAME
+from repro.training.callback import NAME
 
 LAYERS = keras.layers
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import repro
-from repro import config, inspection, models, trial
-from repro.inspection import Refused
+from repro.core import config
+from repro.models import inspection, loading, networks, trial
+from repro.models.inspection import Refused
 from tests.repro import hostile
 
 
@@ -62,7 +63,7 @@ def nested() -> keras.Model:
 @pytest.mark.parametrize(
     "build",
     [
-        lambda: models.convnet((8, 8, 3), 4, width=1 / 32, dropout=0.1),
+        lambda: networks.convnet((8, 8, 3), 4, width=1 / 32, dropout=0.1),
         transformer,
         nested,
     ],
@@ -91,7 +92,7 @@ def test_layers_of_augmentation_are_let_in(path: Path) -> None:
     augmented().save(path)
     found = inspection.inspect(path)
     assert found.classes["RandomErasing"] == found.classes["AugMix"] == 1
-    assert models.load_model(path, trusted=True).count_params() == 8 * 8 * 3 * 2 + 2
+    assert loading.load_model(path, trusted=True).count_params() == 8 * 8 * 3 * 2 + 2
 
 
 @pytest.mark.parametrize("trusted", [True, False])
@@ -104,9 +105,9 @@ def test_nothing_is_loaded_by_a_keras_that_runs_code(
     monkeypatch.setattr(keras, "__version__", "3.9.0")
     monkeypatch.setattr(keras.models, "load_model", lambda *_, **__: pytest.fail("was loaded"))
     with pytest.raises(RuntimeError, match="Keras 3.9.0 loads malicious models; install 3.15.1"):
-        models.load_model(path, trusted=trusted)
+        loading.load_model(path, trusted=trusted)
     with pytest.raises(RuntimeError, match="Keras 3.9.0 loads malicious models"):
-        models.model_from_function("no.such:build", weights)
+        loading.model_from_function("no.such:build", weights)
     assert attempts == []
 
 
@@ -184,7 +185,7 @@ def run_folder(root: Path, name: str | None = None) -> Path:
 
 
 def test_a_network_of_a_run_is_loaded_at_once(tmp_path: Path, attempts: list[Path]) -> None:
-    assert models.load_model(run_folder(tmp_path)).count_params() == 23
+    assert loading.load_model(run_folder(tmp_path)).count_params() == 23
     assert attempts == []
 
 
@@ -199,7 +200,7 @@ def test_what_only_looks_like_one_is_tried(
         (path.parent / "config.json").write_text("[]")
     if change == "another file":
         path = path.rename(path.with_name("other.keras"))
-    models.load_model(path)
+    loading.load_model(path)
     assert attempts == [path]
 
 
@@ -207,16 +208,16 @@ def test_even_a_network_of_a_run_is_looked_through(tmp_path: Path, attempts: lis
     path = run_folder(tmp_path)
     hostile.a_lambda_with_bytecode(path)
     with pytest.raises(Refused, match="its Lambda"):
-        models.load_model(path)
+        loading.load_model(path)
     assert attempts == []
 
 
 def test_a_trusted_file_is_not_tried_but_safe_mode_stays(path: Path, attempts: list[Path]) -> None:
     hostile.write(path, hostile.members())
-    models.load_model(path, trusted=True)
+    loading.load_model(path, trusted=True)
     hostile.a_lambda_with_bytecode(path)
     with pytest.raises(ValueError, match="cannot be loaded as a Keras model"):
-        models.load_model(path, trusted=True)
+        loading.load_model(path, trusted=True)
     assert attempts == []
 
 
@@ -257,7 +258,7 @@ def weights(tmp_path: Path) -> Path:
 
 
 def test_weights_are_loaded_into_the_users_own_model(module: str, weights: Path) -> None:
-    model = models.model_from_function(f"{module}:build", weights)
+    model = loading.model_from_function(f"{module}:build", weights)
     for found, expected in zip(model.get_weights(), hostile.arrays().values(), strict=True):
         assert np.array_equal(found, expected)
 
@@ -279,16 +280,16 @@ def test_what_the_users_function_gets_wrong_is_a_sentence(
     name: str, sentence: str, module: str, weights: Path
 ) -> None:
     with pytest.raises(ValueError, match=sentence) as raised:
-        models.model_from_function(name.format(module=module), weights)
+        loading.model_from_function(name.format(module=module), weights)
     assert "\n" not in str(raised.value)
 
 
 def test_hostile_weights_are_refused_there_too(module: str, weights: Path, tmp_path: Path) -> None:
     sentence = hostile.an_array_in_another_file(weights)
     with pytest.raises(Refused) as refused:
-        models.model_from_function(f"{module}:build", weights)
+        loading.model_from_function(f"{module}:build", weights)
     assert sentence in str(refused.value)
     with pytest.raises(FileNotFoundError, match="no weights at"):
-        models.model_from_function(f"{module}:build", tmp_path / "none.weights.h5")
+        loading.model_from_function(f"{module}:build", tmp_path / "none.weights.h5")
     with pytest.raises(ValueError, match="expected a .weights.h5 file"):
-        models.model_from_function(f"{module}:build", tmp_path / "models_of_the_user.py")
+        loading.model_from_function(f"{module}:build", tmp_path / "models_of_the_user.py")

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repro import metrics, walk
-from repro.passes import TIE, TOP
-from repro.walk import Layer
+from repro.core import metrics
+from repro.engine import walk
+from repro.engine.passes import TIE, TOP
+from repro.engine.walk import Layer
 from tests.repro import plain
 
 

@@ -24,13 +24,17 @@ if __name__ == "__main__" and os.environ["KERAS_BACKEND"] == "tensorflow":
 
 import keras
 
-import repro.data
-from repro import ensembles, jobs, models, training
-from repro.config import IntactConfig, TrainConfig
-from repro.data import DataSource, Images, Splits, epoch_order
-from repro.jobs import Job, Task
-from repro.results import Checkpoint
-from repro.runs import Runs
+from repro.core.config import IntactConfig, TrainConfig
+from repro.core.results import Checkpoint
+from repro.data import load
+from repro.data.images import Images, Splits, epoch_order
+from repro.data.source import DataSource
+from repro.experiments import jobs
+from repro.experiments.jobs import Job, Task
+from repro.experiments.runs import Runs
+from repro.models import loading
+from repro.models import networks as untrained
+from repro.training import ensembles, train, trainee
 
 MLP = TrainConfig("mnist", "mlp", (8, 8), batch_size=16, epochs=4)
 
@@ -71,7 +75,7 @@ def bits(model: Any) -> list[bytes]:
 def refusal(action: Any) -> str:
     try:
         action()
-    except (ValueError, training.TrainingError) as error:
+    except (ValueError, trainee.TrainingError) as error:
         return str(error)
     return ""
 
@@ -80,9 +84,9 @@ def devices() -> dict[str, Any]:
     """Data-parallel training against training on one device."""
     config, data = dataclasses.replace(MLP, data_parallel=True), splits()
     store = Kept()
-    two = training.train(config, data, store, seconds_between_checkpoints=0).model
-    resumed = training.train(config, data, Kept(store.all[:2]), seconds_between_checkpoints=0).model
-    one = training.train(MLP, data, Kept()).model
+    two = train.train(config, data, store, seconds_between_checkpoints=0).model
+    resumed = train.train(config, data, Kept(store.all[:2]), seconds_between_checkpoints=0).model
+    one = train.train(MLP, data, Kept()).model
     uneven = dataclasses.replace(config, batch_size=15)
     if keras.backend.backend() == "jax":
         n_devices = len(keras.distribution.list_devices())
@@ -91,15 +95,15 @@ def devices() -> dict[str, Any]:
     return {
         "n_devices": n_devices,
         "largest_difference": difference(one, two),
-        "moved": difference(models.build(MLP, (4, 4, 1), 3), two),
+        "moved": difference(untrained.build(MLP, (4, 4, 1), 3), two),
         "resumed_alike": bits(resumed) == bits(two),
-        "refusal": refusal(lambda: training.train(uneven, data, Kept())),
+        "refusal": refusal(lambda: train.train(uneven, data, Kept())),
     }
 
 
 def by_keras(config: TrainConfig, data: Splits) -> Any:
     """The same batches, one `train_on_batch` after another."""
-    model = models.build(config, (4, 4, 1), 3)
+    model = untrained.build(config, (4, 4, 1), 3)
     model.compile(
         keras.optimizers.SGD(config.learning_rate, momentum=config.momentum),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -120,9 +124,9 @@ def ensemble() -> dict[str, Any]:
     ]
     pairs = list(zip(configs, [splits(), splits(2)], strict=True))  # images of their own, too
     data, alone_store = pairs[0][1], Kept()
-    alone = training.train(configs[0], data, alone_store, seconds_between_checkpoints=0).model
-    alike = training.train(configs[0], data, Kept(alone_store.all[:2])).model
-    other = training.train(*pairs[1], Kept()).model
+    alone = train.train(configs[0], data, alone_store, seconds_between_checkpoints=0).model
+    alike = train.train(configs[0], data, Kept(alone_store.all[:2])).model
+    other = train.train(*pairs[1], Kept()).model
     stores = [Kept(), Kept()]
     together = run(pairs, stores)
     cut = [Kept(store.all[:n]) for store, n in zip(stores, (1, 2), strict=True)]
@@ -141,7 +145,7 @@ def ensemble() -> dict[str, Any]:
             difference(together[0].model, alone), difference(together[1].model, other)
         ),
         "largest_difference_from_keras": difference(by_keras(*pairs[0]), alone),
-        "moved": difference(models.build(configs[0], (4, 4, 1), 3), alone),
+        "moved": difference(untrained.build(configs[0], (4, 4, 1), 3), alone),
         "resumed_alike": bits(alike) == bits(alone),
         "resumed_apart": max(
             difference(one.model, two.model) for one, two in zip(apart, together, strict=True)
@@ -156,7 +160,7 @@ def ensemble() -> dict[str, Any]:
 
 def one_worker() -> dict[str, Any]:
     """Three jobs in one process, of which one network diverges; all are as if done alone."""
-    repro.data.load = lambda source, config: splits()
+    load.load = lambda source, config: splits()
     plan = [
         Job(dataclasses.replace(MLP, **changes), (IntactConfig(),))
         for changes in ({"seed": 0}, {"learning_rate": 1e30}, {"label_corruption": 0.5, "seed": 1})
@@ -166,14 +170,14 @@ def one_worker() -> dict[str, Any]:
         source = DataSource("mnist", "embedded")
         jobs.work(Task(plan[0], folder, source, 1, 0.0, tuple(plan[1:])))
         networks = [runs.network(job.train) for job in plan]
-        alone = training.train(plan[0].train, splits(), Kept()).model
+        alone = train.train(plan[0].train, splits(), Kept()).model
         return {
             "done": [network.done(plan[0].sweeps[0].sweep_id) for network in networks],
             "failed": [[one.job.train.run_id, one.reason] for one in jobs.failures(plan, runs)],
             "diverging": plan[1].train.run_id,
             "held": [network.holder is not None for network in networks],
             "logs": [network.log.is_file() for network in networks],
-            "largest_difference": difference(models.load_model(networks[0].model), alone),
+            "largest_difference": difference(loading.load_model(networks[0].model), alone),
             "seconds": [network.load_training().facts["seconds"] for network in networks[::2]],
         }
 
@@ -188,5 +192,5 @@ def run(pairs: Any, stores: Any = None) -> list[Any]:
 
 
 if __name__ == "__main__":
-    training.configure(1)
+    train.configure(1)
     print(json.dumps({"devices": devices, "ensemble": ensemble}[sys.argv[1]]()))

@@ -1,0 +1,470 @@
+"""What a sweep found: records with checked shapes, saved to and loaded from bytes.
+
+Each is a NumPy archive (`.npz`): the arrays, and the facts as JSON. NumPy can read them without
+this package.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from repro.core import metrics
+from repro.core.config import FigureConfig, TrainConfig
+
+
+@dataclass(frozen=True)
+class AblationCurve:
+    """Accuracy and loss along cumulative ablations in several orders (Fig. 1).
+
+    layers: name and number of units of each ablated layer, in the network's order; layers that
+        were left intact are not among them.
+    n_ablated: int64 (n_points,), from 0 to all units of these layers.
+    n_correct: int64 (n_orders, n_points), correctly classified images.
+    loss: float64 (n_orders, n_points), mean cross-entropy in nats.
+    orders: int32 (n_orders, n_units), the unit ablated first, second, ...; a unit is numbered
+        through all of these layers.
+    n_images: how many images each point was read on; `images` which ("train" or "test").
+    n_tied: (image, point) pairs whose two best logits tie within rounding; None if not counted.
+    n_top5: int64 (n_orders, n_points), images whose class is among the five best; None if not
+        counted.
+    n_answers: of each image, that are right or wrong: 1 for a classifier; 0 where answers are
+        numbers, and the accuracy is NaN.
+    """
+
+    kind: ClassVar[str] = "cumulative"
+
+    layers: tuple[tuple[str, int], ...]
+    n_ablated: np.ndarray
+    n_correct: np.ndarray
+    loss: np.ndarray
+    orders: np.ndarray
+    n_images: int
+    images: str
+    fill: str
+    n_tied: int | None = None
+    n_top5: np.ndarray | None = None
+    n_answers: int = 1
+
+    def __post_init__(self) -> None:
+        n_units = sum(size for _, size in self.layers)
+        n_orders, n_points = len(self.orders), len(self.n_ablated)
+        _check_shape("n_correct", self.n_correct, (n_orders, n_points))
+        if self.n_top5 is not None:
+            _check_shape("n_top5", self.n_top5, (n_orders, n_points))
+        _check_shape("loss", self.loss, (n_orders, n_points))
+        _check_shape("orders", self.orders, (n_orders, n_units))
+        if self.n_ablated[0] != 0 or self.n_ablated[-1] != n_units:
+            raise ValueError(f"n_ablated must run from 0 to {n_units}, got {self.n_ablated}")
+
+    @property
+    def n_units(self) -> int:
+        """How many units the network can lose."""
+        return int(self.n_ablated[-1])
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """float64 (n_orders, n_points), fraction of images classified correctly."""
+        if not self.n_answers:
+            return np.full(self.n_correct.shape, np.nan)
+        return self.n_correct / (self.n_images * self.n_answers)
+
+    @property
+    def top5_accuracy(self) -> np.ndarray:
+        """float64 (n_orders, n_points), fraction with the class among the five best; NaN if not
+        counted."""
+        if self.n_top5 is None:
+            return np.full(self.n_correct.shape, np.nan)
+        return self.n_top5 / self.n_images
+
+    @property
+    def auc(self) -> np.ndarray:
+        """float64 (n_orders,), raw area under each order's curve."""
+        return metrics.area_under_curve(self.n_ablated, self.accuracy)
+
+    @property
+    def normalized_auc(self) -> np.ndarray:
+        """float64 (n_orders,), area relative to the intact accuracy."""
+        return metrics.normalized_auc(self.n_ablated, self.accuracy)
+
+
+@dataclass(frozen=True)
+class UnitTable:
+    """Every unit of a network: how selective it is, and what its ablation does (Fig. 7).
+
+    layers: name and number of units of each layer; rows run through the layers in order.
+    class_means: float64 (n_classes, n_units), mean activation over the images of each class.
+    n_correct: int64 (n_units, n_classes), correct images of each class with the unit ablated.
+    loss: float64 (n_units,), mean cross-entropy in nats with the unit ablated.
+    intact_correct: int64 (n_classes,); intact_loss: the same for the intact network.
+    class_counts: int64 (n_classes,), images of each class.
+    sparsity: float64 (n_units,) in [0, 1], fraction of images and positions of exact zero.
+    mutual_information: float64 (n_units,), bits that the activation tells about the class, as
+        estimated (paper.md 1.6); mutual_information_bias: what it would show of a unit that knows
+        nothing.
+    weight_norm: float64 (n_units,), L1 norm of the incoming weights (appendix A.4); NaN where a
+        unit is not the output of one layer's weights.
+    images: which images ("test" or "train").
+    n_tied: (image, unit) pairs whose two best logits tie within rounding; None if not counted.
+    basis: "unit"; or "random": a row is a direction of a random rotation of its layer, and its
+        activation the projection on that direction, of either sign (paper.md 6.2).
+    drop_held_out: float64 (n_units,), accuracy lost by the class that loses most, chosen on other
+        images, see `metrics.held_out_class_drop`; NaN where no class has two images; None if not
+        measured.
+    """
+
+    kind: ClassVar[str] = "single_unit"
+
+    layers: tuple[tuple[str, int], ...]
+    class_means: np.ndarray
+    n_correct: np.ndarray
+    loss: np.ndarray
+    intact_correct: np.ndarray
+    intact_loss: float
+    class_counts: np.ndarray
+    sparsity: np.ndarray
+    mutual_information: np.ndarray
+    mutual_information_bias: np.ndarray
+    weight_norm: np.ndarray
+    images: str
+    fill: str
+    n_tied: int | None = None
+    basis: str = "unit"
+    drop_held_out: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        n_units = sum(size for _, size in self.layers)
+        n_classes = len(self.class_counts)
+        for name in ("sparsity", "mutual_information", "mutual_information_bias", "weight_norm"):
+            _check_shape(name, getattr(self, name), (n_units,))
+        _check_shape("class_means", self.class_means, (n_classes, n_units))
+        _check_shape("n_correct", self.n_correct, (n_units, n_classes))
+        _check_shape("loss", self.loss, (n_units,))
+        _check_shape("intact_correct", self.intact_correct, (n_classes,))
+        if self.drop_held_out is not None:
+            _check_shape("drop_held_out", self.drop_held_out, (n_units,))
+
+    @property
+    def n_units(self) -> int:
+        return len(self.loss)
+
+    @property
+    def n_images(self) -> int:
+        return int(self.class_counts.sum())
+
+    @property
+    def n_absent(self) -> int:
+        """Classes without images, which no measure counts."""
+        return int(np.count_nonzero(self.class_counts == 0))
+
+    @property
+    def layer_names(self) -> np.ndarray:
+        """str (n_units,), the layer of every unit."""
+        return np.repeat([name for name, _ in self.layers], [size for _, size in self.layers])
+
+    @property
+    def unit_indices(self) -> np.ndarray:
+        """int (n_units,), the unit's number within its layer."""
+        return np.concatenate([np.arange(size) for _, size in self.layers])
+
+    @property
+    def class_selectivity(self) -> np.ndarray:
+        """float64 (n_units,) in [0, 1], over the classes that have images; 0 for a dead unit (paper
+        section 2.3). NaN where it is not defined: for directions, for units with a negative mean,
+        as after GELU, and where images are of one class only."""
+        defined = (self.class_means >= 0).all(axis=0) & (self.basis == "unit")
+        means = np.where(defined, self.class_means, 0.0)
+        found = metrics.class_selectivity(means, self.class_counts)
+        return np.where(defined, found, np.nan)
+
+    @property
+    def dead(self) -> np.ndarray:
+        """bool (n_units,): silent on every image."""
+        return (self.class_means == 0).all(axis=0)
+
+    @property
+    def importance(self) -> np.ndarray:
+        """float64 (n_units,), change of the mean loss in nats; above 0 where removal harms."""
+        return self.loss - self.intact_loss
+
+    @property
+    def accuracy_drop(self) -> np.ndarray:
+        """float64 (n_units,), fraction of images lost; above 0 where removal harms."""
+        return (self.intact_correct.sum() - self.n_correct.sum(axis=1)) / self.n_images
+
+    @property
+    def mean_activation(self) -> np.ndarray:
+        """float64 (n_units,), mean activation over all images."""
+        return self.class_counts @ self.class_means / self.n_images
+
+    @property
+    def corrected_information(self) -> np.ndarray:
+        """float64 (n_units,), bits: mutual information less its bias; about 0 for a unit that
+        knows nothing, and then as often below as above."""
+        return self.mutual_information - self.mutual_information_bias
+
+    @property
+    def class_drops(self) -> np.ndarray:
+        """float64 (n_units, n_classes), accuracy that each class loses (paper.md 6.2); NaN for a
+        class without images."""
+        return metrics.class_drops(self.intact_correct, self.n_correct, self.class_counts)
+
+    @property
+    def largest_class_drop(self) -> np.ndarray:
+        """float64 (n_units,), accuracy lost by the class that loses most (paper.md 6.2)."""
+        return metrics.largest_class_drop(self.class_drops)
+
+    @property
+    def held_out_class_drop(self) -> np.ndarray:
+        """`drop_held_out`; NaN if not measured."""
+        if self.drop_held_out is None:
+            return np.full(self.n_units, np.nan)
+        return self.drop_held_out
+
+
+@dataclass(frozen=True)
+class NoiseCurve:
+    """Accuracy and loss with Gaussian noise on all units at once (Fig. 2).
+
+    layers: name and number of units of each layer with noise.
+    scales: float64 (n_scales,), of each unit's standard deviation; the first is 0.
+    n_correct: int64 (n_draws, n_scales); loss: float64 (n_draws, n_scales), mean, in nats.
+    n_images, images, n_tied, n_top5: as in AblationCurve.
+    """
+
+    kind: ClassVar[str] = "noise"
+
+    layers: tuple[tuple[str, int], ...]
+    scales: np.ndarray
+    n_correct: np.ndarray
+    loss: np.ndarray
+    n_top5: np.ndarray
+    n_images: int
+    images: str
+    n_tied: int | None = None
+
+    def __post_init__(self) -> None:
+        shape = (len(self.n_correct), len(self.scales))
+        for name in ("n_correct", "loss", "n_top5"):
+            _check_shape(name, getattr(self, name), shape)
+        if self.scales[0] != 0 or np.any(np.diff(self.scales) <= 0):
+            raise ValueError(f"scales must rise from 0, got {self.scales}")
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """float64 (n_draws, n_scales), fraction of images classified correctly."""
+        return self.n_correct / self.n_images
+
+
+@dataclass(frozen=True)
+class Intact:
+    """The network without a lesion: images, correct ones and mean loss in nats."""
+
+    kind: ClassVar[str] = "intact"
+
+    n_correct: int
+    n_top5: int
+    loss: float
+    n_images: int
+    images: str
+    n_tied: int | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of images classified correctly."""
+        return self.n_correct / self.n_images
+
+
+@dataclass(frozen=True)
+class Portraits:
+    """Single units as examples, with the images that drive them most (paper.md 5).
+
+    layers: name and number of units of each layer that they were picked from.
+    roles: what each was picked as: "selective", "confusing".
+    units: int64 (n_picked,), each one's number through these layers.
+    class_means: float64 (n_classes, n_picked), mean activation over the images of each class.
+    class_selectivity: float64 (n_picked,) in [0, 1].
+    importance: float64 (n_picked,), change of the mean loss in nats on ablation.
+    rank: int64 (n_picked,), place by importance among all units of these layers; 1 is the first.
+    median_importance: of these layers' units, in nats.
+    top_images: uint8 (n_picked, n_top, height, width, channels), the images of largest activation,
+        largest first; black where fewer drive the unit.
+    top_labels: int64 (n_picked, n_top), their classes; -1 where there is none.
+    top_activations: float32 (n_picked, n_top); 0 where there is none.
+    n_images, images, fill, n_tied: as in UnitTable, which counts single units alike.
+    """
+
+    kind: ClassVar[str] = "portraits"
+
+    layers: tuple[tuple[str, int], ...]
+    roles: tuple[str, ...]
+    units: np.ndarray
+    class_means: np.ndarray
+    class_selectivity: np.ndarray
+    importance: np.ndarray
+    rank: np.ndarray
+    median_importance: float
+    top_images: np.ndarray
+    top_labels: np.ndarray
+    top_activations: np.ndarray
+    n_images: int
+    images: str
+    fill: str
+    n_tied: int | None = None
+
+    def __post_init__(self) -> None:
+        n_picked, n_top = len(self.roles), self.top_labels.shape[-1]
+        for name in ("units", "class_selectivity", "importance", "rank"):
+            _check_shape(name, getattr(self, name), (n_picked,))
+        _check_shape("class_means", self.class_means, (len(self.class_means), n_picked))
+        for name in ("top_labels", "top_activations"):
+            _check_shape(name, getattr(self, name), (n_picked, n_top))
+        _check_shape("top_images", self.top_images, (n_picked, n_top, *self.top_images.shape[2:]))
+
+    @property
+    def n_units(self) -> int:
+        """How many they were picked from."""
+        return sum(size for _, size in self.layers)
+
+    def name(self, role: str) -> str:
+        """A unit by its layer and its number there: "hidden_2, unit 17"."""
+        unit = int(self.units[self.roles.index(role)])
+        for layer, size in self.layers:
+            if unit < size:
+                return f"{layer}, unit {unit}"
+            unit -= size
+        raise ValueError(f"unit {unit} lies in none of the layers {self.layers}")
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """How a network came out of training, and under what circumstances.
+
+    history: one record an epoch: epoch, loss, accuracy (running averages over the epoch).
+    train_accuracy, train_loss: of the finished network on its training images with the labels as
+        trained on; test_accuracy, test_loss: on the test images.
+    facts: versions, device, git commit, seconds, data, ...
+    """
+
+    kind: ClassVar[str] = "training"
+
+    history: tuple[dict[str, float], ...]
+    n_train: int
+    n_test: int
+    train_accuracy: float
+    train_loss: float
+    test_accuracy: float
+    test_loss: float
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs trained."""
+        return len(self.history)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The whole state of a training after `epoch` epochs.
+
+    arrays: variables of model and optimizer, in their order.
+    history: one record an epoch.
+    seconds: of training so far, over all the processes that took part.
+    """
+
+    epoch: int
+    arrays: list[np.ndarray]
+    history: list[dict[str, float]]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class NetworkResult:
+    """One network of a figure: its settings, its training, and what the figure's sweeps found.
+
+    sweeps: by name, of the trained network.
+    snapshots: by name, of sweeps along training: (epochs trained, result) in order.
+    """
+
+    config: TrainConfig
+    training: TrainingRecord
+    sweeps: Mapping[str, SweepResult] = field(default_factory=dict)
+    snapshots: Mapping[str, tuple[tuple[int, SweepResult], ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FigureResult:
+    """All networks of a figure that are done, in the order of `config.networks()`.
+
+    data: which images were used, in words.
+    command: what makes these results again.
+    not_run: why the figure could not be made, if nothing of it was tried: "imagenet2012 is not
+        prepared ..."; "" otherwise.
+    n_unlearned: networks that are done but left out of `networks`, as they learned nothing.
+    """
+
+    config: FigureConfig
+    networks: tuple[NetworkResult, ...]
+    data: str
+    command: str
+    not_run: str = ""
+    n_unlearned: int = 0
+
+
+SweepResult = AblationCurve | UnitTable | NoiseCurve | Intact | Portraits
+SWEEP_RESULTS: dict[str, type[SweepResult]] = {
+    cls.kind: cls for cls in (AblationCurve, UnitTable, NoiseCurve, Intact, Portraits)
+}
+Result = SweepResult | TrainingRecord
+R = TypeVar("R", AblationCurve, UnitTable, NoiseCurve, Intact, Portraits, TrainingRecord)
+
+
+def to_bytes(result: Result) -> bytes:
+    """The record as a NumPy archive; the same record always gives the same bytes."""
+    arrays: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
+    for item in dataclasses.fields(result):
+        value = getattr(result, item.name)
+        (arrays if isinstance(value, np.ndarray) else facts)[item.name] = value
+    buffer = io.BytesIO()
+    header = json.dumps({"kind": result.kind, **facts}, sort_keys=True)
+    np.savez_compressed(buffer, header=np.array(header), **arrays)
+    return buffer.getvalue()
+
+
+def from_bytes(content: bytes, kind: type[R]) -> R:
+    """The inverse of `to_bytes`.
+
+    Raises:
+        ValueError: the bytes are damaged, or hold another kind of record.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        facts = json.loads(str(arrays.pop("header")))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"damaged result: {error}") from error
+    found = facts.pop("kind", None)
+    if found != kind.kind:
+        raise ValueError(f"expected a result of kind {kind.kind!r}, got {found!r}")
+    if "layers" in facts:
+        facts["layers"] = tuple((name, size) for name, size in facts["layers"])
+    for name in ("history", "roles"):
+        if name in facts:
+            facts[name] = tuple(facts[name])
+    try:
+        return kind(**facts, **arrays)
+    except TypeError as error:
+        raise ValueError(f"a {kind.kind} result with other fields: {error}") from error
+
+
+def _check_shape(name: str, array: np.ndarray, expected: tuple[int, ...]) -> None:
+    if array.shape != expected:
+        raise ValueError(f"{name} must have shape {expected}, got {array.shape}")

@@ -1,0 +1,1 @@
+"""HTML without a word of the paper in it. Begin with `markup`."""

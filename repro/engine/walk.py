@@ -1,0 +1,338 @@
+"""Lesions of dense ReLU networks on the processor: every unit alone, and cumulative curves.
+
+A curve costs about one pass over the weights, because it is walked from its far end. With every
+unit clamped the network answers with a constant; then the units come back, the last one ablated
+first. Units of the first mask that come back add their terms to the next layer's pre-activation,
+
+    z += W[u] (h_u - fill_u)
+
+and the layers after it are computed anew, but only from the units that are back already. So a
+point costs n_next + n_back * n_classes multiply-adds an image, instead of
+n_in * n + n * n_next + n_next * n_classes.
+
+Nothing is ever subtracted: z is the sum of the same terms that a fresh computation adds, in
+another order, so its error is bounded by that of any float32 sum, n_units * 2**-24 times the sum
+of the terms' magnitudes, and does not build up along the curve.
+
+One unit alone costs n_next for its own term, and then the layers after it.
+
+Blocks of images are computed by threads; `kernels` holds the loops.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from repro.engine import kernels
+
+# Images of one block: enough for long loops, few enough that the units of a layer stay in the
+# processor's cache.
+BLOCK = 1024
+# In place of a unit's number: no unit is clamped.
+NO_UNIT = -1
+
+
+@dataclass(frozen=True)
+class Layer:
+    """From the units of one mask to those of the next, or to the logits.
+
+    kernel: float32 (n_units, n_out). bias: float32 (n_out,).
+    basis: orthogonal (n_out, n_out), if the next mask's units are projections on its columns.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    basis: np.ndarray | None = None
+
+    def renumbered(self, units: np.ndarray, outputs: np.ndarray | None) -> Layer:
+        """The same layer with its units, and those of the next mask, in another order."""
+        kernel = self.kernel[units]
+        if outputs is None:
+            return Layer(kernel, self.bias)
+        # By `take`, five times as fast as an index of columns on a kernel of 2048 x 2048.
+        if self.basis is not None:
+            return Layer(kernel, self.bias, np.take(self.basis, outputs, axis=1))
+        return Layer(np.take(kernel, outputs, axis=1), self.bias[outputs])
+
+
+@dataclass(frozen=True)
+class Points:
+    """Counts under lesions. n_correct: int64 (*lesions, n_classes); n_top, n_tied: int64
+    (*lesions,); loss_sum: float64 (*lesions,), in nats."""
+
+    n_correct: np.ndarray
+    n_top: np.ndarray
+    n_tied: np.ndarray
+    loss_sum: np.ndarray
+
+    @classmethod
+    def zeros(cls, lesions: tuple[int, ...], n_classes: int) -> Points:
+        return cls(
+            np.zeros((*lesions, n_classes), np.int64),
+            np.zeros(lesions, np.int64),
+            np.zeros(lesions, np.int64),
+            np.zeros(lesions),
+        )
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        return self.n_correct, self.n_top, self.n_tied, self.loss_sum
+
+    def add(self, other: Points, at: Any = ...) -> None:
+        """Adds counts to those of some lesions."""
+        for mine, theirs in zip(self.arrays, other.arrays, strict=True):
+            mine[at] += theirs
+
+    def __getitem__(self, lesions: Any) -> Points:
+        return Points(*(array[lesions] for array in self.arrays))
+
+
+@dataclass(frozen=True)
+class Block:
+    """Images that are computed together. units: float32 (n_units of the first mask, n_images).
+    labels: int32 (n_images,)."""
+
+    units: np.ndarray
+    labels: np.ndarray
+
+
+def blocks(activations: np.ndarray, labels: np.ndarray, threads: int) -> list[Block]:
+    """Cuts images into blocks of nearly equal size, as many for each thread.
+
+    Args:
+        activations: float32 (n_images, n_units of the first mask). labels: int (n_images,).
+    """
+    n_images = len(activations)
+    n_blocks = -(-n_images // (BLOCK * threads)) * threads
+    edges = np.linspace(0, n_images, min(n_blocks, n_images) + 1).astype(int)
+    return [
+        Block(np.ascontiguousarray(activations[start:stop].T), labels[start:stop].astype(np.int32))
+        for start, stop in zip(edges[:-1], edges[1:], strict=True)
+    ]
+
+
+def walk(
+    layers: Sequence[Layer],
+    activations: np.ndarray,
+    labels: np.ndarray,
+    orders: np.ndarray,
+    n_ablated: np.ndarray,
+    fills: Sequence[np.ndarray],
+    *,
+    tie: float,
+    top: int,
+    threads: int | None = None,
+    on_progress: Callable[[int], None] = lambda pairs: None,
+) -> Points:
+    """Counts at the points of each order: (n_orders, n_points).
+
+    Args:
+        layers: ReLU between them; layers[0] reads the units of the first mask.
+        activations: float32 (n_images, n_units of the first mask).
+        labels: int (n_images,).
+        orders: int (n_orders, n), of all masks' units the one ablated first, second, ...; units
+            that an order does not name stay.
+        n_ablated: int (n_points,), how many are ablated at each point, in any order.
+        fills: float32 (n_units,) for each mask, what an ablated unit reads.
+        tie, top: see `kernels.tally`.
+        threads: None for one a processor.
+        on_progress: called with the number of (image, point) pairs just evaluated.
+    """
+    n_threads = threads or os.cpu_count() or 1
+    wanted, place = np.unique(n_ablated, return_inverse=True)
+    n_classes = layers[-1].kernel.shape[1]
+    points = Points.zeros((len(orders), len(wanted)), n_classes)
+    curves = [_Curve(layers, order, wanted, fills) for order in orders]
+    cut = blocks(activations, labels, n_threads)
+    tasks = [(order, block) for block in cut for order in range(len(orders))]
+
+    def work(task: tuple[int, Block]) -> Points:
+        order, block = task
+        return curves[order](block, tie, top)
+
+    for (order, block), part in _in_threads(work, tasks, n_threads):
+        points.add(part, order)
+        on_progress(len(block.labels) * len(n_ablated))
+    return points[:, place]
+
+
+def single_units(
+    layers: Sequence[Layer],
+    activations: np.ndarray,
+    labels: np.ndarray,
+    units: np.ndarray,
+    fills: Sequence[np.ndarray],
+    *,
+    tie: float,
+    top: int,
+    threads: int | None = None,
+    on_progress: Callable[[int], None] = lambda pairs: None,
+) -> Points:
+    """Counts with each of these units clamped alone: (n,).
+
+    Args:
+        units: int (n,), numbered through all masks; or NO_UNIT. The others as for `walk`.
+    """
+    n_threads = threads or os.cpu_count() or 1
+    starts = np.cumsum([0, *(len(fill) for fill in fills)])
+    masks = np.searchsorted(starts[1:], units, side="right")
+    lesions = [
+        (mask, np.flatnonzero(masks == mask), _within(units[masks == mask], starts[mask]))
+        for mask in np.unique(masks)
+    ]
+    arrays = _Arrays.of(layers)
+    points = Points.zeros((len(units),), layers[-1].kernel.shape[1])
+
+    def work(block: Block) -> Points:
+        counts = Points.zeros((len(units),), layers[-1].kernel.shape[1])
+        coordinates, outputs = _intact(layers, block.units)
+        for mask, which, chosen in lesions:
+            part = Points.zeros((len(chosen),), counts.n_correct.shape[-1])
+            kernels.single(
+                fills[mask][:, None] - coordinates[mask],
+                mask,
+                chosen.astype(np.int64),
+                arrays.sizes,
+                arrays.kernels,
+                arrays.constants,
+                arrays.bases,
+                arrays.with_basis,
+                outputs[mask],
+                outputs[-1],
+                block.labels,
+                np.float32(tie),
+                top,
+                *part.arrays,
+            )
+            counts.add(part, which)
+        return counts
+
+    for block, part in _in_threads(work, blocks(activations, labels, n_threads), n_threads):
+        points.add(part)
+        on_progress(len(block.labels) * len(units))
+    return points
+
+
+def _within(units: np.ndarray, start: int) -> np.ndarray:
+    """Numbers within a mask."""
+    return np.where(units == NO_UNIT, NO_UNIT, units - start)
+
+
+class _Curve:
+    """One order's walk, over any block of images."""
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        order: np.ndarray,
+        n_ablated: np.ndarray,
+        fills: Sequence[np.ndarray],
+    ) -> None:
+        """n_ablated: int (n_points,), increasing."""
+        sizes = [len(fill) for fill in fills]
+        starts = np.cumsum([0, *sizes])
+        rest = np.setdiff1d(np.arange(starts[-1]), order)
+        # As units come back; those that no point ablates are always there.
+        back = np.concatenate([rest, order[::-1]])
+        masks = np.searchsorted(starts[1:], back, side="right")
+        returning = [back[masks == mask] - start for mask, start in enumerate(starts[:-1])]
+        # Units of each mask are renumbered as they come back: those that are back are then always
+        # the first ones.
+        self.first = returning[0]
+        renumbered = [
+            layer.renumbered(units, outputs)
+            for layer, units, outputs in zip(layers, returning, [*returning[1:], None], strict=True)
+        ]
+        self.fills = [fill[units] for fill, units in zip(fills, returning, strict=True)]
+        self.arrays = _Arrays.of(renumbered, self.fills)
+        of_mask = masks[:, None] == np.arange(len(sizes))
+        n_back = np.concatenate([np.zeros((1, len(sizes)), int), of_mask.cumsum(axis=0)])
+        # The points from the far end of the curve on.
+        self.n_back = n_back[len(back) - n_ablated[::-1]].astype(np.int64)
+
+    def __call__(self, block: Block, tie: float, top: int) -> Points:
+        """The counts at each point, (n_points,)."""
+        points = Points.zeros((len(self.n_back),), self.arrays.sizes[-1])
+        kernels.curve(
+            block.units[self.first] - self.fills[0][:, None],
+            self.arrays.sizes,
+            self.arrays.kernels,
+            self.arrays.constants,
+            _flat(self.fills),
+            self.arrays.bases,
+            self.arrays.with_basis,
+            self.n_back,
+            block.labels,
+            np.float32(tie),
+            top,
+            *points.arrays,
+        )
+        return points[::-1]
+
+
+@dataclass(frozen=True)
+class _Arrays:
+    """Layers as the compiled loops take them: flat arrays, see `kernels.curve`."""
+
+    sizes: np.ndarray
+    kernels: np.ndarray
+    constants: np.ndarray
+    bases: np.ndarray
+    with_basis: np.ndarray
+
+    @classmethod
+    def of(cls, layers: Sequence[Layer], fills: Sequence[np.ndarray] | None = None) -> _Arrays:
+        """constants: each layer's output when every unit reads its fill, or its bias."""
+        constants = [layer.bias for layer in layers]
+        if fills is not None:
+            constants = [
+                layer.bias + fill @ layer.kernel for layer, fill in zip(layers, fills, strict=True)
+            ]
+        bases = [None, *(layer.basis for layer in layers[:-1])]
+        return cls(
+            np.array([*(len(layer.kernel) for layer in layers), layers[-1].kernel.shape[1]]),
+            _flat([layer.kernel for layer in layers]),
+            _flat(constants),
+            _flat([basis.T for basis in bases if basis is not None]),
+            np.array([basis is not None for basis in bases]),
+        )
+
+
+def _flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    parts = [np.ravel(array).astype(np.float32) for array in arrays]
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def _intact(
+    layers: Sequence[Layer], units: np.ndarray
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Each mask's units and each layer's outputs without a lesion, (n, n_images)."""
+    coordinates, outputs = [units], []
+    for layer in layers:
+        outputs.append(layer.kernel.T @ coordinates[-1] + layer.bias[:, None])
+        rectified = np.maximum(outputs[-1], 0)
+        coordinates.append(rectified if layer.basis is None else layer.basis.T @ rectified)
+    return coordinates, outputs
+
+
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    """Those that this process has loaded; to list them takes 10 ms."""
+    return ThreadpoolController()
+
+
+def _in_threads(
+    work: Callable[[Any], Points], tasks: Sequence[Any], threads: int
+) -> Iterator[tuple[Any, Points]]:
+    """Each task with what came of it. One thread for each of ours in the matrix products, or they
+    would wait for each other."""
+    with _libraries().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+        yield from zip(tasks, pool.map(work, tasks), strict=True)

@@ -1,0 +1,63 @@
+"""A `.keras` file loaded under Keras's safe mode, and what Keras says where it cannot."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import keras
+
+from repro.models import inspection
+
+
+def check(path: Path) -> None:
+    """Refuses what no Keras that is installed here may load.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a `.keras` file of Keras 3.
+        RuntimeError: an installed Keras that is too old to load models of others.
+    """
+    inspection.check_keras(keras.__version__)
+    inspection.check_written_by(path)
+
+
+def loaded(path: Path) -> keras.Model:
+    """The model of a file, not compiled.
+
+    Raises:
+        ValueError: Keras cannot load it; why.
+    """
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises many kinds for a damaged archive
+        raise ValueError(
+            f"{path} cannot be loaded as a Keras model: {_unknown(error) or sentence(error)}"
+        ) from error
+
+
+def _unknown(error: Exception) -> str:
+    """What to do about a class or function that Keras does not know; "" of other errors."""
+    chain: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(chain) < 10:
+        chain.append(str(cause))
+        cause = cause.__cause__ or cause.__context__
+    found = re.search(r"Could not locate (class|function) '([^']{1,100})'", " ".join(chain))
+    if found is None:
+        return ""
+    kind, name = found.groups()
+    return (
+        f"Keras does not know the {kind} {name!r}; import the module that registers it with "
+        "keras.saving.register_keras_serializable, or name it in keras.saving.get_custom_objects()"
+    )
+
+
+def sentence(error: Exception) -> str:
+    """What Keras says, in a line; of weights that do not fit, why the first ones do not."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    if lines[0].startswith("A total of ") and len(lines) > 1:
+        return f"weights do not fit their layers: {lines[1]}"
+    return lines[0]

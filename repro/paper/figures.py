@@ -1,0 +1,359 @@
+"""Draws the figures from results: the panels that a config states, with title and caption.
+
+Matplotlib's object interface only, with its default settings whatever the user's matplotlibrc
+says, so the same results give the same bytes. Series run from dark to light in one sequential
+scale and differ in marker as well, so a print in grey still tells them apart.
+"""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from repro.core.config import OWN, PanelConfig
+from repro.core.results import AblationCurve, FigureResult, NetworkResult, NoiseCurve, Portraits
+from repro.paper import panels
+from repro.paper.findings import (
+    NETWORK_MEASURES,
+    UNIT_MEASURES,
+    class_name,
+    figure_label,
+    paper_epochs,
+    percent,
+    relation,
+    score_name,
+    scores,
+    series,
+    stopped_early,
+    sweeps_of,
+    trajectory,
+    unit_tables,
+)
+from repro.paper.findings import panels as panels_of
+from repro.paper.panels import (
+    DARK,
+    LIGHT,
+    Theme,
+    correlation_words,
+    has_data,
+    portrait_words,
+    portraits,
+    split_name,
+)
+
+__all__ = ["alternative_text", "caption", "compose", "draw", "percent", "training_words"]
+
+_SIZE = (6.0, 4.0)  # inches, with type of 10 points
+_PAGE_SIZE = (5.3, 3.8)  # in a page: smaller, so that type stays readable on a phone
+_PNG_DPI = 200
+
+
+def draw(
+    figure: FigureResult,
+    *,
+    kinds: Sequence[str] = ("png", "svg"),
+    dark: bool = False,
+    standalone: bool = True,
+) -> dict[str, bytes]:
+    """The figure as {"png": ..., "svg": ...}; the same results give the same bytes.
+
+    Args:
+        kinds: which of the two.
+        dark: light ink, for a dark page.
+        standalone: with title and caption on a background of its own; otherwise without them and
+            transparent, for a page that states both in words.
+
+    Raises:
+        ValueError: the figure has no network.
+    """
+    return rendered(
+        lambda: compose(figure, dark=dark, standalone=standalone), kinds, dark, standalone
+    )
+
+
+def rendered(
+    picture: Callable[[], Figure], kinds: Sequence[str], dark: bool, standalone: bool
+) -> dict[str, bytes]:
+    """Whatever `picture` composes, in the style of this project; arguments as for `draw`."""
+    files = {}
+    with styled(dark):
+        composed = picture()
+        background = background_of(dark) if standalone else "none"
+        # Without a date or a version in the file, and with a fixed salt, bytes repeat.
+        metadata = {"png": {"Software": None}, "svg": {"Date": None}}
+        for kind in kinds:
+            buffer = io.BytesIO()
+            composed.savefig(
+                buffer, format=kind, dpi=_PNG_DPI, facecolor=background, metadata=metadata[kind]
+            )
+            files[kind] = buffer.getvalue()
+    return files
+
+
+def styled(dark: bool) -> AbstractContextManager[None]:
+    """While the style of this project holds; then that of before."""
+    return matplotlib.style.context(["default", _settings(DARK if dark else LIGHT)])
+
+
+def background_of(dark: bool) -> str:
+    """The colour behind a picture that travels alone."""
+    return "#15151c" if dark else "#ffffff"
+
+
+def compose(figure: FigureResult, *, dark: bool = False, standalone: bool = True) -> Figure:
+    """The figure before it is rendered; `draw` says what the arguments do.
+
+    Panels stand side by side, four of them two by two; in a page one below the other.
+    `repro.paper.panels` says which artist carries which group id.
+    """
+    if not figure.networks:
+        raise ValueError(f"{figure.config.name} has no network to draw")
+    theme = DARK if dark else LIGHT
+    shown = panels_of(figure.config)
+    width, height = _SIZE if standalone else _PAGE_SIZE
+    heights = [height + panels.legend_height(figure, panel) for panel in shown]
+    across = 1
+    if standalone:  # up to three side by side, four two by two
+        across = len(shown) if len(shown) <= 3 else 2
+    rows = -(-len(shown) // across)
+    size = (width * across, rows * max(heights) if standalone else sum(heights))
+    picture = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(picture)
+    for index, panel in enumerate(shown, start=1):
+        axes = picture.add_subplot(rows, across, index)
+        panels.draw(figure, panel, axes, theme)
+    if standalone:
+        _add_words(figure, picture, theme)
+    return picture
+
+
+def caption(figure: FigureResult) -> str:
+    """What the picture shows, in words: data, number of images, spread, length of training."""
+    parts = [f"Data: {figure.data}.", f"Network: {_architecture(figure.networks)}."]
+    words = [_panel_words(figure, panel) for panel in panels_of(figure.config)]
+    return " ".join([*parts, *dict.fromkeys(words), training_words(figure.networks)])
+
+
+def _panel_words(figure: FigureResult, panel: PanelConfig) -> str:
+    """One or two sentences on a panel."""
+    if not has_data(figure, panel):
+        return "A panel has no results."
+    if panel.supposed:
+        return (
+            "Where a panel says “if”, the importances that were found are handed to other units, "
+            "to show what such a relation would look like."
+        )
+    if panel.kind in ("curves", "noise"):
+        return _curve_words(figure, panel)
+    if panel.kind == "units":
+        table = unit_tables(figure.networks, panel.sweep)[0]
+        n_networks = len(figure.networks)
+        first = figure.networks[0].config
+        return (
+            f"One point a unit; loss and selectivity on {table.n_images:,} "
+            f"{split_name(table.images)} images; ρ: Spearman, with its 95 % bootstrap interval."
+            + (f" Shown: seed {first.seed}, the first of {n_networks} networks." * (n_networks > 1))
+        )
+    if panel.kind == "distributions":
+        table = unit_tables(figure.networks, panel.sweep)[0]
+        where = "Units of all ablated layers, networks pooled."
+        if panel.series == ("layer",):
+            where = "Violins: units of a layer, networks pooled; dot: mean."
+        silent = "; silent units count with a class selectivity of 0"
+        return f"{where} Measured on {table.n_images:,} {split_name(table.images)} images" + (
+            f"{silent}." if panel.x in ("", "class_selectivity") else "."
+        )
+    if panel.kind == "portrait":
+        found = portraits(figure, panel)
+        return (
+            f"Images: those of {found.n_images:,} {split_name(found.images)} images that drive the "
+            "unit most, with their class; bars: its mean activation for each class. Picked from "
+            f"{_layers_words(found)} by rule: of the units whose importance (change of "
+            f"{split_name(found.images)} loss on ablation) lies above the median, the most "
+            "class-selective one and the least."
+        )
+    if panel.kind == "epochs":
+        path = trajectory(figure.networks[0])
+        n = 0 if path is None else len(path.epochs)
+        band = "95 % bootstrap" if panel.y == "relation" else "± 1 s.d. over random orders"
+        return f"{n} snapshots of the training. Band: {band}."
+    point = "snapshot" if figure.networks[0].snapshots else "network"
+    return (
+        f"One point a {point} of {len(figure.networks)} "
+        f"network{'s' if len(figure.networks) > 1 else ''}; ρ: Spearman, 95 % bootstrap."
+    )
+
+
+def _layers_words(found: Portraits) -> str:
+    names = [name for name, _ in found.layers]
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+
+
+def _curve_words(figure: FigureResult, panel: PanelConfig) -> str:
+    shown = series(figure, panel)
+    noise = panel.kind == "noise"
+    kind: Any = NoiseCurve if noise else AblationCurve
+    found = [curve for one in shown for curve in sweeps_of(one.networks, kind, one.sweep)]
+    first = found[0]
+    labels = "labels as trained on" if first.images == "train" else "true labels"
+    score = score_name(figure.networks[0]).capitalize()
+    repeats = len(first.n_correct)
+    spread = f"{repeats} {'draws of noise' if noise else 'random order' + 's' * (repeats > 1)}"
+    n_networks = max(len(one.networks) for one in shown)
+    if n_networks > 1:
+        spread += f" in each of {n_networks} networks"
+    points = "" if noise else f", read at {len(first.n_ablated):,} numbers of ablated units"
+    layers = first.layers
+    where = f" Units of {layers[0][0]} to {layers[-1][0]}." if len(layers) > 1 else ""
+    return (
+        f"{score} on {first.n_images:,} {split_name(first.images)} images, {labels}{points}."
+        f"{where} Line: mean over {spread}; band: ± 1 s.d."
+    )
+
+
+def training_words(networks: Sequence[NetworkResult]) -> str:
+    """How long the networks trained, and whether that is what the paper did."""
+    if any(network.config.network == OWN for network in networks):
+        return "Not trained here."
+    epochs = [network.training.epochs for network in networks]
+    span = (
+        f"{min(epochs):,}" if min(epochs) == max(epochs) else f"{min(epochs):,} to {max(epochs):,}"
+    )
+    words = f"Trained for {span} epoch{'' if max(epochs) == 1 else 's'}"
+    early = [network for network in networks if stopped_early(network)]
+    if early:
+        limit = early[0].config.stop_at_train_accuracy
+        who = "" if len(early) == len(networks) else f" ({len(early)} of {len(networks)} networks)"
+        words += f", ended at a training accuracy of {limit:g}{who}"
+    paper = [paper_epochs(network.config) for network in networks]
+    if epochs == paper:
+        return f"{words}, as in the paper."
+    known = sorted({number for number in paper if number is not None})
+    if not known:
+        return f"{words}; the paper trains for 200,000 steps."
+    return f"{words}; the paper trains {' or '.join(f'{number:,}' for number in known)}."
+
+
+def alternative_text(figure: FigureResult) -> str:
+    """What a reader who cannot see the picture should know: axes, series, where they run."""
+    return " ".join(_panel_alternative(figure, panel) for panel in panels_of(figure.config))
+
+
+def _panel_alternative(figure: FigureResult, panel: PanelConfig) -> str:
+    if not has_data(figure, panel):
+        return "A panel of ablated units without results."
+    if panel.supposed:
+        return f"For comparison: the same units, were importance {panel.supposed}."
+    if panel.kind in ("curves", "noise"):
+        kind: Any = NoiseCurve if panel.kind == "noise" else AblationCurve
+        corrupted = panel.series == ("label_corruption",)
+        ends = []
+        for one in series(figure, panel):
+            mean = scores(one.networks, kind, one.sweep).mean(axis=0)
+            middle = (
+                "at a middling scale" if panel.kind == "noise" else "with half of the units ablated"
+            )
+            ends.append(
+                f"{one.label or 'all networks'}{' corrupted labels' * corrupted}: "
+                f"{mean[0]:.2f} intact, "
+                f"{mean[len(mean) // 2]:.2f} {middle}"
+            )
+        what = "scale of noise" if panel.kind == "noise" else "number of ablated units"
+        return f"Accuracy against the {what}, one curve a series. {'; '.join(ends)}."
+    if panel.kind == "units":
+        table = unit_tables(figure.networks, panel.sweep)[0]
+        x, y = panel.x or "class_selectivity", panel.y or "importance"
+        lines = "; ".join(
+            f"{name}: {correlation_words(relation([table], name, x=x, y=y))}"
+            for name, _ in table.layers
+        )
+        return (
+            f"Scatter of {table.n_units} units: {UNIT_MEASURES[x]} against {UNIT_MEASURES[y]} of "
+            f"each unit when it is ablated, with a regression line for each layer. {lines}."
+        )
+    if panel.kind == "distributions":
+        return (
+            f"Distribution over ablated units of {UNIT_MEASURES[panel.x or 'class_selectivity']}."
+        )
+    if panel.kind == "portrait":
+        found = portraits(figure, panel)
+        index = found.roles.index(panel.role)
+        network = figure.networks[0]
+        classes = [class_name(network, label) for label in found.top_labels[index] if label >= 0]
+        strongest = class_name(network, int(found.class_means[:, index].argmax()))
+        return (
+            f"A {panel.role} unit, {found.name(panel.role)}, and what it costs when ablated: "
+            f"{portrait_words(found, panel.role)}. Images that drive it most are of the classes "
+            f"{', '.join(classes)}; its mean activation is largest for {strongest}."
+        )
+    if panel.kind == "epochs":
+        return "Along training: what ablated units cost, and the losses of the network."
+    names = [NETWORK_MEASURES[name][0] for name in (panel.x, panel.y) if name]
+    return f"Scatter of networks whose units were ablated: {' against '.join(names)}."
+
+
+def _settings(theme: Theme) -> dict[str, Any]:
+    return {
+        "svg.hashsalt": "single-directions",
+        "text.parse_math": False,  # a "$" in a title or a layer's name is a "$"
+        "font.size": 10,
+        "axes.edgecolor": theme.muted,
+        "axes.labelcolor": theme.ink,
+        "text.color": theme.ink,
+        "xtick.color": theme.muted,
+        "ytick.color": theme.muted,
+        "axes.facecolor": "none",
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": theme.grid,
+        "grid.linewidth": 0.8,
+        "legend.frameon": False,
+        "legend.fontsize": 9,
+        "legend.title_fontsize": 9,
+    }
+
+
+def _add_words(figure: FigureResult, picture: Figure, theme: Theme) -> None:
+    """Title above and caption below, for a picture that travels alone."""
+    width, height = picture.get_size_inches()
+    title = textwrap.wrap(
+        f"{figure_label(figure.config.name)}  {figure.config.title}", int(9 * width)
+    )
+    below = textwrap.wrap(caption(figure), int(17.3 * width))
+    # Lines of 12 and 8 points, so that the plot itself keeps its size.
+    picture.set_size_inches(width, height + 0.2 * len(title) + 0.15 * len(below))
+    picture.suptitle("\n".join(title), x=0.012, ha="left", fontsize=12, fontweight="bold")
+    picture.supxlabel(
+        "\n".join(below), x=0.012, ha="left", fontsize=7.5, color=theme.muted, linespacing=1.35
+    )
+
+
+def _architecture(networks: Sequence[NetworkResult]) -> str:
+    """The networks in a few words, each different one once."""
+    return " or ".join(dict.fromkeys(network_words(network) for network in networks))
+
+
+def network_words(network: NetworkResult) -> str:
+    """Architecture and sizes of one network."""
+    config = network.config
+    if config.network == OWN:
+        return f"your own, {Path(config.model).name}"
+    if config.network == "mlp":
+        widths = config.hidden_units
+        if len(set(widths)) == 1:
+            return f"mlp, {len(widths)} × {widths[0]:,} hidden units"
+        return f"mlp, {', '.join(f'{width:,}' for width in widths)} hidden units"
+    words = config.network
+    if config.width != 1:
+        words += f", {config.width:g} of the paper's feature maps"
+    if config.network == "convnet" and not config.batch_norm:
+        words += ", without batch norm"
+    return words

@@ -1,0 +1,832 @@
+"""The kinds of pictures that the paper's figures are made of, each drawn into one pair of axes.
+
+Curves with bands (Figs. 1, 2, 3a, 5, A1), units (Figs. 7, A3, A4), distributions (Figs. 6, A2),
+along training (Fig. 4a), networks (Figs. 3b, 4b, 4c) and single units with the images that drive
+them (DeepMind's post). A panel's config says what is drawn against what; nothing here knows a
+figure by name.
+
+Artists carry a group id that names their data: "mean-<series>", "band-<series>", "units-<layer
+number>", "dead-...", "line-...", "distribution-<series>", "networks-<series>", "epochs-<measure>",
+"image-<place>" and "profile" of a portrait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from repro.core import metrics
+from repro.core.config import PanelConfig
+from repro.core.results import AblationCurve, FigureResult, NoiseCurve, Portraits, UnitTable
+from repro.paper.findings import (
+    NETWORK_MEASURES,
+    UNIT_MEASURES,
+    Series,
+    Trajectory,
+    class_name,
+    correlation,
+    curves,
+    mean_and_sd,
+    memorised,
+    relation,
+    score_name,
+    scores,
+    series,
+    sweep_of,
+    sweeps_of,
+    trajectory,
+    unit_tables,
+)
+
+N_CLASSES = {"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "imagenet2012": 1000}
+
+_MARKERS = "os^Dv*Pp"
+_LINES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_LEGEND_LINE = 0.19  # inches, of type of 9 points
+_ACROSS = 8  # images of a portrait in one row
+_NAMED_CLASSES = 20  # that fit below a portrait's bars
+# From so many series on, a legend above the axes has two columns.
+_TWO_COLUMNS = 6
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours; first and last are positions in the plasma scale that the page's colour allows.
+
+    blue, purple, green: of the paper's Figs. 4a and 6, as far as contrast allows.
+    """
+
+    ink: str
+    muted: str
+    grid: str
+    first: float
+    last: float
+    blue: str
+    purple: str
+    green: str
+
+    def series(self, n: int) -> list[Any]:
+        """Colours of n series in order; the first stands apart and has the strongest contrast."""
+        others = np.linspace(0.35 if n > 2 else 1.0, 1.0, max(n - 1, 0))
+        positions = self.first + np.r_[0.0, others] * (self.last - self.first)
+        return [matplotlib.colormaps["plasma"](position) for position in positions]
+
+
+LIGHT = Theme("#1d1d28", "#5c5c6b", "#e4e4ea", 0.0, 0.76, "#1f5fbf", "#8e3fa8", "#2b8a3e")
+DARK = Theme("#ececf1", "#a9a9b8", "#34343f", 0.94, 0.44, "#7db3ff", "#d79bee", "#7fdda8")
+
+
+def correlation_words(found: metrics.Correlation) -> str:
+    """Spearman's rho with its interval, or that there is none.
+
+    >>> correlation_words(metrics.Correlation(0.095, -0.03, 0.2, 256, 0.1))
+    'ρ = 0.10 [-0.03, 0.20]'
+    """
+    if not np.isfinite(found.rho):
+        return "ρ undefined"
+    return f"ρ = {found.rho:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+
+def legend_height(figure: FigureResult, panel: PanelConfig) -> float:
+    """Inches that the panel's legend needs above the axes; 0 where it stands elsewhere."""
+    if panel.kind in ("curves", "noise", "portrait") or panel.series == ("layer",):
+        return 0.0
+    if panel.kind == "units":
+        tables = unit_tables(figure.networks, panel.sweep)
+        lines = len(tables[0].layers) if tables else 0
+        return _LEGEND_LINE * (1 + (lines if lines < _TWO_COLUMNS else -(-lines // 2)))
+    return _LEGEND_LINE * (1 + (3 if panel.kind == "epochs" else len(series(figure, panel))))
+
+
+def draw(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
+    """Draws one panel; where its results are missing, says so in the axes."""
+    kinds: dict[str, Callable[[FigureResult, PanelConfig, Axes, Theme], None]] = {
+        "curves": _curves,
+        "noise": _noise,
+        "units": _units,
+        "distributions": _distributions,
+        "epochs": _epochs,
+        "networks": _networks,
+        "portrait": _portrait,
+    }
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    if panel.title:
+        axes.set_title(panel.title, loc="left", fontsize=10, color=theme.ink)
+    if has_data(figure, panel):
+        kinds[panel.kind](figure, panel, axes, theme)
+    else:
+        axes.text(0.5, 0.5, "no results", ha="center", va="center", color=theme.muted)
+
+
+def has_data(figure: FigureResult, panel: PanelConfig) -> bool:
+    """Whether any network has the results that the panel shows."""
+    if panel.kind == "epochs" or (panel.kind == "networks" and _along_training(figure)):
+        return any(network.snapshots for network in figure.networks)
+    if panel.kind == "networks":
+        return bool(figure.networks)
+    kinds = {"curves": AblationCurve, "noise": NoiseCurve, "portrait": Portraits}
+    kind: Any = kinds.get(panel.kind, UnitTable)
+    shown = series(figure, panel)
+    return any(sweeps_of(one.networks, kind, one.sweep) for one in shown)
+
+
+# --- Curves ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Style:
+    colour: Any
+    line: Literal["-", "--", "-.", ":"]
+    marker: str
+
+
+def _styles(shown: Sequence[Series], theme: Theme) -> list[_Style]:
+    """Colour by the last setting of the series' key, line by those before it."""
+    tones = list(dict.fromkeys(one.key[-1:] for one in shown))
+    lines = list(dict.fromkeys(one.key[:-1] for one in shown))
+    colours = theme.series(len(tones))
+    # Not by equality alone: label corruptions of 0 and 1 equal False and True.
+    if len(shown) == 2 and all(isinstance(one.key[-1], bool) for one in shown):
+        colours = [theme.purple, theme.blue]  # as the paper draws networks without and with
+    return [
+        _Style(
+            colours[tones.index(one.key[-1:])],
+            _LINES[lines.index(one.key[:-1]) % len(_LINES)],
+            _MARKERS[index % len(_MARKERS)],
+        )
+        for index, one in enumerate(shown)
+    ]
+
+
+def _key(one: Series) -> str:
+    return "-".join(f"{k:g}" if isinstance(k, int | float) else str(k) for k in one.key)
+
+
+def bands(
+    axes: Axes,
+    theme: Theme,
+    shown: Sequence[Series],
+    x: np.ndarray,
+    samples: Sequence[np.ndarray],
+) -> None:
+    """A curve for each series, mean over samples, with a band of one s.d. to either side."""
+    for index, (one, style, values) in enumerate(
+        zip(shown, _styles(shown, theme), samples, strict=True)
+    ):
+        mean, sd = mean_and_sd(values)
+        step = max(1, len(x) // 10)
+        axes.plot(
+            x,
+            mean,
+            color=style.colour,
+            linestyle=style.line,
+            linewidth=2.4 if index == 0 else 1.5,
+            marker=style.marker,
+            markersize=4.5,
+            # Each curve's markers start elsewhere, so that they do not hide one another.
+            markevery=(index * step // len(shown), step),
+            label=one.label,
+            gid=f"mean-{_key(one)}",
+            zorder=3 + 0.1 * (len(shown) - index),
+        )
+        if np.all(np.isfinite(sd)):
+            axes.fill_between(
+                x,
+                mean - sd,
+                mean + sd,
+                color=style.colour,
+                alpha=0.2,
+                linewidth=0,
+                gid=f"band-{_key(one)}",
+            )
+
+
+def _above(panel: PanelConfig) -> tuple[float, float]:
+    """Where a legend above the axes begins: over the panel's title if it has one."""
+    return (0, 1.09 if panel.title else 1.02)
+
+
+def _legend_beside(axes: Axes, panel: PanelConfig) -> None:
+    corrupted = panel.series == ("label_corruption",)
+    axes.legend(
+        title="labels\ncorrupted" if corrupted else None,
+        alignment="left",
+        loc="upper left",
+        bbox_to_anchor=(1.02, 1.03),
+        borderaxespad=0,
+        handlelength=2.2,
+    )
+
+
+def _curves(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
+    """Accuracy against the number of ablated units (Fig. 1)."""
+    shown = [one for one in series(figure, panel) if curves(one.networks, one.sweep)]
+    first = curves(shown[0].networks, shown[0].sweep)[0]
+    network = shown[0].networks[0]
+    samples = [scores(one.networks, AblationCurve, one.sweep) for one in shown]
+    bands(axes, theme, shown, first.n_ablated, samples)
+    if panel.mark:
+        _mark_fractions(axes, theme, panel, shown, first.n_units)
+    _chance(axes, theme, network.config.dataset)
+    axes.set_xlim(0, first.n_units)
+    axes.set_ylim(0, 1.02)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10], integer=True))
+    what = "ablated directions" if _rotated(figure, shown) else "ablated units"
+    axes.set_xlabel(f"number of {what} (of {first.n_units:,})")
+    axes.set_ylabel(f"{split_name(first.images)} {score_name(network)}")
+    fractions = axes.secondary_xaxis(
+        "top",
+        functions=(lambda x: np.divide(x, first.n_units), lambda x: np.multiply(x, first.n_units)),
+    )
+    fractions.set_xticks([0, 0.25, 0.5, 0.75, 1])
+    fractions.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    fractions.set_xlabel("fraction of units ablated", color=theme.muted, fontsize=9)
+    fractions.tick_params(labelsize=8)
+    fractions.spines["top"].set_color(theme.grid)
+    _legend_beside(axes, panel)
+
+
+def _rotated(figure: FigureResult, shown: Sequence[Series]) -> bool:
+    sweeps = dict(figure.config.sweeps)
+    return all(getattr(sweeps.get(one.sweep), "basis", "") == "random" for one in shown)
+
+
+def _mark_fractions(
+    axes: Axes, theme: Theme, panel: PanelConfig, shown: Sequence[Series], n_units: int
+) -> None:
+    """Dashed vertical lines where so many units are ablated as training silenced (Fig. 5a)."""
+    drawn = set()
+    for one, style in zip(shown, _styles(shown, theme), strict=True):
+        fraction = getattr(one.networks[0].config, panel.mark)
+        if fraction and fraction not in drawn:
+            drawn.add(fraction)
+            axes.axvline(
+                fraction * n_units,
+                color=style.colour,
+                linewidth=1.2,
+                linestyle=(0, (4, 3)),
+                gid=f"mark-{fraction:g}",
+            )
+
+
+def _chance(axes: Axes, theme: Theme, dataset: str) -> None:
+    n_classes = N_CLASSES[dataset]
+    # Top-5 accuracy is shown where there are many classes.
+    chance = (1 if n_classes <= 10 else 5) / n_classes
+    axes.axhline(chance, color=theme.muted, linewidth=1, linestyle=(0, (4, 3)), label="chance")
+
+
+def _noise(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
+    """Accuracy against the scale of noise on all units (Fig. 2); the intact network is left out,
+    since a logarithm has no place for it."""
+    shown = [one for one in series(figure, panel) if sweeps_of(one.networks, NoiseCurve, one.sweep)]
+    first = sweeps_of(shown[0].networks, NoiseCurve, shown[0].sweep)[0]
+    network = shown[0].networks[0]
+    samples = [scores(one.networks, NoiseCurve, one.sweep)[:, 1:] for one in shown]
+    bands(axes, theme, shown, first.scales[1:], samples)
+    _chance(axes, theme, network.config.dataset)
+    axes.set_xscale("log")
+    axes.set_xlim(first.scales[1], first.scales[-1])
+    axes.set_ylim(0, 1.02)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.set_xlabel("scale of per-unit noise (of each unit's s.d.)")
+    axes.set_ylabel(f"{split_name(first.images)} {score_name(network)}")
+    _legend_beside(axes, panel)
+
+
+# --- Units -------------------------------------------------------------------------------------
+
+
+def _units(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
+    """Two measures of every unit of the first network, coloured by layer (Fig. 7)."""
+    table = unit_tables(figure.networks, panel.sweep)[0]
+    x, y = panel.x or "class_selectivity", panel.y or "importance"
+    if panel.supposed:
+        table = supposed(table, panel.supposed, x)
+    across, up = getattr(table, x), getattr(table, y)
+    axes.axhline(0, color=theme.muted, linewidth=0.8, zorder=1)
+    handles = []
+    finite = np.isfinite(across) & np.isfinite(up)
+    for index, (name, size) in enumerate(table.layers):
+        colour = theme.series(len(table.layers))[index]
+        marker = _MARKERS[2 * index % len(_MARKERS)]
+        style = _LINES[index % len(_LINES)]
+        rows = (table.layer_names == name) & finite
+        if not panel.lines_only:
+            crowded = table.n_units >= CROWDED
+            points(axes, (across, up), rows, table.dead, (colour, marker), index, crowded)
+        ends = regression(across[rows], up[rows])
+        if ends is not None:
+            axes.plot(*ends, color=colour, linewidth=2, linestyle=style, gid=f"line-{index}")
+        words = f"{_short(name)}: {correlation_words(relation([table], name, x=x, y=y))}"
+        handles.append(
+            Line2D(
+                [],
+                [],
+                color=colour,
+                marker="" if panel.lines_only else marker,
+                linestyle=style,
+                markersize=5,
+                label=f"{words}, n = {size:,}",
+            )
+        )
+    n_dead = int(table.dead.sum())
+    if n_dead and not panel.lines_only:
+        words = f"silent on every image, selectivity counted as 0: {n_dead:,}"
+        handles.append(Line2D([], [], color=theme.ink, marker="x", linestyle="none", label=words))
+    if x == "class_selectivity":
+        axes.set_xlim(-0.02, 1.02)
+    axes.set_xlabel(UNIT_MEASURES[x])
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
+    _label_up(axes, table, y, up[finite])
+    whole = correlation_words(relation([table], x=x, y=y))
+    axes.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=_above(panel),
+        borderaxespad=0,
+        title=f"all units: {whole}, n = {table.n_units:,}",
+        alignment="left",
+        ncols=1 if len(table.layers) < _TWO_COLUMNS else 2,
+        fontsize=9 if len(table.layers) < _TWO_COLUMNS else 7.5,
+        columnspacing=1,
+    )
+
+
+def supposed(table: UnitTable, relation: str, x: str = "class_selectivity") -> UnitTable:
+    """The table as it would look if importance rose or fell with x, or were unrelated to it.
+
+    Every importance is kept and handed to another unit. Ranks are blurred by a sixth of their
+    range, so that the points scatter as real ones would.
+
+    Args:
+        relation: "rising", "falling" or "unrelated".
+    """
+    rng = np.random.default_rng(0)
+    ranks = np.argsort(np.argsort(getattr(table, x), kind="stable"), kind="stable")
+    towards = {"rising": 1.0, "falling": -1.0, "unrelated": 0.0}[relation] * ranks
+    places = np.argsort(towards + rng.standard_normal(table.n_units) * table.n_units / 6)
+    importance = np.empty(table.n_units)
+    importance[places] = np.sort(table.importance)
+    return replace(table, loss=table.intact_loss + importance)
+
+
+# Units, from which on their points are small.
+CROWDED = 500
+
+
+def points(
+    axes: Axes,
+    measures: tuple[np.ndarray, np.ndarray],
+    rows: np.ndarray,
+    dead: np.ndarray,
+    look: tuple[Any, str],
+    index: int,
+    crowded: bool,
+) -> None:
+    """The units of one layer; a cross for those that are dead.
+
+    Args:
+        measures: float (n_units,) each, across and up. rows, dead: bool (n_units,), the layer's
+            units, and those silent on every image.
+        look: colour and marker. index: of the layer, in the drawing's element names.
+        crowded: whether the points are to be small.
+    """
+    (across, up), (colour, marker) = measures, look
+    live, silent = rows & ~dead, rows & dead
+    axes.scatter(
+        across[live],
+        up[live],
+        s=9 if crowded else 22,
+        marker=marker,
+        color=[colour],
+        alpha=0.7,
+        linewidths=0,
+        zorder=2,
+        gid=f"units-{index}",
+    )
+    if silent.any():
+        axes.scatter(
+            across[silent],
+            up[silent],
+            s=34,
+            marker="x",
+            color=[colour],
+            linewidths=1.3,
+            zorder=4,
+            clip_on=False,
+            gid=f"dead-{index}",
+        )
+
+
+def _label_up(axes: Axes, table: UnitTable, measure: str, values: np.ndarray) -> None:
+    """The upward axis, with loss scaled to numbers that people read."""
+    if measure != "importance":
+        axes.set_ylabel(UNIT_MEASURES[measure])
+        return
+    exponent = power_of_ten(values)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y / 10.0**exponent:.4g}"))
+    unit = f"10{str(exponent).translate(_SUPERSCRIPTS)} nats" if exponent else "nats"
+    axes.set_ylabel(f"change of {split_name(table.images)} loss on ablation ({unit})")
+
+
+def regression(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Ends of the least-squares line over the range of x; None where it is undefined."""
+    if len(x) < 2 or np.ptp(x) == 0:
+        return None
+    slope, intercept = np.polyfit(x, y, 1)
+    ends = np.array([x.min(), x.max()])
+    return ends, slope * ends + intercept
+
+
+def power_of_ten(values: np.ndarray) -> int:
+    """Power of ten, a multiple of 3, that brings an axis to numbers people read."""
+    largest = float(np.abs(values).max(initial=0.0))
+    if largest == 0 or 0.1 <= largest < 1000:
+        return 0
+    return 3 * int(np.floor(np.log10(largest) / 3))
+
+
+# --- Distributions -----------------------------------------------------------------------------
+
+
+# What a unit's ablation costs may be of any size: told in digits, not in hundredths.
+_COSTS = ("importance", "accuracy_drop", "largest_class_drop", "held_out_class_drop")
+
+
+def _distributions(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
+    """How a measure is spread over units: by series (Fig. 6), or layer by layer (Fig. A2)."""
+    measure = panel.x or "class_selectivity"
+    if panel.series == ("layer",):
+        _by_layer(figure, panel, measure, axes, theme)
+        return
+    shown = [one for one in series(figure, panel) if unit_tables(one.networks, one.sweep)]
+    pooled = [
+        np.concatenate([getattr(table, measure) for table in unit_tables(one.networks, one.sweep)])
+        for one in shown
+    ]
+    pooled = [values[np.isfinite(values)] for values in pooled]
+    everything = np.concatenate(pooled)
+    low, high = (0.0, 1.0)
+    if measure != "class_selectivity" and len(everything):
+        low, high = everything.min(), everything.max()
+    colours = [style.colour for style in _styles(shown, theme)]
+    digits = ".2g" if measure in _COSTS else ".2f"
+    for index, (one, values) in enumerate(zip(shown, pooled, strict=True)):
+        turned = unit_tables(one.networks, one.sweep)[0].basis == "random"
+        if not len(values):
+            axes.plot([], [], color=colours[index], label=f"{one.label}: not defined")
+            continue
+        axes.hist(
+            values,
+            bins=np.linspace(low, max(high, low + 1e-9), 31).tolist(),
+            density=True,
+            histtype="stepfilled" if index == 0 else "step",
+            alpha=0.5 if index == 0 else 1.0,
+            linewidth=2,
+            color=colours[index],
+            label=f"{one.label}: mean {values.mean():{digits}}, "
+            f"n = {len(values):,} {'directions' if turned else 'units'} "
+            f"of {len(one.networks)} network{'' if len(one.networks) == 1 else 's'}",
+            gid=f"distribution-{_key(one)}",
+        )
+    axes.set_xlabel(UNIT_MEASURES[measure])
+    axes.set_ylabel("density of units")
+    axes.legend(loc="lower left", bbox_to_anchor=_above(panel), borderaxespad=0, alignment="left")
+
+
+def _by_layer(
+    figure: FigureResult, panel: PanelConfig, measure: str, axes: Axes, theme: Theme
+) -> None:
+    """A violin for each layer, networks pooled, with its mean as a dot."""
+    tables = unit_tables(figure.networks, panel.sweep)
+    names = [name for name, _ in tables[0].layers]
+    colours = theme.series(len(names))
+    for index, name in enumerate(names):
+        values = np.concatenate([getattr(t, measure)[t.layer_names == name] for t in tables])
+        values = values[np.isfinite(values)]
+        if not len(values):
+            continue  # not defined, as class selectivity is on images of one class
+        # A violin needs some spread to estimate a density from.
+        if np.ptp(values) > 0:
+            drawn: Any = axes.violinplot([values], [index + 1], widths=0.85, showextrema=False)
+            body = drawn["bodies"][0]
+            body.set(facecolor=colours[index], alpha=0.45, gid=f"distribution-{index}")
+        axes.plot(
+            [index + 1],
+            [values.mean()],
+            marker="o",
+            markersize=5,
+            color=theme.ink,
+            gid=f"mean-{index}",
+        )
+    axes.set_xticks(range(1, len(names) + 1))
+    axes.set_xlabel("hidden layer, from the input")
+    axes.set_ylabel(UNIT_MEASURES[measure])
+
+
+# --- Along training ----------------------------------------------------------------------------
+
+
+def _epochs(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
+    """Losses and AUC along training (Fig. 4a), or the relation of selectivity and importance."""
+    paths = [path for network in figure.networks if (path := trajectory(network))]
+    if panel.y == "relation":
+        _relations(paths, axes, theme)
+    else:
+        _losses(paths[0], axes, theme)
+        second = axes.twinx()
+        second.spines["top"].set_visible(False)
+        for name, values, style in (
+            ("normalized_auc", paths[0].normalized_auc, "-"),
+            ("auc", paths[0].auc, ":"),
+        ):
+            mean, sd = mean_and_sd(values, axis=1)
+            label = "normalized AUC" if name == "normalized_auc" else "AUC"
+            second.plot(
+                paths[0].epochs,
+                mean,
+                color=theme.green,
+                linestyle=style,
+                linewidth=2,
+                marker="^" if style == "-" else "",
+                markersize=4,
+                label=f"{label} (right axis)",
+                gid=f"epochs-{name}",
+            )
+            if np.all(np.isfinite(sd)) and style == "-":
+                second.fill_between(
+                    paths[0].epochs, mean - sd, mean + sd, color=theme.green, alpha=0.2, linewidth=0
+                )
+        second.set_ylabel("area under the ablation curve", color=theme.green)
+        second.grid(False)
+        handles = [*axes.get_legend_handles_labels()[0], *second.get_legend_handles_labels()[0]]
+        axes.legend(
+            handles=handles,
+            loc="lower left",
+            bbox_to_anchor=_above(panel),
+            borderaxespad=0,
+            ncols=2,
+        )
+    axes.set_xlabel("epochs of training")
+    _epoch_scale(axes, paths[0].epochs)
+
+
+def _losses(path: Trajectory, axes: Axes, theme: Theme) -> None:
+    parts = (
+        ("train_loss", path.train_loss, theme.blue, "o"),
+        ("test_loss", path.test_loss, theme.purple, "s"),
+    )
+    for name, values, colour, marker in parts:
+        axes.plot(
+            path.epochs,
+            values,
+            color=colour,
+            marker=marker,
+            markersize=4,
+            linewidth=2,
+            label=name.replace("_", " "),
+            gid=f"epochs-{name}",
+        )
+    # Cropped as in the paper: the untrained network's loss would press all else together.
+    later = [values[path.epochs > 0] for _, values, _, _ in parts]
+    finite = np.concatenate(later)[np.isfinite(np.concatenate(later))]
+    if len(finite):
+        axes.set_ylim(0, 1.1 * float(finite.max()))
+    axes.set_ylabel("loss (nats)")
+
+
+def _relations(paths: Sequence[Trajectory], axes: Axes, theme: Theme) -> None:
+    """Spearman's rho of selectivity and importance at each snapshot, a line for each network."""
+    for index, path in enumerate(paths):
+        rho = np.array([one.rho for one in path.relations])
+        axes.plot(
+            path.epochs,
+            rho,
+            color=theme.series(len(paths))[index],
+            marker=_MARKERS[index % len(_MARKERS)],
+            markersize=5,
+            label=f"network {index + 1}",
+            gid=f"epochs-relation-{index}",
+        )
+        low, high = (np.array([getattr(o, end) for o in path.relations]) for end in ("low", "high"))
+        axes.fill_between(
+            path.epochs,
+            low,
+            high,
+            color=theme.series(len(paths))[index],
+            alpha=0.12,
+            linewidth=0,
+        )
+    axes.axhline(0, color=theme.muted, linewidth=0.8)
+    axes.set_ylim(-1, 1)
+    axes.set_ylabel("ρ of class selectivity and importance")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.02), borderaxespad=0, ncols=3)
+
+
+def _epoch_scale(axes: Axes, epochs: np.ndarray) -> None:
+    """Logarithmic, with a place for 0 if it is among them, where snapshots are not evenly spaced;
+    ticks at snapshots, eight or so."""
+    if len(set(np.diff(epochs))) > 1:
+        axes.set_xscale("symlog", linthresh=1)
+        every = -(-len(epochs) // 8)
+        axes.set_xticks(epochs[::-1][::every][::-1], minor=False)
+        axes.set_xticks([], minor=True)
+    axes.set_xlim(epochs[0], epochs[-1])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+
+
+# --- Networks ----------------------------------------------------------------------------------
+
+
+def _along_training(figure: FigureResult) -> bool:
+    return any(sweep.at == "snapshots" for _, sweep in figure.config.sweeps)
+
+
+def _networks(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
+    """One point a network (Figs. 3b, 4c), or a snapshot of one (Fig. 4b).
+
+    Against generalization error, which means little in a network that did not memorise, such a one
+    is drawn hollow and does not count in rho, as in claim C3.
+    """
+    if _along_training(figure):
+        _snapshot_points(figure, panel, axes, theme)
+        return
+    (x_label, of_x), (y_label, of_y) = (
+        NETWORK_MEASURES[name] for name in (panel.x, panel.y or "normalized_auc")
+    )
+    shown = series(figure, panel)
+    counted = list(figure.networks)
+    if panel.x == "generalization_error":
+        counted = memorised(figure.networks)
+    counting = set(map(id, counted))
+    for one, colour, index in zip(shown, theme.series(len(shown)), range(len(shown)), strict=True):
+        for counts in (True, False):
+            part = [network for network in one.networks if (id(network) in counting) == counts]
+            if part or counts:
+                axes.scatter(
+                    [of_x(network) for network in part],
+                    [of_y(network) for network in part],
+                    s=26,
+                    marker=_MARKERS[index % len(_MARKERS)],
+                    facecolors=[colour] if counts else "none",
+                    edgecolors=[colour],
+                    alpha=0.8,
+                    linewidths=0 if counts else 1,
+                    label=(one.label or None) if counts else None,
+                    gid=f"networks-{_key(one)}" + "-hollow" * (not counts),
+                )
+    found = correlation(map(of_x, counted), map(of_y, counted))
+    if panel.x == "selectivity_regularizer":  # strengths of both signs, powers of ten apart
+        axes.set_xscale("symlog", linthresh=0.1)
+        axes.set_xticks(sorted({of_x(network) for network in figure.networks}))
+        axes.set_xticks([], minor=True)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    words = f"{correlation_words(found)}, n = {found.n} networks"
+    if hollow := len(figure.networks) - len(counted):
+        words += f"\nhollow: {hollow} that did not memorise"
+    _legend_of_points(axes, panel, words, len(shown))
+
+
+def _snapshot_points(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
+    """AUC against test loss at each snapshot, from dark (early) to light (late)."""
+    paths = [path for network in figure.networks if (path := trajectory(network))]
+    measure = panel.y or "auc"
+    losses = np.concatenate([path.test_loss for path in paths])
+    areas = np.concatenate([getattr(path, measure).mean(axis=1) for path in paths])
+    ages = np.concatenate([np.arange(len(path.epochs)) / len(path.epochs) for path in paths])
+    axes.scatter(
+        losses,
+        areas,
+        s=30,
+        c=[
+            matplotlib.colormaps["plasma"](theme.first + a * (theme.last - theme.first))
+            for a in ages
+        ],
+        linewidths=0,
+        gid="networks-snapshots",
+    )
+    found = correlation(losses, areas)
+    axes.set_xlabel("test loss (nats)")
+    axes.set_ylabel(NETWORK_MEASURES[measure][0])
+    _legend_of_points(axes, panel, f"{correlation_words(found)}, n = {found.n} snapshots", 0)
+
+
+def _legend_of_points(axes: Axes, panel: PanelConfig, title: str, n_series: int) -> None:
+    axes.legend(
+        handles=None if n_series > 1 else [],
+        loc="lower left",
+        bbox_to_anchor=_above(panel),
+        borderaxespad=0,
+        title=title,
+        alignment="left",
+        ncols=1 if n_series < _TWO_COLUMNS else 3,
+    )
+
+
+# --- Portraits ---------------------------------------------------------------------------------
+
+
+def portraits(figure: FigureResult, panel: PanelConfig) -> Portraits:
+    """The portraits of the first network that has them."""
+    found = (sweep_of(network, Portraits, panel.sweep) for network in figure.networks)
+    return next(item for item in found if item is not None)
+
+
+def portrait_words(found: Portraits, role: str) -> str:
+    """What is known of a unit, in one line.
+
+    The rank is by importance, among all units that it was picked from.
+    """
+    index = found.roles.index(role)
+    return (
+        f"class selectivity {found.class_selectivity[index]:.2f}, "
+        f"importance {found.importance[index]:.2g} nats "
+        f"(rank {found.rank[index]:,} of {found.n_units:,})"
+    )
+
+
+def _portrait(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
+    """One unit: above, the images that drive it most; below, its mean activation for each class."""
+    found = portraits(figure, panel)
+    network = figure.networks[0]
+    index = found.roles.index(panel.role)
+    axes.set_axis_off()
+    title = panel.title or f"{panel.role} unit"
+    axes.set_title(
+        f"{title}: {found.name(panel.role)}\n{portrait_words(found, panel.role)}",
+        loc="left",
+        fontsize=9,
+        color=theme.ink,
+    )
+    n_top = found.top_images.shape[1]
+    across = min(n_top, _ACROSS)
+    rows = -(-n_top // across)
+    height = min(0.34, 0.6 / rows)  # of a row, with the classes above it; the profile has the rest
+    for place in range(n_top):
+        row, column = divmod(place, across)
+        corner = (column / across, 1 - height * (row + 1))
+        one = axes.inset_axes((*corner, 0.94 / across, 0.85 * height))
+        label = int(found.top_labels[index, place])
+        one.set_axis_off()
+        one.set_anchor("N")
+        if label < 0:
+            continue  # fewer images than that drive the unit
+        pixels = found.top_images[index, place]
+        grey = pixels.shape[-1] == 1
+        one.imshow(
+            pixels[..., 0] if grey else pixels[..., :3],
+            cmap="gray" if grey else None,
+            vmin=0,
+            vmax=255,
+            interpolation="nearest",
+            gid=f"image-{place}",
+        )
+        one.set_title(class_name(network, label), fontsize=7.5, pad=2, color=theme.muted)
+    means = found.class_means[:, index]
+    names = [class_name(network, number) for number in range(len(means))]
+    _profile(axes.inset_axes((0, 0, 1, 0.96 - height * rows)), means, names, theme)
+
+
+def _profile(axes: Axes, means: np.ndarray, names: Sequence[str], theme: Theme) -> None:
+    """A bar for each class, the strongest in another colour."""
+    colours = [theme.blue] * len(means)
+    colours[int(means.argmax())] = theme.purple
+    for number, (mean, colour) in enumerate(zip(means, colours, strict=True)):
+        axes.bar(number, mean, color=colour, width=0.8, gid=f"profile-{number}")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.grid(axis="x", visible=False)
+    axes.set_ylabel("mean activation", fontsize=9)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
+    if len(means) > _NAMED_CLASSES:
+        axes.set_xlabel("class")
+        return
+    long = max(len(name) for name in names) > 3
+    axes.set_xticks(range(len(means)), names, rotation=35 if long else 0, fontsize=8)
+    if long:
+        for text in axes.get_xticklabels():
+            text.set_horizontalalignment("right")
+    else:
+        axes.set_xlabel("class")
+
+
+def _short(name: str) -> str:
+    """A layer's name cut to what a legend has room for; nested models give long ones."""
+    return name if len(name) <= 24 else f"{name[:23]}…"
+
+
+def split_name(images: str) -> str:
+    """ "train" or "test" as axes and captions say it."""
+    return "training" if images == "train" else "test"

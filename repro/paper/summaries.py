@@ -1,0 +1,171 @@
+"""Results -> TensorBoard events, for the Single Directions tab and the Scalars tab.
+
+Uses TensorBoard's own writer through `tb_plugin.summary`; no TensorFlow is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from repro.core.config import CumulativeConfig, FigureConfig, TrainConfig
+from repro.core.results import (
+    FigureResult,
+    Intact,
+    NetworkResult,
+    NoiseCurve,
+    Portraits,
+    SweepResult,
+    UnitTable,
+)
+from repro.paper.findings import auc, class_name, normalized_auc, score, score_name, varied_settings
+from tb_plugin import summary as plugin_summary
+
+# How the tab names what an ablated unit was clamped to.
+_FILLS = {"zero": "zero", "mean": "mean", "position_mean": "mean per position"}
+_MOST_CLASSES = 100  # of whose profiles the tab's table can be wide
+
+
+def network_label(figure: FigureConfig, network: TrainConfig) -> str:
+    """What tells a network from the others of its figure: "label_corruption=0.2".
+
+    Used as the name of its TensorBoard run; the figure's name where it has only one network.
+    """
+    varied = [
+        f"{key}={_text(getattr(network, key))}" for key, values in figure.grid if len(values) > 1
+    ]
+    return ",".join(varied) or figure.name
+
+
+def write(figure: FigureResult, network: NetworkResult, logdir: Path) -> None:
+    """Writes one network's training curve and lesions into one TensorBoard run.
+
+    Sweeps along training are written at the epochs of their snapshots, the others at the last.
+    """
+    with plugin_summary.Writer(str(logdir)) as writer:
+        for record in network.training.history:
+            for name in ("loss", "accuracy"):
+                writer.add(
+                    plugin_summary.training_scalar(name, record[name]), step=int(record["epoch"])
+                )
+        if not any(_is_of_test_images(along) for along in network.snapshots.values()):
+            for name in ("test_loss", "test_accuracy"):
+                value = getattr(network.training, name)
+                writer.add(
+                    plugin_summary.training_scalar(name, value), step=network.training.epochs
+                )
+        for name, found in network.sweeps.items():
+            for summary in _summaries(figure, network, name, found):
+                writer.add(summary, step=network.training.epochs)
+        for name, along in network.snapshots.items():
+            for epoch, found in along:
+                for summary in _summaries(figure, network, name, found):
+                    writer.add(summary, step=epoch)
+
+
+def _is_of_test_images(along: Sequence[tuple[int, SweepResult]]) -> bool:
+    """Whether the test loss was followed along training, so that its last value is there too."""
+    return any(isinstance(found, Intact) and found.images == "test" for _, found in along)
+
+
+def _summaries(
+    figure: FigureResult, network: NetworkResult, name: str, found: SweepResult
+) -> Iterator[plugin_summary.Summary]:
+    """What the tab shows of one sweep; a name other than its kind's becomes part of the tag."""
+    shared: dict[str, Any] = {
+        "facts": _facts(figure, network),
+        "description": f"{figure.config.title}. Data: {figure.data}.",
+    }
+    prefix = figure.config.name if name == found.kind else f"{figure.config.name}/{name}"
+    if isinstance(found, UnitTable):
+        classes = [class_name(network, number) for number in range(len(found.class_counts))]
+        yield _unit_table(f"{prefix}/units", found, classes, **shared)
+        return
+    if isinstance(found, Intact):
+        yield plugin_summary.training_scalar(f"{found.images}_loss", found.loss)
+        yield plugin_summary.training_scalar(f"{found.images}_accuracy", found.accuracy)
+        return
+    if isinstance(found, Portraits):
+        return  # for the report: the tab has every unit of a network, and shows no images
+    shared |= {"split": found.images, "score": score_name(network)}
+    accuracy = score(network, found)
+    n_units = sum(size for _, size in found.layers)
+    if isinstance(found, NoiseCurve):
+        yield plugin_summary.noise_curve(
+            f"{prefix}/accuracy_vs_noise", found.scales, accuracy, n_units=n_units, **shared
+        )
+        return
+    settings = dict(figure.config.sweeps)[name]
+    if isinstance(settings, CumulativeConfig):
+        names = ", ".join(layer for layer, _ in found.layers)
+        shared |= {
+            "fill": "direction" if settings.basis == "random" else _FILLS[found.fill],
+            "order": _order_words(settings),
+            "layers": names if settings.last_layers else "all",
+        }
+    yield plugin_summary.ablation_curve(
+        f"{prefix}/accuracy_vs_ablation", found.n_ablated, accuracy, n_units=n_units, **shared
+    )
+    if name in network.snapshots:
+        one = NetworkResult(network.config, network.training, {name: found})
+        for measure, values in (("auc", auc(one)), ("normalized_auc", normalized_auc(one))):
+            yield plugin_summary.training_scalar(measure, float(values.mean()))
+
+
+def _order_words(settings: CumulativeConfig) -> str:
+    if settings.order == "random":
+        return "random"
+    first = "highest" if settings.descending else "lowest"
+    return f"{settings.order.replace('_', ' ')}, {first} first"
+
+
+def _unit_table(
+    tag: str, found: UnitTable, classes: list[str], facts: dict[str, str], description: str
+) -> plugin_summary.Summary:
+    few = len(classes) <= _MOST_CLASSES
+    means = np.where(found.class_counts[:, None] > 0, found.class_means, np.nan)
+    return plugin_summary.unit_table(
+        tag,
+        [str(name) for name in found.layer_names],
+        found.unit_indices,
+        {
+            "class_selectivity": found.class_selectivity,
+            "mutual_information": found.mutual_information,
+            "importance": found.importance,
+            "accuracy_drop": found.accuracy_drop,
+            "largest_class_drop": found.largest_class_drop,
+            "weight_norm": found.weight_norm,
+            "mean_activation": found.mean_activation,
+            "sparsity": found.sparsity,
+        },
+        classes=classes if few else (),
+        class_means=means.T if few else None,
+        class_drops=found.class_drops if few else None,
+        facts=facts | {"images": f"{found.n_images:,} {found.images} images"},
+        description=description,
+    )
+
+
+def _facts(figure: FigureResult, network: NetworkResult) -> dict[str, str]:
+    config, training = network.config, network.training
+    varied = varied_settings(figure.config, config)
+    return {
+        "figure": figure.config.name,
+        "profile": figure.config.profile,
+        "label corruption": _text(config.label_corruption),
+        "network": " ".join([config.network, "-".join(map(str, config.hidden_units))]).strip(),
+        "data": f"{figure.data}; {training.n_train:,} training images",
+        **{key.replace("_", " "): _text(value) for key, value in varied.items()},
+        "seed": str(config.seed),
+        "epochs": str(training.epochs),
+        "training accuracy": f"{training.train_accuracy:.4f}",
+        "test accuracy": f"{training.test_accuracy:.4f}",
+        "model": config.run_id,  # its folder, by which the lesion lab lists it
+    }
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,23 @@
+"""A study of anybody's network: `repro.lesion` and `python -m repro lesion`.
+
+`measured` holds what lesions of one network tell, and `study` makes and shows it; `page`, `figures`
+and `show` are how it looks, `sample` and `standing` what its sample allows it to say, `budget` how
+much fits into a time, `command` the command line's way. Begin with `study`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from repro.study.study import Study, lesion
+
+__all__ = ["Study", "lesion"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'repro.study' has no attribute {name!r}")
+    from repro.study import study
+
+    return getattr(study, name)

@@ -1,0 +1,551 @@
+"""What is measured of one network by lesions.
+
+Each answer is computed when it is first asked for, and kept. The model is never changed.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from repro.core import metrics
+from repro.core.config import CumulativeConfig
+from repro.core.results import AblationCurve
+from repro.data import labelled
+from repro.engine import sweeps
+from repro.engine.activity import UnitStatistics
+from repro.engine.engine import Engine, Layout, Outcome
+from repro.engine.tasks import Task
+from repro.models.insertion import (
+    HiddenLayer,
+)
+from repro.study import budget, sample
+from repro.study import curve as study_curve
+from repro.study import words as study_words
+from repro.study.model import Frozen, from_bytes
+from repro.study.progress import Progress
+from repro.study.sample import Sample, Tested
+from repro.study.words import Words
+
+if TYPE_CHECKING:
+    import pandas
+
+
+UNIT_COLUMNS = (
+    ("unit", np.int64),
+    ("class_selectivity", np.float64),
+    ("mutual_information", np.float64),
+    ("mutual_information_bias", np.float64),
+    ("importance", np.float64),
+    ("accuracy_drop", np.float64),
+    ("largest_class_drop", np.float64),
+    ("mean_activation", np.float64),
+    ("sparsity", np.float64),
+    ("dead", np.bool_),
+    ("redundant", np.bool_),
+)
+"""Columns of `Study.units` after the first, which is the layer's name."""
+
+CHECKED_IMAGES = 16
+# Pieces in which units are lesioned, so that a deadline is heeded between them.
+_PIECES = 20
+# Of a mean loss, relative: what the order of summation explains.
+_ROUNDING = 1e-6
+# Random sets of other units, beside the redundant ones, that are removed together.
+CONTROLS = 5
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Standard errors of what the lesion of one unit costs, over images.
+
+    unit: its row in `Study.units`. importance: in nats; accuracy_drop, largest_class_drop:
+        fractions, the latter of the class that loses most, as if it had been known beforehand.
+    """
+
+    unit: int
+    importance: float
+    accuracy_drop: float
+    largest_class_drop: float
+
+
+@dataclass(frozen=True)
+class Together:
+    """Units removed all at once, beside as many others.
+
+    n_units: how many. outcome: of the lesion. controls: `CONTROLS` lesions, each of as many units
+        drawn from those that are neither dead nor among them; None where there are too few.
+    """
+
+    n_units: int
+    outcome: Outcome
+    controls: Outcome | None
+
+
+def strata(engine: Engine) -> np.ndarray:
+    """int (n_images,), the class of each image, of which samples keep the shares; zeros where
+    images have none."""
+    columns = engine.task.columns(engine.labels)
+    return np.zeros(engine.n_images, np.int32) if columns is None else columns
+
+
+class Measured:
+    """What lesions tell about one network; made by `repro.lesion`.
+
+    Attributes:
+        model: with masks. hidden_layers: of each layer whether it is masked, and why.
+        layout: the masked layers and their numbers of units; rows of `units` run through them.
+        sample: on how many images, and what that means.
+        task: what the network was trained for, see `engine.tasks`.
+        labels: int32 (n_images,), the class of each image; zeros where they have none.
+        n_classes, class_names, data, split, seed: as given.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        model: keras.Model,
+        hidden: Sequence[HiddenLayer],
+        *,
+        n_available: int,
+        n_units: int = 0,
+        class_names: Sequence[str] = (),
+        data: str = "",
+        split: str = "test",
+        seed: int = 0,
+        deadline: float = math.inf,
+        others: Callable[[], Iterable[Engine]] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """
+        Args:
+            engine: on these images. deadline: by `time.monotonic()`, after which no more units
+                are lesioned alone, but for the first few. others: gives engines on the images that
+                are there and not among these, in pieces; None where there are none or they cannot
+                be had. progress: what the engine reports to; None for no bars. The rest: as for
+                `lesion`.
+        """
+        if split not in ("train", "test"):
+            raise ValueError(f"split must be 'train' or 'test', got {split!r}")
+        self.model, self.hidden_layers = model, tuple(hidden)
+        self.layout: Layout = engine.layout
+        if not 0 <= n_units <= self.layout.n_units:
+            raise ValueError(
+                f"n_units must be 0 (all) to {self.layout.n_units}, the masked units; got {n_units}"
+            )
+        self.sample = Sample(engine.n_images, n_available)
+        self.task: Task = engine.task
+        self.own_loss: str = engine.own_loss
+        self.labels, self.n_classes = strata(engine), engine.n_classes
+        class_names = tuple(class_names) or engine.class_names
+        if len(class_names) not in (0, self.n_classes):
+            cure = f"give one for each of the model's {self.n_classes} classes, in its order"
+            if not self.n_classes:
+                cure = f"leave them out, since {self.task.kind} has no classes"
+            raise ValueError(f"class_names has {len(class_names)} names; {cure}")
+        self.class_names = tuple(map(str, class_names))
+        self.data, self.split, self.seed = data, split, seed
+        self._engine, self._deadline = engine, deadline
+        self._n_units = n_units or self.layout.n_units
+        self._others, self._progress = others, progress or Progress()
+        self._frozen = Frozen(model)
+        self._curves: dict[tuple[int, int, int], AblationCurve] = {}
+        self._saved_as = ""  # its folder's name
+        self._asked: dict[str, Any] = {}  # of a study that was copied: how to make its engine
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything that was computed, the images, and the model as bytes with the weights that it
+        had when the study was made.
+
+        Raises:
+            TypeError: Keras cannot copy the model.
+        """
+        state = self.__dict__.copy()
+        for name in ("model", "_engine", "_frozen", "_others", "_progress"):
+            state.pop(name, None)
+        state |= {"_deadline": math.inf, "_asked": self._engine.asked}
+        return state | {"model": self._frozen.to_bytes()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.model = from_bytes(state["model"])
+        self._others, self._progress = None, Progress()
+        self._frozen = Frozen(self.model)
+
+    @functools.cached_property
+    def _engine(self) -> Engine:
+        """Of a study that was copied or read from a pickle; another one is given its engine."""
+        return Engine(self.model, **self._asked, on_progress=self._progress.advance)
+
+    @property
+    def images(self) -> Any:
+        """The inputs that it stands on, (n_images, ...), or a tuple of such arrays."""
+        return self._engine.inputs
+
+    @property
+    def words(self) -> Words:
+        """What accuracy and loss are called in this study's task."""
+        return study_words.of_task(self.task)
+
+    @property
+    def n_planned(self) -> int:
+        """Units that were to be lesioned alone; fewer were where the time ran out."""
+        return self._n_units
+
+    # --- Answers ------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def intact(self) -> Outcome:
+        """The network without a lesion; checks first, against plain Keras on a few images, that
+        lesions do what they say.
+
+        Raises:
+            RuntimeError: they do not.
+        """
+        few = labelled.stratified_order(self.labels, self._rng())[:CHECKED_IMAGES]
+        try:
+            self._on(few).check()
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"{error} (losses compared to 1 in 10,000). Activations of many thousands, as "
+                "random weights and many gates give, make that much of rounding; repro.ablate and "
+                "model.predict answer as the model does"
+            ) from error
+        return self._engine.intact()
+
+    @functools.cached_property
+    def whole(self) -> Outcome | None:
+        """The network without a lesion on all images there are, or as many as there is time for,
+        where only some were used for lesions: one more forward pass. None where all were used,
+        where the others cannot be had, and where the pass would cost more than the lesions did."""
+        lesions = self.sample.n_images * int(self.lesioned.sum())
+        if self._others is None or self.sample.n_available > lesions:
+            return None
+        found = self.intact
+        try:
+            for part in self._others():
+                found = found + part.intact()
+        except ValueError:
+            return None  # images or labels that do not fit, and that no lesion was asked on
+        return found if found.n_images > self.sample.n_images else None
+
+    @functools.cached_property
+    def statistics(self) -> UnitStatistics:
+        """What every unit does in the intact network."""
+        return self._engine.statistics()
+
+    @functools.cached_property
+    def units(self) -> np.ndarray:
+        """A structured array (n_units,), one row a unit, layers in the network's order.
+
+        layer, unit: the layer's name, and the unit's number in it, from 0.
+        class_selectivity: in [0, 1], over the classes that have images; 0 for a dead unit. NaN
+            where a class mean is negative, as after GELU or tanh, and where the images are of one
+            class only: the index is not defined there.
+        mutual_information: bits that the activation tells about the class, as estimated;
+            mutual_information_bias: what it would show of a unit that knows nothing.
+        importance: change of the mean loss when the unit is ablated, in the unit of the loss (nats
+            of a cross-entropy; of a score, how much worse it gets); above 0 where that harms.
+            accuracy_drop: fraction of the images lost; largest_class_drop: of the images of
+            the class that loses most. NaN where the unit was not lesioned.
+        mean_activation; sparsity: fraction of images and positions where it is exactly 0.
+        dead: 0 on every image. redundant: not dead, and yet removing it alone neither raises the
+            loss nor loses images on balance.
+        """
+        statistics, layout = self.statistics, self.layout
+        n_correct, loss = self._lesioned_alone
+        names = [name for name, _ in layout.layers]
+        sizes = [size for _, size in layout.layers]
+        longest = max(map(len, names))
+        table = np.zeros(layout.n_units, [("layer", f"U{longest}"), *UNIT_COLUMNS])
+        table["layer"] = np.repeat(names, sizes)
+        table["unit"] = np.concatenate([np.arange(size) for size in sizes])
+        # Without classes, what depends on them is not defined.
+        for name in ("class_selectivity", "mutual_information", "mutual_information_bias"):
+            table[name] = np.nan
+        if self.task.has_classes:
+            table["class_selectivity"] = defined_selectivity(
+                statistics.class_means, statistics.class_counts
+            )
+            table["mutual_information"] = statistics.mutual_information
+            table["mutual_information_bias"] = statistics.mutual_information_bias
+        table["importance"] = loss - float(self.intact.loss)
+        table["accuracy_drop"] = np.nan
+        if self.task.has_accuracy:
+            n_answers = self.sample.n_images * self.task.answers_each
+            correct = float(self.intact.n_correct.sum())
+            table["accuracy_drop"] = (correct - n_correct.sum(axis=1)) / n_answers
+        table["largest_class_drop"] = np.nan
+        if self.n_classes:
+            table["largest_class_drop"] = metrics.largest_class_drop(self.class_drops)
+        table["mean_activation"] = statistics.means
+        table["sparsity"] = statistics.sparsity
+        silent = np.all(statistics.class_means == 0, axis=0)
+        table["dead"] = silent & (statistics.variance == 0)
+        raised = table["importance"] > _ROUNDING * abs(float(self.intact.loss))
+        harmless = ~np.isnan(loss) & ~raised & ~(table["accuracy_drop"] > 0)
+        table["redundant"] = harmless & ~table["dead"]
+        return table
+
+    @functools.cached_property
+    def class_drops(self) -> np.ndarray:
+        """float64 (n_units, n_classes), accuracy that each class loses without the unit; NaN where
+        it was not lesioned, and for classes without images. Of several yes-or-no answers, of each;
+        (n_units, 0) where no answer is right or wrong."""
+        n_correct, loss = self._lesioned_alone
+        done = np.isfinite(loss)
+        drops = np.full(n_correct.shape, np.nan)
+        if not self.n_classes:
+            return drops
+        counts = np.bincount(self.labels, minlength=self.n_classes)
+        if self.task.answers_each > 1:
+            counts = np.full(self.n_classes, self.sample.n_images)
+        drops[done] = metrics.class_drops(self.intact.n_correct, n_correct[done], counts)
+        return drops
+
+    @property
+    def lesioned(self) -> np.ndarray:
+        """bool (n_units,), whether the unit was lesioned alone."""
+        return np.isfinite(self.units["importance"])
+
+    def curve(self, orders: int = 10, points: int = 51, n_images: int = 0) -> AblationCurve:
+        """Accuracy as more and more units of all masked layers are ablated, in random orders (paper
+        section 2.2). `normalized_auc` of it tells how much the network leans on single units.
+
+        Args:
+            orders: how many. points: numbers of ablated units, evenly spaced from none to all;
+                where most is lost by the first of them, a few more are put before it.
+            n_images: to read it on, a sample stratified by class; 0 for all of the study's.
+
+        Raises:
+            ValueError: a number out of range.
+        """
+        if not 0 <= n_images <= self.sample.n_images:
+            raise ValueError(f"n_images must be 0 to {self.sample.n_images}, got {n_images}")
+        if points < 2:
+            raise ValueError(f"points must be 2 or more, got {points}")
+        key = (orders, points, n_images or self.sample.n_images)
+        if key not in self._curves:
+            self.intact  # noqa: B018  checks that lesions do what they say
+            config = CumulativeConfig(orders=orders, points=points, images=self.split)
+            engine = self._on_some(key[2])
+            n_lesions = config.n_lesions(self.layout.n_units)
+            with self._progress.step(f"Curve of {orders} orders", n_lesions * key[2]):
+                curve = sweeps.cumulative(engine, config, self._rng())
+            if self.words.has_accuracy:
+                curve = study_curve.refined(curve, engine, points)
+            self._curves[key] = curve
+        return self._curves[key]
+
+    @property
+    def asked_curves(self) -> bool:
+        """Whether a curve was asked for already."""
+        return bool(self._curves)
+
+    @property
+    def curves(self) -> tuple[AblationCurve, ...]:
+        """Those asked for so far, the finest last; the default one if there was none."""
+        if not self._curves:
+            self.curve()
+        return tuple(sorted(self._curves.values(), key=lambda one: one.n_correct.size))
+
+    @functools.cached_property
+    def redundant_together(self) -> Together | None:
+        """All redundant units removed at once: each can be spared, but can all? None without any.
+
+        Units of all layers are removed in one lesion.
+        """
+        units = self.units
+        chosen = np.flatnonzero(units["redundant"])
+        if not len(chosen):
+            return None
+        others = np.flatnonzero(~units["redundant"] & ~units["dead"])
+        rng, keep = self._rng(), np.ones((1 + CONTROLS, len(units)), bool)
+        keep[0, chosen] = False
+        enough = len(others) >= len(chosen)
+        for row in keep[1:]:
+            row[rng.permutation(others)[: len(chosen)]] = False
+        outcome = self._engine.evaluate(keep if enough else keep[:1])
+        return Together(len(chosen), _rows(outcome, 0), _rows(outcome, slice(1, None), enough))
+
+    @functools.cached_property
+    def errors(self) -> tuple[Errors, ...]:
+        """Of the most important unit, and of the one in the middle of those lesioned alone.
+
+        The images are a sample; these tell how far another one would give other numbers. By plain
+        Keras, image by image. Empty where no unit was lesioned.
+        """
+        importance = self.units["importance"]
+        order = np.argsort(-importance, kind="stable")[: np.count_nonzero(self.lesioned)]
+        rows = [int(row) for row in dict.fromkeys([*order[:1], *order[len(order) // 2 :][:1]])]
+        intact = self._answers_without(None) if rows else None
+        return tuple(self._errors_of(row, intact, self._answers_without(row)) for row in rows)
+
+    @functools.cached_property
+    def tested(self) -> Tested:
+        """Which units' importance is told from 0 at all: `budget.TESTED` of those that are alive,
+        lesioned once more on ten groups of the images, between which the importance varies. None
+        where there are fewer than `budget.TESTED_ON` images."""
+        units = self.units
+        alive = np.flatnonzero(self.lesioned & ~units["dead"])
+        layers, numbers = np.unique(units["layer"][alive], return_inverse=True)
+        order = labelled.stratified_order(numbers, self._rng()) if len(layers) else alive[:0]
+        n_tested = budget.n_tested(len(alive), self.sample.n_images)
+        rows = np.sort(alive[order[:n_tested]])
+        size = self.sample.n_images // sample.GROUPS
+        error = np.zeros(0)
+        if len(rows):
+            images = self._rng().permutation(self.sample.n_images)
+            pairs = len(rows) * size * sample.GROUPS
+            with self._progress.step(f"Testing {len(rows):,} units", pairs):
+                changes = [
+                    part.single_units(units=rows).loss_sum - part.intact().loss_sum
+                    for part in map(self._on, images[: size * sample.GROUPS].reshape(-1, size))
+                ]
+            error = sample.between_groups(np.array(changes), size, self.sample.n_images)
+        return Tested(
+            rows,
+            units["importance"][rows],
+            error,
+            units["redundant"][rows],
+            len(alive),
+            _ROUNDING * abs(float(self.intact.loss)),
+        )
+
+    def relation(
+        self, layer: str | None = None, x: str = "class_selectivity", y: str = "importance"
+    ) -> metrics.Correlation:
+        """Spearman's rho between two columns of `units`, over those where both are known (paper
+        section 3.4).
+
+        Args:
+            layer: its units alone; None for all.
+        """
+        units = self.units
+        known = np.isfinite(units[x]) & np.isfinite(units[y])
+        if layer is not None:
+            known &= units["layer"] == layer
+        return metrics.spearman(units[x][known], units[y][known])
+
+    # --- What is shown ------------------------------------------------------------------------
+
+    def frame(self) -> pandas.DataFrame:
+        """`units` as a pandas.DataFrame, one row a unit, the same columns.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                "study.frame() makes a pandas.DataFrame, and pandas is not installed; install it "
+                "with pip install pandas, or take study.units, a NumPy array of the same columns"
+            ) from error
+        return pandas.DataFrame(
+            {name: self.units[name].copy() for name in self.units.dtype.names or ()}
+        )
+
+    # --- What is written ----------------------------------------------------------------------
+
+    # --- How ----------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def _lesioned_alone(self) -> tuple[np.ndarray, np.ndarray]:
+        """Correct images of each class (n_units, n_classes) and loss (n_units,) without each unit,
+        float64; NaN where it was not lesioned."""
+        self.intact  # noqa: B018  checks that lesions do what they say
+        n_units = self.layout.n_units
+        n_correct = np.full((n_units, self.n_classes), np.nan)
+        loss = np.full(n_units, np.nan)
+        # A random order in which layers keep their shares, so that those not reached are a sample.
+        layer = np.repeat(
+            np.arange(len(self.layout.layers)), [size for _, size in self.layout.layers]
+        )
+        order = labelled.stratified_order(layer, self._rng())[: self._n_units]
+        timed = self._deadline < math.inf
+        pairs = len(order) * self.sample.n_images
+        with self._progress.step(f"Lesioning {len(order):,} units", pairs):
+            for piece in np.array_split(order, min(len(order), _PIECES) if timed else 1):
+                # In their order in the network: what a layer needs is computed once.
+                piece = np.sort(piece)
+                outcome = self._engine.single_units(units=piece)
+                n_correct[piece], loss[piece] = outcome.n_correct, outcome.loss
+                if time.monotonic() > self._deadline:
+                    break
+        return n_correct, loss
+
+    def _answers_without(self, row: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """Loss (n_images,) and the share of each image's answers that are right, without a unit;
+        NaN where none is right or wrong."""
+        loss, right = self._engine.one_by_one(row)
+        return loss, right.mean(axis=1) if right.shape[1] else np.full(len(loss), np.nan)
+
+    def _errors_of(self, row: int, intact: Any, without: tuple[np.ndarray, np.ndarray]) -> Errors:
+        (loss, hit), (lesioned_loss, lesioned_hit) = intact, without
+        lost = hit - lesioned_hit
+        worst = np.zeros(len(lost), bool)
+        if self.task.has_classes:
+            worst = self.labels == int(np.nanargmax(self.class_drops[row]))
+        return Errors(
+            row,
+            standard_error(lesioned_loss - loss),
+            standard_error(lost),
+            standard_error(lost[worst]),
+        )
+
+    def _on_some(self, n_images: int) -> Engine:
+        if n_images == self.sample.n_images:
+            return self._engine
+        return self._on(labelled.stratified_order(self.labels, self._rng())[:n_images])
+
+    def _on(self, rows: np.ndarray) -> Engine:
+        """The engine on some of the study's images, by number."""
+        return self._engine.on_some(rows)
+
+    def _rng(self) -> np.random.Generator:
+        return np.random.default_rng(self.seed)
+
+
+def defined_selectivity(
+    class_means: np.ndarray, class_counts: np.ndarray | None = None
+) -> np.ndarray:
+    """float64 (n_units,), `metrics.class_selectivity`; NaN for units with a negative class mean.
+
+    >>> defined_selectivity(np.array([[3.0, -1.0], [1.0, 2.0]]))
+    array([0.5, nan])
+    """
+    defined = np.all(class_means >= 0, axis=0)
+    found = np.full(class_means.shape[1], np.nan)
+    found[defined] = metrics.class_selectivity(class_means[:, defined], class_counts)
+    return found
+
+
+def standard_error(values: np.ndarray) -> float:
+    """Of the mean of independent values: s.d. / sqrt(n); NaN of fewer than two.
+
+    >>> standard_error(np.array([1.0, 2.0, 3.0, 4.0, 5.0]))  # s.d. 1.58 over sqrt(5)
+    0.7071067811865476
+    """
+    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
+
+
+def _rows(outcome: Outcome, which: Any, there: bool = True) -> Any:
+    """One lesion of an outcome, or a slice of them; None if they are not there."""
+    if not there:
+        return None
+    return Outcome(
+        outcome.n_correct[which],
+        outcome.loss_sum[which],
+        outcome.n_top5[which],
+        outcome.n_tied[which],
+        outcome.n_images,
+        outcome.n_answers,
+    )

@@ -1,0 +1,106 @@
+"""A study in a line or a small table: the four numbers that matter, as far as they are known.
+
+Nothing is computed for it. What was not asked for yet says so, and how to ask.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from repro.core.results import AblationCurve
+from repro.display.markup import text
+from repro.paper.findings import mean_and_sd
+from repro.study import standing
+from repro.study.measured import Measured
+
+if TYPE_CHECKING:
+    pass
+
+_NOT_YET = "not asked yet"
+
+
+def lines(study: Measured) -> str:
+    """Two lines: what was studied on what, and the four numbers."""
+    numbers = ", ".join(
+        f"{name} {value}" + f" ({how})" * (value == _NOT_YET)
+        for name, value, how in _numbers(study)
+    )
+    own = f"\n {study.own_loss}" if study.own_loss else ""
+    return f"<Measured of {study.model.name!r}: {_measured(study)}\n {numbers}{own}>"
+
+
+def table(study: Measured) -> str:
+    """The same as HTML, in the colours of whatever it is shown in."""
+    rows = "".join(
+        '<tr><th scope="row" style="text-align: left; font-weight: normal">'
+        f'{text(name)}</th><td style="text-align: left">{text(value)}'
+        + (f" (<code>study{text(how)}</code>)" if value == _NOT_YET else "")
+        + "</td></tr>"
+        for name, value, how in _numbers(study)
+    )
+    return (
+        '<table style="color: inherit; background: transparent; border-collapse: collapse">'
+        '<caption style="color: inherit; text-align: left; caption-side: top">'
+        f"<b>{text(study.model.name)}</b>: {text(_measured(study))}</caption>"
+        f"<tbody>{rows}</tbody></table>"
+    )
+
+
+def normalized_auc(curve: AblationCurve) -> np.ndarray:
+    """float64 (n_orders,); NaN where there is no accuracy to lose."""
+    if not np.all(curve.accuracy[:, 0] > 0):
+        return np.full(len(curve.orders), math.nan)
+    return curve.normalized_auc
+
+
+def auc_words(curve: AblationCurve) -> str:
+    """The normalized AUC with its spread over orders; "" where it is not defined.
+
+    A curve that is lost before its first points only bounds it.
+    """
+    area, sd = mean_and_sd(normalized_auc(curve))
+    if not np.isfinite(area):
+        return ""
+    bound = "at most " * standing.at_most(curve)
+    if not np.isfinite(sd) or sd < 5e-4:
+        return f"{bound}{area:.3f}"
+    return f"{bound}{area:.3f} ± {sd:.3f}"
+
+
+def _measured(study: Measured) -> str:
+    sample, n_layers = study.sample, len(study.layout.layers)
+    images = f"{sample.n_images:,}" + (
+        f" of {sample.n_available:,}" if sample.n_images < sample.n_available else ""
+    )
+    return (
+        f"{study.layout.n_units:,} units of {n_layers:,} layer{'s' * (n_layers != 1)}, "
+        f"{images} {study.split} images"
+    )
+
+
+def _numbers(study: Measured) -> list[tuple[str, str, str]]:
+    """Name, value, and what to ask where the value is not known."""
+    known, words = vars(study), study.words
+    intact, units = known.get("intact"), known.get("units")
+    shown = []
+    if words.has_accuracy:
+        accuracy = None if intact is None else f"{100 * float(intact.accuracy):.1f} %"
+        shown.append((words.accuracy, accuracy or _NOT_YET, ".intact"))
+        curve = study.curves[-1] if study.asked_curves else None
+        area = _NOT_YET if curve is None else auc_words(curve) or "undefined"
+        shown.append(("normalized AUC", area, ".curve()"))
+    else:
+        loss = None if intact is None else words.amount(f"{float(intact.loss):.4g}")
+        shown.append((words.loss, loss or _NOT_YET, ".intact"))
+    counted = {
+        name: _NOT_YET if units is None else f"{int(units[name].sum()):,}"
+        for name in ("dead", "redundant")
+    }
+    if units is not None:
+        n_lesioned = int(np.isfinite(units["importance"]).sum())
+        counted["dead"] += f" of {len(units):,} units"
+        counted["redundant"] += f" of {n_lesioned:,} lesioned alone"
+    return [*shown, *((name, value, ".units") for name, value in counted.items())]

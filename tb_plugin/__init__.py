@@ -5,14 +5,14 @@
     loader.py    what TensorBoard imports at start-up; everything else waits for load()
     plugin.py    the routes; reading.py turns stored series into replies
     lab.py       the lesion lab: which models, what may be asked, whose turn it is
-    lab_process.py, lab_child.py, lab_session.py   its child process, which runs the models
+    lab_process.py   its child process, a program of the laboratory that runs the models
     png.py       the lab's pictures
     http_api.md  every route with an example
     demo.py      a synthetic log directory: `python -m tb_plugin.demo DIR`
     static/      the front end, plain ES modules
 
-Nothing here imports repro, Keras or TensorFlow, but lab_session.py inside the lab's child process.
+Nothing here imports repro, Keras or TensorFlow: the lab starts `repro.study.lab_child` by its name.
 The lab is off unless TensorBoard is started with --single_directions_models=DIR; images for a model
-lie beside it, see lab_session.py. Load only models that you trust: Keras's safe mode refuses code
-in a model, but it is not a sandbox.
+lie beside it, see `repro.study.lab_session`. Load only models that you trust: Keras's safe mode
+refuses code in a model, but it is not a sandbox.
 """

@@ -1,7 +1,8 @@
 """The lesion lab: which models there are, what may be asked, and whose turn it is.
 
-Nothing here loads a model. The work is done in a child process (`lab_process`, `lab_child`), so
-that a model which fails, hangs or eats memory takes itself away and not TensorBoard.
+Nothing here loads a model. The work is done in a child process (`lab_process` starts the program
+`repro.study.lab_child`), so that a model which fails, hangs or eats memory takes itself away and
+not TensorBoard.
 """
 
 import contextlib

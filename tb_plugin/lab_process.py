@@ -60,7 +60,7 @@ class ChildProcess:
 
     def __init__(self, memory_mb: int, command: list[str] | None = None):
         self._memory_mb = memory_mb
-        program = [sys.executable, "-m", "tb_plugin.lab_child", str(memory_mb)]
+        program = [sys.executable, "-m", "repro.study.lab_child", str(memory_mb)]
         self._command = command or program
         self._n = 0
         self._process: subprocess.Popen[str] | None = None

@@ -24,7 +24,8 @@ from repro.core import results
 from repro.core.config import TrainConfig, to_dict
 from repro.data import load, source
 from repro.data.images import Images, Splits
-from tb_plugin import lab_child, lab_process, lab_session, png
+from repro.study import lab_child, lab_session
+from tb_plugin import lab_process, png
 from tb_plugin.lab import ARGUMENTS, LARGEST_BODY, Lab, Turns
 from tb_plugin.lab_process import ChildProcess, Ending, LabError
 from tb_plugin.loader import SingleDirectionsLoader
@@ -564,7 +565,7 @@ def test_the_program_stops_its_work_between_two_batches_and_goes_on(tmp_path, mo
 @pytest.mark.skipif(sys.platform != "linux", reason="the bound holds on Linux")
 def test_the_system_itself_bounds_the_memory_of_the_program():
     code = (
-        "from tb_plugin import lab_child\n"
+        "from repro.study import lab_child\n"
         "lab_child.RESERVED_MB = 100\n"
         "lab_child.limit_memory(200)\n"
         "small = bytearray(50_000_000)\n"
@@ -884,7 +885,7 @@ def test_eight_clients_at_once_each_get_their_own_answer(lab_models, real):
         assert found == [[alone[i]] * 6]
 
 
-API = (Path(lab_child.__file__).parent / "http_api.md").read_text(encoding="utf-8")
+API = (Path(lab_process.__file__).parent / "http_api.md").read_text(encoding="utf-8")
 POSTED = re.findall(r'^    (\{"do": .*?\})\n\n```json\n(.*?)\n```', API, re.M | re.S)
 
 

@@ -590,7 +590,7 @@ def lab_child_of(board):
     found = subprocess.run(
         ["ps", "-o", "pid=,args=", "--ppid", str(board.process.pid)], capture_output=True, text=True
     ).stdout
-    (line,) = [line for line in found.splitlines() if "tb_plugin.lab_child" in line]
+    (line,) = [line for line in found.splitlines() if "repro.study.lab_child" in line]
     return int(line.split()[0])
 
 

@@ -140,7 +140,7 @@ def test_sweeps_of_one_class_say_what_cannot_be_ordered_or_picked(
 def test_the_lab_ranks_by_selectivity_only_where_there_are_classes(
     made: Study, tmp_path: Path
 ) -> None:
-    from tb_plugin.lab_session import Session, SessionError
+    from repro.study.lab_session import Session, SessionError
 
     session = Session(str(made.save(tmp_path / "mine")))
     if len(occurring(made)) == 1:

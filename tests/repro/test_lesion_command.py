@@ -112,8 +112,8 @@ def test_the_lab_opens_the_model_that_was_saved(
     finished: subprocess.CompletedProcess[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    from repro.study.lab_session import Session
     from tb_plugin.lab import Lab
-    from tb_plugin.lab_session import Session
 
     monkeypatch.setattr(trial, "attempt", lambda path: None)  # has its own tests, and takes seconds
     lab = Lab(workplace / "results/networks", memory_mb=1000)

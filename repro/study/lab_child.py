@@ -20,7 +20,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from tb_plugin.lab_session import Session, SessionError
+from repro.study.lab_session import Session, SessionError
 
 # A model with its images; switching back to the last one is at once.
 SESSIONS_KEPT = 2

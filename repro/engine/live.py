@@ -1,6 +1,6 @@
 """Lesions one at a time, each another one: the engine's passes, compiled once.
 
-`repro.Engine` is made for sweeps: it compiles a graph for each kind of lesion, which pays over
+`engine.Engine` is made for sweeps: it compiles a graph for each kind of lesion, which pays over
 thousands of lesions and costs seconds for one. Here every lesion goes through one of a few graphs.
 Each begins at a mask, takes any lesion of that mask and those after it as its input, and finds what
 comes before it already computed (prefix reuse). Only in the lab's child process.
@@ -12,6 +12,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+
+from repro.engine import passes
 
 # Graphs begin at so many masks, evenly spaced: a lesion of late layers is answered sooner, and each
 # graph holds a tensor of every image.
@@ -55,8 +57,6 @@ class Lesions:
         sizes: list[int],
         check: Callable[[], None] = lambda: None,
     ):
-        from repro.engine import passes
-
         self._check = check
         affordable = int(MULTIPLICATIONS_AT_ONCE / max(1, multiplications(network)))
         self._at_once = min(MOST_AT_ONCE, max(FEWEST_AT_ONCE, affordable))
@@ -126,8 +126,6 @@ class Lesions:
         """From shared tensors, labels and keeps (1, n_units) of the masks from the first on to the
         tally of each image."""
         if first not in self._graphs:
-            from repro.engine import passes
-
             run, fills = self._runs[first], self._fills[first:]
             only = np.zeros(self._at_once, np.int32)  # every row has the same lesion
 

@@ -1,6 +1,6 @@
 """One model of the lab with its images: what it answers under lesions.
 
-Runs in the lab's child process only, the one place where the plugin uses `repro`. The images of a
+Runs in the child process of the plugin's lesion lab (`lab_child`). The images of a
 model lie beside it: those of `model.keras` in `model.images.npz`, with
 
     images      float32 or uint8 (n_images, ...), as the model takes them; uint8 is divided by 255
@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 
 from tb_plugin import png
-from tb_plugin.lab_lesions import Lesions, multiplications
 
 # Images shown: fewer of a costly network, whose first answer shall come within 300 ms.
 MOST_CHOSEN, FEWEST_CHOSEN = 20, 10
@@ -61,10 +60,11 @@ class Session:
     def __init__(self, path: str, check: Callable[[], None] = lambda: None):
         import keras
 
-        import repro
+        from repro.engine.engine import Engine
+        from repro.engine.live import Lesions, multiplications
         from repro.engine.tally import tally_for
-        from repro.models import inspection, scaling
-        from repro.models.masking import layer_of
+        from repro.models import inspection, loading, scaling
+        from repro.models.masking import ablation_masks, layer_of
 
         self._path = Path(path)
         try:
@@ -72,8 +72,8 @@ class Session:
             # This process is bounded itself: nothing is gained by trying the model in another.
             inspection.inspect(path)
             inspection.check_weights_of(path)
-            self._model = repro.load_model(path, trusted=True)
-            self._masks = repro.ablation_masks(self._model)
+            self._model = loading.load_model(path, trusted=True)
+            self._masks = ablation_masks(self._model)
         except (OSError, ValueError) as error:
             raise SessionError("unusable_model", _without_path(error, path)) from None
         if not self._masks:
@@ -96,7 +96,7 @@ class Session:
         try:
             # Two of the images tell what it costs, and what the answers are.
             few = slice(0, 2)
-            network = repro.Engine(self._model, images[few], labels[few], task=self._task()).network
+            network = Engine(self._model, images[few], labels[few], task=self._task()).network
         except ValueError as error:
             raise SessionError("unusable_model", _without_path(error, path)) from None
         cost = max(1, multiplications(network))
@@ -114,7 +114,7 @@ class Session:
             # On CPU, XLA makes convolutions slower, and compiles them for long.
             model.compile(jit_compile=self._dense)
         self._check = check
-        self._engine = repro.Engine(
+        self._engine = Engine(
             self._model,
             self._images,
             self._labels,

@@ -39,10 +39,12 @@ from repro.engine.examples import Examples, examples, targets_for
 from repro.engine.network import Linear, Network, trace, values_of
 from repro.engine.tally import TIES, TOP
 from repro.engine.tasks import Task
+from repro.models.adapted import Adapted
+from repro.models.graph import is_functional
 from repro.models.heads import Compiled
 from repro.models.inputs import structure_of
 from repro.models.masking import AblationMask, ablation_masks, layer_of
-from repro.models.outputs import with_output
+from repro.models.outputs import names_of, place_of, with_output
 
 Fill = np.ndarray | Sequence[np.ndarray] | None
 """What ablated units read: None for zero; float (n_units,); or for each layer an array that
@@ -230,8 +232,11 @@ class Engine:
         masks = {mask.name: mask for mask in ablation_masks(self._model)}
         _check_intact(list(masks.values()))
         verify.check_weights(self._model)
+        whole = reference if is_functional(reference) else model
+        place = place_of(whole, output if len(whole.outputs) > 1 else None)
         self._output = output
-        found = examples(images, labels, self._model, output)
+        self._outputs: tuple[Sequence[str], int] = names_of(whole), place
+        found = examples(images, labels, self._model, *self._outputs)
         few, of_few = found.pilot(_IMAGES_TRIED)
         _check_inputs(few, self._model)
         answers = verify.answers_of(reference, few, output)
@@ -252,6 +257,7 @@ class Engine:
         leave_out = bool(self.task.ending)
         self._network = network if network.left_out == leave_out else trace(self._model, leave_out)
         self._weights = values_of(self._model.variables)
+        self._adapted = Adapted(self._model)
         self._masks = [masks[node.name] for node in self._network.masks]
         self.layout = Layout(tuple((layer_of(mask), mask.n_units) for mask in self._masks))
         self.n_classes = self.task.n_columns
@@ -284,6 +290,7 @@ class Engine:
             self._check_chance(answers, verify.answers_of(reference, few, output))
             self._check_by_image()
         targets = self._few_targets(few)
+        self.witness: tuple[Any, np.ndarray] = few, answers
         verify.check(reference, self._network, self.task, self._tally, few, answers, targets)
         losses = verify.plain_losses(self.task, answers, targets)
         self.own_loss: str = verify.own_loss_words(
@@ -302,7 +309,7 @@ class Engine:
         Args and errors as for the constructor.
         """
         other = copy.copy(self)
-        other._read_examples(examples(images, labels, self._model, self._output))
+        other._read_examples(examples(images, labels, self._model, *self._outputs))
         return other
 
     def on_some(self, places: np.ndarray) -> Engine:
@@ -577,6 +584,7 @@ class Engine:
         key = ("noise", whole_maps, len(scales))
         run = self._once(key, lambda: passes.compiled(tallied, self._xla))
         n_images = block = 0
+        self._check_unchanged()
         for batch in self._batches:
             start = 0
             while start < batch.n_real:
@@ -993,6 +1001,7 @@ class Engine:
     def _each(self, work: Callable[[Batch], T]) -> Iterator[tuple[Batch, T]]:
         """Every batch with what comes of it; where memory runs out, its halves, and from then on
         no batch that is larger than they."""
+        self._check_unchanged()
         for whole in self._batches:
             parts = [whole]
             while parts:
@@ -1011,6 +1020,21 @@ class Engine:
                     parts.append(batch)
                     continue
                 yield batch, result
+
+    def _check_unchanged(self) -> None:
+        """Refuses a model whose layers were given other variables since; their values may change.
+
+        Raises:
+            ValueError: as after `quantize` or `enable_lora`.
+        """
+        kept = [variable for variable, _ in self._weights]
+        now = self._model.variables
+        if len(kept) != len(now) or any(a is not b for a, b in zip(kept, now, strict=True)):
+            raise ValueError(
+                f"the layers of model {self._model.name!r} were given other variables since this "
+                "was made, as quantize and enable_lora do; make it anew, as with repro.lesion, to "
+                "study the model as it is now"
+            )
 
     def _make_smaller(self, error: Exception) -> None:
         """Halves the rows of a call if the error says that memory ran out; raises it if not."""
@@ -1314,7 +1338,9 @@ class Engine:
         replaced = {id(variable) for variable, _ in put}
         kept = [(v, x) for v, x in self._weights if id(v) not in replaced]
         ending = self.task.ending
-        plain = self._once(("plain", ending), lambda: verify.Plain(self._model, ending))
+        plain = self._once(
+            ("plain", ending), lambda: verify.Plain(self._model, ending, self._adapted)
+        )
         answered, activations = plain(images, [*kept, *put])
         by_name = dict(zip(plain.masks, activations, strict=True))
         return answered, [by_name[mask.name] for mask in self._masks]

@@ -53,12 +53,15 @@ class Examples:
         return few.inputs, few.targets
 
 
-def examples(images: Any, labels: Any, model: keras.Model, output: str | int | None) -> Examples:
+def examples(
+    images: Any, labels: Any, model: keras.Model, outputs: Sequence[str] = (), place: int = 0
+) -> Examples:
     """The inputs in the order of the model's, and the labels of its output.
 
     Args:
         images, labels: as for `Engine`.
-        model: with the one output that is asked. output: the name or number that chose it.
+        model: with the one output that is asked.
+        outputs: names of the outputs of the user's model, of which the one at this place is asked.
 
     Raises:
         ValueError: they are in no form that is known, or there are none.
@@ -70,7 +73,7 @@ def examples(images: Any, labels: Any, model: keras.Model, output: str | int | N
     inputs = each[0] if len(each) == 1 else tuple(each)
     targets = found.targets
     if isinstance(targets, dict):
-        targets = _of_output(targets, model, output)
+        targets = _of_output(targets, outputs, place)
     return Examples(inputs, None if targets is None else np.asarray(targets), found.class_names)
 
 
@@ -104,14 +107,15 @@ def targets_for(
     return labels, names
 
 
-def _of_output(targets: dict[str, Any], model: keras.Model, output: str | int | None) -> Any:
-    names = list(getattr(model, "output_names", ()))
-    for name in (output, *names):
-        if name in targets:
-            return targets[name]
-    if len(targets) == 1:
+def _of_output(targets: dict[Any, Any], names: Sequence[str], place: int) -> Any:
+    """The labels of one output, of those that were given by the names of outputs, or in a list."""
+    for key in (*names[place : place + 1], place):
+        if key in targets:
+            return targets[key]
+    if len(targets) == 1 and (len(names) < 2 or not set(targets) & {*names, *range(len(names))}):
         return next(iter(targets.values()))
+    asked = repr(names[place]) if place < len(names) else "the one output"
     raise ValueError(
-        f"labels are given for {', '.join(map(str, targets))}; name the output they are for with "
-        "output="
+        f"labels are given for {', '.join(map(str, targets))}, and not for {asked}, the output "
+        "that is asked; name another with output=, or give a dict with the names of outputs"
     )

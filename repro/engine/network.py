@@ -26,6 +26,7 @@ from keras import ops
 
 from repro.core import metrics
 from repro.models import graph
+from repro.models.adapted import frozen
 from repro.models.graph import Call, Graph
 from repro.models.masking import AblationMask
 
@@ -516,7 +517,7 @@ class _Tracer:
         return self._held[id(operation)]
 
     def record(self, applied: Call) -> None:
-        operation, args, kwargs = applied.operation, applied.args, applied.kwargs
+        operation, args, kwargs = frozen(applied.operation), applied.args, applied.kwargs
         flat = keras.tree.flatten((args, dict(kwargs)))
         is_tensor = [isinstance(leaf, keras.KerasTensor) for leaf in flat]
         tensors = applied.inputs

@@ -17,8 +17,9 @@ projection of the activations on the basis's columns. Fills and lesions are in c
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -476,11 +477,27 @@ class _Retracing(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        ours = any(f"<function {name} at" in message for name in self.names)
-        return not (ours and "retracing" in message)
+        return "retracing" not in message or not any(f" {name} " in message for name in self.names)
 
 
 _RETRACING = _Retracing()
+
+
+class _AllRetracing(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "retracing" not in record.getMessage()
+
+
+@contextlib.contextmanager
+def without_retracing_warnings() -> Iterator[None]:
+    """While this holds, TensorFlow does not warn that models are traced one after the other, as
+    when several are asked by `predict`: each is meant to be."""
+    logger, keeps_back = logging.getLogger("tensorflow"), _AllRetracing()
+    logger.addFilter(keeps_back)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keeps_back)
 
 
 def _quiet(fn: Callable[..., Any]) -> None:

@@ -295,6 +295,9 @@ def _are_probabilities(
             )
         return not from_logits
     fits = compiled.kind == ("binary" if kind == "labels" else kind)
+    wanted = "softmax" if kind == "classes" else "sigmoid"
+    if fits and compiled.from_logits and ending == wanted and _keras_looks_behind():
+        return True  # Keras's loss takes what the last function was given, with a warning
     if fits and compiled.from_logits is not None:
         if not compiled.from_logits and not are_shares(answers, precision):
             raise TaskError(
@@ -321,8 +324,8 @@ def _are_probabilities(
 
 
 def _keras_looks_behind() -> bool:
-    """Whether Keras takes what a final sigmoid was given for the logits of a categorical
-    cross-entropy, as it does with TensorFlow; else the probabilities, divided by their sum."""
+    """Whether Keras takes what a final softmax or sigmoid was given for the logits of a
+    cross-entropy, whatever it was told, as it does with TensorFlow; else it takes what it gets."""
     return bool(keras.backend.backend() == "tensorflow")
 
 

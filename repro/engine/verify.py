@@ -21,6 +21,7 @@ from repro.engine.batches import count
 from repro.engine.network import Network
 from repro.engine.tasks import Task
 from repro.models import graph, heads
+from repro.models.adapted import Adapted
 from repro.models.inputs import structure_of
 from repro.models.masking import AblationMask
 from repro.models.outputs import answer_of
@@ -52,14 +53,14 @@ class Plain:
 
     Args:
         ending: "sigmoid" where the model's last step is that: what it is given is kept then, since
-            a probability of 1 does not tell it.
+            a probability of 1 does not tell it. adapted: what layers were given by `adapt`.
 
     Attributes:
         masks: names of the masks, in the order of the activations.
     """
 
-    def __init__(self, model: keras.Model, ending: str) -> None:
-        self._model = model
+    def __init__(self, model: keras.Model, ending: str, adapted: Adapted) -> None:
+        self._model, self._adapted = model, adapted
         read = graph.read(model)
         masks = [call for call in read.calls if isinstance(call.operation, AblationMask)]
         self.masks = [call.operation.name for call in masks]
@@ -86,7 +87,7 @@ class Plain:
         given = keras.tree.map_structure(ops.convert_to_tensor, given)
 
         def call(given: Any) -> Any:
-            with keras.StatelessScope(state_mapping=values):
+            with self._adapted.held(), keras.StatelessScope(state_mapping=values):
                 return keras.tree.flatten(self._probe(given, training=False))
 
         answers, *rest = passes.plain(call)(given)
@@ -153,7 +154,8 @@ def answers_of(model: keras.Model, inputs: Any, output: str | int | None = None)
     """
     given = in_structure(model, inputs)
     if not graph.is_of_keras(type(model).predict_step):
-        found = model.predict(given, verbose=0)
+        with passes.without_retracing_warnings():
+            found = model.predict(given, verbose=0)
     else:
         given = keras.tree.map_structure(ops.convert_to_tensor, given)
         found = model(given, training=False)

@@ -155,7 +155,7 @@ class Measured:
         self._engine, self._deadline = engine, deadline
         self._n_units = n_units or self.layout.n_units
         self._others, self._progress = others, progress or Progress()
-        self._frozen = Frozen(model)
+        self._frozen = Frozen(model, engine.witness)
         self._curves: dict[tuple[int, int, int], AblationCurve] = {}
         self._saved_as = ""  # its folder's name
         self._asked: dict[str, Any] = {}  # of a study that was copied: how to make its engine
@@ -171,13 +171,15 @@ class Measured:
         for name in ("model", "_engine", "_frozen", "_others", "_progress"):
             state.pop(name, None)
         state |= {"_deadline": math.inf, "_asked": self._engine.asked}
+        state |= {"witness": self._frozen.witness}
         return state | {"model": self._frozen.to_bytes()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        witness = state.pop("witness")
         self.__dict__.update(state)
-        self.model = from_bytes(state["model"])
+        self.model = from_bytes(state["model"], witness)
         self._others, self._progress = None, Progress()
-        self._frozen = Frozen(self.model)
+        self._frozen = Frozen(self.model, witness)
 
     @functools.cached_property
     def _engine(self) -> Engine:

@@ -256,6 +256,7 @@ class Study(Measured):
         Raises:
             RunsError: it cannot be written, or holds anything else, or a file that was changed
                 since.
+            ValueError: Keras cannot save the model, or would read another network from the file.
         """
         folders.check_replaceable(Path(directory))
         inputs = self._engine.inputs

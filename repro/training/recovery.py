@@ -20,6 +20,7 @@ from keras import ops
 
 from repro.data.given import Given, class_labels, taken
 from repro.engine import verify
+from repro.engine.passes import without_retracing_warnings
 from repro.models import graph, heads
 from repro.models.heads import Head
 from repro.models.inputs import in_order, packed, shapes_of, tensors_for
@@ -205,7 +206,8 @@ class _Images:
 
 def _predicted(model: keras.Model, inputs: Sequence[np.ndarray]) -> np.ndarray:
     given = packed(model, inputs)
-    outputs = model.predict(given, batch_size=_IMAGES_PER_BATCH, verbose=0)
+    with without_retracing_warnings():
+        outputs = model.predict(given, batch_size=_IMAGES_PER_BATCH, verbose=0)
     return np.asarray(heads.answer_of(outputs))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -226,3 +227,31 @@ def test_a_study_is_of_the_network_that_it_was_made_of() -> None:
     assert study.errors == fresh.errors
     np.testing.assert_array_equal(study.statistics.variance, fresh.statistics.variance)
     np.testing.assert_array_equal(model.get_weights()[0], trained[0])
+
+
+def test_a_later_adapt_changes_nothing_in_a_study(tmp_path: Path) -> None:
+    """keras#2664: means and tables that `adapt` gives a layer stand in attributes of it."""
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(3, 2, (40, 5)).astype(np.float32), rng.integers(0, 3, 40)
+    normal = keras.layers.Normalization()
+    normal.adapt(x)
+    words = np.array([" ".join(rng.choice(list("abcdef"), 4)) for _ in range(40)])
+    vectorize = keras.layers.TextVectorization(max_tokens=9, output_sequence_length=4)
+    vectorize.adapt(words)
+    inputs, texts = keras.Input((5,)), keras.Input((), dtype="string")
+    embedded = keras.layers.Flatten()(keras.layers.Embedding(9, 3)(vectorize(texts)))
+    for layer, given, start, made in (
+        (normal, x, inputs, normal(inputs)),
+        (vectorize, words, texts, embedded),
+    ):
+        hidden = keras.layers.Dense(6, "relu", name="hidden")(made)
+        model = keras.Model(start, keras.layers.Dense(3)(hidden))
+        whole, later = repro.lesion(model, given, y), repro.lesion(model, given, y)
+        expected = whole.units["importance"].copy()
+        layer.adapt(np.array(["x y z w v u t"] * 40) if given is words else x * 5 - 3)
+        np.testing.assert_array_equal(later.units["importance"], expected)
+        assert float(later.intact.loss) == float(whole.intact.loss)
+        assert later.errors[0].importance > 0
+        saved = keras.saving.load_model(later.save(tmp_path / start.name), compile=False)
+        again = repro.lesion(saved, given, y)
+        assert float(again.intact.loss) == pytest.approx(float(whole.intact.loss), rel=1e-6)

@@ -334,7 +334,7 @@ _QUIET = """
          keras.layers.Flatten(), dense(12)],
     ):
         model = keras.Sequential([*layers, keras.layers.Dense(5)])
-        study = repro.lesion(model, rng.random((90, 8, 8, 3)), rng.integers(0, 5, 90))
+        study = lesion(model, rng.random((90, 8, 8, 3)), rng.integers(0, 5, 90))
         study.curve(orders=2, points=5)
         study.report(sys.argv[1])
         print(study)
@@ -396,3 +396,58 @@ def test_every_kind_of_task_has_words_and_an_unknown_one_a_sentence() -> None:
     assert not study_words.of("score", accuracy="hits").has_accuracy
     with pytest.raises(ValueError, match=r"one of classes, .*got 'ranking'; name one of those"):
         study_words.of("ranking")
+
+
+def own_leaky_relu() -> Any:
+    def leaky_relu(x: Any) -> Any:
+        return keras.ops.where(x > 0, x, 0.9 * x)
+
+    return leaky_relu
+
+
+class Forgets(keras.layers.Layer):
+    """Its get_config forgets the factor (keras#17383)."""
+
+    def __init__(self, factor: float = 1.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.factor = factor
+
+    def call(self, x: Any) -> Any:
+        return self.factor * x
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name}
+
+
+@pytest.mark.parametrize("what", ["own function", "forgetful layer"])
+def test_what_keras_would_save_as_another_network_is_not_saved(tmp_path: Path, what: str) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 4)).astype(np.float32), rng.integers(0, 3, 30)
+    between = Forgets(3.0) if what == "forgetful layer" else keras.layers.Identity()
+    hidden = own_leaky_relu() if what == "own function" else "relu"
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(5, hidden), between, keras.layers.Dense(3)]
+    )
+    with keras.saving.CustomObjectScope({"Forgets": Forgets}):
+        study = lesion(model, x, y)
+        for act in (lambda: study.save(tmp_path / "study"), lambda: pickle.dumps(study)):
+            with pytest.raises(ValueError, match="another network .*; register layers and functio"):
+                act()
+    assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.filterwarnings("ignore:Layer InputLayer does not have a `quantize` method")
+def test_a_model_that_was_quantized_since_is_not_asked_as_if_it_were_the_same(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 4)).astype(np.float32), rng.integers(0, 3, 30)
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(5, "relu"), keras.layers.Dense(3)]
+    )
+    study = lesion(model, x, y)
+    model.quantize("int8")
+    for act in (lambda: study.units, lambda: study.save(tmp_path / "study")):
+        with pytest.raises(ValueError, match="given other variables since .* make it anew"):
+            act()
+    assert np.isfinite(lesion(model, x, y).units["importance"]).all()

@@ -418,3 +418,48 @@ def test_the_loss_of_a_model_is_read_whatever_its_form() -> None:
         model.compile(loss=loss)
         assert Compiled.of(model).kind == kind
     assert set(tasks.TASKS) - {"absolute_error"} <= set(tasks.KINDS)
+
+
+@pytest.mark.parametrize("form", [dict, list])
+@pytest.mark.parametrize("place", [0, 1])
+def test_labels_of_several_outputs_go_to_the_one_that_is_asked(form: Any, place: int) -> None:
+    rng = np.random.default_rng(2)
+    inputs = keras.Input((5,))
+    hidden = keras.layers.Dense(6, "relu", name="hidden")(inputs)
+    model = keras.Model(
+        inputs,
+        [keras.layers.Dense(3, name="kind")(hidden), keras.layers.Dense(3, name="colour")(hidden)],
+    )
+    x = rng.normal(size=(30, 5)).astype(np.float32)
+    both = [rng.integers(0, 3, 30), rng.integers(0, 3, 30)]
+    labels = both if form is list else dict(zip(("kind", "colour"), both, strict=True))
+    alone = keras.Model(inputs, model.outputs[place])
+    expected = repro.lesion(alone, x, both[place]).units["importance"]
+    for output in (place, ("kind", "colour")[place]):
+        found = repro.lesion(model, x, labels, output=output)
+        np.testing.assert_array_equal(found.units["importance"], expected)
+    with pytest.raises(ValueError, match="not for 'kind', the output that is asked; name another"):
+        repro.lesion(model, x, {"colour": both[1]}, output="kind")
+
+
+@pytest.mark.filterwarnings("ignore:.*from_logits=True")
+@pytest.mark.parametrize("ending", ["softmax", "sigmoid"])
+def test_a_loss_for_logits_over_probabilities_is_read_as_keras_reads_it(ending: str) -> None:
+    """Keras with TensorFlow looks behind the last function, and warns."""
+    rng = np.random.default_rng(3)
+    n = 3 if ending == "softmax" else 1
+    model = keras.Sequential(
+        [
+            keras.Input((5,)),
+            keras.layers.Dense(6, "relu", name="hidden"),
+            keras.layers.Dense(n, ending),
+        ]
+    )
+    x, y = rng.normal(size=(40, 5)).astype(np.float32), rng.integers(0, max(n, 2), 40)
+    loss = "SparseCategoricalCrossentropy" if n == 3 else "BinaryCrossentropy"
+    model.compile(loss=getattr(keras.losses, loss)(from_logits=True))
+    study = repro.lesion(model, x, y)
+    assert float(study.intact.loss) == pytest.approx(model.evaluate(x, y, verbose=0), rel=1e-5)
+    answers = model.predict(x, verbose=0)
+    right = answers.argmax(axis=1) == y if n == 3 else (answers[:, 0] > 0.5) == y
+    assert float(study.intact.accuracy) == pytest.approx(right.mean())

@@ -377,12 +377,13 @@ def _lesion_request(words: Sequence[str]) -> tuple[dict[str, Any], float | None]
 
 def _check_pixels() -> None:
     """That the flags about pixels have values of theirs."""
-    for name, value, choices in (
-        ("scale", _SCALE.value, labelled.SCALES),
-        ("resize", _RESIZE.value, RESIZES),
-    ):
-        if value not in choices:
-            raise Usage(f"--{name} must be one of {', '.join(choices)}, got {value!r}")
+    if not labelled.is_scale(_SCALE.value):
+        choices = ", ".join(labelled.SCALES)
+        raise Usage(
+            f"--scale must be one of {choices}, or a number to divide by; got {_SCALE.value!r}"
+        )
+    if _RESIZE.value not in RESIZES:
+        raise Usage(f"--resize must be one of {', '.join(RESIZES)}, got {_RESIZE.value!r}")
 
 
 def _plan() -> tuple[list[FigureConfig], dict[str, DataSource]]:

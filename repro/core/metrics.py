@@ -11,6 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+# The level of the test that an accuracy is above chance.
+_ABOVE_CHANCE = 0.001
+
 # Numbers of a table of counts that are looked at in float64 at a time: 2 million are 16 MB.
 _BLOCK = 2_000_000
 
@@ -476,6 +479,21 @@ def area_under_curve(n_ablated: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
             f"Received: shape {y.shape}"
         )
     return np.trapezoid(y, x / x[-1], axis=-1)
+
+
+def above_chance(n_correct: int, n_images: int, chance: float) -> bool:
+    """Whether so many correct images are more than chance explains.
+
+    One-sided binomial test at 0.001, a small level because it is asked anew at each epoch.
+
+    Args:
+        chance: what a constant answer gets at most, the share of the commonest class. Answers at
+            random get less.
+
+    >>> above_chance(60, 500, 0.1), above_chance(80, 500, 0.1), above_chance(500, 500, 1.0)
+    (False, True, False)
+    """
+    return bool(stats.binom.sf(n_correct - 1, n_images, chance) < _ABOVE_CHANCE)
 
 
 def normalized_auc(n_ablated: np.ndarray, accuracy: np.ndarray) -> np.ndarray:

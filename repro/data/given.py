@@ -170,6 +170,8 @@ def class_labels(
             cure = "these count from 1: give labels - 1"
         elif n_classes == 2 and set(np.unique(numbers)) <= {-1, 1}:
             cure = "give (labels + 1) / 2"
+        elif len(np.unique(numbers)) == n_classes:
+            cure = "give their places, numpy.unique(labels, return_inverse=True)[1]"
         elif low < 0:
             cure = "leave out the images with labels below 0"
         raise GivenError(

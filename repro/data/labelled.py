@@ -38,6 +38,7 @@ from repro.data.pixels import (
     RESIZE_WORDS,
     RESIZES,
     WHITE,
+    WHITE_16,
     PixelError,
     are_plainly_pixels,
     decoded,
@@ -53,7 +54,8 @@ torch: divided by 255, then ImageNet's mean and standard deviation of each chann
 blue before red, and ImageNet's mean taken out. auto: none where the model itself scales, else 255;
 numbers that are no whole pixels stay as they are. Pixels are told by their values: whole numbers
 from 0 to 255, some above 1, in any type; and 16-bit ones, which are divided by 257 first, except
-with raw, which leaves them as they are stored."""
+with raw, which leaves them as they are stored. Any other number divides what is stored: 4095 for
+pixels of 12 bits."""
 
 _SCALE_WORDS = {
     "255": "pixels divided by 255",
@@ -64,6 +66,8 @@ _SCALE_WORDS = {
     "raw": "pixels as they are stored",
 }
 _OF_COLOURS = ("torch", "caffe")
+# White of cameras and scanners whose pixels of 10, 12 or 14 bits are stored in 16.
+_WHITES = (1023, 4095, 16_383)
 _ARRAYS = (("images", "labels"), ("x_test", "y_test"))
 # Files of a folder that are asked whether their pixels have 16 bits.
 _HEADERS = 20
@@ -85,6 +89,7 @@ class Labelled:
     white: the largest value that their pixels can have, 255 or 65,535; 0 of numbers that are no
         pixels and cannot be scaled otherwise.
     plain: whether pixels can hardly be anything else, see `pixels.are_plainly_pixels`.
+    largest: of the pixels, where that is known.
     """
 
     labels: np.ndarray
@@ -95,6 +100,7 @@ class Labelled:
     split: str = "test"
     white: int = 0
     plain: bool = True
+    largest: int = WHITE_16
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -114,6 +120,8 @@ class Labelled:
             return images
         if self.scale == "raw":
             return np.asarray(images, np.float32)
+        if self.scale not in SCALES:
+            return np.asarray(images, np.float32) / np.float32(self.scale)
         images = to_bytes(images, self.white)
         if self.scale == "none":
             return np.asarray(images, np.float32)
@@ -133,7 +141,8 @@ class Labelled:
         shape = self.read(np.zeros(1, np.int64)).shape
         colours = len(shape) == 4 and shape[-1] == 3
         found = [one for one in SCALES if one != "auto" and (colours or one not in _OF_COLOURS)]
-        return tuple(one for one in found if one != "raw" or self.white > WHITE)
+        found = [one for one in found if one != "raw" or self.white > WHITE]
+        return (*found, *(str(white) for white in _WHITES if self.largest <= white < self.white))
 
 
 def find(
@@ -184,7 +193,7 @@ def find(
     found = _checked(found, spec, tuple(input_shape), n_classes)
     if scale == "auto":
         return scaled(found, "255" if white and not scales_itself else "none")
-    if not white and scale not in ("none", "raw"):
+    if not white and scale in SCALES and scale not in ("none", "raw"):
         raise DataError(
             f"--scale={scale} is for pixels of 0 to 255, but the images of {spec} are other "
             "numbers; leave the flag out to take them as they are"
@@ -206,14 +215,28 @@ def scaled(found: Labelled, scale: str) -> Labelled:
 
 def words_of(scale: str) -> str:
     """What a scaling does to pixels, in words."""
-    return _SCALE_WORDS[scale]
+    return _SCALE_WORDS.get(scale, f"pixels divided by {scale}")
+
+
+def is_scale(text: str) -> bool:
+    """Whether it is one of SCALES, or a number to divide by.
+
+    >>> is_scale("tf"), is_scale("4095"), is_scale("0"), is_scale("white")
+    (True, True, False, False)
+    """
+    if text in SCALES:
+        return True
+    try:
+        return 0 < float(text) < math.inf
+    except ValueError:
+        return False
 
 
 def _words_of(found: Labelled) -> str:
     if not found.white:
         return "numbers as they are"
-    words = _SCALE_WORDS[found.scale]
-    if found.white == WHITE or found.scale == "raw":
+    words = words_of(found.scale)
+    if found.white == WHITE or found.scale == "raw" or found.scale not in SCALES:
         return words
     return f"16-bit pixels brought to 0 to 255 (divided by 257), {words}"
 
@@ -241,12 +264,15 @@ def _checked(
 ) -> Labelled:
     """The same, once one image and all labels are seen to fit the model."""
     if not len(found):
-        raise DataError(f"there are no images in {spec}")
+        raise DataError(
+            f"there are no images in {spec}; give one that holds some, with their labels"
+        )
     labels = found.labels
     if labels.min() < 0 or labels.max() >= n_classes:
         raise DataError(
             f"labels must be 0 to {n_classes - 1}, the model's classes; "
-            f"those of {spec} are {labels.min()} to {labels.max()}"
+            f"those of {spec} are {labels.min()} to {labels.max()}; leave out the others, or "
+            "number the classes from 0"
         )
     if found.class_names:
         _check_names(found.class_names, n_classes, spec)
@@ -255,7 +281,8 @@ def _checked(
     if wanted is None:
         sizes = ", ".join(str(size) for size in input_shape)
         raise DataError(
-            f"the model takes images of shape ({sizes}), but those of {spec} have {shape}"
+            f"the model takes images of shape ({sizes}), but those of {spec} have {shape}; resize "
+            "or reshape them, or give a folder with --data=dir:, whose images are resized"
         )
     if wanted == shape:
         return found
@@ -306,7 +333,9 @@ def _archive(path: Path, n_classes: int, class_names: Sequence[str]) -> Labelled
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read as a NumPy archive: {_reason(error)}") from error
     if np.shape(labels)[:1] != np.shape(images)[:1]:
-        raise DataError(f"{path} holds {len(images)} images but {np.size(labels)} labels")
+        raise DataError(
+            f"{path} holds {len(images)} images but {np.size(labels)} labels; save one for each"
+        )
     if images.dtype.kind not in "biufUS":
         raise DataError(
             f"the images of {path} must be numbers, or texts for a model that takes them; got "
@@ -322,6 +351,7 @@ def _archive(path: Path, n_classes: int, class_names: Sequence[str]) -> Labelled
         lambda at: images[at],
         white=range_of(images),
         plain=are_plainly_pixels(images),
+        largest=int(images.max()) if range_of(images) > WHITE else WHITE_16,
     )
 
 
@@ -350,8 +380,9 @@ def _named_arrays(path: Path, stored: Any) -> tuple[np.ndarray, np.ndarray]:
         if set(pair) <= set(stored.files):
             return stored[pair[0]], stored[pair[1]]
     raise DataError(
-        f"{path} must hold the arrays images and labels; it holds "
+        f"{path} must hold the arrays images and labels, and it holds "
         + (", ".join(sorted(stored.files)) or "none")
+        + "; write it with np.savez(path, images=images, labels=labels)"
     )
 
 

@@ -36,7 +36,9 @@ def range_of(images: np.ndarray) -> int:
     pixels.
 
     Pixels are whole numbers from 0, whatever type they are stored in, some of them above 1. Whole
-    numbers above 255 are pixels only where they lie in rows and columns, or are of 16 bits.
+    numbers above 255 are pixels only where they lie in rows and columns, or are of 16 bits. Numbers
+    that are not whole may be pixels of resized images, where they fill the range to 255 and lie in
+    rows and columns.
 
     Args:
         images: numbers (n_images, ...).
@@ -50,8 +52,10 @@ def range_of(images: np.ndarray) -> int:
         return 0
     low, high = float(images.min()), float(images.max())
     # Also where one of them is NaN.
-    if not (low >= 0 and 1 < high <= WHITE_16) or not _whole(images):
+    if not (low >= 0 and 1 < high <= WHITE_16):
         return 0
+    if not _whole(images):  # as resized ones are
+        return WHITE if images.ndim > 2 and WHITE / 2 < high <= WHITE else 0
     if high <= WHITE:
         return WHITE
     return WHITE_16 if images.ndim > 2 or images.dtype == np.uint16 else 0
@@ -65,7 +69,8 @@ def are_plainly_pixels(images: np.ndarray) -> bool:
     (True, False)
     """
     white = range_of(images)
-    return images.ndim > 2 and white > 0 and float(images.max()) > white / 2
+    bright = white > 0 and float(images.max()) > white / 2
+    return images.ndim > 2 and bright and _whole(images)
 
 
 def _whole(images: np.ndarray) -> bool:

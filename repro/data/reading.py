@@ -14,10 +14,10 @@ from repro.data.arrays import GivenError, array, is_array, leaves, mapped, stack
 Wanted = Sequence[tuple[str, Sequence[int | None]]]
 """The names of a model's inputs and the shapes of their batches, (None, ...), in its order."""
 
-# A stream that gives more than so many bytes, or, where it does not say how many, elements, is
-# taken for one without end.
-_MOST_BYTES = 8_000_000_000
-_MOST_ELEMENTS = 2_000_000
+# A stream that gives more than so many bytes is too much for memory, or has no end; one that does
+# not say how many elements it has is taken for endless much earlier.
+_MOST_BYTES, _MOST_BYTES_UNCOUNTED = 8_000_000_000, 2_000_000_000
+_MOST_ELEMENTS = 500_000
 # What an array takes in memory beside its numbers.
 _BYTES_BESIDES = 200
 _LABELS = ("label", "labels", "target", "targets", "class", "y", "coarse_label", "fine_label")
@@ -67,9 +67,9 @@ def read(stream: Any, wanted: Wanted) -> tuple[Any, Any]:
         parts.append((inputs, targets))
         arrays = [*leaves(inputs), *leaves(targets)]
         n_bytes += sum(one.nbytes + _BYTES_BESIDES for one in arrays)
-        if n_bytes > _MOST_BYTES or (not counted and len(parts) > _MOST_ELEMENTS):
-            seen = f"{_MOST_BYTES / 1e9:.0f} GB"
-            seen = seen if n_bytes > _MOST_BYTES else f"{_MOST_ELEMENTS:,} elements"
+        most = _MOST_BYTES if counted else _MOST_BYTES_UNCOUNTED
+        if n_bytes > most or (not counted and len(parts) > _MOST_ELEMENTS):
+            seen = f"{most / 1e9:.0f} GB" if n_bytes > most else f"{_MOST_ELEMENTS:,} elements"
             raise GivenError(
                 f"the stream gave more than {seen} and goes on; give a part of it, such as "
                 f"{_part_of(stream)}"
@@ -119,6 +119,9 @@ def split(element: Mapping[str, Any], wanted: Wanted) -> tuple[Any, Any]:
     if named and set(map(str, element)) <= named:
         return element, None
     key = next((key for key in _LABELS if key in element and key not in named), None)
+    besides = [name for name in element if str(name) not in named]
+    if key is None and named and named < set(map(str, element)) and len(besides) == 1:
+        (key,) = besides  # all inputs are there, and one thing more
     if key is None and len(wanted) <= 1:
         key = _label_of_two(element)
     if key is None or len(element) == 1:

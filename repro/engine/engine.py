@@ -239,7 +239,7 @@ class Engine:
         found = examples(images, labels, self._model, *self._outputs)
         few, of_few = found.pilot(_IMAGES_TRIED)
         _check_inputs(few, self._model)
-        answers = verify.answers_of(reference, few, output)
+        answers = verify.answers_of(reference, few, output, self._model)
         verify.check_finite(reference, answers, few)
         network = trace(self._model)
         self.task: Task = tasks.find(
@@ -287,7 +287,7 @@ class Engine:
         self._compiled: dict[Any, Any] = {}
         self._read_examples(found)
         if self._network.unproven:
-            self._check_chance(answers, verify.answers_of(reference, few, output))
+            self._check_chance(answers, verify.answers_of(reference, few, output, self._model))
             self._check_by_image()
         targets = self._few_targets(few)
         self.witness: tuple[Any, np.ndarray] = few, answers
@@ -297,7 +297,7 @@ class Engine:
             reference,
             output,
             self.task,
-            answers,
+            few,
             of_few,
             math.nan if losses is None else float(losses.mean()),
             self._network.precision,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -12,6 +13,8 @@ from repro.data import labelled
 from repro.data.labelled import Labelled
 from repro.data.pixels import WHITE
 from repro.engine import verify
+from repro.models import heads
+from repro.models.heads import Head
 
 # Images on which scalings are tried where it is not plain which one fits, and where it is.
 _IMAGES, _IMAGES_IF_PLAIN = 256, 64
@@ -19,6 +22,8 @@ _IMAGES, _IMAGES_IF_PLAIN = 256, 64
 _BATCH = 32
 # Standard errors of a difference that are told of.
 _CLEAR = 2.0
+# A loss that is told of is smaller by so much, in nats, and than so much of the other.
+_LOSS, _SURER = 0.05, 0.5
 
 
 def tried(
@@ -52,27 +57,35 @@ def tried(
     try:
         if not chosen and trial.is_best(found.scale):
             return found, ""
-        right = {scale: trial.right(scale) for scale in scales}
+        tried_on = {scale: trial.answered(scale) for scale in scales}
     except Exception:  # what the model cannot answer, it cannot answer later: told of there
         return found, ""
-    # Of equals the one that the rule names.
-    best = max(scales, key=lambda scale: (right[scale].sum(), scale == found.scale))
+    # Of equals the one that is surer of what is right, and of those the one that the rule names.
+    best = max(
+        scales,
+        key=lambda scale: (
+            tried_on[scale].right.sum(),
+            -round(float(tried_on[scale].loss.mean()), 3),
+            scale == found.scale,
+        ),
+    )
     shares = {
-        scale: f"{labelled.words_of(scale)} (--scale={scale}): {_percent(right[scale])}"
-        for scale in scales
+        scale: f"{labelled.words_of(scale)} (--scale={scale}): {_percent(one.right)}, "
+        f"loss {one.loss.mean():.3g}"
+        for scale, one in tried_on.items()
     }
     if chosen:
         others = "; ".join(shares[scale] for scale in scales if scale != best)
         found = labelled.scaled(found, best)
         words = f"{found.words}, the scaling that fits best of {len(scales)} tried"
         return dataclasses.replace(found, words=words), (
-            f"Scaling: {shares[best]} right of {len(few):,} images, the best of those tried "
+            f"Scaling: {shares[best]}, of {len(few):,} images right, the best of those tried "
             f"({others}); --scale={best} chooses it, and --scale names any other"
         )
-    if not _clearly_better(right[best], right[found.scale]):
+    if not _clearly_better(tried_on[best], tried_on[found.scale]):
         return found, ""
     return found, (
-        f"Warning: {shares[found.scale]} right of {len(few):,} images, but {shares[best]}; if the "
+        f"Warning: {shares[found.scale]}, of {len(few):,} images right, but {shares[best]}; if the "
         f"model was trained so, give --scale={best}"
     )
 
@@ -81,20 +94,38 @@ def _percent(right: np.ndarray) -> str:
     return f"{100 * float(right.mean()):.3g} %"
 
 
-def _clearly_better(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether more of the same images are right, by more than chance would have it.
+class _Answered(NamedTuple):
+    """right: bool (n_images,), whether each one's class is answered. loss: float64 (n_images,),
+    minus the logarithm of the class's probability, in nats."""
 
-    Args:
-        one, other: bool (n_images,).
+    right: np.ndarray
+    loss: np.ndarray
 
-    >>> right = np.arange(9) < 8
-    >>> _clearly_better(right, np.zeros(9, bool)), _clearly_better(right, np.arange(9) < 6)
+
+def _clearly_better(one: _Answered, other: _Answered) -> bool:
+    """Whether more of the same images are right, by more than chance would have it, or as many with
+    much less of a loss.
+
+    >>> none, six, eight = (_Answered(np.arange(9) < n, np.full(9, 0.01)) for n in (0, 6, 8))
+    >>> _clearly_better(eight, none), _clearly_better(eight, six)
     (True, False)
+    >>> _clearly_better(six, six._replace(loss=np.full(9, 0.5)))
+    True
     """
-    difference = one.astype(np.float64) - other
-    total = float(difference.sum())
-    variance = float((difference**2).sum()) - total**2 / len(difference)
-    return total > _CLEAR * math.sqrt(max(variance, 1.0))
+    difference = one.right.astype(np.float64) - other.right
+    total, clear = _difference(difference, 1.0)
+    if total > clear:
+        return True
+    gain, clear = _difference(other.loss - one.loss, 1e-9)
+    sure = one.loss.mean() < _SURER * other.loss.mean() and gain > clear
+    return bool(total >= 0 and sure and gain / len(difference) > _LOSS)
+
+
+def _difference(each: np.ndarray, least: float) -> tuple[float, float]:
+    """A sum, and how large it would have to be to be clear."""
+    total = float(each.sum())
+    variance = float((each**2).sum()) - total**2 / len(each)
+    return total, _CLEAR * math.sqrt(max(variance, least))
 
 
 class _Trial:
@@ -107,19 +138,20 @@ class _Trial:
 
     def is_best(self, scale: str) -> bool:
         """Whether so many are right that no other scaling can be clearly better."""
-        right = self.right(scale)
-        return not _clearly_better(np.ones_like(right), right)
+        answered = self.answered(scale)
+        perfect = _Answered(np.ones_like(answered.right), np.zeros_like(answered.loss))
+        return not _clearly_better(perfect, answered)
 
-    def right(self, scale: str) -> np.ndarray:
-        """bool (n_images,), whether the model answers each one's class."""
+    def answered(self, scale: str) -> _Answered:
+        """What the model answers to the images, scaled so."""
         found = dataclasses.replace(self._found, scale=scale)
-        n = len(self._images)
+        n, labels = len(self._images), self._labels
         parts = [self._images[at : at + _BATCH] for at in range(0, n, _BATCH)]
         answers = np.concatenate(
             [verify.answers_of(self._model, found.scaled(part)) for part in parts]
         ).reshape(n, -1)
-        if answers.shape[1] > 1:
-            return np.asarray(answers.argmax(axis=1) == self._labels)
-        # One number says yes or no: a probability above a half, or a logit above 0.
-        middle = 0.5 if answers.min() >= 0 and answers.max() <= 1 else 0.0
-        return np.asarray((answers[:, 0] > middle) == (self._labels == 1))
+        binary = answers.shape[1] == 1
+        probabilities = heads.look_like_probabilities(answers, not binary)
+        head = Head(2 if binary else answers.shape[1], binary, probabilities)
+        log_p = head.log_probabilities(answers)
+        return _Answered(head.classes(answers) == labels, -log_p[np.arange(n), labels])

@@ -232,10 +232,11 @@ def _kind(
     if len(shape) != 1:
         if targets.shape[1:] == shape and not whole:
             return "regression"
+        cure = "give score=, a function of outputs and targets that gives a number for each image"
+        if targets.shape[1:] == shape:
+            cure = f"give task='regression' for numbers to be met, or {cure[5:]}"
         raise TaskError(
-            f"the model answers with shape {_words(shape)}, from which no task can be told; give "
-            "task='regression', or score=, a function of outputs and targets that gives a number "
-            "for each image"
+            f"the model answers with shape {_words(shape)}, from which no task can be told; {cure}"
         )
     if one_number:
         return "classes"
@@ -255,6 +256,8 @@ def _kind(
             )
         return "regression"
     one_hot = bool(np.all(numbers.sum(axis=1) == 1))
+    if one_hot and compiled.kind == "classes":
+        return "classes"
     if ending == "sigmoid" or not one_hot:
         return "labels"
     return "classes"

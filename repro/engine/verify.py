@@ -143,7 +143,12 @@ def in_structure(model: keras.Model, inputs: Any) -> Any:
     return keras.tree.pack_sequence_as(wanted, each)
 
 
-def answers_of(model: keras.Model, inputs: Any, output: str | int | None = None) -> np.ndarray:
+def answers_of(
+    model: keras.Model,
+    inputs: Any,
+    output: str | int | None = None,
+    like: keras.Model | None = None,
+) -> np.ndarray:
     """float32 (n, ...), what `model.predict` answers.
 
     A model with a `predict_step` of its own is asked by `predict`; any other is called, which gives
@@ -151,8 +156,9 @@ def answers_of(model: keras.Model, inputs: Any, output: str | int | None = None)
 
     Args:
         inputs: an array, or a tuple of them in the order of the model's inputs.
+        like: a functional model that takes inputs in the same structure, where this is none.
     """
-    given = in_structure(model, inputs)
+    given = in_structure(model if graph.is_functional(model) else like or model, inputs)
     if not graph.is_of_keras(type(model).predict_step):
         with passes.without_retracing_warnings():
             found = model.predict(given, verbose=0)
@@ -215,7 +221,7 @@ def own_loss_words(
     reference: keras.Model,
     output: str | int | None,
     task: Task,
-    answers: np.ndarray,
+    inputs_given: Any,
     given: Any,
     mean_loss: float,
     precision: str,
@@ -226,7 +232,7 @@ def own_loss_words(
     `model.evaluate` calls the loss is then another number.
 
     Args:
-        given: labels of these inputs in the user's own form.
+        inputs_given: a few of the user's. given: their labels, in the user's own form.
         mean_loss: the task's on them. precision: the coarsest type that the model computes in.
     """
     loss = heads.loss_of(reference, output)
@@ -234,14 +240,23 @@ def own_loss_words(
         return ""
     try:
         function = keras.losses.get(loss)
-        found = function(ops.convert_to_tensor(given), ops.convert_to_tensor(answers))
-        own = float(ops.mean(found))
+
+        def as_evaluated(inputs: Any, labels: Any) -> Any:
+            # In a graph, since Keras's losses look behind a last softmax or sigmoid there alone.
+            found = answer_of(reference, reference(inputs, training=False), output)
+            return ops.mean(function(labels, found))
+
+        inputs = keras.tree.map_structure(
+            ops.convert_to_tensor, in_structure(reference, inputs_given)
+        )
+        labels = np.asarray(given, None if task.kind == "classes" else np.float32)
+        own = float(passes.compiled(as_evaluated, False)(inputs, ops.convert_to_tensor(labels)))
         penalty = float(sum(float(one) for one in reference.losses))
     except Exception:  # a loss of the user's own may need more than labels and answers
         return ""
     close = _OWN_LOSS[precision] * max(abs(own), abs(mean_loss), 1e-2)
     name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
-    n = len(answers)
+    n = count(inputs_given)
     if not abs(own - mean_loss) <= close:
         return (
             f"model.evaluate's loss is another, {name}: {own:.4g} on {n} images, of which the "

@@ -317,7 +317,8 @@ def _intact(
     """Each mask's units and each layer's outputs without a lesion, (n, n_images)."""
     coordinates, outputs = [units], []
     for layer in layers:
-        outputs.append(layer.kernel.T @ coordinates[-1] + layer.bias[:, None])
+        with np.errstate(over="ignore", invalid="ignore"):  # told of where losses are counted
+            outputs.append(layer.kernel.T @ coordinates[-1] + layer.bias[:, None])
         rectified = np.maximum(outputs[-1], 0)
         coordinates.append(rectified if layer.basis is None else layer.basis.T @ rectified)
     return coordinates, outputs

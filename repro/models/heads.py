@@ -233,6 +233,8 @@ def loss_of(model: Any, output: str | int | None = None) -> Any:
     """
     loss = getattr(model, "loss", None)
     if isinstance(loss, dict):
+        names = list(getattr(model, "output_names", ()))
+        output = names[output] if isinstance(output, int) and output < len(names) else output
         return loss.get(output, None) if len(loss) > 1 else next(iter(loss.values()), None)
     if isinstance(loss, list | tuple):
         names = list(getattr(model, "output_names", ()))

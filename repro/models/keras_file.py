@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -23,17 +26,52 @@ def check(path: Path) -> None:
 
 
 def loaded(path: Path) -> keras.Model:
-    """The model of a file, not compiled.
+    """The model of a file, not compiled; it has the attribute `loss` where the file tells it.
 
     Raises:
         ValueError: Keras cannot load it; why.
     """
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds for a damaged archive
         raise ValueError(
             f"{path} cannot be loaded as a Keras model: {_unknown(error) or sentence(error)}"
         ) from error
+    loss = _loss_in(path)
+    if loss is not None:
+        model.loss = loss
+    return model
+
+
+def _loss_in(path: Path) -> Any:
+    """The loss that the file's model was compiled with, or a dict or list of losses, where they are
+    of Keras's own; else None. Nothing else of how it was compiled is looked at."""
+    try:
+        with inspection.opened(path) as archive:
+            config = json.loads(archive.read("config.json"))
+        return _of_keras(config["compile_config"]["loss"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _of_keras(loss: Any) -> Any:
+    if isinstance(loss, list):
+        return [_of_keras(one) for one in loss]
+    if isinstance(loss, str):
+        keras.losses.get(loss)  # raises where it knows none
+        return loss
+    if not isinstance(loss, dict):
+        return None
+    if "class_name" not in loss:
+        return {name: _of_keras(one) for name, one in loss.items()}
+    if loss.get("module") != "keras.losses" or not isinstance(loss.get("config"), dict):
+        return None
+    kind = getattr(keras.losses, str(loss["class_name"]), None)
+    if not (inspect.isclass(kind) and issubclass(kind, keras.losses.Loss)):
+        return None
+    plain = {k: v for k, v in loss["config"].items() if isinstance(v, str | int | float | bool)}
+    made: keras.losses.Loss = kind.from_config(plain)  # type: ignore[attr-defined]
+    return made
 
 
 def _unknown(error: Exception) -> str:

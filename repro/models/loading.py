@@ -23,7 +23,8 @@ def load_model(path: str | Path, trusted: bool = False) -> keras.Model:
     written by this project and is spared the trial: do not take over whole runs folders from
     people whom you do not trust.
 
-    The optimizer is not restored.
+    The model is not compiled; the loss that it was compiled with, where it is one of Keras's own,
+    is kept as `model.loss`, which tells what its answers are.
 
     Args:
         trusted: you know who made the file: neither look through it nor try it, so that layers

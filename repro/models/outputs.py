@@ -45,7 +45,8 @@ def place_of(model: keras.Model, output: str | int | None) -> int:
     if output in names:
         return names.index(str(output))
     raise ValueError(
-        f"model {model.name!r} has no output {output!r}; its outputs are {', '.join(names)}"
+        f"model {model.name!r} has no output {output!r}; name one of its outputs, "
+        f"{', '.join(names)}, or give its number, 0 to {len(names) - 1}"
     )
 
 

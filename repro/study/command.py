@@ -25,6 +25,7 @@ from repro.engine.engine import Engine
 from repro.experiments import progress, runs
 from repro.experiments.runs import Runs
 from repro.models import insertion, loading, scaling
+from repro.models.heads import Compiled
 from repro.study import budget, measured, study
 from repro.study import page as study_page
 from repro.study.progress import Bar, Progress
@@ -117,7 +118,7 @@ def run(
     study_page.check(out / _REPORT)
     n_masked = sum(row.masked for row in hidden)
     say(f"Model: {masked.name}, {n_masked} layers masked, {len(hidden) - n_masked} not")
-    found, kind = _found(request, masked)
+    found, kind = _found(request, model, masked)
     rng = np.random.default_rng(request.seed)
     order = labelled.stratified_order(found.labels, rng)
     given = request.scale != "auto"
@@ -161,8 +162,12 @@ def _loaded(request: Request) -> keras.Model:
         raise LesionError(str(error)) from error
 
 
-def _found(request: Request, model: keras.Model) -> tuple[Labelled, str]:
-    """The images, and what the model itself does to pixels, see `models.scaling`."""
+def _found(request: Request, given: keras.Model, model: keras.Model) -> tuple[Labelled, str]:
+    """The images, and what the model itself does to pixels, see `models.scaling`.
+
+    Args:
+        given: as it was loaded. model: with masks.
+    """
     names = labelled.read_names(Path(request.classes)) if request.classes else ()
     kind = scaling.of(model)
     if len(model.inputs) != 1 or len(model.outputs) != 1 or len(model.outputs[0].shape) != 2:
@@ -172,6 +177,13 @@ def _found(request: Request, model: keras.Model) -> tuple[Labelled, str]:
             "Python repro.lesion(model, data, labels, output=...) asks any"
         )
     answers = int(model.outputs[0].shape[-1])
+    of_loss = Compiled.of(given).kind
+    if of_loss == "regression" or (of_loss == "binary" and answers > 1):
+        what = "an error of numbers" if of_loss == "regression" else "several yes-or-no answers"
+        raise LesionError(
+            f"model {model.name!r} was compiled for {what}, and the command asks for one class an "
+            "image; in Python repro.lesion(path, data, labels) finds that task, and task= names it"
+        )
     found = labelled.find(
         request.data,
         tuple(model.inputs[0].shape[1:]),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+import pickle
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -167,6 +168,14 @@ class Measured:
         Raises:
             TypeError: Keras cannot copy the model.
         """
+        if self.task.score is not None:
+            try:
+                pickle.dumps(self.task.score)
+            except Exception as error:
+                raise TypeError(
+                    "a study is pickled with its score, and this one has no place to be found at "
+                    "again, as a lambda has none; define it at the top of a module"
+                ) from error
         state = self.__dict__.copy()
         for name in ("model", "_engine", "_frozen", "_others", "_progress"):
             state.pop(name, None)

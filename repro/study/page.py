@@ -28,7 +28,7 @@ from repro.paper.report import CURVE_COLUMNS
 from repro.study import budget, figures, standing
 from repro.study.measured import CONTROLS, Measured
 from repro.study.sample import BINS, Sample, most_active
-from repro.study.show import auc_words, normalized_auc
+from repro.study.show import auc_words, chance, normalized_auc
 from repro.study.words import Words
 
 _LISTED = 20  # units of a table; units.csv has all
@@ -77,7 +77,7 @@ def numbers(study: Measured) -> dict[str, Any]:
     """What was found, as JSON-ready values; None where something is undefined or not measured."""
     units, intact, curve, words = study.units, study.intact, study.curves[-1], study.words
     together, whole, tested = study.redundant_together, study.whole, study.tested
-    areas = normalized_auc(curve) if words.has_accuracy else np.full(1, np.nan)
+    areas = normalized_auc(curve, chance(study)) if words.has_accuracy else np.full(1, np.nan)
     area, area_sd = mean_and_sd(areas)
     x = figures.selectivity_column(study)
     found = study.relation(x=x)
@@ -215,7 +215,7 @@ def findings(study: Measured, curve: AblationCurve) -> Iterator[str]:
     """The answers, the most asked-for first."""
     units, sample, words = study.units, study.sample, study.words
     yield _intact_words(study)
-    area = auc_words(curve) if words.has_accuracy else ""
+    area = auc_words(curve, chance(study)) if words.has_accuracy else ""
     if area:
         spread = f", mean ± s.d. over {len(curve.orders)} random orders" * ("±" in area)
         bound = (
@@ -839,18 +839,18 @@ def warning(study: Measured) -> str:
     if not (study.words.has_classes and study.words.has_accuracy):
         return ""
     accuracy = float(study.intact.accuracy)
-    n, chance = study.sample.n_images, 1 / study.n_classes
+    n, guessing = study.sample.n_images, 1 / study.n_classes
     # Of many classes one right answer is more than chance, and may be chance.
-    lucky = accuracy < 0.5 and stats.binomtest(round(accuracy * n), n, chance, "greater").pvalue > (
-        _LUCK
-    )
-    if accuracy >= _NEAR_CHANCE * chance and not lucky:
+    lucky = accuracy < 0.5 and stats.binomtest(
+        round(accuracy * n), n, guessing, "greater"
+    ).pvalue > (_LUCK)
+    if accuracy >= _NEAR_CHANCE * guessing and not lucky:
         return ""
     return (
         f"The intact network is hardly better than chance ({_percent(accuracy)} right, "
         f"{_percent(1 / study.n_classes)} by guessing). If model.evaluate says more, the pixels "
         "are not scaled as in its training (--scale), or not resized so (--resize), or the classes "
-        "are in another order (--classes); then nothing below means much."
+        "are in another order (--classes, class_names=); then nothing below means much."
     )
 
 

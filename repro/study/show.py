@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from repro.core import metrics
 from repro.core.results import AblationCurve
 from repro.display.markup import text
 from repro.paper.findings import mean_and_sd
@@ -29,7 +30,7 @@ def lines(study: Measured) -> str:
         for name, value, how in _numbers(study)
     )
     own = f"\n {study.own_loss}" if study.own_loss else ""
-    return f"<Measured of {study.model.name!r}: {_measured(study)}\n {numbers}{own}>"
+    return f"<Study of {study.model.name!r}: {_measured(study)}\n {numbers}{own}>"
 
 
 def table(study: Measured) -> str:
@@ -49,19 +50,26 @@ def table(study: Measured) -> str:
     )
 
 
-def normalized_auc(curve: AblationCurve) -> np.ndarray:
-    """float64 (n_orders,); NaN where there is no accuracy to lose."""
-    if not np.all(curve.accuracy[:, 0] > 0):
-        return np.full(len(curve.orders), math.nan)
-    return curve.normalized_auc
+def chance(study: Measured) -> float:
+    """What a constant answer gets: the share of the commonest class; 0 without classes."""
+    return float(np.bincount(study.labels).max() / len(study.labels)) * study.words.has_classes
 
 
-def auc_words(curve: AblationCurve) -> str:
+def normalized_auc(curve: AblationCurve, chance: float) -> np.ndarray:
+    """float64 (n_orders,); NaN where there is no accuracy to lose, or none above chance."""
+    n_correct = round(float(curve.accuracy[:, 0].min()) * curve.n_images)
+    knows = n_correct > 0 and (
+        not chance or metrics.above_chance(n_correct, curve.n_images, chance)
+    )
+    return curve.normalized_auc if knows else np.full(len(curve.orders), math.nan)
+
+
+def auc_words(curve: AblationCurve, chance: float) -> str:
     """The normalized AUC with its spread over orders; "" where it is not defined.
 
     A curve that is lost before its first points only bounds it.
     """
-    area, sd = mean_and_sd(normalized_auc(curve))
+    area, sd = mean_and_sd(normalized_auc(curve, chance))
     if not np.isfinite(area):
         return ""
     bound = "at most " * standing.at_most(curve)
@@ -90,7 +98,7 @@ def _numbers(study: Measured) -> list[tuple[str, str, str]]:
         accuracy = None if intact is None else f"{100 * float(intact.accuracy):.1f} %"
         shown.append((words.accuracy, accuracy or _NOT_YET, ".intact"))
         curve = study.curves[-1] if study.asked_curves else None
-        area = _NOT_YET if curve is None else auc_words(curve) or "undefined"
+        area = _NOT_YET if curve is None else auc_words(curve, chance(study)) or "undefined"
         shown.append(("normalized AUC", area, ".curve()"))
     else:
         loss = None if intact is None else words.amount(f"{float(intact.loss):.4g}")

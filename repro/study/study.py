@@ -211,7 +211,7 @@ class Study(Measured):
             RunsError: it cannot be written, or a file there would be overwritten that no report
                 wrote, or that was changed since. Nothing is computed before.
         """
-        return page.write(self, Path(directory), command)
+        return page.write(self, Path(directory).expanduser(), command)
 
     def to_tensorboard(self, logdir: str | Path, run: str = "study") -> Path:
         """Writes what the plugin's tab shows: unit table and curve.
@@ -230,7 +230,7 @@ class Study(Measured):
             RunsError: it cannot be written, holds anything else, such as the events of a training,
                 or lies outside of `logdir`. Nothing is computed before.
         """
-        directory = folders.folder_in(Path(logdir), run)
+        directory = folders.folder_in(Path(logdir).expanduser(), run)
         folders.check_replaceable(directory)
         curves = self.curves
 
@@ -258,10 +258,11 @@ class Study(Measured):
                 since.
             ValueError: Keras cannot save the model, or would read another network from the file.
         """
-        folders.check_replaceable(Path(directory))
+        directory = Path(directory).expanduser()
+        folders.check_replaceable(directory)
         inputs = self._engine.inputs
         each = inputs if isinstance(inputs, tuple) else (inputs,)
-        n_bytes = max(1, sum(int(x[0].size) * 4 for x in each))
+        n_bytes = max(1, sum(int(np.size(x[0])) * 4 for x in each))
         n_images = min(_SAVED_IMAGES, max(1, _SAVED_BYTES // n_bytes), self.sample.n_images)
         chosen = labelled.stratified_order(self.labels, self._rng())[:n_images]
         stored = {"labels": self._engine.labels[chosen]}

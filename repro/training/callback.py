@@ -23,7 +23,6 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 from keras import ops
-from scipy import stats
 
 from repro.core import metrics
 from repro.data import reading
@@ -43,8 +42,6 @@ _LAST_LAYERS = 3
 # Dense networks answer some hundred times faster than convolutional ones, see docs/callback.md.
 _IMAGES_DENSE, _IMAGES = 500, 300
 _IMAGES_PER_BATCH = 128
-# Of the test that accuracy is above chance.
-_LEVEL = 0.001
 # The answers of so many images are compared with the model's own; they may differ by so much of
 # the largest, in single and in half precision.
 _IMAGES_TO_CHECK, _CLOSE, _CLOSE_HALF = 8, 1e-3, 0.1
@@ -162,7 +159,7 @@ class SingleDirectionReliance(keras.callbacks.Callback):
         accuracies = [counts / n_images for counts in n_correct]
         intact, chance = int(n_correct[0][0, 0]), self._sample.chance
         values = self._unknown() | {INTACT: intact / n_images}
-        if above_chance(intact, n_images, chance):
+        if metrics.above_chance(intact, n_images, chance):
             for curve, accuracy in zip(self._curves, accuracies, strict=True):
                 area = metrics.normalized_auc(curve.n_ablated, accuracy)
                 values[curve.name] = float(area.mean())
@@ -247,21 +244,6 @@ class SingleDirectionReliance(keras.callbacks.Callback):
                     "layers=, behind what depends on masked time steps or on state, or use "
                     "repro.ablate and model.predict"
                 )
-
-
-def above_chance(n_correct: int, n_images: int, chance: float) -> bool:
-    """Whether so many correct images are more than chance explains.
-
-    One-sided binomial test at 0.001, a small level because it is asked anew at each epoch.
-
-    Args:
-        chance: what a constant answer gets at most, the share of the commonest class. Answers at
-            random get less.
-
-    >>> above_chance(60, 500, 0.1), above_chance(80, 500, 0.1), above_chance(500, 500, 1.0)
-    (False, True, False)
-    """
-    return bool(stats.binom.sf(n_correct - 1, n_images, chance) < _LEVEL)
 
 
 def stopping_score(n_ablated: np.ndarray, accuracy: np.ndarray, chance: float) -> float:

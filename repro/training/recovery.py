@@ -133,6 +133,7 @@ def recover(
             f"Received: epochs={epochs}, batch_size={batch_size}"
         )
     heads.check_kind("recover", model)
+    _check_trainable(model)
     lesioned = _masked_copy(model)
     wanted = shapes_of(model)
     training = _Images.of(model, taken(images, heads.targets_of(labels), wanted=wanted))
@@ -158,6 +159,30 @@ def recover(
         control=trained_on(_masked_copy(model)) if control else (),
         network=lesioned,
     )
+
+
+def _check_trainable(model: keras.Model) -> None:
+    """Refuses models of texts, whose tables a copy would not have.
+
+    Raises:
+        ValueError: what to give instead.
+    """
+    of_texts = [tensor.name for tensor in model.inputs if tensor.dtype == "string"]
+    tables = [
+        layer.name
+        for layer in model._flatten_layers(include_self=False)
+        if isinstance(
+            layer,
+            keras.layers.TextVectorization | keras.layers.StringLookup | keras.layers.IntegerLookup,
+        )
+    ]
+    if of_texts or tables:
+        named = ", ".join((tables or of_texts)[:3])
+        raise ValueError(
+            f"recover trains a copy of the model, and a copy has no tables to look texts up in "
+            f"({named}); give the network behind them, keras.Model(layer.output, model.output), "
+            "and as images what those layers answer"
+        )
 
 
 def _masked_copy(model: keras.Model) -> keras.Model:
@@ -261,15 +286,16 @@ def _train_on(
     found = []
     for epoch in range(epochs):
         order = np.random.default_rng([seed, epoch]).permutation(len(training.labels))
-        trainee.fit(
-            packed(network, training.take(order)),
-            training.labels[order],
-            batch_size=batch_size,
-            initial_epoch=epoch,
-            epochs=epoch + 1,
-            shuffle=False,  # the order is drawn above
-            verbose=0,
-        )
+        with without_retracing_warnings():
+            trainee.fit(
+                packed(network, training.take(order)),
+                training.labels[order],
+                batch_size=batch_size,
+                initial_epoch=epoch,
+                epochs=epoch + 1,
+                shuffle=False,  # the order is drawn above
+                verbose=0,
+            )
         _check_held(masks, before, probe, one)
         found.append(asked.answers(network))
     return tuple(found)

@@ -14,9 +14,10 @@ import pytest
 
 import repro
 from repro.core import metrics
+from repro.core.metrics import above_chance
 from repro.models.insertion import insert_masks
 from repro.models.masking import ablation_masks, layer_of
-from repro.training.callback import NAME, SingleDirectionReliance, above_chance, stopping_score
+from repro.training.callback import NAME, SingleDirectionReliance, stopping_score
 from tests.repro import plain
 
 LAYERS = keras.layers

@@ -307,14 +307,16 @@ def _curve(accuracy: list[list[float]], n_ablated: list[int]) -> AblationCurve:
 def test_an_area_under_a_line_that_nobody_measured_is_a_bound() -> None:
     """0.100 ± 0.000 was said of six points with accuracy 0 at the first."""
     lost = _curve([[0.8, 0, 0, 0, 0, 0]] * 2, [0, 20, 40, 60, 80, 100])
-    assert standing.at_most(lost) and show.auc_words(lost) == "at most 0.100"
+    assert standing.at_most(lost) and show.auc_words(lost, 0.1) == "at most 0.100"
     slow = _curve([[0.8, 0.7, 0.5, 0.2, 0.1, 0.0], [0.8, 0.6, 0.5, 0.2, 0.1, 0.0]], [*range(6)])
     area = slow.normalized_auc
     assert not standing.at_most(slow)
-    assert show.auc_words(slow) == f"{area.mean():.3f} ± {area.std(ddof=1):.3f}"
+    assert show.auc_words(slow, 0.1) == f"{area.mean():.3f} ± {area.std(ddof=1):.3f}"
     flat = _curve([[0.5, 0.5, 0.5]], [0, 1, 2])
-    assert not standing.at_most(flat) and show.auc_words(flat) == "1.000"
-    assert show.auc_words(_curve([[0.0, 0.0]], [0, 1])) == ""
+    assert not standing.at_most(flat) and show.auc_words(flat, 0.1) == "1.000"
+    assert show.auc_words(_curve([[0.0, 0.0]], [0, 1]), 0.1) == ""
+    at_chance = _curve([[0.12, 0.1, 0.1]], [0, 1, 2])  # nothing is lost where nothing is known
+    assert show.auc_words(at_chance, 0.1) == "" != show.auc_words(at_chance, 0.0)
 
 
 def test_a_curve_that_falls_at_once_has_more_points_near_its_beginning() -> None:

@@ -463,3 +463,70 @@ def test_a_loss_for_logits_over_probabilities_is_read_as_keras_reads_it(ending: 
     answers = model.predict(x, verbose=0)
     right = answers.argmax(axis=1) == y if n == 3 else (answers[:, 0] > 0.5) == y
     assert float(study.intact.accuracy) == pytest.approx(right.mean())
+
+
+SMOOTHED = keras.losses.CategoricalCrossentropy(label_smoothing=0.2)
+IGNORING = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=0)
+
+
+@pytest.mark.parametrize(
+    ("ending", "n", "loss", "form"),
+    [
+        ("softmax", 3, SMOOTHED, "one-hot"),
+        ("softmax", 3, "mse", "one-hot"),
+        ("softmax", 2, "binary_crossentropy", "one-hot"),
+        (None, 3, IGNORING, "classes"),
+        ("sigmoid", 1, "binary_focal_crossentropy", "yes or no"),
+        (None, 1, "huber", "numbers"),
+        ("softplus", 1, "msle", "numbers"),
+        (None, 1, "mape", "numbers"),
+    ],
+    ids=str,
+)
+def test_a_study_tells_where_evaluate_counts_another_loss(
+    ending: Any, n: int, loss: Any, form: str
+) -> None:
+    rng = np.random.default_rng(4)
+    model = keras.Sequential(
+        [
+            keras.Input((5,)),
+            keras.layers.Dense(6, "relu", name="hidden"),
+            keras.layers.Dense(n, ending),
+        ]
+    )
+    plain.randomise(model, rng)
+    model.compile(loss=loss)
+    x, classes = rng.normal(size=(32, 5)).astype(np.float32), rng.integers(0, max(n, 2), 32)
+    numbers = rng.uniform(0.5, 2, 32)
+    y = {"one-hot": np.eye(n)[classes % n], "numbers": numbers}.get(form, classes)
+    study = repro.lesion(model, x, y)
+    evaluated = model.evaluate(x, y, verbose=0)
+    assert float(study.intact.loss) != pytest.approx(evaluated, rel=1e-2)
+    assert f"{evaluated:.4g} on 32 images" in study.own_loss and study.own_loss in repr(study)
+
+
+def test_a_study_is_silent_where_evaluate_counts_the_same_loss_and_tells_of_penalties() -> None:
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(32, 5)).astype(np.float32), rng.integers(0, 3, 32)
+    for penalty in (None, "l2"):
+        model = keras.Sequential(
+            [
+                keras.Input((5,)),
+                keras.layers.Dense(6, "relu", kernel_regularizer=penalty),
+                keras.layers.Dense(3, "softmax"),
+            ]
+        )
+        model.compile(loss="sparse_categorical_crossentropy")
+        own = repro.lesion(model, x, y).own_loss
+        assert own == "" if penalty is None else "of regularizers besides" in own
+
+
+def test_one_hot_labels_of_a_categorical_loss_are_classes_after_a_sigmoid_too() -> None:
+    rng = np.random.default_rng(6)
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(6, "relu")])
+    model.add(keras.layers.Dense(3, "sigmoid"))
+    model.compile(loss="categorical_crossentropy")
+    x, y = rng.normal(size=(32, 5)).astype(np.float32), np.eye(3)[rng.integers(0, 3, 32)]
+    study = repro.lesion(model, x, y)
+    assert study.task.kind == "classes" and study.own_loss == ""
+    assert float(study.intact.loss) == pytest.approx(model.evaluate(x, y, verbose=0), rel=1e-5)

@@ -481,7 +481,7 @@ IGNORING = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_c
         ("softplus", 1, "msle", "numbers"),
         (None, 1, "mape", "numbers"),
     ],
-    ids=str,
+    ids=lambda one: getattr(one, "name", str(one)),
 )
 def test_a_study_tells_where_evaluate_counts_another_loss(
     ending: Any, n: int, loss: Any, form: str

@@ -168,7 +168,7 @@ def built(case: dict[str, Any], images: Any) -> keras.Model:
     elif case["body"] == "norm":
         x = L.ReLU(name="after_norm")(L.BatchNormalization()(L.Dense(6)(x)))
     elif case["body"] == "residual":
-        x = L.Activation("relu", name="sum")(L.Add()([x, L.Dense(x.shape[-1])(x)]))
+        x = L.Activation("relu", name="added")(L.Add()([x, L.Dense(x.shape[-1])(x)]))
     elif case["body"] == "gated":
         x = L.Multiply()([L.Dense(5, "relu", name="value")(x), L.Dense(5, "sigmoid")(x)])
     elif case["body"] == "deep":

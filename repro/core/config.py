@@ -8,7 +8,9 @@ One file in configs/ describes one figure. A `[common]` table holds for every pr
     [quick.cumulative]  (also single_unit, noise, intact, portraits) the lesions and the images they
                         are read on; several of a kind are named: [quick.cumulative.zero], ...
 
-and beside the profiles `[[panel]]`, one picture of the figure each (PanelConfig), and perhaps
+and beside the profiles `[[panel]]`, one picture of the figure each (PanelConfig), perhaps
+`like = "fig5b"`: the networks are trained by that figure's [common.train], of which this file then
+says only what differs, and perhaps
 `[own]`: what holds where the figure is made of a user's own trained network
 (`repro.experiments.own`).
 
@@ -593,11 +595,13 @@ def load_figure(path: Path, profile: str, overrides: Sequence[str] = ()) -> Figu
     if profile not in (*PROFILES, OWN):
         raise ConfigError(f"unknown profile {profile!r}; expected one of {', '.join(PROFILES)}")
     document = _read(path)
-    _check_keys(path, "", document, ("title", "panel", "common", *PROFILES, OWN))
+    _check_keys(path, "", document, ("title", "like", "panel", "common", *PROFILES, OWN))
     if profile not in document:
         raise ConfigError(f"{path}: has no [{profile}] table")
     title = str(document.get("title", path.stem))
     sections: dict[str, dict[str, Any]] = {}
+    if "like" in document:
+        sections["train"] = _trained_like(path, document["like"])
     stand_in = ""
     for table in ("common", profile):
         content = _table(path, table, document.get(table, {}))
@@ -638,6 +642,33 @@ def load_figure(path: Path, profile: str, overrides: Sequence[str] = ()) -> Figu
         raise ConfigError(f"{path}: [{profile}.grid] {error}") from error
     _check_enough_images(path, figure)
     return figure
+
+
+def _trained_like(path: Path, figure: Any) -> dict[str, Any]:
+    """The [common.train] of another figure of the same folder, which may be like a third one.
+
+    Raises:
+        ConfigError: no such figure, or figures that are like each other in a circle.
+    """
+    seen, found = [path], []
+    while figure is not None:
+        others = sorted(path.parent.glob("*.toml"))
+        names = [other.stem.split("_")[0] for other in others]
+        if figure not in names:
+            raise ConfigError(
+                f"{seen[-1]}: like: no figure {figure!r}{_nearest(str(figure), names)}"
+            )
+        other = others[names.index(figure)]
+        if other in seen:
+            raise ConfigError(f"{path}: like: {figure} is like this one; say what one of them is")
+        seen.append(other)
+        document = _read(other)
+        found.append(_table(other, "common", document.get("common", {})).get("train", {}))
+        figure = document.get("like")
+    train: dict[str, Any] = {}
+    for values in reversed(found):
+        train |= values
+    return train
 
 
 def _check_enough_images(path: Path, figure: FigureConfig) -> None:

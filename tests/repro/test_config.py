@@ -341,3 +341,27 @@ def test_figures_share_the_networks_they_can() -> None:
         assert networks("fig2b", profile) == networks("fig1b", profile)
         assert networks("figA4a", profile) == networks("fig7a", profile)
         assert networks("ordered", profile) == networks("fig7a", profile)
+
+
+def test_a_figure_like_another_is_trained_as_that_one(tmp_path: Path) -> None:
+    base = '[common.train]\ndataset = "mnist"\nnetwork = "mlp"\nhidden_units = [8]\nepochs = 3\n'
+    (tmp_path / "first_mnist.toml").write_text(base + "[quick.intact]\n")
+    (tmp_path / "second_mnist.toml").write_text('like = "first"\n[quick.intact]\n')
+    third = 'like = "second"\n[common.train]\nepochs = 5\n[quick.intact]\n'
+    (tmp_path / "third_mnist.toml").write_text(third)
+    first, second, last = (
+        config.load_figure(tmp_path / f"{name}_mnist.toml", "quick").train
+        for name in ("first", "second", "third")
+    )
+    assert first == second and last == dataclasses.replace(first, epochs=5)
+
+
+@pytest.mark.parametrize(
+    ("like", "sentence"),
+    [("secnd", "like: no figure 'secnd'.*second"), ("second", "is like this one")],
+)
+def test_a_figure_is_like_another_that_is_there(tmp_path: Path, like: str, sentence: str) -> None:
+    (tmp_path / "first_mnist.toml").write_text(f'like = "{like}"\n[quick.intact]\n')
+    (tmp_path / "second_mnist.toml").write_text('like = "first"\n[quick.intact]\n')
+    with pytest.raises(config.ConfigError, match=sentence):
+        config.load_figure(tmp_path / "first_mnist.toml", "quick")

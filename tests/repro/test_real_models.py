@@ -489,7 +489,7 @@ def refused(kind: str) -> Any:
 
 
 REFUSALS = {
-    "maps as output": "no task can be told; give task='regression', or score=",
+    "maps as output": "no task can be told; give score=",
     "padding": "masks time steps.*pad without masking",
     "fixed batch": "batches of 8 images and no others",
     "noise": "depends on chance, which comes from one of noisy",

@@ -6,7 +6,6 @@
     plugin.py    the routes; reading.py turns stored series into replies
     lab.py       the lesion lab: which models, what may be asked, whose turn it is
     lab_process.py   its child process, a program of the laboratory that runs the models
-    png.py       the lab's pictures
     http_api.md  every route with an example
     demo.py      a synthetic log directory: `python -m tb_plugin.demo DIR`
     static/      the front end, plain ES modules

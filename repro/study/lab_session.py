@@ -12,6 +12,7 @@ Else, for a network of the laboratory, they come from the data set that its `con
 
 import base64
 import hashlib
+import io
 import json
 import time
 from collections.abc import Callable
@@ -19,8 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from tb_plugin import png
+from PIL import Image
 
 # Images shown: fewer of a costly network, whose first answer shall come within 300 ms.
 MOST_CHOSEN, FEWEST_CHOSEN = 20, 10
@@ -502,8 +502,24 @@ def _png(image: np.ndarray) -> str:
     three their mean."""
     if image.ndim == 3 and image.shape[2] not in (1, 3):
         image = image.mean(axis=2)
-    pixels = png.as_pixels(image if image.ndim > 1 else image[None])
-    return base64.b64encode(png.encode(pixels)).decode()
+    file = io.BytesIO()
+    Image.fromarray(as_pixels(image if image.ndim > 1 else image[None])).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def as_pixels(image: np.ndarray) -> np.ndarray:
+    """uint8 pixels of a float image, its smallest value black and its largest white.
+
+    Args:
+        image: float (height, width), (height, width, 1) or (height, width, 3).
+
+    >>> as_pixels(np.array([[-1.0, 0.0, 1.0]]))
+    array([[  0, 128, 255]], dtype=uint8)
+    """
+    values = image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
+    low, high = float(values.min()), float(values.max())
+    scaled = (values - low) * (255 / (high - low) if high > low else 0)
+    return np.clip(np.round(scaled), 0, 255).astype(np.uint8)
 
 
 def _rounded(values: Any) -> Any:

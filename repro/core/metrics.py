@@ -497,7 +497,7 @@ def above_chance(n_correct: int, n_images: int, chance: float) -> bool:
 
 
 def normalized_auc(n_ablated: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
-    """AUC of the curve divided by its intact accuracy (paper.md's choice b for section 3.2).
+    """AUC of the curve divided by its intact accuracy (docs/paper.md, "Area under the curve", b).
 
     1: no accuracy is lost before the last unit. Low: the network relies on single directions.
 

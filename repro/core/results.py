@@ -106,15 +106,17 @@ class UnitTable:
     intact_correct: int64 (n_classes,); intact_loss: the same for the intact network.
     class_counts: int64 (n_classes,), images of each class.
     sparsity: float64 (n_units,) in [0, 1], fraction of images and positions of exact zero.
-    mutual_information: float64 (n_units,), bits that the activation tells about the class, as
-        estimated (paper.md 1.6); mutual_information_bias: what it would show of a unit that knows
-        nothing.
+    mutual_information: float64 (n_units,), bits that the activation tells about the class, by the
+        plug-in estimate (docs/paper.md, "Mutual information").
+    mutual_information_bias: float64 (n_units,), bits that this estimate gives on average to a unit
+        that is independent of the class.
     weight_norm: float64 (n_units,), L1 norm of the incoming weights (appendix A.4); NaN where a
         unit is not the output of one layer's weights.
     images: which images ("test" or "train").
     n_tied: (image, unit) pairs whose two best logits tie within rounding; None if not counted.
     basis: "unit"; or "random": a row is a direction of a random rotation of its layer, and its
-        activation the projection on that direction, of either sign (paper.md 6.2).
+        activation the projection on that direction, of either sign (docs/paper.md, "Rotated
+        bases").
     drop_held_out: float64 (n_units,), accuracy lost by the class that loses most, chosen on other
         images, see `metrics.held_out_class_drop`; NaN where no class has two images; None if not
         measured.
@@ -212,13 +214,13 @@ class UnitTable:
 
     @property
     def class_drops(self) -> np.ndarray:
-        """float64 (n_units, n_classes), accuracy that each class loses (paper.md 6.2); NaN for a
-        class without images."""
+        """float64 (n_units, n_classes), accuracy that each class loses; NaN for a class without
+        images (docs/paper.md, "Class drops")."""
         return metrics.class_drops(self.intact_correct, self.n_correct, self.class_counts)
 
     @property
     def largest_class_drop(self) -> np.ndarray:
-        """float64 (n_units,), accuracy lost by the class that loses most (paper.md 6.2)."""
+        """float64 (n_units,), accuracy lost by the class that loses most."""
         return metrics.largest_class_drop(self.class_drops)
 
     @property
@@ -284,7 +286,7 @@ class Intact:
 
 @dataclass(frozen=True)
 class Portraits:
-    """Single units as examples, with the images that drive them most (paper.md 5).
+    """Single units as examples, with the images that drive them most (`PortraitsConfig`).
 
     layers: name and number of units of each layer that they were picked from.
     roles: what each was picked as: "selective", "confusing".

@@ -27,8 +27,8 @@ class UnitStatistics:
     position_means: for each layer float64 (*positions, n_units), mean over images at each
         position: the fill of the paper's mean ablation (appendix A.1).
     binned: int32 (n_units, n_bins, n_occurring), how often the activation was in each bin for
-        each class that has images, in their order (paper.md 1.6: exact zeros are a bin, the others
-        hold equal mass).
+        each class that has images, in their order. Exact zeros are a bin, the others hold equal
+        mass (docs/paper.md, "Mutual information").
     top_images: int64 (n_units, n_top), the images with the largest activation, largest first, by
         their number in the set; -1 where fewer images drive it. top_activations: float32, theirs.
     """
@@ -67,7 +67,7 @@ class UnitStatistics:
 
     @functools.cached_property
     def mutual_information(self) -> np.ndarray:
-        """float64 (n_units,), bits that the activation tells about the class (paper.md 1.6)."""
+        """float64 (n_units,), bits that the activation tells about the class, bias included."""
         return metrics.mutual_information(self.binned)
 
     @functools.cached_property

@@ -396,7 +396,10 @@ class Noise:
 
 
 def lesioned(x: Any, keep: Any, fill: Any, basis: Any) -> Any:
-    """An activation with units clamped, or directions if there is a basis (paper.md 6.2)."""
+    """An activation with units clamped, or directions if there is a basis.
+
+    docs/paper.md, "Rotated bases", has the formula for directions.
+    """
     if basis is None:
         return clamp(x, ops.cast(keep, x.dtype), ops.cast(fill, x.dtype))
     return x + ops.matmul((1 - keep) * (fill - ops.matmul(x, basis)), basis.T)

@@ -167,9 +167,10 @@ def rotated(
     config: CumulativeConfig,
     rng: np.random.Generator,
 ) -> AblationCurve:
-    """Ablates more and more directions of random rotations of the layers (paper.md 6.2).
+    """Ablates more and more directions of random rotations of the layers.
 
-    Each order has rotations of its own, so that their spread covers both.
+    Each order has rotations of its own, so the spread over orders covers rotations too
+    (docs/paper.md, "Rotated bases").
 
     Args:
         engine: makes an engine with these bases.
@@ -248,9 +249,9 @@ def _curve(
 
 
 def ranked(engine: Engine, measure: str, descending: bool = False) -> np.ndarray:
-    """int (n_units,), the units in the order of a measure on the engine's images (paper.md 6.3).
+    """int (n_units,), the units in the order of a measure on the engine's images.
 
-    Of equal units the one with the smaller number comes first.
+    Equal units come in the order of their numbers (docs/paper.md, "Ordered ablation").
 
     Args:
         measure: class_selectivity, mutual_information, weight_norm or mean_activation.
@@ -323,7 +324,7 @@ def single_unit(engine: Engine, config: SingleUnitConfig, halves: Sequence[Half]
     Args:
         engine: whose units are directions where the config says so.
         halves: the same on two halves of its images, to choose the class that loses most on one and
-            measure its drop on the other (paper.md 6.2).
+            measure its drop on the other (docs/paper.md, "Class drops").
     """
     layers, first = last_layers(engine.layout, config.last_layers)
     units = np.arange(first, engine.layout.n_units)
@@ -392,7 +393,9 @@ def _held_out(
 
 
 def portraits(engine: Engine, images: Any, labels: Any, config: PortraitsConfig) -> Portraits:
-    """Picks a selective unit and a confusing one, and what drives them (paper.md 5).
+    """Picks a selective unit and a confusing one, and the images that drive them most.
+
+    docs/paper.md, "The pictures of DeepMind's post", says what the two are for.
 
     Args:
         images, labels: those of the engine.

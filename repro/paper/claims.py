@@ -39,7 +39,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of the paper (paper.md, section 4) and how it is decided.
+    """One claim of the paper (docs/paper.md, "Claims") and how it is decided.
 
     figures: names of the figures whose results decide it, each on its own.
     paper, paper_value: the paper's number in words and as a number, if it gives one.

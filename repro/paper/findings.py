@@ -211,7 +211,7 @@ def setting_words(key: str, value: Any, alone: bool = False) -> str:
 
 
 def percent(fraction: float) -> str:
-    """A label corruption as people say it.
+    """A fraction, such as a label corruption, in percent with up to three digits.
 
     >>> percent(0.2)
     '20 %'
@@ -220,7 +220,7 @@ def percent(fraction: float) -> str:
 
 
 def memorised(networks: Iterable[NetworkResult]) -> list[NetworkResult]:
-    """Those with a training accuracy of 0.99 or more (paper.md 2.3)."""
+    """The networks whose training accuracy is 0.99 or more."""
     return [item for item in networks if item.training.train_accuracy >= MEMORISED]
 
 

@@ -1,9 +1,10 @@
-"""A penalty or reward for class selectivity in training (Leavitt & Morcos 2020, paper.md 6.1).
+"""A penalty or reward for class selectivity in training (Leavitt & Morcos 2020).
 
     loss = cross-entropy - alpha * (mean over layers of the mean over units of the selectivity)
 
-Class selectivity is that of `metrics.class_selectivity`, with class means over the batch: below 0,
-alpha makes units less selective, above 0 more so. For any classifier:
+Class selectivity is that of `metrics.class_selectivity`, with class means over the batch. An alpha
+below 0 makes units less selective, one above 0 more so (docs/paper.md, "Selectivity in the loss").
+For any classifier:
 
     less = repro.SelectivityRegularized(model, strength=-1.0)
     less.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))

@@ -81,7 +81,7 @@ class TrainConfig:
         0 for never, as in the paper.
     seed: seed of initial weights, image order, image subset, label corruption, dropout,
         augmentation.
-    jit_compile: use XLA on a GPU; False for no XLA on a GPU. JAX always uses it.
+    jit_compile: use XLA where it helps: on one GPU. False turns XLA off there. JAX always uses XLA.
     width: factor on the numbers of feature maps of a convnet or resnet50.
     batch_norm: False for a convnet without it (Figs. 5b and 6); an mlp has none in any case.
     dropout: share of units that every training step silences in each hidden layer of an mlp or

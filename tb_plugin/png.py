@@ -26,7 +26,7 @@ def encode(pixels: np.ndarray) -> bytes:
         )
     height, width = pixels.shape[:2]
     header = struct.pack(">IIBBBBB", width, height, 8, 0 if grey else 2, 0, 0, 0)
-    # Each line begins with the number of its filter: 0, none.
+    # Each line begins with the number of its filter; 0 is none.
     lines = np.concatenate([np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)], axis=1)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes())), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)

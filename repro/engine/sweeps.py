@@ -97,7 +97,7 @@ def run(
     Args:
         network: a model; or its `Engines`, where several sweeps are made in one model.
         images, labels: as for `engine.Engine`; images of the split that the config names. A stream
-            (labels None) has a length and `take`, as `streams.ImageStream` does.
+            (labels None) has a length and `take`, as `imagenet.ImageStream` does.
         ranked_on: images and labels of the split config.ranked_on, on which an order by a measure
             is found; None for the images above.
 

@@ -40,7 +40,7 @@ State = tuple[list[Any], list[Any], list[Any]]
 
 @dataclass(frozen=True)
 class Member:
-    """One network of an ensemble: the arguments of `training.train`."""
+    """One network of an ensemble: the arguments of `train.train`."""
 
     config: TrainConfig
     splits: Splits

@@ -63,7 +63,7 @@ def train(
     """Trains the network of a config, from its latest checkpoint if there is one.
 
     Args:
-        splits: from `data.load` with the same config.
+        splits: from `load.load` with the same config.
         on_epoch: called after every epoch with the number of epochs done and its record.
         seconds_between_checkpoints: a kill loses at most so many seconds of training, plus one
             epoch.

@@ -1,7 +1,7 @@
 """Trains one network, resumable at every epoch with the same bits.
 
 An epoch depends only on the weights, the optimizer's state and (seed, epoch): the order of images
-and their augmentation come from `data.pipelines`, schedules count the optimizer's steps, random
+and their augmentation come from `Images.pipelines`, schedules count the optimizer's steps, random
 layers keep their state among the model's variables, and on a CPU TensorFlow runs in its
 deterministic mode. So on a CPU a training that is killed and resumed from a checkpoint ends with
 the same weights as an undisturbed training, on the same machine and number of threads.

@@ -1,5 +1,7 @@
 """What code cites exists: pages of docs/, their headings, files, and sections of the paper."""
 
+import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +24,17 @@ SECTIONS = re.compile(r"(?:sections?|appendix) ((?:A\.)?\d(?:\.\d)?(?:(?:,| and)
 PAPER_SECTIONS = {"1", "2", "3", "4", "2.1", "2.2", "2.3", "3.1", "3.2", "3.3", "3.4"} | {
     f"A.{number}" for number in range(1, 6)
 }
+# Names in backquotes: `metrics.spearman`, `Engine.check`, `repro.core.config`.
+NAME = re.compile(r"`~?([A-Za-z_]\w*(?:\.\w+)+)(?:\(\))?`")
+# Libraries, objects that a sentence is about, and files.
+NOT_OURS = {"keras", "tf", "jax", "torch", "time", "model", "self", "figure", "benchmarks"}
+FILES = {"json", "npz", "keras", "html", "h5", "toml", "txt", "py", "csv"}
+# Names that have moved since. Remove each when its file cites the new place.
+STALE = {
+    "repro/data/imagenet.py": {"data.Images", "data.Images.pipelines"},
+    "repro/data/labelled.py": {"data.locate", "streams.ImageStream"},
+    "repro/study/budget.py": {"study.CONTROLS"},
+}
 # These two cite docs/paper.md by a number of its old form. Remove each when it cites a heading.
 OLD_FORM = ("repro/engine/engine.py", "repro/training/recovery.py")
 
@@ -35,6 +48,46 @@ def sources() -> dict[str, str]:
             if path != Path(__file__).resolve():
                 found[name] = CONTINUED.sub(" ", path.read_text(encoding="utf-8"))
     return found
+
+
+@functools.cache
+def names_of_modules() -> dict[str, set[str]]:
+    """What each module, package and class of the project defines, by its own last name."""
+    found: dict[str, set[str]] = {}
+    bases: list[tuple[str, str]] = []
+    for path in (*(ROOT / "repro").rglob("*.py"), *(ROOT / "tb_plugin").glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        stem = path.parent.name if path.name == "__init__.py" else path.stem
+        found.setdefault(path.parent.name, set()).add(path.stem)
+        found.setdefault(path.parent.parent.name, set()).add(path.parent.name)
+        found.setdefault(stem, set()).update(_defined(tree))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, set()).update(_defined(node))
+                bases += [(node.name, base.id) for base in node.bases if isinstance(base, ast.Name)]
+    for name, base in bases:
+        found[name] |= found.get(base, set())
+    # The public names of `repro`, which are looked up when they are first used.
+    found["repro"] |= set(re.findall(r'"(\w+)"', (ROOT / "repro/__init__.py").read_text()))
+    return found
+
+
+def _defined(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.id if isinstance(node, ast.Name) else node.attr
+        elif isinstance(node, ast.alias):
+            yield (node.asname or node.name).split(".")[0]
+
+
+def is_known(cited: str, known: dict[str, set[str]]) -> bool:
+    """Whether a cited name exists: its last part in what stands before it."""
+    *before, last = cited.split(".")
+    if before[0] in NOT_OURS or last in FILES:
+        return True
+    return last in known.get(before[-1], set())
 
 
 def wrong_citations(text: str, root: Path = ROOT) -> Iterator[str]:
@@ -73,6 +126,33 @@ def test_every_cited_section_of_the_paper_exists():
     assert not {
         name: found for name, text in sources().items() if (found := unknown_sections(text))
     }
+
+
+def test_every_name_cited_in_docstrings_and_comments_exists():
+    places, known = {}, names_of_modules()
+    for name, text in sources().items():
+        if name.startswith(("repro/", "tb_plugin/")) and name.endswith(".py"):
+            found = {cited for cited in NAME.findall(text) if not is_known(cited, known)}
+            places[name] = sorted(found - STALE.get(name, set()))
+    assert not {name: found for name, found in places.items() if found}
+
+
+@pytest.mark.parametrize(
+    ("cited", "exists"),
+    [
+        ("metrics.spearman", True),
+        ("metrics.no_such", False),
+        ("repro.core.metrics", True),
+        ("engine.tally", True),
+        ("no_module.spearman", False),
+        ("keras.ops.relu", True),
+        ("model.keras", True),
+        ("Engine.check", True),
+        ("Engine.no_such", False),
+    ],
+)
+def test_a_wrong_name_is_found(cited, exists):
+    assert is_known(cited, names_of_modules()) is exists
 
 
 def test_links_within_the_page_of_the_paper_lead_to_headings():

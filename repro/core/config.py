@@ -1,4 +1,5 @@
-"""What to train and which lesions to make: TOML in, frozen settings and run names out.
+"""Settings of trainings, lesions and figures: reads TOML into frozen dataclasses and names the
+runs.
 
 One file in configs/ describes one figure. The `[common]` table applies to every profile; `[quick]`,
 `[desk]` and `[paper]` hold the differences. Inside each:

@@ -47,7 +47,7 @@ class RunsError(RuntimeError):
 
 @dataclass
 class _Listed:
-    """What a folder's marker says: each file's digests by its name relative to the folder.
+    """The content of a folder's marker: the digests of each file, by name relative to the folder.
 
     files: files that go when the folder is replaced. beside: files that stay, since they were
         written beside others.

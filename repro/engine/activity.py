@@ -1,4 +1,5 @@
-"""What units do on a set of images, gathered in one pass: the material of the paper's measures."""
+"""Measures the activity of units on a set of images in one pass, as input of the paper's
+measures."""
 
 from __future__ import annotations
 

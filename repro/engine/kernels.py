@@ -403,7 +403,7 @@ def _power(x):
 
 @compiled
 def answer(logits, labels, size, tie, floats, integers):
-    """How the network answers for each image.
+    """Compares the network's answer with the label, for each image.
 
     Args:
         logits: float32 (n_classes, n_images). labels: int32 (n_images,).

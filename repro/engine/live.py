@@ -37,7 +37,7 @@ def multiplications(network: Any) -> int:
 
 
 class Lesions:
-    """What a network answers on its images under any lesion that clamps units to zero.
+    """A network's answers on its images under any lesion that clamps units to zero.
 
     Args:
         network: of `repro.engine.network`.

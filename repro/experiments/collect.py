@@ -1,4 +1,4 @@
-"""What is done of a figure, read from the runs folder as one record for drawing and judging."""
+"""Collects the finished results of a figure from the runs folder into one record."""
 
 from __future__ import annotations
 

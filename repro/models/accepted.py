@@ -1,4 +1,5 @@
-"""What a user brings as a model: a Keras model to be lesioned, or a sentence that names the cure.
+"""Checks what a user passes as a model: returns a Keras model that can be lesioned, or raises an
+error that says what to do.
 
 `accepted` stands at the door of every entry that takes a model. A functional or Sequential model is
 returned unchanged. A subclassed model is written out as a functional model of the same layers, if
@@ -65,7 +66,7 @@ def refuse_other_than_a_model(model: Any, entry: str) -> None:
     """Refuses anything that is not a `keras.Model` of Keras 3.
 
     Raises:
-        ValueError: what it is, and what to pass in its place.
+        ValueError: the object is something else; the sentence says what to pass instead.
     """
     if isinstance(model, keras.Model):
         return
@@ -77,7 +78,7 @@ def refuse_other_than_a_model(model: Any, entry: str) -> None:
 
 
 def _told(thing: Any) -> tuple[str, str]:
-    """What a thing is, and what to pass in its place."""
+    """A sentence on what an object is, and what to pass instead."""
     kind = type(thing)
     rooms = {str(base.__module__).split(".")[0] for base in kind.__mro__}
     modules = " ".join(str(base.__module__) for base in kind.__mro__)

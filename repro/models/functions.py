@@ -38,7 +38,7 @@ _EXTREME = 1e30
 
 @dataclass(frozen=True)
 class Computed:
-    """What a function computes.
+    """Properties of the function that a layer applies.
 
     elementwise: the function computes each value from itself alone, in the same way at every place.
     normalizes: the function weighs values against each other, as softmax does: the answers for an

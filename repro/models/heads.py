@@ -35,7 +35,7 @@ _CATEGORICAL = frozenset(
 
 @dataclass(frozen=True)
 class Head:
-    """What a model answers.
+    """The kind of answer that a model gives.
 
     n_classes: 2 or more. binary: the answer is one number, class 1 if its probability is above 0.5;
         the logit z stands for the two logits 0 and z.

@@ -137,7 +137,7 @@ def compose(figure: FigureResult, *, dark: bool = False, standalone: bool = True
 
 
 def caption(figure: FigureResult) -> str:
-    """What the picture shows, in words: data, number of images, spread, length of training."""
+    """The caption: data, number of images, spread, length of training."""
     parts = [f"Data: {figure.data}.", f"Network: {_architecture(figure.networks)}."]
     words = [_panel_words(figure, panel) for panel in panels_of(figure.config)]
     return " ".join([*parts, *dict.fromkeys(words), training_words(figure.networks)])

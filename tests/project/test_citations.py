@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from repro.paper import claims
+
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("repro", "tb_plugin", "configs", "tests", "benchmarks")
 SUFFIXES = (".py", ".js", ".mjs", ".toml", ".md", ".css")
@@ -174,6 +176,20 @@ def test_files_and_functions_named_on_the_page_of_the_paper_exist():
         source = path.read_text(encoding="utf-8")
         if attribute != "py":  # the module itself
             assert re.search(rf"^(?:def )?{attribute}\b", source, re.MULTILINE), attribute
+
+
+def test_the_page_of_the_paper_lists_the_claims_of_the_code():
+    page = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (C\d+) \| (.+?) \| .+? \| (.*?) ?\|$", page, re.MULTILINE)
+    figures: dict[str, set[str]] = {}
+    for claim in claims.CLAIMS:
+        names = {name.removeprefix("fig") for name in claim.figures}
+        figures.setdefault(claim.name, set()).update(names)
+    assert {name: set(listed.split(", ")) for name, listed, _ in rows} == figures
+    numbers = {name: number for name, _, number in rows}
+    for claim in claims.CLAIMS:
+        if claim.paper.startswith("rho = "):
+            assert f"rho = {claim.paper_value:g}" in numbers[claim.name]
 
 
 @pytest.mark.parametrize(

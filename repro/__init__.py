@@ -11,8 +11,8 @@ Nine rooms, and a room imports only those that stand before it:
     engine, training, experiments     what is done: lesions, trainings, plans of both
     display, paper, study             what is said: plots, the paper's claims, your own network
 
-To remember: a network is given, lesioned many times, and told of. Each room's `__init__` says what
-lives there and which file to open first; `__main__` is the command line.
+In one sentence: a network is given, lesioned many times, and reported on. Each room's `__init__`
+says what lives there and which file to open first; `__main__` is the command line.
 
 `import repro` is light: Keras is imported when it is first needed. Whenever Keras is imported
 after or before it, the masking layer is registered, so that plain `keras.models.load_model` reads
@@ -96,8 +96,8 @@ def __getattr__(name: str) -> Any:
 
 
 def _quieten_tensorflow() -> None:
-    """TensorFlow's C++ log has nothing for whoever studies a network, and is written between the
-    lines of what they print. It is read from the environment when TensorFlow is imported."""
+    """Turns off TensorFlow's C++ log: it says nothing about a network and is mixed into the user's
+    output. TensorFlow reads the setting from the environment at import."""
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

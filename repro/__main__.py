@@ -110,7 +110,7 @@ _SET = flags.DEFINE_multi_string(
 )
 _CONFIGS_DIR = flags.DEFINE_string("configs_dir", "", "Folder of figure configs (TOML).")
 
-# Of `lesion`, which takes --data, --scale, --resize, --data_dir and --offline too.
+# Flags of `lesion`, which also takes --data, --scale, --resize, --data_dir and --offline.
 _OUT = flags.DEFINE_string("out", "runs/lesion", "lesion: folder of the results.")
 _BUDGET = flags.DEFINE_string(
     "budget",
@@ -147,20 +147,20 @@ flags.DEFINE_alias("model-fn", "model_fn")
 _WEIGHTS = flags.DEFINE_string("weights", "", "lesion: its weights, file.weights.h5.")
 
 
-# Networks in one program unless told otherwise: of the paper's widest MLPs, weights, momentum and
-# gradients of 32 fill 2.3 GB.
+# Default number of networks in one program. Weights, momentum and gradients of 32 of the paper's
+# widest MLPs fill 2.3 GB.
 _MOST_TOGETHER = 32
 
 
 class Usage(ValueError):
-    """A command line that cannot be obeyed."""
+    """The command line is wrong; the message says how."""
 
 
 def main() -> None:
     """Entry point of `python -m repro`."""
     if sys.argv[1:2] == ["work"]:
         sys.exit(jobs.worker())
-    # The first word is the command; a flag there means `run`.
+    # The first word is the command; a flag in its place means `run`.
     if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
         command = sys.argv.pop(1)
     else:
@@ -184,7 +184,7 @@ def main() -> None:
             print("\nInterrupted. " + ("Nothing is kept." if command == "lesion" else kept))
             return 130
 
-    # A polite kill ends as Ctrl-C does, so that workers end with their parent.
+    # SIGTERM has the effect of Ctrl-C, so that workers end with their parent.
     signal.signal(signal.SIGTERM, _interrupt)
     app.run(obey)
 
@@ -282,7 +282,7 @@ def _state(steps: Sequence[Step]) -> str:
 
 
 def _time_left(plan: Sequence[Job], runs_folder: Runs) -> str:
-    """How long the rest will take, as one sentence."""
+    """One sentence on how long the rest will take."""
     pace = progress.Pace(runs_folder)
     todo = jobs.unfinished(plan, runs_folder)
     workers = executors.local_slots(_WORKERS.value, len(todo))
@@ -307,10 +307,10 @@ def _lesion(words: Sequence[str]) -> int:
     """Studies one classifier of the user's; see `lesion_run`."""
     request, seconds = _lesion_request(words)
     began = time.monotonic()
-    # Of TensorFlow's and TFDS's messages, none is for whoever waits for a study.
+    # Messages of TensorFlow and TFDS are not meant for the user of a study.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.set_verbosity(logging.ERROR)
-    from repro.study import command as lesion_run  # and with it Keras
+    from repro.study import command as lesion_run  # imports Keras
 
     try:
         if _LIST.value:
@@ -335,10 +335,10 @@ def _lesion(words: Sequence[str]) -> int:
 
 
 def _lesion_request(words: Sequence[str]) -> tuple[dict[str, Any], float | None]:
-    """The flags of `lesion` as fields of `lesion_run.Request`, and the seconds it may take.
+    """The flags of `lesion` as a `command.Request`, and the seconds that the study may take.
 
     Raises:
-        Usage: flags that do not go together, or values that are none.
+        Usage: flags that contradict each other, or invalid values.
     """
     if words[1:]:
         raise Usage(f"unexpected argument {words[1]!r}; flags begin with --")
@@ -376,7 +376,7 @@ def _lesion_request(words: Sequence[str]) -> tuple[dict[str, Any], float | None]
 
 
 def _check_pixels() -> None:
-    """That the flags about pixels have values of theirs."""
+    """Checks the values of the flags about pixels."""
     if not labelled.is_scale(_SCALE.value):
         choices = ", ".join(labelled.SCALES)
         raise Usage(
@@ -387,7 +387,7 @@ def _check_pixels() -> None:
 
 
 def _plan() -> tuple[list[FigureConfig], dict[str, DataSource]]:
-    """The figures asked for, and where their images are."""
+    """The figures to make, and where their images are."""
     paths = configs.find_figures(_configs_directory(), _ONLY.value)
     if _MODEL.value or _DATA.value:
         return _plan_of_own(paths)
@@ -397,7 +397,7 @@ def _plan() -> tuple[list[FigureConfig], dict[str, DataSource]]:
 
 
 def _plan_of_own(paths: Sequence[Path]) -> tuple[list[FigureConfig], dict[str, DataSource]]:
-    """The figures that the user's own trained network is to be in, and where its images are."""
+    """The figures of the user's own trained network, and where its images are."""
     from repro.experiments import own
 
     if not (_MODEL.value and _DATA.value):
@@ -418,13 +418,14 @@ def _plan_of_own(paths: Sequence[Path]) -> tuple[list[FigureConfig], dict[str, D
 
 
 def _located(figure: FigureConfig, sources: dict[str, DataSource]) -> FigureConfig:
-    """The figure with its data set's origin filled in, or its stand-in, or why it is not run.
+    """The figure with the origin of its data set, with a stand-in, or with the reason why it is not
+    run.
 
     Args:
-        sources: of the data sets found so far, by name; this one's is added.
+        sources: sources of the data sets found so far, by name; the figure's source is added.
     """
     own = figure.train.dataset
-    # Where something can stand in, nothing is downloaded for the figure.
+    # A data set with a stand-in is not downloaded.
     offline = _OFFLINE.value or bool(figure.stand_in)
     try:
         source = sources.get(own) or data.locate(own, _DATA_DIR.value, offline)
@@ -460,13 +461,13 @@ def _work(todo: Sequence[Job], runs_folder: Runs, sources: dict[str, DataSource]
         cpus=_CPUS_PER_JOB.value,
     )
     totals = {job: sum(jobs.amounts(job).values()) for job in todo}
-    # The longest first, so that none of them runs alone at the end.
+    # Long jobs come first, so that none runs alone at the end.
     todo = sorted(todo, key=lambda job: totals[job], reverse=True)
     shown = dict.fromkeys(todo, 0.0)
     with _bar(sum(totals.values())) as bar:
 
         def on_progress(job: Job, done: float) -> None:
-            # A job that is tried again begins behind what the bar has shown.
+            # A job that is tried again starts behind the progress already shown.
             done = min(max(done, shown[job]), totals[job])
             bar.update(done - shown[job])
             shown[job] = done
@@ -522,12 +523,12 @@ def _finish(
     runs_folder: Runs,
     began: float,
 ) -> bool:
-    """Writes summaries, figures and report from what is done; tells where it lies.
+    """Writes summaries, figures and report from finished results, and prints where they are.
 
     Returns:
         Whether results are missing.
     """
-    # Drawing needs matplotlib, which takes a second to import: only where something is drawn.
+    # Imported only for drawing: matplotlib takes a second to import.
     from repro.paper import report
 
     found = [
@@ -572,7 +573,7 @@ def _print_tensorboard(logdir: Path, networks: Path) -> None:
 
 
 def _data_words(figure: FigureConfig, sources: dict[str, DataSource]) -> str:
-    """Which images the figure is about."""
+    """Words for the images of a figure."""
     if figure.not_run:
         return "none"
     words = sources[figure.train.dataset].describe()
@@ -596,10 +597,10 @@ def _command(figure: FigureConfig) -> str:
 
 
 def _check_places(figures: Sequence[FigureConfig], runs_folder: Runs) -> None:
-    """That report and summaries may be written, before the hours of work.
+    """Checks before hours of work that report and summaries can be written.
 
     Raises:
-        RunsError: something of the user's is in the way.
+        RunsError: a file or folder of the user's is in the way.
     """
     if runs_folder.report.exists():
         from repro.paper import report
@@ -616,7 +617,7 @@ def _check_places(figures: Sequence[FigureConfig], runs_folder: Runs) -> None:
 def _summary_place(
     figure: FigureConfig, network: TrainConfig, runs_folder: Runs
 ) -> tuple[Path, str]:
-    """The folder of a network's TensorBoard run, and what its source.txt is to say."""
+    """The folder of a network's TensorBoard run, and the content of its source.txt."""
     label = summaries.network_label(figure, network)
     sweeps = [sweep.sweep_id for _, sweep in figure.lesions(network)]
     source = " ".join([network.run_id, *sweeps]) + "\n"
@@ -629,7 +630,7 @@ def _shows(directory: Path, source: str) -> bool:
 
 
 def _summarize(figure: FigureResult, network: NetworkResult, runs_folder: Runs) -> None:
-    """Writes a network's TensorBoard run, unless the one there already shows these results."""
+    """Writes a network's TensorBoard run unless the folder already shows these results."""
     directory, source = _summary_place(figure.config, network.config, runs_folder)
     if _shows(directory, source):
         return
@@ -642,14 +643,14 @@ def _summarize(figure: FigureResult, network: NetworkResult, runs_folder: Runs) 
 
 
 def _plain(words: str) -> str:
-    """Words for any terminal, in ASCII."""
+    """The text in ASCII, for any terminal."""
     for sign, instead in (("±", "+-"), ("ρ", "rho"), ("■", "x"), ("□", ".")):
         words = words.replace(sign, instead)
     return words.encode("ascii", "replace").decode()
 
 
 def _shown(path: Path) -> str:
-    """A path as short as it can be typed here."""
+    """A path in its shortest form from the current folder."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
 

@@ -10,8 +10,8 @@
     demo.py      a synthetic log directory: `python -m tb_plugin.demo DIR`
     static/      the front end, plain ES modules
 
-Nothing here imports repro, Keras or TensorFlow: the lab starts `repro.study.lab_child` by its name.
-The lab is off unless TensorBoard is started with --single_directions_models=DIR; images for a model
-lie beside it, see `repro.study.lab_session`. Load only models that you trust: Keras's safe mode
-refuses code in a model, but it is not a sandbox.
+Nothing here imports repro, Keras or TensorFlow: the lab starts `repro.study.lab_child` by name. The
+lab is off unless TensorBoard is started with --single_directions_models=DIR; images for a model lie
+beside it, see `repro.study.lab_session`. Load only models that you trust: Keras's safe mode refuses
+code in a model but is not a sandbox.
 """

@@ -1,8 +1,8 @@
 """Writes a synthetic log directory in a second: `python -m tb_plugin.demo DIR`.
 
-A playground for the plugin and the fixture of its tests. The numbers are made up. They have
-the shape of the paper's Figs. 1a, 2a, 4a, 6 and 7a: the more of its labels a network memorised,
-the sooner its accuracy falls when units are ablated.
+The demo is a playground for the plugin and the fixture of its tests. The numbers are made up and
+have the shape of the paper's Figs. 1a, 2a, 4a, 6 and 7a: the more labels a network memorised, the
+sooner its accuracy falls when units are ablated.
 
     DIR/fig1a/label_corruption=0.0 ... 1.0   curves over training: 10 orderings, 3 checkpoints,
                                              units clamped to zero and to their mean; noise; loss
@@ -47,7 +47,8 @@ def accuracy_under_noise(
 
 
 def losses(corruption: float, epochs: np.ndarray) -> dict[str, np.ndarray]:
-    """Loss and accuracy over training: the test loss turns upwards where memorising sets in."""
+    """Loss and accuracy over training; the test loss rises from the epoch at which memorising
+    begins."""
     train = 2.3 * np.exp(-epochs / (40 + 80 * corruption)) + 0.001
     turn = np.clip(epochs - 60, 0, None) / 580
     test = 0.08 + 2.2 * np.exp(-epochs / 30) + (0.15 + 3 * corruption) * turn
@@ -98,7 +99,7 @@ def synthetic_units(
 
     Args:
         strength: how much importance falls with selectivity.
-        aim: about what the mean selectivity is, in (0, 1).
+        aim: approximate mean selectivity, in (0, 1).
 
     Returns:
         columns of (n_units,), and two arrays (n_units, n_classes).
@@ -163,7 +164,8 @@ def write_units(logdir: Path, units_per_layer: int = 128) -> None:
 
 
 def write_feature_maps(logdir: Path) -> None:
-    """A convolutional network with and one without batch normalisation: the latter is selective."""
+    """Two convolutional networks, with and without batch normalisation; the one without is more
+    selective."""
     for batch_norm, aim in ((True, 0.1), (False, 0.35)):
         rng = np.random.default_rng(200 + batch_norm)
         layers = [
@@ -180,7 +182,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("logdir", type=Path, help="an empty or new directory")
     logdir = parser.parse_args(arguments).logdir
     try:
-        # Beside other files nothing would be lost, but a second copy would double every step.
+        # Refuses a folder with files: a second copy in it would double every step.
         if logdir.exists() and not logdir.is_dir():
             raise FileExistsError(f"{logdir} is a file; name a new directory")
         if logdir.exists() and any(logdir.iterdir()):

@@ -1,7 +1,7 @@
-"""The lesion lab: which models there are, what may be asked, and whose turn it is.
+"""The lesion lab: lists models, checks requests, and gives each client its turn.
 
-Nothing here loads a model. The work is done in a child process (`lab_process` starts the program
-`repro.study.lab_child`), so that a model which fails, hangs or eats memory takes itself away and
+Nothing here loads a model. A child process does the work (`lab_process` starts the program
+`repro.study.lab_child`), so that a model which fails, hangs or fills the memory ends the child and
 not TensorBoard.
 """
 
@@ -20,7 +20,7 @@ MOST_CLIENTS_WAITING = 16
 LARGEST_BODY = 64 * 1024
 LONGEST_CLIENT = 40
 
-# What may be asked, with the seconds that it may take. The first `open` imports TensorFlow and
+# The questions, with the most seconds that each may take. The first `open` imports TensorFlow and
 # reads the images.
 SECONDS = {"open": 240.0, "outputs": 30.0, "accuracy": 60.0, "rank": 180.0, "unit": 60.0}
 ARGUMENTS: dict[str, dict[str, type]] = {
@@ -31,9 +31,10 @@ ARGUMENTS: dict[str, dict[str, type]] = {
     "unit": {"layer": str, "unit": int},
     "cancel": {},
 }
-# Ends what the client asked before, at work or waiting; never waits itself.
+# The request that ends the client's earlier requests, running or waiting. It never waits.
 CANCEL = "cancel"
-# Of the file that the asker has open, if he wants to be told when another takes its place.
+# Optional argument: hash of the file that the client has open. If the file was replaced, the
+# request is refused.
 SHA256 = "sha256"
 RANKINGS = ("class_selectivity", "importance")
 
@@ -42,7 +43,7 @@ RANKINGS = ("class_selectivity", "importance")
 class Listed:
     """A model that may be opened.
 
-    id: its path below the folder, without ".keras"; the only name that a browser may give.
+    id: the model's path below the folder, without ".keras"; the only name that a browser may send.
     """
 
     id: str
@@ -51,7 +52,8 @@ class Listed:
 
     @property
     def name(self) -> str:
-        """Networks of the laboratory are called model.keras in a folder of their own."""
+        """The model's id; for a file model.keras, which the laboratory writes, its folder's
+        name."""
         folder, _, file = self.id.rpartition("/")
         return folder.rpartition("/")[2] if file == "model" and folder else self.id
 
@@ -60,8 +62,8 @@ class Lab:
     """Answers questions about the models of one folder.
 
     Args:
-        folder: where the models are; only `.keras` files that really lie in it count.
-        memory_mb: that the child process may use.
+        folder: folder of the models; only `.keras` files that really lie in it count.
+        memory_mb: memory that the child process may use.
     """
 
     def __init__(self, folder: Path, memory_mb: int):
@@ -70,7 +72,7 @@ class Lab:
         self._child = ChildProcess(memory_mb)
 
     def models(self) -> list[Listed]:
-        """What the folder holds now, by name."""
+        """The models that are in the folder now, by name."""
         root = self._folder.resolve()
         found = []
         for path in _keras_files(root):
@@ -85,8 +87,8 @@ class Lab:
         """The child's answer to a checked request, once it is this client's turn.
 
         Raises:
-            LabError: a request that makes no sense, is superseded or comes when too many wait; a
-                model that cannot be used; a child that died or took too long.
+            LabError: the request is malformed, superseded, or one too many; the model cannot be
+                used; the child died or took too long.
         """
         what, client, model = _checked(request)
         if what == CANCEL:
@@ -105,13 +107,12 @@ class Lab:
 
 
 class Turns:
-    """One request at a time; of each client only the newest counts.
+    """Runs one request at a time, and only the newest request of each client.
 
-    A newer request takes the place of the client's older one that waits, and ends the one that is
-    at work.
+    A newer request replaces the client's waiting request and ends its running one.
 
     Args:
-        most_clients: that may wait; further ones are sent away.
+        most_clients: most clients that may wait; further clients are refused.
     """
 
     def __init__(self, most_clients: int):
@@ -125,7 +126,7 @@ class Turns:
         """Waits for the client's turn and holds it.
 
         Yields:
-            What tells the work that nobody waits for it any more.
+            An `Ending`, which tells the work that nobody waits for it any more.
 
         Raises:
             LabError: "superseded" by a newer request of the client, "cancelled", or "busy".
@@ -152,7 +153,7 @@ class Turns:
                 self._changed.notify_all()
 
     def cancel(self, client: str) -> bool:
-        """Ends what the client waits for; whether there was anything."""
+        """Ends the client's requests; returns whether there were any."""
         with self._changed:
             waited = self._waiting.pop(client, None) is not None
             worked = self._end_work_of(client, kill=True)
@@ -185,7 +186,8 @@ def _keras_files(root: Path) -> Iterator[Path]:
 
 
 def _checked(request: Mapping[str, Any]) -> tuple[str, str, str]:
-    """What is asked, by whom, of which model; everything of the right type and nothing else."""
+    """The checked request: question, client, model and arguments of the right types, and nothing
+    else."""
     what, client, model = (request.get(name) for name in ("do", "client", "model"))
     if not isinstance(what, str) or what not in ARGUMENTS:
         raise _invalid(f"do must be one of {', '.join(ARGUMENTS)}")
@@ -209,7 +211,7 @@ def _checked(request: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _check_lesions(lesions: Mapping[str, Any]) -> None:
-    """{layer: [unit, ...]}; whether the units exist is for the child to say."""
+    """Checks the form {layer: [unit, ...]}; the child checks that the units exist."""
     for units in lesions.values():
         if not isinstance(units, list) or not all(type(unit) is int for unit in units):
             raise _invalid("lesions must name whole numbers of units for each layer")

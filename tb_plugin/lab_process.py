@@ -1,4 +1,4 @@
-"""The child process that runs models: started when first needed, bounded, and started anew."""
+"""The child process that runs models: started when first needed, limited, and restarted."""
 
 import atexit
 import contextlib
@@ -18,14 +18,14 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.02
 MEMORY_EVERY_S = 0.1
 END_WITHIN_S = 5.0
-# For the child to come to a place where it can stop, before a cancelled job is ended with it.
+# Seconds that a cancelled job gets to stop by itself before its process is killed.
 GRACE_S = 3.0
 
 
 class LabError(Exception):
     """Why the lab does not answer.
 
-    code: for programs, see http_api.md. The text is a sentence for the user.
+    code: error code for programs, see http_api.md. The text is a sentence for the user.
     """
 
     def __init__(self, code: str, message: str):
@@ -34,7 +34,8 @@ class LabError(Exception):
 
 
 class Ending:
-    """Set by another thread when nobody waits for an answer any more."""
+    """A request to end the work, set by another thread when nobody waits for the answer any
+    more."""
 
     def __init__(self) -> None:
         self.wanted = False
@@ -44,18 +45,18 @@ class Ending:
         """Asks the work to stop.
 
         Args:
-            kill: if it does not soon, its process is ended.
+            kill: end the process if the work does not stop soon.
         """
         self.wanted, self.at_any_price = True, self.at_any_price or kill
 
 
 class ChildProcess:
-    """Questions and answers, one JSON object a line. Not for several threads at once.
+    """A process that answers questions, one JSON object a line. Not for several threads at once.
 
     Args:
         memory_mb: resident memory at which the child is ended.
-        command: what to run; None for the lab's own program. It gets each question with its number
-            `n`; a line {"stop": n} says that nobody waits for the answer any more.
+        command: program to run; None for the lab's own. The program gets each question with a
+            number `n`; a line {"stop": n} tells that nobody waits for the answer any more.
     """
 
     def __init__(self, memory_mb: int, command: list[str] | None = None):
@@ -73,11 +74,12 @@ class ChildProcess:
         """The child's answer.
 
         Args:
-            ending: by which another thread can end the work.
+            ending: lets another thread end the work.
 
         Raises:
-            LabError: the child says so, died, took longer, grew too large, or would not stop; in
-                the last four cases it is gone, and the next question starts a new one.
+            LabError: the child reports an error, died, took too long, grew too large, or did not
+                stop. In the last four cases the child is gone, and the next question starts a new
+                one.
         """
         process = self._started()
         self._n += 1
@@ -108,8 +110,7 @@ class ChildProcess:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self.stop()
-        # TensorBoard's own process may hold a GPU for someone else's training; and a lesion of a
-        # few images is no faster there.
+        # No GPU: other trainings may use it, and lesions of a few images are not faster on it.
         environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
         process = subprocess.Popen(
             self._command,
@@ -133,7 +134,7 @@ class ChildProcess:
         self, process: "subprocess.Popen[str]", seconds: float, ending: Ending
     ) -> dict[str, Any]:
         started = weighed = time.monotonic()
-        told: float | None = None  # when the child was told to stop
+        told: float | None = None  # time at which the child was told to stop
         while True:
             with contextlib.suppress(queue.Empty):
                 line = self._replies.get(timeout=POLL_S)
@@ -148,7 +149,7 @@ class ChildProcess:
             now = time.monotonic()
             if ending.wanted and told is None:
                 told = now
-                with contextlib.suppress(OSError):  # it died: the next round says so
+                with contextlib.suppress(OSError):  # the child died: the next round reports it
                     self._send(process, {"stop": self._n})
             if told is not None and ending.at_any_price and now > told + GRACE_S:
                 self.stop()
@@ -176,7 +177,7 @@ def _missing() -> IO[str]:
 
 def _read_lines(stream: IO[str], replies: "queue.Queue[str | None]") -> None:
     """Puts each line into a queue, and None at the end."""
-    with contextlib.suppress(ValueError, OSError):  # closed under us
+    with contextlib.suppress(ValueError, OSError):  # the pipe was closed
         for line in stream:
             replies.put(line)
     replies.put(None)

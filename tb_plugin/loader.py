@@ -42,10 +42,10 @@ class SingleDirectionsLoader(base_plugin.TBLoader):
     """The entry point "single_directions" in the group tensorboard_plugins."""
 
     def define_flags(self, parser):
-        """The flags of the lesion lab, which is off without the first."""
+        """The flags of the lesion lab; without the first flag the lab is off."""
         group = parser.add_argument_group("Single Directions plugin")
         for name, settings in FLAGS.items():
-            # Another plugin, or a second copy of this one, may have taken the name.
+            # Another plugin, or a second copy of this one, may have defined the flag.
             with contextlib.suppress(argparse.ArgumentError):
                 group.add_argument(name, **settings)
 

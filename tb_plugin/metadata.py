@@ -1,4 +1,4 @@
-"""What a writer and the plugin must agree on: names, schema version, kinds, JSON content.
+"""The conventions that writers and the plugin share: names, schema version, kinds, JSON content.
 
 Standard library only, because TensorBoard imports this module at start-up.
 
@@ -20,20 +20,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
 PLUGIN_NAME = "single_directions"
-# Unit tables have a name of their own, so that TensorBoard can be told to keep every step
-# of the small series and fewer of the large ones.
+# Unit tables have their own plugin name, so that TensorBoard can keep every step of small series
+# and fewer steps of the large tables.
 UNITS_PLUGIN_NAME = "single_directions_units"
 SCHEMA_VERSION = 1
 CURVE = "curve"
 NOISE = "noise"
 UNITS = "units"
 
-# What tells one curve of a run from another; order is the order in which they are shown.
+# Settings that tell a run's curves apart, in the order in which they are shown.
 CURVE_SETTINGS = ("split", "fill", "order", "layers", "score")
 NOISE_SETTINGS = ("split", "per", "layers", "score")
 SETTINGS = {CURVE: CURVE_SETTINGS, NOISE: NOISE_SETTINGS}
 
-# Columns of a unit table with one value for each class: these, "/", and the class's index.
+# Columns of a unit table with one value for each class are named by one of these, "/" and the
+# class's index.
 CLASS_MEAN = "class_mean"
 CLASS_DROP = "class_drop"
 
@@ -60,7 +61,7 @@ def encode_content(kind: str, facts: Mapping[str, str], **settings: str | int) -
 
 
 def parse_content(content: bytes) -> dict[str, Any]:
-    """The settings behind a series: kind, facts, and for curves n_units and their SETTINGS.
+    """The settings of a series: kind, facts, and for curves also n_units and SETTINGS.
 
     Unknown keys are ignored. Missing settings become "".
 

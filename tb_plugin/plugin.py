@@ -27,11 +27,11 @@ from tb_plugin.lab_process import LabError
 logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).resolve().parent / "static"
-# Not from the machine's own table, which may call .js text/plain: with nosniff, a browser
-# would then refuse to run it.
+# The machine's own table may call .js text/plain; with nosniff, a browser would then refuse to run
+# it.
 CONTENT_TYPES = {".js": "text/javascript", ".css": "text/css", ".txt": "text/plain"}
 READ = ("GET", "HEAD")
-# HTTP status of what the lab refuses or fails at; anything else is 422.
+# HTTP status for each error code of the lab; 422 for any other code.
 LAB_STATUS = {
     "invalid_argument": 400,
     "forbidden": 403,
@@ -46,10 +46,10 @@ LAB_STATUS = {
     "child_died": 503,
     "timeout": 504,
 }
-# Of these, what is no refusal: the client has moved on, or must open its model anew.
+# Codes that are not logged as refusals: the client has moved on, or must open its model again.
 LAB_TRAFFIC = ("superseded", "cancelled", "model_changed")
 LAB_ROUTES = "/api/v1/lab/"
-# TensorBoard's own number of steps, where the user gives none.
+# TensorBoard's default number of scalar steps.
 SCALARS_KEPT = 1000
 LARGEST_STEP = 2**63 - 1
 MOST_BINS = 500
@@ -83,14 +83,15 @@ class SingleDirectionsPlugin(base_plugin.TBPlugin):
         }
 
     def is_active(self):
-        """Whether the lab is on; with data of ours, TensorBoard shows the tab by itself."""
+        """Whether the lab is on. If there is data of this plugin, TensorBoard shows the tab
+        anyway."""
         return self._lab is not None
 
     def data_plugin_names(self):
         return (metadata.PLUGIN_NAME, metadata.UNITS_PLUGIN_NAME)
 
     def frontend_metadata(self):
-        # Constant: an exception here would take TensorBoard's whole page down.
+        # Constant, because an exception here would break TensorBoard's whole page.
         return base_plugin.FrontendMetadata(
             es_module_path="/static/index.js", tab_name="Single Directions"
         )
@@ -136,7 +137,7 @@ class SingleDirectionsPlugin(base_plugin.TBPlugin):
     def _lab_models(self, request) -> Answer:
         if self._lab is None:
             return _json({"enabled": False, "reason": self._lab_off, "models": []})
-        _check_page(request, self._lab_remote)  # names of models are nobody else's business
+        _check_page(request, self._lab_remote)  # other sites must not see the names of models
         models = [
             {"id": model.id, "name": model.name, "bytes": model.size}
             for model in self._lab.models()
@@ -179,7 +180,7 @@ def _optional_step(request) -> int | None:
 
 
 def _extent(request) -> tuple[float, float] | None:
-    """low= and high=, both or neither."""
+    """The arguments low= and high=, both or neither."""
     if not {"low", "high"} & set(request.args):
         return None
     try:
@@ -193,15 +194,15 @@ def _extent(request) -> tuple[float, float] | None:
 
 def _whole(request, name: str) -> int:
     text = request.args.get(name, "")
-    # isdecimal alone would let other alphabets' digits pass, and endless ones.
+    # isdecimal alone would accept digits of other alphabets, and any length.
     if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= LARGEST_STEP):
         raise errors.InvalidArgumentError(f"{name}= must be a whole number, at least 0")
     return int(text)
 
 
 def _json(content: Mapping[str, Any]) -> Answer:
-    # Written here: TensorBoard would walk through every number first, in search of NaN and bytes,
-    # which takes longer than everything else together. Ours holds none, or this raises.
+    # The JSON is written here: TensorBoard would first search every number for NaN and bytes, which
+    # takes longer than all the rest. This call raises if there are any.
     text = json.dumps(content, allow_nan=False, separators=(",", ":"))
     return text.encode(), "application/json"
 
@@ -228,19 +229,20 @@ def _lab_of(flags: Any) -> tuple[Lab | None, str]:
 
 
 def _check_sender(request, remote: bool) -> None:
-    """Refuses what another site's page could make a browser send (tests hold each rule).
+    """Refuses requests that another site's page could make a browser send.
 
     Raises:
         LabError: a Host that is not this machine, another origin, or a body of another type.
     """
     _check_page(request, remote)
-    # Another site cannot send this type without asking first, which TensorBoard does not grant.
+    # Another site can send this type only after a preflight request, which TensorBoard does not
+    # grant.
     if request.headers.get("Content-Type") != "application/json":
         raise LabError("wrong_type", "Content-Type must be application/json.")
 
 
 def _check_page(request, remote: bool) -> None:
-    """Refuses pages of other sites, also one whose name was pointed at this machine."""
+    """Refuses pages of other sites, also of a site whose name was pointed at this machine."""
     host = request.host
     if not remote and not _is_loopback(_host_name(host)):
         raise LabError("forbidden", "The lab answers only when it is addressed as localhost.")
@@ -324,7 +326,7 @@ def _answered(handler: Callable[[Any], Any], methods: tuple[str, ...] = READ):
 
 
 def _log_refusal(code: str) -> None:
-    """One line, without what was asked: that is the asker's to write."""
+    """Logs one line without the request's text, which the client controls."""
     logger.warning("the lesion lab refused a request: %s", code)
 
 
@@ -334,7 +336,8 @@ def _error(request, status: int, code: str, message: str) -> wrappers.Response:
 
 
 def _static(request) -> wrappers.Response:
-    """A file of the front end. Looked up in a listing, so no path trick can leave the folder."""
+    """A file of the front end. It is looked up in a listing, so no path can lead out of the
+    folder."""
     name = request.path.partition(f"/{metadata.PLUGIN_NAME}/static/")[2]
     path = _static_files().get(name)
     if path is None:
@@ -357,8 +360,8 @@ def _static(request) -> wrappers.Response:
 
 
 def _static_files() -> dict[str, Path]:
-    # Listed anew each time (a dozen files), so that a chart library built after TensorBoard
-    # was started is found.
+    # The folder is listed each time, so that a chart library built after TensorBoard's start is
+    # found.
     files = (path for path in STATIC.rglob("*") if path.suffix in CONTENT_TYPES)
     return {path.relative_to(STATIC).as_posix(): path for path in files if path.is_file()}
 

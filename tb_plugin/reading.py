@@ -1,8 +1,8 @@
 """Reads ablation data from TensorBoard's data provider, and checks it.
 
 A log directory may hold anything: series by other programs under our name, half-written
-files, data from a later version. Each function answers for the series it can read and says
-for each other one, in a sentence, why not.
+files, data from a later version. Each function answers for the series that it can read, and gives a
+reason for every other series.
 """
 
 import logging
@@ -18,7 +18,7 @@ from tb_plugin import metadata
 
 logger = logging.getLogger(__name__)
 
-# The provider demands a number; more steps than anyone analyses.
+# The provider needs a limit; this is more steps than anyone analyses.
 ALL_STEPS = 100_000
 FEW_NUMBERS = 100
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -36,7 +36,7 @@ class SeriesNotFoundError(LookupError):
 
 @dataclass(frozen=True)
 class Reader:
-    """Questions to one experiment.
+    """Reads the data of one experiment.
 
     Attributes:
         provider: TensorBoard's data provider.
@@ -49,7 +49,7 @@ class Reader:
     experiment: str
 
     def index(self) -> dict[str, Any]:
-        """All runs, the series that can be shown, and those that cannot and why."""
+        """All runs, the series that can be shown, and the series that cannot, with reasons."""
         runs = self._ask(self.provider.list_runs)
         found = [
             (
@@ -78,8 +78,8 @@ class Reader:
 
         Args:
             pairs: run and tag of each.
-            step: the curve at the latest step not after this one (else the first step);
-                None: the last.
+            step: take the curve at the latest step not after this one, or else at the first step;
+                None: at the last step.
 
         Returns:
             Per pair a dictionary as in http_api.md, or {"run", "tag", "error"}.
@@ -151,7 +151,7 @@ class Reader:
         return b"".join(raw[place * size : (place + 1) * size] for place in places)
 
     def unit(self, run: str, tag: str, step: int, row: int) -> dict[str, Any]:
-        """All that is stored of one unit, and what share of its layer lies below each value.
+        """All stored values of one unit, and the share of its layer's units below each value.
 
         Raises:
             SeriesNotFoundError: no such run, tag, step or row.
@@ -200,10 +200,10 @@ class Reader:
         Args:
             pairs: run and tag of each unit table.
             column: the quantity.
-            n_bins: of the histograms.
+            n_bins: number of bins of the histograms.
             step: each table at the latest step not after this one (else the first); None: the last.
-            extent: of the histograms instead of that of the values, if it holds more than them: for
-                histograms that shall be compared with those of other tables.
+            extent: smallest and largest edge, if the values lie within; for histograms to compare
+                with those of other tables.
 
         Returns:
             {"edges": [...], "tables": [...]} as in http_api.md.
@@ -241,7 +241,7 @@ class Reader:
         """Loss and accuracy over the steps of a training, and the area under each curve.
 
         Args:
-            runs: names; one without any such data is answered with empty lists.
+            runs: names of runs. A run without such data gets empty lists.
 
         Returns:
             A dictionary a run, as in http_api.md.
@@ -282,7 +282,7 @@ class Reader:
                 try:
                     meta = metadata.parse_content(series.plugin_content)
                 except metadata.UnreadableError:
-                    continue  # the index says so
+                    continue  # the index reports it
                 if meta["kind"] == metadata.CURVE:
                     metas[run, tag] = meta
         data = self._tensors(list(metas)) if metas else {}
@@ -338,8 +338,9 @@ class Reader:
         try:
             return self._read_tensors(pairs, ALL_STEPS)
         except ProviderError:
-            # One bad series (bfloat16, say) fails the whole call, and many large steps pass
-            # the fast loader's limit of 256 MiB a reply: then one by one, the last step only.
+            # One bad series (bfloat16, for example) fails the whole call, and many large steps
+            # exceed the fast loader's limit of 256 MiB a reply. Then the series are read one by
+            # one, and only their last step.
             data: dict[Pair, list[tb_provider.TensorDatum]] = {}
             for pair in pairs:
                 for steps in (ALL_STEPS, 1):
@@ -372,7 +373,7 @@ class Reader:
         except errors.PublicError:
             raise
         except Exception as error:
-            # The fast loader raises gRPC's errors, the slow one whatever a decoder raised.
+            # The fast loader raises gRPC's errors, the slow loader any error of a decoder.
             logger.warning("the data provider failed: %s", type(error).__name__)
             raise ProviderError(
                 "TensorBoard could not read this data from the log directory. It may be "
@@ -401,12 +402,13 @@ def _series(run: str, tag: str, listed: Any, kinds: Sequence[str]) -> dict[str, 
 
 
 def _by_step(data: Sequence[Any]) -> list[Any]:
-    """Sorted by step, one each: the last written wins, as in the fast loader."""
+    """Sorted by step, one for each step: the last written wins, as in the fast loader."""
     return [datum for _, datum in sorted({datum.step: datum for datum in data}.items())]
 
 
 def _at_step(data: Sequence[Any], step: int | None) -> Any:
-    """The latest not after a step (None: the last of all); the first if all are after it."""
+    """The latest entry not after a step (None: the last entry); the first if all are after the
+    step."""
     if not data:
         raise metadata.UnreadableError("TensorBoard could not read the numbers of this series")
     earlier = [datum for datum in data if step is None or datum.step <= step]
@@ -416,7 +418,7 @@ def _at_step(data: Sequence[Any], step: int | None) -> Any:
 def _curve(
     data: Sequence[Any], meta: Mapping[str, Any], step: int | None
 ) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-    """Which steps there are and which was chosen; its x (points,) and rows (orderings, points)."""
+    """The steps of a curve, the chosen step, and its x (points,) and rows (orderings, points)."""
     data = _by_step(data)
     chosen = _at_step(data, step)
     x, rows = _checked_curve(chosen.numpy, meta)
@@ -471,7 +473,7 @@ def _as_columns(raw: bytes, header: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def _share_below(values: np.ndarray, value: np.float32) -> float | None:
-    """What share of the values (those that are numbers) lies below one of them."""
+    """The share of the values, without NaN, that lies below one value."""
     numbers = values[~np.isnan(values)]
     if np.isnan(value) or not numbers.size:
         return None
@@ -479,7 +481,7 @@ def _share_below(values: np.ndarray, value: np.float32) -> float | None:
 
 
 def _edges(column: str, values: Sequence[np.ndarray], n_bins: int) -> np.ndarray:
-    """float64 (n_bins + 1,), equal steps over all that is finite."""
+    """float64 (n_bins + 1,), equal steps over the range of all finite values."""
     if column == "class_selectivity":
         return np.linspace(0.0, 1.0, n_bins + 1)
     finite = [part[np.isfinite(part)] for part in values]
@@ -523,7 +525,7 @@ def _shortest(values: np.ndarray) -> list[Any]:
 
 
 def _shortest_of(arrays: Sequence[np.ndarray]) -> list[list[Any]]:
-    """`_shortest` of each; all at once, since NumPy takes its time for every call."""
+    """`_shortest` of each array, computed at once: every NumPy call has a cost."""
     if not arrays:
         return []
     ends = np.cumsum([array.size for array in arrays])
@@ -532,7 +534,7 @@ def _shortest_of(arrays: Sequence[np.ndarray]) -> list[list[Any]]:
 
 
 def _decimals(values: np.ndarray) -> np.ndarray:
-    """float64 of the same shape, or of objects where some are None."""
+    """float64 of the same shape; objects if some values are None."""
     single = np.asarray(values).astype(np.float32)
     finite = np.isfinite(single)
     if single.size <= FEW_NUMBERS:
@@ -547,7 +549,7 @@ def _decimals(values: np.ndarray) -> np.ndarray:
 
 
 def _rounded_alike(single: np.ndarray) -> np.ndarray:
-    """What printing each float32 would give; rounding all at once is many times faster."""
+    """The decimals that printing each float32 gives. Rounding all at once is many times faster."""
     wide = single.astype(np.float64)
     decimals, open_ = wide.copy(), np.ones(single.shape, bool)
     for places in range(10):
@@ -555,7 +557,7 @@ def _rounded_alike(single: np.ndarray) -> np.ndarray:
         fits = open_ & (rounded.astype(np.float32) == single)
         decimals[fits] = rounded[fits]
         open_ &= ~fits
-    # The few that more places would need, very small ones, are printed.
+    # The few very small numbers that need more places are printed.
     decimals[open_] = single[open_].astype(str).astype(np.float64)
     return decimals
 

@@ -45,7 +45,7 @@ from tensorboard.util import tensor_util
 
 from tb_plugin import metadata
 
-# Unit indices travel as float32, which counts exactly up to here.
+# Unit indices are stored as float32, which is exact up to this number.
 LARGEST_UNIT_INDEX = 2**24
 
 _file_number = itertools.count()
@@ -67,7 +67,7 @@ def ablation_curve(
 ) -> Summary:
     """A cumulative ablation curve (paper section 2.2): accuracy as units are ablated.
 
-    All orderings are kept, not their mean: which band to draw is the viewer's choice.
+    All orderings are kept, not only their mean: the viewer chooses which band to draw.
 
     Args:
         tag: name of the series within its run, such as "curve/all/random".
@@ -120,11 +120,11 @@ def noise_curve(
 
     Args:
         tag: name of the series within its run, such as "noise/all".
-        scales: float (L,), of the noise, as a multiple of each unit's standard deviation;
+        scales: float (L,), scales of the noise, as multiples of each unit's standard deviation;
             strictly increasing, at least 0.
         accuracy: float (S, L), fraction correct in [0, 1]; one row per draw of the noise.
         n_units: number of units that the noise was added to.
-        per: what has a draw of its own in a feature map: each "position", or each "unit".
+        per: part of a feature map with its own draw: each "position", or each "unit".
         split, layers, score, facts, description: as for `ablation_curve`.
 
     Returns:
@@ -254,9 +254,9 @@ def unit_table(
 class Writer:
     """Appends summaries to one new event file in a run's directory; a context manager.
 
-    A second analysis of the same network belongs into another directory: TensorBoard
-    merges all event files of a directory into one run, and the two loaders differ on what
-    wins when a tag has the same step twice.
+    A second analysis of the same network needs another directory: TensorBoard merges all event
+    files of a directory into one run, and its two loaders differ on which value wins if a tag has
+    the same step twice.
 
     Args:
         logdir: directory of the run, made if missing. Local paths only.
@@ -328,7 +328,7 @@ def _summary(
 ) -> Summary:
     if not isinstance(tag, str) or not tag:
         raise ValueError(f"tag must be a text that is not empty. Received: tag={tag!r}")
-    # Without an explicit data class, TensorBoard would not show the series at all.
+    # Without an explicit data class, TensorBoard would not show the series.
     series = SummaryMetadata(
         plugin_data=SummaryMetadata.PluginData(plugin_name=plugin_name, content=content),
         summary_description=description,

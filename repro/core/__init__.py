@@ -1,6 +1,6 @@
-"""What all rooms speak of, on NumPy and SciPy alone: measures, settings, records, files.
+"""What all packages share: measures, settings, records, files. NumPy and SciPy only.
 
-Nothing here knows of Keras, of images or of a network. Begin with `metrics`, the formulas of the
-paper, and `config`, what a figure's settings are; `results` holds records of what was found,
-`folders` writes files so that nothing of anybody's is lost.
+Nothing here knows Keras, images or networks. Begin with `metrics`, the formulas of the paper, and
+`config`, the settings of a figure; `results` holds the records of sweeps, `folders` writes files
+without losing anyone's.
 """

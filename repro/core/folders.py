@@ -1,9 +1,10 @@
-"""Files and folders that are written among those of the user, of which none is ever lost.
+"""Writes files and folders among the user's own and never loses any of the user's.
 
-What is written into a folder is listed in it, in the file `MARKER`: of each file the SHA-256.
-A folder is replaced only if all that is in it is listed there and has not changed since; a file
-only if it is. Everything else is refused before anything is touched: other files, changed ones,
-hidden ones, folders, links, whatever they lead to. Links are never followed.
+The file `MARKER` in a folder lists the files that were written into the folder, with the SHA-256 of
+each. A folder is replaced only if its marker lists all of its content and nothing has changed
+since; a file is replaced only if it is listed and unchanged. Everything else is refused before
+anything is touched: other files, changed ones, hidden ones, folders, links, whatever they lead to.
+Links are never followed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _ABOUT = "Files of this folder that repro wrote, with their SHA-256: it replaces
 _SHOWN = 3  # foreign files that a sentence names
 _NAME_KEPT = 60  # characters of a folder's name in that of a temporary one
 
-# What an earlier version wrote, which kept no list.
+# Names of files that an earlier version wrote, which kept no list.
 _EVENTS = re.compile(r"events\.out\.tfevents\.\d+\..+\.single_directions")
 _SOURCE = re.compile(rb"[\w.]+(-[\w.]+)?-[0-9a-f]{8,}( \S+)*\n")
 _TABLE = re.compile(r"(\w+)_(?:curves|noise|units|intact|portraits)\.csv")
@@ -41,15 +42,16 @@ _PAGE = re.compile(
 
 
 class RunsError(RuntimeError):
-    """A folder that cannot be used or written; the message says why, and what to do."""
+    """A folder cannot be used or written; the message says why, and what to do."""
 
 
 @dataclass
 class _Listed:
-    """What a folder's marker says: each file's digests by its name relative to the folder.
+    """The content of a folder's marker: the digests of each file, by name relative to the folder.
 
-    files: go when the folder is replaced. beside: stay, since they were written beside others.
-    A file that is about to be written has the digest of what is there and of what comes.
+    files: files that go when the folder is replaced. beside: files that stay, since they were
+        written beside others.
+    A file that is about to be written has two digests: of its old and of its new content.
     """
 
     files: dict[str, list[str]] = field(default_factory=dict)
@@ -68,7 +70,7 @@ class _Listed:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file so that it is either whole or not there, whatever happens meanwhile.
+    """Writes a file so that it is either whole or absent, whatever happens meanwhile.
 
     Raises:
         RunsError: no space, no permission, or another fault of the disk.
@@ -79,7 +81,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def temporary_file(path: Path) -> Iterator[Path]:
-    """A name beside path to write to; renamed to it when the block ends well.
+    """A temporary name beside `path` to write to; the file is renamed to `path` when the block ends
+    well.
 
     Raises:
         RunsError: as `write_bytes`.
@@ -101,7 +104,7 @@ def temporary_file(path: Path) -> Iterator[Path]:
 
 
 def is_temporary(name: str) -> bool:
-    """Whether it is a name that `temporary_file` gives, as a killed process leaves one behind.
+    """Whether a name is one of `temporary_file`, which a killed process may leave behind.
 
     >>> is_temporary(f".model.{'0' * 32}.tmp.keras"), is_temporary(".notes.tmp.txt")
     (True, False)
@@ -110,10 +113,10 @@ def is_temporary(name: str) -> bool:
 
 
 def remove_files(folder: Path, name: Callable[[str], bool]) -> None:
-    """Removes the files of a folder whose names are so, and the folder itself if it is then empty.
+    """Removes files of a folder by name, and the folder itself if it is then empty.
 
-    Links, folders and files of other names stay, and with them the folder; so does all of a folder
-    that is a link. Faults of the disk are passed over.
+    Links, folders and files of other names stay, and then the folder stays too. Nothing is removed
+    from a folder that is a link. Faults of the disk are ignored.
     """
     if folder.is_symlink():
         return
@@ -128,15 +131,15 @@ def remove_files(folder: Path, name: Callable[[str], bool]) -> None:
 
 
 class Beside:
-    """Writes files into a folder beside what is there, and over no file but its own.
+    """Writes files into a folder beside other files, and replaces no file but its own.
 
     Args:
         folder: made when the first file is written.
         names: of the files that are to be written, checked at once.
 
     Raises:
-        RunsError: one of them is there, and was not written by this project, or was changed since;
-            or the folder cannot be written.
+        RunsError: a file of such a name exists and was not written by this project, or was changed
+            since; or the folder cannot be written.
     """
 
     def __init__(self, folder: Path, names: Iterable[str] = ()) -> None:
@@ -169,7 +172,7 @@ class Beside:
                 }
         except OSError as error:
             raise _disk_fault(path, error) from error
-        # First the list, so that a file which is cut off in between is known as ours.
+        # The list is written first, so that an interrupted file is known as ours.
         listed.beside[name] = list(dict.fromkeys([*there, hashlib.sha256(content).hexdigest()]))
         write_bytes(self.folder / MARKER, listed.to_bytes())
         write_bytes(path, content)
@@ -191,17 +194,18 @@ class Beside:
 
 
 def replace_directory(path: Path, fill: Callable[[Path], None]) -> None:
-    """Makes a directory by filling a temporary one and renaming it, in place of an older one.
+    """Makes a directory, or replaces an older one, by filling a temporary directory and renaming
+    it.
 
-    The older one is put aside by a new name before, and removed after, so that one of them is
-    there whole whenever the process ends.
+    The older directory is renamed first and removed last, so that one whole directory exists
+    whenever the process ends.
 
     Args:
         fill: writes into the temporary folder that it is given.
 
     Raises:
-        RunsError: what stands there is not to be replaced, see `check_replaceable`; or a fault of
-            the disk.
+        RunsError: the existing directory must not be replaced, see `check_replaceable`; or a fault
+            of the disk.
     """
     place = check_replaceable(path)
     temporary = _beside(place, "tmp")
@@ -219,9 +223,10 @@ def replace_directory(path: Path, fill: Callable[[Path], None]) -> None:
 
 
 def check_replaceable(path: Path) -> Path:
-    """The folder's full path, if it can be made or replaced and nothing of the user's is lost.
+    """The folder's full path, if the folder can be made or replaced without loss of the user's
+    files.
 
-    Nothing stays changed. Call it before long work whose result goes there.
+    The check changes nothing. Call it before long work whose result goes into the folder.
 
     Raises:
         RunsError: a file, a link, a folder that holds anything that this project did not write or
@@ -231,7 +236,7 @@ def check_replaceable(path: Path) -> Path:
     try:
         place = _full(Path(path))
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            place.lstat()  # else a name that no file can have
+            place.lstat()  # fails for a name that no file can have
         _check_kind(Path(path), place)
         foreign = _foreign(place)
         if not foreign:
@@ -256,7 +261,7 @@ def folder_in(parent: Path, name: str | os.PathLike[str]) -> Path:
         name: relative, such as "study" or "group/study".
 
     Raises:
-        RunsError: a name that leads to the parent itself or out of it.
+        RunsError: the name leads to the parent itself or out of it.
 
     >>> folder_in(Path("logs"), "group/study").as_posix()
     'logs/group/study'
@@ -271,7 +276,7 @@ def folder_in(parent: Path, name: str | os.PathLike[str]) -> Path:
 
 
 def _full(path: Path) -> Path:
-    """The absolute path; its last part is not followed if it is a link."""
+    """The absolute path; a link in its last part is not followed."""
     if not path.name or ".." in path.parts:
         return path.resolve()
     return path.absolute()
@@ -300,7 +305,8 @@ def _check_kind(path: Path, place: Path) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """That a folder, or the nearest one above it that exists, takes new folders."""
+    """Checks that new folders can be made in a folder, or in the nearest existing folder above
+    it."""
     wanted, folder = folder, folder.absolute()
     while not os.path.lexists(folder):
         folder = folder.parent
@@ -319,7 +325,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def _foreign(folder: Path) -> list[str]:
-    """What there is in a folder that is not ours, relative to it; [] if it is not there."""
+    """Names in a folder that are not ours, relative to the folder; [] if there is no folder."""
     if not os.path.lexists(folder):
         return []
     listed = _listed(folder)
@@ -348,7 +354,8 @@ def _foreign(folder: Path) -> list[str]:
 
 
 def _listed(folder: Path) -> _Listed:
-    """What the folder's marker lists; nothing where there is none, or it is not one of ours."""
+    """The content of the folder's marker; nothing if there is no marker, or it is not one of
+    ours."""
     marker = folder / MARKER
     if marker.is_symlink() or not marker.is_file():
         return _Listed()
@@ -372,7 +379,7 @@ def _are_digests(lists: Any) -> bool:
 def _list_contents(new: Path, old: Path) -> None:
     """Lists all files of a new folder in its marker, and flushes them to the disk.
 
-    Files that were written beside those of the old folder are taken over.
+    Files that were written beside the files of the old folder are moved to the new one.
     """
     before = _listed(old)
     listed = _Listed()
@@ -393,13 +400,13 @@ def _list_contents(new: Path, old: Path) -> None:
 
 
 def _swap(new: Path, place: Path, path: Path) -> None:
-    """Renames `new` to `place`, with what stood there put aside, or leaves both as they were."""
+    """Renames `new` to `place` and puts the old folder aside, or leaves both unchanged."""
     aside = None
     if os.path.lexists(place):
         aside = _beside(place, "old")
         place.rename(aside)
     try:
-        # Once more: somebody may have put a file there while the new folder was filled.
+        # Checked again: somebody may have added a file while the new folder was filled.
         foreign = _foreign(aside) if aside else []
         if foreign:
             raise RunsError(
@@ -429,7 +436,8 @@ def _beside(place: Path, kind: str) -> Path:
 
 
 def _put_aside(place: Path) -> list[Path]:
-    """Older folders of this place: of this process, and of those that ended before removing."""
+    """Older folders of this place that are still there: of this process, and of processes that
+    ended early."""
     pattern = re.compile(rf"\.{re.escape(place.name[:_NAME_KEPT])}\.[0-9a-f]{{32}}\.old")
     try:
         return [entry for entry in place.parent.iterdir() if pattern.fullmatch(entry.name)]
@@ -438,7 +446,8 @@ def _put_aside(place: Path) -> list[Path]:
 
 
 def _remove_ours(folder: Path) -> None:
-    """Removes a folder, if all that is in it is ours; else, and at a fault, it stays."""
+    """Removes a folder if all of its content is ours; otherwise, or at a fault, the folder
+    stays."""
     with contextlib.suppress(OSError):
         if not folder.is_symlink() and not _foreign(folder):
             shutil.rmtree(folder)
@@ -448,8 +457,8 @@ def _remove_ours(folder: Path) -> None:
 
 
 def _written_before(folder: Path) -> frozenset[str]:
-    """The names of all files of a folder, if an earlier version wrote it as it is: a study's saved
-    model, its TensorBoard run, or a network's."""
+    """The names of all files of a folder if an earlier version wrote exactly these: a study's saved
+    model, a study's TensorBoard run, or a network's TensorBoard run."""
     entries = list(os.scandir(folder))
     if not all(entry.is_file(follow_symlinks=False) for entry in entries):
         return frozenset()

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-# The level of the test that an accuracy is above chance.
+# Significance level of the test that an accuracy is above chance.
 _ABOVE_CHANCE = 0.001
 
-# Numbers of a table of counts that are looked at in float64 at a time: 2 million are 16 MB.
+# So many counts are converted to float64 at a time: 16 MB.
 _BLOCK = 2_000_000
 
 
@@ -30,8 +30,8 @@ def class_selectivity(
     Args:
         class_means: float (n_classes, n_units), mean post-ReLU activation over the images of
             each class, never negative; feature maps are averaged over space first.
-        class_counts: int (n_classes,), images of each class; those without any do not count,
-            whatever stands in class_means. None: every class has some.
+        class_counts: int (n_classes,), images of each class. Classes without images do not count,
+            whatever their class_means. None: every class has images.
 
     Returns:
         float64 (n_units,) in [0, 1]; 0 for a unit silent on every class, as in the paper's
@@ -65,7 +65,7 @@ def class_selectivity(
         )
     largest = means.max(axis=0)
     rest = (means.sum(axis=0) - largest) / (means.shape[0] - 1)
-    # Rounding can leave the rest just below 0, or just above the largest where all are alike.
+    # By rounding, the rest may be just below 0, or just above the largest if all means are equal.
     rest = np.clip(rest, 0.0, largest)
     total = largest + rest
     return np.divide(largest - rest, total, out=np.zeros_like(total), where=total > 0)
@@ -113,7 +113,7 @@ def equal_mass_edges(values: np.ndarray, n_bins: int) -> np.ndarray:
             f"n_bins must be 2 or more, one of them for exact zeros. Received: n_bins={n_bins}"
         )
     edges = np.full((n_bins - 2, values.shape[1]), np.inf)
-    # Zeros go to the end, behind the values to cut.
+    # Zeros become infinite, so that they are sorted behind the values to cut.
     by_unit = np.where(values.T == 0, values.dtype.type(np.inf), values.T)
     by_unit.sort(axis=1)
     n_active = np.isfinite(by_unit).sum(axis=1)
@@ -246,7 +246,7 @@ def _information(table: np.ndarray) -> np.ndarray:
 
 
 def mutual_information_bias(counts: np.ndarray) -> np.ndarray:
-    """What `mutual_information` shows of a unit that knows nothing (Miller 1955).
+    """Bias of `mutual_information`: its mean for a unit that knows nothing (Miller 1955).
 
     (bins - 1) (classes - 1) / (2 N ln 2): the expected plug-in estimate, to first order in 1 / N,
     if activation and class were independent; bins and classes are those that occur among the
@@ -271,8 +271,8 @@ def _bias(table: np.ndarray) -> np.ndarray:
 
 
 def _by_block(counts: np.ndarray, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """float64 (n_units,): a measure of float64 tables, of so many units at a time as fit in
-    `_BLOCK` numbers."""
+    """float64 (n_units,), a measure of float64 tables; at most `_BLOCK` numbers are converted at a
+    time."""
     counts = np.asarray(counts)
     if counts.ndim != 3 or not np.all(counts >= 0):
         raise ValueError(
@@ -288,14 +288,14 @@ def _by_block(counts: np.ndarray, measure: Callable[[np.ndarray], np.ndarray]) -
 
 
 def _occupied(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many bins, and how many classes, have any image: two (n_units,)."""
+    """How many bins and how many classes have images: two arrays (n_units,)."""
     return (table.sum(axis=2) > 0).sum(axis=1), (table.sum(axis=1) > 0).sum(axis=1)
 
 
 def class_drops(
     intact_correct: np.ndarray, n_correct: np.ndarray, class_counts: np.ndarray
 ) -> np.ndarray:
-    """What the loss of one unit costs each class (Zhou et al. 2018, arXiv:1806.02891).
+    """Accuracy that each class loses when one unit is ablated (Zhou et al. 2018, arXiv:1806.02891).
 
     d_uc = accuracy on class c of the intact network - of the network without unit u. Its mean
     over balanced classes is the drop of overall accuracy.
@@ -307,7 +307,7 @@ def class_drops(
 
     Returns:
         float64 (n_units, n_classes), in [-1, 1], above 0 where the unit helped the class; NaN for
-        a class without images, of which nothing is known.
+        a class without images.
 
     Raises:
         ValueError: shapes that do not fit, or more correct images than there are.
@@ -332,11 +332,11 @@ def class_drops(
 
 
 def largest_class_drop(drops: np.ndarray) -> np.ndarray:
-    """How much each unit's loss costs the class that it hurts most (Zhou et al. 2018).
+    """Accuracy lost by the class that a unit's ablation hurts most (Zhou et al. 2018).
 
-    M_u = max over classes of d_uc. A maximum of noisy numbers: it lies above 0 for a unit that
-    does nothing but flip a few images. Compare it with other units, or choose the class on
-    images that are not used to measure it.
+    M_u = max over classes of d_uc. M_u is a maximum of noisy numbers, so it is above 0 for a unit
+    that only flips a few images. Compare units with each other, or choose the class on other images
+    (`held_out_class_drop`).
 
     Args:
         drops: float (n_units, n_classes), as `class_drops` gives them; NaN is never the largest.
@@ -360,11 +360,12 @@ def largest_class_drop(drops: np.ndarray) -> np.ndarray:
 
 
 def held_out_class_drop(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """What each unit's loss costs the class that it hurts most, without the maximum's bias.
+    """Accuracy lost by the class that a unit's ablation hurts most, without the maximum's bias.
 
-    The class is chosen on one half of the images and its drop measured on the other; the mean of
-    both ways round. A unit that hurts no class scores 0 on average, where `largest_class_drop` lies
-    above 0 by chance; where the halves choose different classes it scores less than M_u.
+    The class is chosen on one half of the images and its drop measured on the other half; the
+    result is the mean of both ways round. A unit that no class needs has 0 on average, while
+    `largest_class_drop` is above 0 by chance. If the halves choose different classes, the result is
+    below M_u.
 
     Args:
         first, second: float (n_units, n_classes), `class_drops` on each half of the images, of
@@ -422,14 +423,14 @@ def filter_l1_norm(kernel: np.ndarray) -> np.ndarray:
 
 
 def random_basis(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Orthonormal directions without preference for any: a Haar rotation (Zhou et al. 2018).
+    """Random orthonormal directions, all equally likely: a Haar rotation (Zhou et al. 2018).
 
     The Q of a Gaussian matrix's QR factors, each column with the sign that makes R's diagonal
-    positive. Without that, the factorisation's own choice of signs would show.
+    positive. Otherwise the signs would follow the factorisation's convention.
 
     Args:
         n: units of the layer, 1 or more.
-        rng: where the randomness comes from.
+        rng: generator of the Gaussian matrix.
 
     Returns:
         float64 (n, n), orthogonal; column i is direction i. Determinants of both signs occur.
@@ -482,13 +483,13 @@ def area_under_curve(n_ablated: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
 
 
 def above_chance(n_correct: int, n_images: int, chance: float) -> bool:
-    """Whether so many correct images are more than chance explains.
+    """Whether an accuracy is above chance: more images are correct than chance explains.
 
-    One-sided binomial test at 0.001, a small level because it is asked anew at each epoch.
+    One-sided binomial test at 0.001, a small level because the test is made after every epoch.
 
     Args:
-        chance: what a constant answer gets at most, the share of the commonest class. Answers at
-            random get less.
+        chance: accuracy of the best constant answer, the share of the commonest class. Random
+            answers have less.
 
     >>> above_chance(60, 500, 0.1), above_chance(80, 500, 0.1), above_chance(500, 500, 1.0)
     (False, True, False)
@@ -497,7 +498,7 @@ def above_chance(n_correct: int, n_images: int, chance: float) -> bool:
 
 
 def normalized_auc(n_ablated: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
-    """AUC of the curve divided by its intact accuracy (paper.md's choice b for section 3.2).
+    """AUC of the curve divided by its intact accuracy (docs/paper.md, "Area under the curve", b).
 
     1: no accuracy is lost before the last unit. Low: the network relies on single directions.
 
@@ -543,7 +544,7 @@ def spearman(
         confidence: coverage of the interval, in (0, 1).
         resamples: bootstrap draws; 2000 put the ends of a 95 % interval within about 0.01
             for n = 256.
-        seed: of the bootstrap, so that a report is reproducible.
+        seed: seed of the bootstrap, so that a report is reproducible.
 
     Raises:
         ValueError: different lengths, or values that are not finite.

@@ -1,4 +1,4 @@
-"""Where the package itself lies."""
+"""Path of the package itself."""
 
 from __future__ import annotations
 

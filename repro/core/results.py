@@ -1,7 +1,7 @@
-"""What a sweep found: records with checked shapes, saved to and loaded from bytes.
+"""Records of what a sweep found: arrays with checked shapes, saved to and loaded from bytes.
 
-Each is a NumPy archive (`.npz`): the arrays, and the facts as JSON. NumPy can read them without
-this package.
+Each record is a NumPy archive (`.npz`) of the arrays, with other facts as JSON. NumPy can read it
+without this package.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from repro.core.config import FigureConfig, TrainConfig
 class AblationCurve:
     """Accuracy and loss along cumulative ablations in several orders (Fig. 1).
 
-    layers: name and number of units of each ablated layer, in the network's order; layers that
-        were left intact are not among them.
+    layers: name and number of units of each ablated layer, in the network's order; layers that stay
+        intact are not listed.
     n_ablated: int64 (n_points,), from 0 to all units of these layers.
     n_correct: int64 (n_orders, n_points), correctly classified images.
     loss: float64 (n_orders, n_points), mean cross-entropy in nats.
     orders: int32 (n_orders, n_units), the unit ablated first, second, ...; a unit is numbered
         through all of these layers.
-    n_images: how many images each point was read on; `images` which ("train" or "test").
+    n_images: how many images each point was read on. images: "train" or "test".
     n_tied: (image, point) pairs whose two best logits tie within rounding; None if not counted.
-    n_top5: int64 (n_orders, n_points), images whose class is among the five best; None if not
-        counted.
-    n_answers: of each image, that are right or wrong: 1 for a classifier; 0 where answers are
-        numbers, and the accuracy is NaN.
+    n_top5: int64 (n_orders, n_points), images whose class is among the five largest scores; None if
+        not counted.
+    n_answers: right-or-wrong answers for each image: 1 for a classifier; 0 for a regression, whose
+        accuracy is NaN.
     """
 
     kind: ClassVar[str] = "cumulative"
@@ -66,7 +66,7 @@ class AblationCurve:
 
     @property
     def n_units(self) -> int:
-        """How many units the network can lose."""
+        """How many units can be ablated."""
         return int(self.n_ablated[-1])
 
     @property
@@ -78,8 +78,8 @@ class AblationCurve:
 
     @property
     def top5_accuracy(self) -> np.ndarray:
-        """float64 (n_orders, n_points), fraction with the class among the five best; NaN if not
-        counted."""
+        """float64 (n_orders, n_points), fraction of images whose class is among the five largest
+        scores; NaN if not counted."""
         if self.n_top5 is None:
             return np.full(self.n_correct.shape, np.nan)
         return self.n_top5 / self.n_images
@@ -91,7 +91,7 @@ class AblationCurve:
 
     @property
     def normalized_auc(self) -> np.ndarray:
-        """float64 (n_orders,), area relative to the intact accuracy."""
+        """float64 (n_orders,), `auc` divided by the intact accuracy."""
         return metrics.normalized_auc(self.n_ablated, self.accuracy)
 
 
@@ -106,18 +106,20 @@ class UnitTable:
     intact_correct: int64 (n_classes,); intact_loss: the same for the intact network.
     class_counts: int64 (n_classes,), images of each class.
     sparsity: float64 (n_units,) in [0, 1], fraction of images and positions of exact zero.
-    mutual_information: float64 (n_units,), bits that the activation tells about the class, as
-        estimated (paper.md 1.6); mutual_information_bias: what it would show of a unit that knows
-        nothing.
+    mutual_information: float64 (n_units,), bits that the activation tells about the class, by the
+        plug-in estimate (docs/paper.md, "Mutual information").
+    mutual_information_bias: float64 (n_units,), bits that this estimate gives on average to a unit
+        that is independent of the class.
     weight_norm: float64 (n_units,), L1 norm of the incoming weights (appendix A.4); NaN where a
         unit is not the output of one layer's weights.
     images: which images ("test" or "train").
     n_tied: (image, unit) pairs whose two best logits tie within rounding; None if not counted.
     basis: "unit"; or "random": a row is a direction of a random rotation of its layer, and its
-        activation the projection on that direction, of either sign (paper.md 6.2).
-    drop_held_out: float64 (n_units,), accuracy lost by the class that loses most, chosen on other
-        images, see `metrics.held_out_class_drop`; NaN where no class has two images; None if not
-        measured.
+        activation the projection on that direction, of either sign (docs/paper.md, "Rotated
+        bases").
+    drop_held_out: float64 (n_units,), accuracy lost by the class that loses most, with the class
+        chosen on other images (`metrics.held_out_class_drop`); NaN if no class has two images; None
+        if not measured.
     """
 
     kind: ClassVar[str] = "single_unit"
@@ -161,7 +163,7 @@ class UnitTable:
 
     @property
     def n_absent(self) -> int:
-        """Classes without images, which no measure counts."""
+        """How many classes have no images; no measure counts these classes."""
         return int(np.count_nonzero(self.class_counts == 0))
 
     @property
@@ -177,8 +179,8 @@ class UnitTable:
     @property
     def class_selectivity(self) -> np.ndarray:
         """float64 (n_units,) in [0, 1], over the classes that have images; 0 for a dead unit (paper
-        section 2.3). NaN where it is not defined: for directions, for units with a negative mean,
-        as after GELU, and where images are of one class only."""
+        section 2.3). NaN for directions, for units with a negative mean, as after GELU, and if all
+        images are of one class."""
         defined = (self.class_means >= 0).all(axis=0) & (self.basis == "unit")
         means = np.where(defined, self.class_means, 0.0)
         found = metrics.class_selectivity(means, self.class_counts)
@@ -191,12 +193,13 @@ class UnitTable:
 
     @property
     def importance(self) -> np.ndarray:
-        """float64 (n_units,), change of the mean loss in nats; above 0 where removal harms."""
+        """float64 (n_units,), change of the mean loss in nats; above 0 if the ablation harms."""
         return self.loss - self.intact_loss
 
     @property
     def accuracy_drop(self) -> np.ndarray:
-        """float64 (n_units,), fraction of images lost; above 0 where removal harms."""
+        """float64 (n_units,), drop of accuracy as a fraction of images; above 0 if the ablation
+        harms."""
         return (self.intact_correct.sum() - self.n_correct.sum(axis=1)) / self.n_images
 
     @property
@@ -206,19 +209,19 @@ class UnitTable:
 
     @property
     def corrected_information(self) -> np.ndarray:
-        """float64 (n_units,), bits: mutual information less its bias; about 0 for a unit that
-        knows nothing, and then as often below as above."""
+        """float64 (n_units,), bits: mutual information minus its bias; around 0 for a unit that is
+        independent of the class."""
         return self.mutual_information - self.mutual_information_bias
 
     @property
     def class_drops(self) -> np.ndarray:
-        """float64 (n_units, n_classes), accuracy that each class loses (paper.md 6.2); NaN for a
-        class without images."""
+        """float64 (n_units, n_classes), accuracy that each class loses; NaN for a class without
+        images (docs/paper.md, "Class drops")."""
         return metrics.class_drops(self.intact_correct, self.n_correct, self.class_counts)
 
     @property
     def largest_class_drop(self) -> np.ndarray:
-        """float64 (n_units,), accuracy lost by the class that loses most (paper.md 6.2)."""
+        """float64 (n_units,), accuracy lost by the class that loses most."""
         return metrics.largest_class_drop(self.class_drops)
 
     @property
@@ -234,7 +237,7 @@ class NoiseCurve:
     """Accuracy and loss with Gaussian noise on all units at once (Fig. 2).
 
     layers: name and number of units of each layer with noise.
-    scales: float64 (n_scales,), of each unit's standard deviation; the first is 0.
+    scales: float64 (n_scales,), multiples of each unit's standard deviation; the first is 0.
     n_correct: int64 (n_draws, n_scales); loss: float64 (n_draws, n_scales), mean, in nats.
     n_images, images, n_tied, n_top5: as in AblationCurve.
     """
@@ -265,7 +268,7 @@ class NoiseCurve:
 
 @dataclass(frozen=True)
 class Intact:
-    """The network without a lesion: images, correct ones and mean loss in nats."""
+    """The network without a lesion: number of images, of correct images, and mean loss in nats."""
 
     kind: ClassVar[str] = "intact"
 
@@ -284,20 +287,21 @@ class Intact:
 
 @dataclass(frozen=True)
 class Portraits:
-    """Single units as examples, with the images that drive them most (paper.md 5).
+    """Single units as examples, with the images that drive them most (`PortraitsConfig`).
 
-    layers: name and number of units of each layer that they were picked from.
-    roles: what each was picked as: "selective", "confusing".
-    units: int64 (n_picked,), each one's number through these layers.
+    layers: name and number of units of each layer that the units were picked from.
+    roles: role of each unit: "selective", "confusing".
+    units: int64 (n_picked,), numbers of the units, counted through these layers.
     class_means: float64 (n_classes, n_picked), mean activation over the images of each class.
     class_selectivity: float64 (n_picked,) in [0, 1].
     importance: float64 (n_picked,), change of the mean loss in nats on ablation.
-    rank: int64 (n_picked,), place by importance among all units of these layers; 1 is the first.
-    median_importance: of these layers' units, in nats.
+    rank: int64 (n_picked,), rank by importance among all units of these layers; 1 is the most
+        important.
+    median_importance: median importance of these layers' units, in nats.
     top_images: uint8 (n_picked, n_top, height, width, channels), the images of largest activation,
-        largest first; black where fewer drive the unit.
-    top_labels: int64 (n_picked, n_top), their classes; -1 where there is none.
-    top_activations: float32 (n_picked, n_top); 0 where there is none.
+        largest first; black if fewer images drive the unit.
+    top_labels: int64 (n_picked, n_top), classes of these images; -1 if there is no image.
+    top_activations: float32 (n_picked, n_top); 0 if there is no image.
     n_images, images, fill, n_tied: as in UnitTable, which counts single units alike.
     """
 
@@ -330,11 +334,11 @@ class Portraits:
 
     @property
     def n_units(self) -> int:
-        """How many they were picked from."""
+        """How many units they were picked from."""
         return sum(size for _, size in self.layers)
 
     def name(self, role: str) -> str:
-        """A unit by its layer and its number there: "hidden_2, unit 17"."""
+        """A unit's layer and its number within the layer: "hidden_2, unit 17"."""
         unit = int(self.units[self.roles.index(role)])
         for layer, size in self.layers:
             if unit < size:
@@ -345,7 +349,7 @@ class Portraits:
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """How a network came out of training, and under what circumstances.
+    """The result of a training, and its circumstances.
 
     history: one record an epoch: epoch, loss, accuracy (running averages over the epoch).
     train_accuracy, train_loss: of the finished network on its training images with the labels as
@@ -374,9 +378,9 @@ class TrainingRecord:
 class Checkpoint:
     """The whole state of a training after `epoch` epochs.
 
-    arrays: variables of model and optimizer, in their order.
+    arrays: values of the variables of model and optimizer, in order.
     history: one record an epoch.
-    seconds: of training so far, over all the processes that took part.
+    seconds: seconds of training so far, summed over all processes that took part.
     """
 
     epoch: int
@@ -387,10 +391,10 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class NetworkResult:
-    """One network of a figure: its settings, its training, and what the figure's sweeps found.
+    """One network of a figure: settings, training, and results of the figure's sweeps.
 
-    sweeps: by name, of the trained network.
-    snapshots: by name, of sweeps along training: (epochs trained, result) in order.
+    sweeps: results in the trained network, by name.
+    snapshots: results of sweeps along training, by name: (epochs trained, result) in order.
     """
 
     config: TrainConfig
@@ -404,10 +408,9 @@ class FigureResult:
     """All networks of a figure that are done, in the order of `config.networks()`.
 
     data: which images were used, in words.
-    command: what makes these results again.
-    not_run: why the figure could not be made, if nothing of it was tried: "imagenet2012 is not
-        prepared ..."; "" otherwise.
-    n_unlearned: networks that are done but left out of `networks`, as they learned nothing.
+    command: command that makes these results again.
+    not_run: why nothing of the figure was tried: "imagenet2012 is not prepared ..."; "" otherwise.
+    n_unlearned: how many finished networks are left out of `networks` because they learned nothing.
     """
 
     config: FigureConfig

@@ -1,7 +1,7 @@
-"""What every page of this project is made of: escaped text, tables, pictures inline, one style.
+"""Parts of every HTML page of this project: escaped text, tables, inline pictures, one style.
 
-Every text that is not written in a page's own module goes through `text`, so nothing in a title,
-a path or a layer's name can become markup.
+Every text that is not written in a page's own module is escaped by `text`, so no title, path or
+layer name can become markup.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def text(value: Any) -> str:
-    """Anything as text that a browser shows as it is.
+    """Escapes a value, so that a browser shows it as plain text.
 
     >>> text('<b> & "c"')
     '&lt;b&gt; &amp; &quot;c&quot;'
@@ -22,12 +22,12 @@ def text(value: Any) -> str:
 
 
 def code(command: str) -> str:
-    """A command that breaks between words only: a line may not begin inside "--profile"."""
+    """A command whose lines break only between words, never inside "--profile"."""
     return "<code>" + " ".join(f"<span>{text(word)}</span>" for word in command.split()) + "</code>"
 
 
 def data_uri(svg: bytes) -> str:
-    """A picture as an address that holds it, so that a page needs no other file."""
+    """A data URI that contains the picture, so that a page needs no other file."""
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode('ascii')}"
 
 

@@ -1,7 +1,8 @@
-"""What is asked of a model: its task, and what each lesion does to its answers.
+"""Lesions a model: finds out what a lesion does to the model's answers.
 
-`engine` puts the questions; `network` reads a model as operations; `passes`, `walk` and `kernels`
-answer for many lesions at once; `tally` counts answers as the `tasks` say; `activity` measures
-units; `sweeps` says which lesions answer what. `verify` compares all of it with the user's own
-model by plain Keras. Nothing here trains or draws. Begin with `engine`, and docs/engine.md.
+`engine` has the class that users ask; `network` reads a model as operations; `passes`, `walk` and
+`kernels` compute answers under many lesions at once; `tally` counts answers for each of the
+`tasks`; `activity` measures units; `sweeps` makes the lesions of a config. `verify` compares all of
+it with the user's own model by plain Keras. Nothing here trains or draws. Begin with `engine`, and
+docs/engine.md.
 """

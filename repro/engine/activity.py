@@ -1,4 +1,5 @@
-"""What units do on a set of images, gathered in one pass: the material of the paper's measures."""
+"""Measures the activity of units on a set of images in one pass, as input of the paper's
+measures."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from repro.core import metrics
 
-# Unit activations held to place the bins of mutual information: 128 million are 512 MB.
+# Activations that are kept in memory to place the bins of mutual information: 512 MB.
 HELD = 128_000_000
 
 
@@ -27,10 +28,11 @@ class UnitStatistics:
     position_means: for each layer float64 (*positions, n_units), mean over images at each
         position: the fill of the paper's mean ablation (appendix A.1).
     binned: int32 (n_units, n_bins, n_occurring), how often the activation was in each bin for
-        each class that has images, in their order (paper.md 1.6: exact zeros are a bin, the others
-        hold equal mass).
-    top_images: int64 (n_units, n_top), the images with the largest activation, largest first, by
-        their number in the set; -1 where fewer images drive it. top_activations: float32, theirs.
+        each class that has images, in their order. Exact zeros are a bin, the others hold equal
+        mass (docs/paper.md, "Mutual information").
+    top_images: int64 (n_units, n_top), numbers in the set of the images with the unit's largest
+        activations, largest first; -1 where fewer images drive the unit. top_activations: float32
+        (n_units, n_top), the activations on those images.
     """
 
     class_means: np.ndarray
@@ -67,20 +69,21 @@ class UnitStatistics:
 
     @functools.cached_property
     def mutual_information(self) -> np.ndarray:
-        """float64 (n_units,), bits that the activation tells about the class (paper.md 1.6)."""
+        """float64 (n_units,), bits that the activation tells about the class, bias included."""
         return metrics.mutual_information(self.binned)
 
     @functools.cached_property
     def mutual_information_bias(self) -> np.ndarray:
-        """float64 (n_units,), bits that it would show of a unit that knows nothing."""
+        """float64 (n_units,), bits that `mutual_information` gives on average to a unit that is
+        independent of the class."""
         return metrics.mutual_information_bias(self.binned)
 
 
 class Accumulator:
     """Gathers `UnitStatistics` batch by batch.
 
-    The bins are placed by the first images, as many as fit in `HELD` activations; where that is
-    all of them, the bins hold equal mass exactly. A longer stream should be shuffled.
+    The first images place the bins, as many as fit in `HELD` activations. The bins hold equal mass
+    exactly if these are all images. A longer stream should be shuffled.
 
     Args:
         sizes: units of each layer. n_classes, n_bins, n_top: see UnitStatistics.
@@ -93,7 +96,8 @@ class Accumulator:
         self._class_counts = np.zeros(n_classes, np.int64)
         self._within = np.zeros(n_units)
         self._zeros = np.zeros(n_units)
-        # Running mean and sum of squared deviations of the images' means (Chan et al. 1979).
+        # The mean of the images' means and the sum of their squared deviations so far (Chan et al.
+        # 1979).
         self._mean, self._deviation = np.zeros(n_units), np.zeros(n_units)
         self._position_sums: list[np.ndarray] | None = None
         self._held: list[tuple[np.ndarray, np.ndarray]] = []
@@ -184,7 +188,7 @@ class Accumulator:
                 np.broadcast_to(self.n_images + np.arange(len(means))[:, None], means.shape),
             ]
         )
-        # Only images that drive the unit; among those, equal activations are an accident.
+        # Only images with an activation above 0 count: equal activations above 0 are rare.
         values = np.where(values > 0, values, -np.inf)
         n_top = len(self._top)
         best = np.argpartition(-values, n_top - 1, axis=0)[:n_top] if n_top else numbers[:0]

@@ -19,7 +19,8 @@ class Batch(NamedTuple):
     n_real: int
 
     def halves(self) -> list[Batch]:
-        """The batch in two, without a half that repeats only; of two images or more."""
+        """The batch in two halves; a half that only repeats images is left out. Needs two
+        images."""
         middle = (len(self.labels) + 1) // 2
         first = Batch(rows(self.images, slice(middle)), self.labels[:middle], self.n_real)
         first = first._replace(n_real=min(middle, self.n_real))
@@ -29,7 +30,7 @@ class Batch(NamedTuple):
 
 
 def rows(inputs: Any, index: Any) -> Any:
-    """Some of the images, of one input or of each of a tuple."""
+    """Some of the images: of the one input, or of each input in a tuple."""
     if isinstance(inputs, tuple):
         return tuple(each[index] for each in inputs)
     return inputs[index]
@@ -82,7 +83,7 @@ class Batches:
             self._images, self._labels = self._checked(images, labels)
             if not len(self._labels):
                 raise ValueError("there are no images to evaluate on")
-            # Batches of about equal size: the last one is filled up, and that is wasted work.
+            # Batches of about equal size: images that fill up the last batch are wasted work.
             n_batches = math.ceil(len(self._labels) / max(1, batch_size))
             self.batch_size = math.ceil(len(self._labels) / n_batches)
 
@@ -114,12 +115,12 @@ class Batches:
 
     @property
     def images(self) -> Any:
-        """All images; not of a stream."""
+        """All images. A stream has none."""
         return self._images
 
     @property
     def labels(self) -> np.ndarray:
-        """All labels or targets; not of a stream."""
+        """All labels or targets. A stream has none."""
         return self._labels
 
     @property

@@ -1,6 +1,6 @@
 """The user's inputs and labels, fitted to one model: its inputs in order, and targets for its task.
 
-`repro.data.given` knows what forms data comes in and nothing of a model; here they meet.
+`repro.data.given` knows the forms of data and no model; this module brings the two together.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from repro.models.inputs import in_order, shapes_of
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs and labels as they were given, but for their form.
+    """Inputs and labels in the engine's form; values are as given.
 
     inputs: array (n, ...), a tuple of them in the order of the model's inputs, or a stream.
     targets: array (n, ...) in any form of labels; None without labels, and for a stream.
-    class_names: that came with the data.
+    class_names: names of the classes, if they came with the data.
     is_stream: `inputs` gives (images, int labels) batches each time it is iterated.
     """
 
@@ -37,14 +37,15 @@ class Examples:
         return len(self.inputs) if self.is_stream else count(self.inputs)
 
     def take(self, index: np.ndarray) -> Examples:
-        """Those at these places."""
+        """The examples at these places."""
         if self.is_stream:
             return replace(self, inputs=self.inputs.take(index))
         targets = None if self.targets is None else self.targets[index]
         return replace(self, inputs=rows(self.inputs, index), targets=targets)
 
     def pilot(self, n: int) -> tuple[Any, np.ndarray | None]:
-        """A few inputs and their labels, from all parts of the data; of a stream the first."""
+        """A few inputs and their labels: from all parts of arrays, or the first ones of a
+        stream."""
         if self.is_stream:
             images, labels = next(iter(self.inputs))
             return np.asarray(images)[:n], np.asarray(labels)[:n]
@@ -60,11 +61,12 @@ def examples(
 
     Args:
         images, labels: as for `Engine`.
-        model: with the one output that is asked.
-        outputs: names of the outputs of the user's model, of which the one at this place is asked.
+        model: a model whose only output is the one that is asked.
+        outputs: names of the outputs of the user's model. place: position of the output that is
+            asked.
 
     Raises:
-        ValueError: they are in no form that is known, or there are none.
+        ValueError: the images or labels have no known form, or there are no images.
     """
     if labels is None and hasattr(images, "labels_in_order"):
         return Examples(images, None, is_stream=True)
@@ -83,10 +85,10 @@ def targets_for(
     """Labels as the task's tally takes them, and the names of the classes.
 
     Args:
-        class_names: of the model's classes in its order; () for those of the data.
+        class_names: names of the model's classes in its order; () takes the names of the data.
 
     Raises:
-        ValueError: labels that are not what the task needs.
+        ValueError: there are no labels, or not of the kind that the task needs.
     """
     names = tuple(class_names) or found.class_names
     if task.kind == "agreement":
@@ -108,7 +110,7 @@ def targets_for(
 
 
 def _of_output(targets: dict[Any, Any], names: Sequence[str], place: int) -> Any:
-    """The labels of one output, of those that were given by the names of outputs, or in a list."""
+    """The labels of one output, from labels that were given by output name or in a list."""
     for key in (*names[place : place + 1], place):
         if key in targets:
             return targets[key]

@@ -16,11 +16,12 @@ from typing import Any
 import numba
 import numpy as np
 
-# Products with at least so many columns, and so many units to sum over, are left to BLAS.
+# BLAS takes over products with at least so many columns and so many units to sum over.
 _WIDE, _DEEP = 48, 8
-# Where a unit is active on more of the images, all are computed: picking them would cost more.
+# If a unit is active on a larger share of the images, all images are computed: picking would cost
+# more.
 _DENSE = 0.6
-# The product of so many of the losses' factors at most is held before its logarithm is taken.
+# At most so many factors of the losses are multiplied before the logarithm is taken.
 _LARGE = 1e250
 
 _LOG2_E = np.float32(1.44269504)
@@ -33,11 +34,11 @@ _BIAS, _MANTISSA_BITS = np.int32(127), np.int32(23)  # of a float32
 
 
 def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as machine code, with multiply-adds fused."""
+    """Compiles the function to machine code with fused multiply-adds."""
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
     try:
         return numba.njit(cache=True, **options)(fn)
-    except RuntimeError:  # nowhere to keep it: compiled in each process
+    except RuntimeError:  # no folder to keep it in: each process compiles the function
         return numba.njit(**options)(fn)
 
 
@@ -59,7 +60,7 @@ def curve(
     n_tied,
     loss_sum,
 ):
-    """Counts along a curve, from its far end: units come back, none is taken away again.
+    """Counts along a curve, from its far end: units only come back, none is removed.
 
     Arrays of several layers come one after the other in flat arrays, so that one compiled function
     serves networks of any depth.
@@ -70,8 +71,9 @@ def curve(
         kernels: float32, of each layer (n_units, n_out); units in the order in which they return.
         constants: float32, of each layer (n_out,), its output when every unit reads its fill.
         fills: float32, of each mask (n_units,).
-        bases: float32, of each mask that has one (n_units, n_units): its units are projections on
-            the rows. with_basis: bool (n_masks,), which have; the first mask's does not matter.
+        bases: float32, for each mask with a basis (n_units, n_units): the mask's units are
+            projections on the rows. with_basis: bool (n_masks,), which masks have a basis; the
+            first entry is not read.
         back: int64 (n_points, n_masks), how many units of each mask are back; never fewer than at
             the point before.
         labels: int32 (n_images,).
@@ -146,9 +148,10 @@ def single(
 
     Args:
         changes: float32 (n_units of the mask, n_images), fill minus activation.
-        mask: its number. chosen: int64 (n_lesions,), the units; below 0 none is clamped.
+        mask: the mask's number. chosen: int64 (n_lesions,), the units; below 0 none is clamped.
         biases: float32, of each layer (n_out,).
-        intact: float32 (n_out, n_images), the output of the layer that reads the mask.
+        intact: float32 (n_out, n_images), the output of the layer that reads the mask, no unit
+            ablated.
         logits: float32 (n_classes, n_images), those of the intact network.
         n_correct, n_top, n_tied, loss_sum: as for `curve`, a row for each lesion.
         The others as for `curve`, units in the order of the network.
@@ -190,7 +193,7 @@ def single(
             continue
         of_unit, weights, n = changes[chosen[lesion]], kernel[chosen[lesion]], 0
         for i in range(n_images):
-            # Written even where it is not counted: without a branch to mispredict.
+            # Inactive images are written too and overwritten next: a branch would be mispredicted.
             active[n], change[n], of_active[n] = i, of_unit[i], labels[i]
             n += of_unit[i] != 0
         if n == 0:
@@ -277,8 +280,8 @@ def _spread(constants, sizes, layer, output):
 
 @compiled
 def _units(outputs, basis, fill, first, last, units):
-    """Units first to last of a mask: ReLU of the outputs before it, or projections of that on the
-    basis; less their fill."""
+    """Units first to last of a mask, minus their fill: the ReLU of the outputs before the mask, or
+    projections of this ReLU on the basis."""
     n_images = outputs.shape[1]
     if basis.size:
         rectified = np.empty_like(outputs)
@@ -370,7 +373,8 @@ def tally(logits, labels, size, tie, top, floats, integers, n_correct, n_top, n_
     before, n_near = integers[0], integers[1]
     product, loss, in_top, tied = 1.0, 0.0, 0, 0
     for i in range(len(labels)):
-        # Right by far: 1 + a little. Wrong: exp(away) times what is left.
+        # Right answer: the factor is just above 1. Wrong answer: exp(away) is taken out of the
+        # factor, and `away` is added to the loss below.
         over = away[i] > 0
         scaled = np.float64(rest[i]) * (1.0 if over else np.float64(small[i]))
         product *= scaled + (np.float64(small[i]) if over else 1.0)
@@ -399,12 +403,12 @@ def _power(x):
 
 @compiled
 def answer(logits, labels, size, tie, floats, integers):
-    """How the network answers for each image.
+    """Compares the network's answer with the label, for each image.
 
     Args:
         logits: float32 (n_classes, n_images). labels: int32 (n_images,).
-        size: float32 (n_images or more,), how large a logit was before a lesion, which may have
-            left rounding alone; 0 where that is not known.
+        size: float32 (n_images or more,), how large a logit was before a lesion: a lesion may leave
+            nothing but rounding error. 0 where it is not known.
         tie: two logits tie when they differ by less than this part of the largest.
         floats: float32 (7, n_images or more). Written: the label's logit, the best other logit,
             memory, the sum over other classes of exp(logit - best other), memory, the best other
@@ -443,7 +447,7 @@ def answer(logits, labels, size, tie, floats, integers):
             first = (logit[i] > of_label[i]) | ((logit[i] == of_label[i]) & (k < labels[i]))
             before[i] += np.int32(first)
             n_near[i] += np.int32(logit[i] >= near[i])
-            # Of the label itself the sum holds nothing.
+            # The label's own class is not part of the sum.
             x = logit[i] - other[i]
             power[i], exponent[i] = _power(np.float32(0) if x > 0 else x)
             power[i] = np.float32(0) if labels[i] == k else power[i]

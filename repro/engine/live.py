@@ -1,9 +1,9 @@
-"""Lesions one at a time, each another one: the engine's passes, compiled once.
+"""One lesion after another, all different: the engine's passes, compiled once.
 
 `engine.Engine` is made for sweeps: it compiles a graph for each kind of lesion, which pays over
 thousands of lesions and costs seconds for one. Here every lesion goes through one of a few graphs.
-Each begins at a mask, takes any lesion of that mask and those after it as its input, and finds what
-comes before it already computed (prefix reuse). Only in the lab's child process.
+A graph begins at a mask, takes any lesion of this mask and of later masks as its input, and reads
+everything before the mask from memory (prefix reuse). Only in the lab's child process.
 """
 
 import math
@@ -15,17 +15,16 @@ import numpy as np
 
 from repro.engine import passes
 
-# Graphs begin at so many masks, evenly spaced: a lesion of late layers is answered sooner, and each
-# graph holds a tensor of every image.
+# Graphs begin at so many masks, evenly spaced. More graphs answer lesions of late layers sooner,
+# but each graph holds a tensor for every image.
 BEGINNINGS = 3
-# Images that are computed at a time: as many as take about a tenth of a second on two cores, for
-# between two batches the work can be ended.
+# Images in a batch: about a tenth of a second on two cores. Work can be cancelled between batches.
 MULTIPLICATIONS_AT_ONCE = 3e9
 FEWEST_AT_ONCE, MOST_AT_ONCE = 8, 128
 
 
 def multiplications(network: Any) -> int:
-    """Of one image in the network's linear maps: the measure of what it costs.
+    """Multiplications that the network's linear maps make for one image: the cost of an image.
 
     Args:
         network: of `repro.engine.network`.
@@ -38,7 +37,7 @@ def multiplications(network: Any) -> int:
 
 
 class Lesions:
-    """What a network answers on its images under any lesion that clamps units to zero.
+    """A network's answers on its images under any lesion that clamps units to zero.
 
     Args:
         network: of `repro.engine.network`.
@@ -70,7 +69,8 @@ class Lesions:
         self._graphs: dict[int, Any] = {}
         tensors = tuple(dict.fromkeys(t for run in self._runs.values() for t in run.shared))
         intact = passes.compiled(passes.Intact(network, {}, self._tally, tensors, ()), xla=False)
-        # A last batch that is not full begins anew: a second size would be compiled anew.
+        # A last batch that is not full is filled with the first images: another size would be
+        # compiled anew.
         self._places = [
             np.arange(start, start + at_once) % len(images)
             for start in range(0, len(images), at_once)
@@ -85,7 +85,7 @@ class Lesions:
 
     @property
     def intact(self) -> tuple[np.ndarray, float]:
-        """The same as `answer`, with every unit in place."""
+        """As `answer`, with no unit ablated."""
         return self._intact
 
     def answer(self, keep: np.ndarray) -> tuple[np.ndarray, float]:
@@ -106,25 +106,25 @@ class Lesions:
             self._check()
             shared = [values[tensor] for tensor in run.shared]
             tally = graph(shared, self._labels[places], kept)
-            tallies.append([np.asarray(part) for part in tally[:2]])  # waits until it is computed
+            tallies.append([np.asarray(part) for part in tally[:2]])  # waits for the tally
         return self._counted(tallies)
 
     def n_traces(self) -> int:
-        """Graphs compiled for lesions: one for each beginning that was needed, whatever the
-        lesions. With TensorFlow only."""
+        """How many graphs were compiled for lesions: one for each mask that a pass had to begin at,
+        however many lesions there were. TensorFlow only."""
         return sum(graph.experimental_get_tracing_count() for graph in self._graphs.values())
 
     @cached_property
     def _fills(self) -> list[np.ndarray]:
-        """For each mask zeros that broadcast against its activation, (1, ..., n_units)."""
+        """Zeros for each mask that broadcast against the mask's activation, (1, ..., n_units)."""
         return [
             np.zeros((*[1] * (len(node.shapes[0]) - 1), size), np.float32)
             for node, size in zip(self._network.masks, self._sizes, strict=True)
         ]
 
     def _graph(self, first: int) -> Any:
-        """From shared tensors, labels and keeps (1, n_units) of the masks from the first on to the
-        tally of each image."""
+        """The compiled pass that begins at mask `first`. It takes shared tensors, labels and, for
+        this mask and all later ones, keeps (1, n_units); it returns the tally of each image."""
         if first not in self._graphs:
             run, fills = self._runs[first], self._fills[first:]
             only = np.zeros(self._at_once, np.int32)  # every row has the same lesion

@@ -2,9 +2,9 @@
 
 `trace` takes the calls of a functional model (`graph`) and simplifies what inference allows:
 dropout disappears, a BatchNorm that follows a linear layer is folded into it, a final softmax or
-sigmoid is left out where it is asked for (it changes neither the ranking of the classes nor the
-loss). What remains is a short list of `Node`s; the linear ones know how a change of one input unit
-changes their output.
+sigmoid is left out on request (without it the ranking of the classes and the loss are the same).
+What remains is a short list of `Node`s. A linear node can compute how a change of one input unit
+changes its output.
 
 Layers are not copied, since a copy may be another layer: a function of the user's own, an argument
 that the configuration forgets, a table. They are called with the values that their weights have
@@ -41,7 +41,7 @@ _IDENTITIES = (
     keras.layers.AlphaDropout,
     keras.layers.ActivityRegularization,
 )
-# Layers that treat each unit (last axis) by itself and alike, so that they may be given fewer.
+# Layers that treat all units (last axis) alike and apart from each other: they accept fewer units.
 _UNITWISE = (
     keras.layers.ReLU,
     keras.layers.LeakyReLU,
@@ -51,14 +51,14 @@ _UNITWISE = (
     keras.layers.ZeroPadding2D,
     keras.layers.UpSampling2D,
 )
-# Classes of Keras's functions that take every value by itself, and so every image.
+# Classes of Keras's functions that compute each value, hence each image, from itself alone.
 _PER_VALUE = frozenset(
     "absolute add cast divide exp log log1p maximum minimum multiply negative power relu relu6 "
     "sigmoid silu gelu elu selu celu leakyrelu hardsigmoid hardsilu hardtanh softplus softsign "
     "mish sqrt square subtract tanh truedivide".split()
 )
 
-# Layers that a compiler of numbers may lack operations for: words, tables, sizes of images.
+# Layers whose operations XLA may lack: strings, lookup tables, image sizes.
 _OF_PREPROCESSING = tuple(
     getattr(keras.layers, name)
     for name in (
@@ -68,17 +68,17 @@ _OF_PREPROCESSING = tuple(
     if hasattr(keras.layers, name)
 )
 
-# Elements of an array that may be a constant of a compiled graph.
+# Largest number of elements of an array that compiled graphs may hold as a constant.
 _CONSTANT = 1 << 12
 
 
 def on_device(values: np.ndarray) -> Any:
-    """A large array as a tensor that all compiled graphs read, where each would hold several
-    copies of a constant; a small one as it is.
+    """A large array as one tensor that all compiled graphs read; a small array unchanged. A graph
+    would hold several copies of a large constant.
 
-    May be called while a graph is traced, and belongs to none.
+    May be called while a graph is traced; the tensor belongs to no graph.
     """
-    if keras.backend.backend() == "torch":  # whose tensors do not calculate with arrays
+    if keras.backend.backend() == "torch":  # PyTorch's tensors cannot be combined with NumPy arrays
         return ops.convert_to_tensor(values)
     if values.size < _CONSTANT:
         return values
@@ -97,7 +97,7 @@ def on_device(values: np.ndarray) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """A map that is linear in its input but for the bias, and how it reads one input unit.
+    """A map that is linear in its input apart from the bias, and the way it reads one input unit.
 
     Every such map sums over taps (positions of a kernel) and input units:
         output[q] = bias + sum over k, u of taps(input[..., u])[q, k] * kernel[k, u]
@@ -119,17 +119,17 @@ class Linear:
 
     @cached_property
     def weights(self) -> Any:
-        """The kernel as compiled graphs are to read it, see `on_device`."""
+        """The kernel in the form that compiled graphs read, see `on_device`."""
         return on_device(self.kernel)
 
     @cached_property
     def offset(self) -> Any:
-        """The bias as compiled graphs are to read it."""
+        """The bias in the form that compiled graphs read, see `on_device`."""
         return on_device(self.bias)
 
     @property
     def narrows(self) -> bool:
-        """Whether a compiled pass may call it with numbers of units that vary."""
+        """Whether a compiled pass may call the map with a varying number of units."""
         return True
 
     def __call__(self, x: Any, kernel: Any, bias: Any) -> Any:
@@ -142,13 +142,13 @@ class Linear:
 
     @cached_property
     def multiply_adds(self) -> int:
-        """Multiply-adds of one image, for a dense layer on a vector."""
+        """Multiply-adds for one image if the layer is dense and reads a vector."""
         return int(math.prod(self.kernel.shape))
 
 
 @dataclass(frozen=True, eq=False)
 class Pooled(Linear):
-    """Global average pooling and then a dense layer."""
+    """Global average pooling followed by a dense layer."""
 
     def __call__(self, x: Any, kernel: Any, bias: Any) -> Any:
         return ops.matmul(ops.mean(x, axis=tuple(range(1, len(x.shape) - 1))), kernel[0]) + bias
@@ -159,7 +159,7 @@ class Pooled(Linear):
 
 @dataclass(frozen=True, eq=False)
 class Flattened(Linear):
-    """Flatten and then a dense layer: its taps are the positions."""
+    """Flatten followed by a dense layer: the taps are the positions."""
 
     def __call__(self, x: Any, kernel: Any, bias: Any) -> Any:
         n_taps, n_in, n_out = ops.shape(kernel)
@@ -181,7 +181,7 @@ class Convolution(Linear):
 
     @property
     def narrows(self) -> bool:
-        return max(self.dilation) == 1  # TensorFlow dilates kernels of known shape only
+        return max(self.dilation) == 1  # TensorFlow dilates only kernels of known shape
 
     def __call__(self, x: Any, kernel: Any, bias: Any) -> Any:
         _, n_in, n_out = ops.shape(kernel)
@@ -215,13 +215,13 @@ class Node:
 
     call: from the input tensors to the output tensors, for any number of images; None for a
         mask and for a linear node, which the engine treats itself.
-    shapes: of the outputs, without the batch axis.
-    mask: number of the mask, if it is one.
-    linear: the map, if it is one.
-    unitwise: it treats each unit (last axis) by itself and alike.
-    adds: it is the sum of its inputs, unit by unit.
-    relu, softmax, sigmoid: it is that function; softmax over the last axis.
-    on_host: it may use operations that XLA lacks.
+    shapes: shapes of the outputs, without the batch axis.
+    mask: the mask's number if the node is a mask.
+    linear: the map if the node is linear.
+    unitwise: the node treats all units (last axis) alike and apart from each other.
+    adds: the node is the sum of its inputs, unit by unit.
+    relu, softmax, sigmoid: the node is this function; softmax over the last axis.
+    on_host: the node may use operations that XLA lacks.
     """
 
     name: str
@@ -241,18 +241,18 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """What `trace` found: nodes in the order of computation, masks in that of the layers.
+    """What `trace` found: nodes in the order of computation, masks in the order of the layers.
 
-    masks: the mask nodes; images, logits: numbers of the first tensors, one for each input of the
-        model, and of the last.
-    dtypes: those of the inputs.
-    shape: of one answer; None where a size is open.
+    masks: the mask nodes. images: numbers of the input tensors, one for each input of the model.
+        logits: number of the last tensor.
+    dtypes: types of the inputs.
+    shape: shape of one answer; None where a size is open.
     ending: "softmax" or "sigmoid" where the model ends in it, over the last axis; "linear" where it
         ends in a linear map; else "".
-    left_out: whether the nodes leave the ending out.
-    unproven: names of operations that may mix the images of a batch, or answer by chance, for all
-        that is known of them.
-    precision: the coarsest type that it computes in: float32, float16 or bfloat16.
+    left_out: whether the nodes leave out the softmax or sigmoid of `ending`.
+    unproven: names of operations that are not known to treat the images of a batch apart from each
+        other and without chance.
+    precision: the coarsest type in which the network computes: float32, float16 or bfloat16.
     """
 
     nodes: tuple[Node, ...]
@@ -268,7 +268,7 @@ class Network:
 
     @property
     def image(self) -> int:
-        """The number of the first tensor, of a model with one input."""
+        """The number of the input tensor of a model with one input."""
         (image,) = self.images
         return image
 
@@ -278,8 +278,8 @@ class Network:
         return self.ending == "softmax" and self.left_out
 
     def given(self, inputs: Any) -> dict[int, Any]:
-        """The first tensors by number, of an input (n_images, ...) or a tuple of them, in the types
-        that the model takes."""
+        """The input tensors by number, in the types that the model takes. `images` is one input
+        (n_images, ...) or a tuple of inputs."""
         each = inputs if isinstance(inputs, tuple) else (inputs,)
         return {
             number: x if dtype == "string" else ops.cast(x, dtype)
@@ -288,7 +288,8 @@ class Network:
 
     @cached_property
     def host(self) -> tuple[Node, ...]:
-        """The nodes up to the last one before the masks that may use operations which XLA lacks."""
+        """The nodes that may use operations which XLA lacks, and the nodes that feed them, if no
+        lesion can change them."""
         lesioned = {node for node in self.downstream(range(len(self.masks)))}
         wanted: set[int] = set()
         found: list[Node] = []
@@ -299,7 +300,7 @@ class Network:
         return tuple(reversed(found))
 
     def downstream(self, masks: Collection[int]) -> tuple[Node, ...]:
-        """The nodes that a lesion in these masks can change, the masks included."""
+        """The nodes that a lesion of these masks can change, including the masks."""
         changed: set[int] = set()
         found = []
         for node in self.nodes:
@@ -309,7 +310,7 @@ class Network:
         return tuple(found)
 
     def frontier(self, nodes: Sequence[Node]) -> tuple[int, ...]:
-        """The tensors that these nodes read and do not compute: shared by all lesions."""
+        """The tensors that these nodes read and do not compute. All lesions share them."""
         computed = {tensor for node in nodes for tensor in node.outputs}
         read = dict.fromkeys(tensor for node in nodes for tensor in node.inputs)
         return tuple(tensor for tensor in read if tensor not in computed)
@@ -325,8 +326,8 @@ class Network:
     def feeding(self, mask: int) -> Linear | None:
         """The linear map whose units the mask clamps, through unit-wise nodes only.
 
-        Of a sum, as at the end of a residual block, that of the branch with most linear maps: the
-        block's last convolution, not its shortcut.
+        If the mask follows a sum, as at the end of a residual block, the map is in the branch with
+        the most linear maps: the block's last convolution, not its shortcut.
         """
         node = self.writer(self.masks[mask].inputs[0])
         while node is not None and node.linear is None:
@@ -337,7 +338,7 @@ class Network:
         return node.linear if node else None
 
     def _depth(self, node: Node | None) -> int:
-        """Linear maps on the longest way from the image to the node."""
+        """How many linear maps are on the longest way from the image to the node."""
         return self._depths[node.outputs[0]] if node else 0
 
     @cached_property
@@ -350,22 +351,22 @@ class Network:
 
     @property
     def width(self) -> int:
-        """Elements of all activations of one image together."""
+        """How many elements all activations of one image have together."""
         return sum(elements(node) for node in self.nodes)
 
 
 def elements(node: Node) -> int:
-    """Elements of the node's outputs for one image."""
+    """How many elements the node's outputs have for one image."""
     return sum(math.prod(size or 1 for size in shape) for shape in node.shapes)
 
 
 def trace(model: keras.Model, leave_out: bool = True) -> Network:
     """Reads a functional or Sequential model with one output.
 
-    The nodes hold the weights that the model has now; its layers are called with them.
+    The nodes call the model's layers with the weights that the model has now.
 
     Args:
-        leave_out: a softmax or sigmoid of Keras that is the model's last step.
+        leave_out: leave out the model's last step if it is a softmax or sigmoid of Keras.
 
     Raises:
         ValueError: several outputs, inputs of a fixed number of images, time steps that are masked,
@@ -415,7 +416,7 @@ def trace(model: keras.Model, leave_out: bool = True) -> Network:
 
 
 def _checked_ends(read: Graph) -> tuple[list[Any], Any]:
-    """The tensors of the inputs and that of the answer, if there is one."""
+    """The tensors of the inputs and the tensor of the one answer."""
     inputs, outputs = (keras.tree.flatten(part) for part in (read.inputs, read.outputs))
     if len(outputs) != 1:
         raise ValueError(
@@ -432,10 +433,10 @@ def _checked_ends(read: Graph) -> tuple[list[Any], Any]:
 
 
 def _check_call(call: Call) -> None:
-    """Refuses what makes an answer depend on more than the image and the lesion.
+    """Refuses a call that makes an answer depend on more than the image and the lesion.
 
-    A layer that is called with training=True is no such thing: 32 layers of Keras have that by
-    default, and `model.predict` overrules it, as the engine does.
+    A layer called with training=True is accepted: 32 layers of Keras have this default, and both
+    `model.predict` and the engine overrule it.
     """
     name = call.operation.name
     for tensor in call.flat_outputs:
@@ -452,13 +453,12 @@ def _check_call(call: Call) -> None:
 
 
 def values_of(variables: Sequence[Any]) -> list[tuple[Any, Any]]:
-    """Each variable with a copy of the value that it has now, as `keras.StatelessScope` takes
-    them."""
+    """Pairs of a variable and a copy of its present value, as `keras.StatelessScope` takes them."""
     return [(variable, on_device(_array(variable))) for variable in variables]
 
 
 def in_inference(operation: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments with which `model.predict` calls the operation: never in training mode."""
+    """The call's arguments as `model.predict` passes them: never in training mode."""
     if not isinstance(operation, keras.Layer):
         return kwargs
     takes = inspect.signature(operation.call).parameters
@@ -469,9 +469,9 @@ def in_inference(operation: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _per_image(operation: Any) -> bool:
-    """Whether, at inference, the operation is known to take each image by itself, without chance.
+    """Whether the operation is known to treat each image by itself and without chance at inference.
 
-    Of Keras's layers all do but those that run a user's code or keep a state.
+    All layers of Keras do, except those that run a user's code or keep a state.
     """
     kind = type(operation)
     if not graph.is_of_keras(kind):
@@ -487,7 +487,7 @@ def _shape(tensor: Any) -> str:
 
 
 class _Tracer:
-    """Makes nodes of a model's calls."""
+    """Turns the calls of a model into nodes."""
 
     def __init__(self, answer: Any) -> None:
         self._answer = answer
@@ -509,7 +509,7 @@ class _Tracer:
         return self._count - 1
 
     def _values(self, operation: Any) -> list[tuple[Any, Any]]:
-        """The operation's variables with the values that they have now."""
+        """Pairs of the operation's variables and their present values."""
         if not isinstance(operation, keras.Layer):
             return []
         if id(operation) not in self._held:
@@ -551,7 +551,8 @@ class _Tracer:
     def _split(
         self, node: Node, operation: Any, tensors: Sequence[Any], linear: Linear | None
     ) -> list[Node]:
-        """A layer with a built-in activation as two nodes: the linear map and the activation."""
+        """Turns a layer with a built-in activation into two nodes: the linear map and the
+        activation."""
         if linear is not None:
             bare = replace(node, call=None, linear=linear)
             activation = operation.activation
@@ -617,7 +618,7 @@ class _Tracer:
 
 @dataclass(frozen=True, eq=False)
 class _Normalization:
-    """The call of a BatchNorm node, which remembers the layer so that it can be folded."""
+    """The call of a BatchNorm node; it keeps the layer so that the layer can be folded."""
 
     layer: Any
     call: Any
@@ -627,7 +628,7 @@ class _Normalization:
         return self.call(values)
 
     def into(self, linear: Linear) -> Linear | None:
-        """The linear map and then this normalization, as one linear map."""
+        """One linear map that equals the given map followed by this normalization."""
         layer = self.layer
         if layer.axis not in (-1, len(self.shape)):
             return None
@@ -646,7 +647,7 @@ class _Normalization:
 
 @dataclass(frozen=True, eq=False)
 class _Gathering:
-    """The call of a Flatten or a global average pooling, which a dense layer may absorb."""
+    """The call of a Flatten or global average pooling node; a dense layer may absorb it."""
 
     name: str
     positions: int
@@ -665,7 +666,8 @@ class _Gathering:
 
 
 def _fold(nodes: Sequence[Node], logits: int) -> list[Node]:
-    """Merges linear -> BatchNorm, and Flatten or pooling -> dense, where nothing else reads."""
+    """Merges linear -> BatchNorm, and Flatten or pooling -> dense, if no other node reads the
+    tensor between."""
     folded: list[Node] = []
     readers = [tensor for node in nodes for tensor in node.inputs]
 
@@ -695,15 +697,15 @@ def _fold(nodes: Sequence[Node], logits: int) -> list[Node]:
 
 
 def _without_activation(layer: Any, tensors: Sequence[Any]) -> Any:
-    """A copy of one of Keras's layers that gives what its activation function is given; None where
-    that cannot be had, as of a recurrent one."""
+    """A copy of a Keras layer without its activation function; None where there is no such copy, as
+    for a recurrent layer."""
     if isinstance(layer, keras.layers.RNN | keras.layers.Wrapper):
         return None
     try:
         bare = type(layer).from_config({**layer.get_config(), "activation": None})
         bare(*tensors)
         bare.set_weights(layer.get_weights())
-    except (ValueError, TypeError):  # a quantized layer is built in steps of its own
+    except (ValueError, TypeError):  # a quantized layer has its own way to be built
         return None
     return bare
 
@@ -737,7 +739,7 @@ _ELEMENTWISE = tuple(
 
 
 def _linear(layer: Any, tensors: Sequence[Any]) -> Linear | None:
-    """The layer as a linear map, if it is a plain Dense or Conv2D in float32."""
+    """The layer as a linear map if the layer is a plain Dense or Conv2D in float32; else None."""
     kind = type(layer)
     if kind not in (keras.layers.Dense, keras.layers.Conv2D) or layer.compute_dtype != "float32":
         return None
@@ -764,7 +766,7 @@ def _linear(layer: Any, tensors: Sequence[Any]) -> Linear | None:
 
 
 def _needs_host(operation: Any, tensors: Sequence[Any]) -> bool:
-    """Whether the operation may use what XLA lacks: strings, tables, code of the user's own."""
+    """Whether the operation may use what XLA lacks: strings, lookup tables, the user's own code."""
     if any(str(tensor.dtype) == "string" for tensor in tensors):
         return True
     if isinstance(operation, AblationMask) or not isinstance(operation, keras.Layer):
@@ -774,7 +776,7 @@ def _needs_host(operation: Any, tensors: Sequence[Any]) -> bool:
 
 
 def _keeps_type(operation: Any, tensors: Sequence[Any]) -> bool:
-    """Whether the operation computes in the type of what it is given, and casts nothing."""
+    """Whether the operation computes in the type of its inputs and casts nothing."""
     of_layer = getattr(operation, "compute_dtype", None)
     return of_layer is None or all(tensor.dtype == of_layer for tensor in tensors)
 

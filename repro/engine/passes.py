@@ -1,18 +1,19 @@
 """Compiled forward passes of a lesioned network: the arithmetic of the ablation engine.
 
-A call evaluates rows, and a row is one image under one lesion. What no lesion of the call can
-change is computed once per image and shared by the rows (prefix reuse).
+A call evaluates rows, and a row is one image under one lesion. Tensors that no lesion of the call
+can change are computed once per image and shared by the rows (prefix reuse).
 
 - `Intact`: the network as it is, and the tensors that lesioned passes share.
-- `SingleUnit`: each row clamps one unit of one mask. If a linear map follows, its output is that
-  of the intact network plus the change of one unit times the unit's weights (linear update).
-- `ManyUnits`: each row clamps any units of a mask and those after it.
-- `Narrow`: one lesion a call; units that it clamps are left out of the network instead of being
-  computed and overwritten.
+- `SingleUnit`: each row clamps one unit of one mask. If a linear map follows, its output is its
+  intact output plus the unit's change times the unit's weights (linear update).
+- `ManyUnits`: each row clamps any units of a mask and of the masks after it.
+- `Narrow`: one lesion a call; ablated units are left out of the network instead of being computed
+  and overwritten.
 - `Noise`: Gaussian noise on every unit of every mask at once.
 
-Units have coordinates: their activation, or, where the engine was given a basis for the layer, the
-projection of the activations on the basis's columns. Fills and lesions are in coordinates.
+The coordinate of a unit is its activation or, if the engine has a basis for the layer, the
+projection of the layer's activations on a column of the basis. Fills and lesions are given in
+coordinates.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ Values = dict[int, Any]
 
 
 class Intact:
-    """The network without a lesion, and any tensors of it.
+    """The network without a lesion, and any of its tensors.
 
     Returns from a call: the tally of each image and its scale, or () without `tally`; the tensors
     asked for by number; and the coordinates of the masks asked for by number, units first:
@@ -44,7 +45,7 @@ class Intact:
 
     Args:
         tally: of `engine.tally`, or None.
-        begun: nodes that are computed already; in a call their outputs stand for the images.
+        begun: nodes that are computed already; a call takes their outputs instead of images.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Intact:
         self.network, self.bases, self.tally = network, bases, tally
         self.tensors, self.masks = tensors, masks
         self.nodes = [node for node in network.nodes if node not in begun]
-        # What is read of the nodes that are computed already.
+        # The tensors of computed nodes that the others read.
         wanted = set(tensors) | {network.logits}
         wanted |= {network.masks[mask].inputs[0] for mask in masks}
         wanted |= {tensor for node in self.nodes for tensor in node.inputs}
@@ -70,7 +71,7 @@ class Intact:
         return self.after(self.network.given(images), labels)
 
     def after(self, begun: Mapping[int, Any], labels: Any) -> tuple[Any, list[Any], list[Any]]:
-        """The same from the tensors of `self.begins` on, by number."""
+        """As `__call__`, from the tensors of `self.begins` by number."""
         values: Values = dict(begun)
         for node in self.nodes:
             _advance(node, values)
@@ -89,7 +90,7 @@ class Intact:
 
 
 class Beginning:
-    """What stands before the masks and is computed apart, see `Network.host`.
+    """The nodes before the masks that are computed apart, see `Network.host`.
 
     Returns from a call: the tensors asked for by number.
     """
@@ -130,8 +131,8 @@ class SingleUnit:
 
         Args:
             shared: the tensors of `self.shared`, then the mask's coordinates.
-            image, unit: (n_rows,), of each row; or unit () of all rows, which is faster where
-                the unit has many weights, and then image may be None for every image once.
+            image, unit: (n_rows,), of each row; or unit () for all rows, which is faster where a
+                unit has many weights; image may then be None for every image once.
             fill: (n_units, *positions or ones), in coordinates.
         """
         *tensors, coordinates = shared
@@ -151,7 +152,7 @@ class SingleUnit:
         change = of_unit(fill) - activation
         start = of_images(per_image[self.start], image)
         if self.linear is not None and one_unit and self.linear.narrows:
-            # The map of one input unit, its bias being the intact output.
+            # A map of one input unit; its bias is the intact output.
             result = self.linear(change[..., None], of_unit(self.kernel)[:, None], start)
         elif self.linear is not None:
             taps, weights = self.linear.taps(change), of_unit(self.kernel)
@@ -172,7 +173,7 @@ class SingleUnit:
 
 
 class ManyUnits:
-    """Rows that clamp any units of a mask and of those after it."""
+    """Rows that clamp any units of a mask and of the masks after it."""
 
     def __init__(self, network: Network, bases: Mapping[int, np.ndarray], mask: int) -> None:
         self.network, self.bases = network, bases
@@ -214,13 +215,13 @@ class Narrow:
     """One lesion a call, in the network without the units that it ablates.
 
     Between a mask and the linear map that reads it, and between a linear map and the mask after
-    it, only the units given by number are computed. They must include all that are kept; the others
-    read their fill, which is constant and so joins the next map's bias. Whatever else reads a mask
-    reads all units.
+    it, only the units given by number are computed. These units must include all that are kept. The
+    other units read their fill; as it is constant, it is added to the next map's bias. Nodes other
+    than a linear map read all units of a mask.
 
     Args:
-        returning: begin not at the mask but after the linear map that reads it, whose output under
-            the lesion is then among the shared tensors, see `Returning`.
+        returning: begin not at the mask but after the linear map that reads it. The shared tensors
+            then include this map's output under the lesion, see `Returning`.
     """
 
     def __init__(
@@ -238,7 +239,7 @@ class Narrow:
             self.nodes = tuple(node for node in self.nodes if node not in done)
         self.shared = network.frontier(self.nodes)
         self.width = max(elements(node) for node in self.nodes)
-        # Where a linear map and unit-wise nodes feed nothing but a mask, they can be narrow too.
+        # Linear maps and unit-wise nodes that feed only a mask can be narrow too.
         self._feeds: dict[int, int] = {}
         for node in self.nodes:
             if node.mask is not None and node.mask not in bases:
@@ -275,7 +276,7 @@ class Narrow:
         first = self.lesioned.start
 
         def widened(tensor: int) -> Any:
-            """A narrow activation with every unit, the ablated ones at their fill."""
+            """A narrow activation widened to all units; ablated units read their fill."""
             mask = narrow[tensor] - first
             kept = _chosen(units[mask], keeps[mask])
             return _times(rows[tensor], ops.transpose(kept)) + (1 - keeps[mask]) * fills[mask]
@@ -293,7 +294,8 @@ class Narrow:
                 mask = node.mask - first
                 rows[output] = lesioned(x, keeps[mask], fills[mask], self.bases.get(node.mask))
             elif node.mask is not None:
-                # What is ablated is left to those who read: they give it no weight.
+                # Ablated units are not zeroed here: the maps that read them give them a weight of
+                # zero.
                 every = ops.ones_like(keeps[node.mask - first])
                 choice = _chosen(units[node.mask - first], every)
                 rows[output] = x if tensor in narrow else _times(x, choice)
@@ -326,9 +328,9 @@ class Narrow:
 class Returning:
     """The output of the linear map that reads a mask, as units of the mask come back.
 
-    A cumulative curve is walked from its far end, so that each of its points costs the units that
-    come back and not all that are there; and nothing is ever subtracted, so that the sum's error
-    is that of any float32 sum of the same terms.
+    A cumulative curve is walked from its far end, where all units are ablated. A point then costs
+    only the units that come back. Nothing is ever subtracted, so the error of the sum is the error
+    of any float32 sum of the same terms.
     """
 
     def __init__(self, network: Network, mask: int) -> None:
@@ -337,12 +339,13 @@ class Returning:
         self.output = reader.outputs[0] if reader else None
 
     def start(self, x: Any, keep: Any, fill: Any) -> Any:
-        """The map's output where keep (n_units,) says which units are there."""
+        """The map's output with the units that keep (n_units,) leaves intact."""
         linear = self._map()
         return linear(clamp(x, keep, fill), linear.weights, linear.offset)
 
     def add(self, output: Any, x: Any, units: Any, weights: Any, fill: Any) -> Any:
-        """The output after units (n,) came back; weights (n,) is 0 for those that only fill up."""
+        """The output after units (n,) came back; weights (n,) is 0 for units that only pad the
+        array."""
         linear = self._map()
         choice = _chosen(units, ops.ones((linear.kernel.shape[1],)))
         change = (_times(x, choice) - ops.take(fill, units, axis=-1)) * weights
@@ -368,7 +371,7 @@ class Noise:
         self.width = max(elements(node) for node in network.nodes)
 
     def __call__(self, images: Any, scale: Any, sigmas: Sequence[Any], seed: Any) -> Any:
-        """The logits of (n_scales * n_images,) rows, those of the first scale first.
+        """The logits of (n_scales * n_images,) rows, the rows of the first scale first.
 
         Args:
             scale: (n_scales,). sigmas: for each mask (n_units,). seed: the generator's state.
@@ -396,7 +399,10 @@ class Noise:
 
 
 def lesioned(x: Any, keep: Any, fill: Any, basis: Any) -> Any:
-    """An activation with units clamped, or directions if there is a basis (paper.md 6.2)."""
+    """An activation with units clamped, or directions if there is a basis.
+
+    docs/paper.md, "Rotated bases", has the formula for directions.
+    """
     if basis is None:
         return clamp(x, ops.cast(keep, x.dtype), ops.cast(fill, x.dtype))
     return x + ops.matmul((1 - keep) * (fill - ops.matmul(x, basis)), basis.T)
@@ -407,7 +413,7 @@ def _advance(node: Node, rows: Values, shared: Values | None = None, image: Any 
     inputs = [_row(tensor, rows, shared or {}, image) for tensor in node.inputs]
     if node.linear is not None:
         rows[node.outputs[0]] = node.linear(inputs[0], node.linear.weights, node.linear.offset)
-    elif node.call is None:  # a mask that no lesion touches
+    elif node.call is None:  # a mask without a lesion
         rows[node.outputs[0]] = inputs[0]
     else:
         rows.update(zip(node.outputs, node.call(inputs), strict=True))
@@ -420,7 +426,7 @@ def _row(tensor: int, rows: Values, shared: Values, image: Any) -> Any:
 
 
 def of_images(per_image: Any, image: Any) -> Any:
-    """The rows' images out of all; None stands for all of them, in their order."""
+    """The images of the rows; None stands for every image once, in order."""
     return per_image if image is None else ops.take(per_image, image, axis=0)
 
 
@@ -433,8 +439,8 @@ def _unit_kernels(linear: Linear, basis: np.ndarray | None) -> Any:
 
 
 def _chosen(units: Any, weights: Any) -> Any:
-    """(n_units, n_chosen), the matrix that picks units and weighs them. A product with it is many
-    times faster than gathering along the last axis."""
+    """(n_units, n_chosen), a matrix that picks units and weighs them. Multiplying by this matrix is
+    many times faster than gathering along the last axis."""
     return ops.one_hot(units, ops.shape(weights)[0], axis=0, dtype="float32") * weights[:, None]
 
 
@@ -456,7 +462,7 @@ def _spread(per_unit: Any, like: Any) -> Any:
 
 
 def compiled(fn: Callable[..., Any], xla: bool) -> Callable[..., Any]:
-    """The function as one compiled graph of the Keras backend in use."""
+    """Compiles the function to one graph of the Keras backend in use."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -470,8 +476,8 @@ def compiled(fn: Callable[..., Any], xla: bool) -> Callable[..., Any]:
 
 
 class _Retracing(logging.Filter):
-    """Keeps back TensorFlow's warning that a function is traced for many shapes, of those that are
-    meant to be: each kind of lesion has a graph of its own."""
+    """Filters TensorFlow's warning about functions that are traced for many shapes. Tracing is
+    intended for these functions: each kind of lesion has its own graph."""
 
     names: ClassVar[set[str]] = set()
 
@@ -490,8 +496,8 @@ class _AllRetracing(logging.Filter):
 
 @contextlib.contextmanager
 def without_retracing_warnings() -> Iterator[None]:
-    """While this holds, TensorFlow does not warn that models are traced one after the other, as
-    when several are asked by `predict`: each is meant to be."""
+    """Inside this block TensorFlow does not warn when `predict` traces one model after another: the
+    models are few and each is traced on purpose."""
     logger, keeps_back = logging.getLogger("tensorflow"), _AllRetracing()
     logger.addFilter(keeps_back)
     try:
@@ -509,8 +515,8 @@ def _quiet(fn: Callable[..., Any]) -> None:
 
 
 def plain(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as it is, for any backend; without gradients in PyTorch, whose tensors do not
-    calculate with arrays of NumPy, as those of the others do."""
+    """Makes the function callable with NumPy arrays on any backend. PyTorch's tensors cannot be
+    combined with arrays, so arrays are converted, and gradients are off."""
     if keras.backend.backend() != "torch":
         return fn
     import torch

@@ -1,4 +1,4 @@
-"""Which scaling of pixels a model was trained with, tried on some of its own images."""
+"""Finds the scaling of pixels that a model was trained with, by trying several on some images."""
 
 from __future__ import annotations
 
@@ -16,28 +16,30 @@ from repro.engine import verify
 from repro.models import heads
 from repro.models.heads import Head
 
-# Images on which scalings are tried where it is not plain which one fits, and where it is.
+# How many images scalings are tried on: if the right scaling is unclear, and if it is clear.
 _IMAGES, _IMAGES_IF_PLAIN = 256, 64
-# Images handed to the model at a time: of 224 x 224 pixels in colour, 19 MB.
+# Images in a batch: 19 MB for colour images of 224 x 224 pixels.
 _BATCH = 32
-# Standard errors of a difference that are told of.
+# A difference is reported if it is more than so many standard errors.
 _CLEAR = 2.0
-# A loss that is told of is smaller by so much, in nats, and than so much of the other.
+# A smaller loss is reported if it is lower by so much, in nats, and below this share of the other
+# loss.
 _LOSS, _SURER = 0.05, 0.5
 
 
 def tried(
     model: keras.Model, kind: str, found: Labelled, order: np.ndarray, *, given: bool
 ) -> tuple[Labelled, str]:
-    """The images with the scaling under which the model answers best, where it is not plain which
-    one it was trained with; and a sentence about it, "" where there is nothing to say.
+    """The images with the scaling under which the model answers best, and a sentence about the
+    choice; "" if there is nothing to say.
 
-    Where it is plain, or given, the images are as they were, and the sentence is a warning if
-    another scaling does better by more than two standard errors.
+    If the scaling is clear or given, the images keep it, and the sentence is a warning if another
+    scaling does better by more than two standard errors.
 
     Args:
         kind: what the model does to pixels, see `scaling.of`.
-        found: as `labelled.find` gave it. order: int (n_images,), in which images are tried.
+        found: result of `labelled.find`. order: int (n_images,), the order in which images are
+            tried.
         given: whether the user named the scaling.
 
     Raises:
@@ -47,7 +49,7 @@ def tried(
     if len(scales) < 2 or not len(order):
         return found, ""
     unclear = kind == "unclear" or (kind == "plain" and not found.plain)
-    # A model that scales may be for pixels of 16 bits or for those of 8.
+    # A model that scales its pixels may expect 16 bits or 8 bits.
     deep = kind == "scales" and found.white > WHITE
     chosen = not given and (unclear or deep)
     if deep and not unclear and not given:
@@ -58,9 +60,9 @@ def tried(
         if not chosen and trial.is_best(found.scale):
             return found, ""
         tried_on = {scale: trial.answered(scale) for scale in scales}
-    except Exception:  # what the model cannot answer, it cannot answer later: told of there
+    except Exception:  # a later call reports that the model cannot answer
         return found, ""
-    # Of equals the one that is surer of what is right, and of those the one that the rule names.
+    # Ties go to the scaling with the smaller loss, then to the scaling that the rule names.
     best = max(
         scales,
         key=lambda scale: (
@@ -95,16 +97,16 @@ def _percent(right: np.ndarray) -> str:
 
 
 class _Answered(NamedTuple):
-    """right: bool (n_images,), whether each one's class is answered. loss: float64 (n_images,),
-    minus the logarithm of the class's probability, in nats."""
+    """right: bool (n_images,), whether the image's class is answered. loss: float64 (n_images,),
+    the negative logarithm of the class's probability, in nats."""
 
     right: np.ndarray
     loss: np.ndarray
 
 
 def _clearly_better(one: _Answered, other: _Answered) -> bool:
-    """Whether more of the same images are right, by more than chance would have it, or as many with
-    much less of a loss.
+    """Whether clearly more of the same images are right than chance explains, or as many with a
+    much smaller loss.
 
     >>> none, six, eight = (_Answered(np.arange(9) < n, np.full(9, 0.01)) for n in (0, 6, 8))
     >>> _clearly_better(eight, none), _clearly_better(eight, six)
@@ -122,7 +124,7 @@ def _clearly_better(one: _Answered, other: _Answered) -> bool:
 
 
 def _difference(each: np.ndarray, least: float) -> tuple[float, float]:
-    """A sum, and how large it would have to be to be clear."""
+    """A sum, and the size from which on it is clear."""
     total = float(each.sum())
     variance = float((each**2).sum()) - total**2 / len(each)
     return total, _CLEAR * math.sqrt(max(variance, least))
@@ -137,13 +139,13 @@ class _Trial:
         self._model, self._found, self._images, self._labels = model, found, images, labels
 
     def is_best(self, scale: str) -> bool:
-        """Whether so many are right that no other scaling can be clearly better."""
+        """Whether so many images are right that no other scaling can be clearly better."""
         answered = self.answered(scale)
         perfect = _Answered(np.ones_like(answered.right), np.zeros_like(answered.loss))
         return not _clearly_better(perfect, answered)
 
     def answered(self, scale: str) -> _Answered:
-        """What the model answers to the images, scaled so."""
+        """What the model answers to the images with this scaling."""
         found = dataclasses.replace(self._found, scale=scale)
         n, labels = len(self._images), self._labels
         parts = [self._images[at : at + _BATCH] for at in range(0, n, _BATCH)]

@@ -37,10 +37,10 @@ def _taken(images: Any, labels: Any, index: np.ndarray) -> tuple[Any, Any]:
 class Engines:
     """Engines of one network as it is now, for several sweeps.
 
-    They share their compiled graphs, and one of them has been checked against plain Keras.
+    The engines share their compiled graphs. The first one has been checked against plain Keras.
 
     Args:
-        model: as for `ablation.Engine`; its weights must not change while this is in use.
+        model: as for `engine.Engine`; its weights must not change while the engines are in use.
         on_progress: called with the number of (image, lesion) pairs just evaluated.
         threads: processors to use; None for all.
     """
@@ -56,11 +56,11 @@ class Engines:
         self._checked = False
 
     def on(self, images: Any, labels: Any, check: bool = True) -> Engine:
-        """The network's engine on these images.
+        """The engine on these images.
 
         Args:
-            check: verify the engine first, on some of the images and once for all: plain Keras
-                takes as long for one unit of a convnet as the engine for a hundred.
+            check: verify the first engine on some of the images. Later engines are not verified:
+                plain Keras takes as long for one unit of a convnet as the engine for a hundred.
         """
         if self._first is None:
             self._first = self.turned(None, images, labels)
@@ -74,7 +74,7 @@ class Engines:
         return engine
 
     def turned(self, bases: Mapping[str, np.ndarray] | None, images: Any, labels: Any) -> Engine:
-        """A new engine, whose units are the directions of these bases."""
+        """A new engine whose units are the directions of these bases."""
         return Engine(
             self._model,
             images,
@@ -92,14 +92,14 @@ def run(
     labels: Any,
     ranked_on: tuple[Any, Any] | None = None,
 ) -> SweepResult:
-    """Makes the lesions of one config in one network.
+    """Makes the lesions of one config in one network and returns what they do.
 
     Args:
-        network: a model, or its engines where several sweeps are made in it.
-        images, labels: as for `ablation.Engine`; images of the split that the config names.
-            A stream (labels None) has a length and `take`, as `streams.ImageStream` does.
-        ranked_on: images and labels that decide an order by a measure, where they are not the
-            same; those of config.ranked_on.
+        network: a model; or its `Engines`, where several sweeps are made in one model.
+        images, labels: as for `engine.Engine`; images of the split that the config names. A stream
+            (labels None) has a length and `take`, as `imagenet.ImageStream` does.
+        ranked_on: images and labels of the split config.ranked_on, on which an order by a measure
+            is found; None for the images above.
 
     Raises:
         ValueError: fewer images than config.n_images, or fewer than two where config.halves; fewer
@@ -144,10 +144,11 @@ def cumulative(
     ranking: Engine | None = None,
 ) -> AblationCurve:
     """Ablates more and more units over all layers, or some, in random orders (paper section 2.2) or
-    in the one that the config names.
+    in the order that the config names.
 
     Args:
-        ranking: the engine on the images that decide such an order; None for the same images.
+        ranking: the engine on the images on which an order by a measure is found; None for
+            `engine`.
     """
     layers, first = _ablated_layers(engine.layout, config)
     n_units = sum(size for _, size in layers)
@@ -167,12 +168,13 @@ def rotated(
     config: CumulativeConfig,
     rng: np.random.Generator,
 ) -> AblationCurve:
-    """Ablates more and more directions of random rotations of the layers (paper.md 6.2).
+    """Ablates more and more directions of random rotations of the layers.
 
-    Each order has rotations of its own, so that their spread covers both.
+    Each order has rotations of its own, so the spread over orders covers rotations too
+    (docs/paper.md, "Rotated bases").
 
     Args:
-        engine: makes an engine with these bases.
+        engine: returns an engine with the given bases.
     """
     layers, first = last_layers(layout, config.last_layers)
     n_units = layout.n_units - first
@@ -196,7 +198,7 @@ def rotated(
 def _ablated_layers(
     layout: Layout, config: CumulativeConfig
 ) -> tuple[tuple[tuple[str, int], ...], int]:
-    """As `last_layers`, for the layers that a config ablates."""
+    """The layers that a config ablates, and the number of their first unit."""
     if not config.only_layer:
         return last_layers(layout, config.last_layers)
     if config.only_layer > len(layout.layers):
@@ -212,7 +214,7 @@ def last_layers(layout: Layout, n_layers: int) -> tuple[tuple[tuple[str, int], .
     """The last masked layers, 0 for all, and the number of their first unit.
 
     Raises:
-        ValueError: there are fewer.
+        ValueError: the network has fewer masked layers.
 
     >>> last_layers(Layout((("a", 8), ("b", 4), ("c", 2))), 2)
     ((('b', 4), ('c', 2)), 8)
@@ -248,9 +250,9 @@ def _curve(
 
 
 def ranked(engine: Engine, measure: str, descending: bool = False) -> np.ndarray:
-    """int (n_units,), the units in the order of a measure on the engine's images (paper.md 6.3).
+    """int (n_units,), the units in the order of a measure on the engine's images.
 
-    Of equal units the one with the smaller number comes first.
+    Equal units come in the order of their numbers (docs/paper.md, "Ordered ablation").
 
     Args:
         measure: class_selectivity, mutual_information, weight_norm or mean_activation.
@@ -314,16 +316,16 @@ def without_lesion(engine: Engine, config: IntactConfig) -> Intact:
     )
 
 
-Half = tuple[Engine, np.ndarray]  # on half of the images, int (n_classes,) images of each class
+Half = tuple[Engine, np.ndarray]  # engine on half of the images, images of each class
 
 
 def single_unit(engine: Engine, config: SingleUnitConfig, halves: Sequence[Half] = ()) -> UnitTable:
     """Ablates every unit alone, and measures what it does (paper 2.3, 3.4, A.4, A.5).
 
     Args:
-        engine: whose units are directions where the config says so.
-        halves: the same on two halves of its images, to choose the class that loses most on one and
-            measure its drop on the other (paper.md 6.2).
+        engine: an engine whose units are directions if config.basis is "random".
+        halves: engines on two halves of the images; the class that loses most is chosen on one half
+            and its drop measured on the other (docs/paper.md, "Class drops").
     """
     layers, first = last_layers(engine.layout, config.last_layers)
     units = np.arange(first, engine.layout.n_units)
@@ -333,7 +335,7 @@ def single_unit(engine: Engine, config: SingleUnitConfig, halves: Sequence[Half]
     intacts = [part.intact() for part in parts]
     outcomes = [part.single_units(fill, units) for part in parts]
     intact, outcome = (functools.reduce(operator.add, each) for each in (intacts, outcomes))
-    # The weights that lead to a direction are those of all units together.
+    # A direction has no incoming weights of its own: all units feed it.
     norms = _weight_norms(engine) if config.basis == "unit" else np.full(first + len(units), np.nan)
     return UnitTable(
         layers=layers,
@@ -359,7 +361,7 @@ def _halves(engine: Engine, images: Any, labels: Any) -> list[Half]:
     """The engine on either half of the images of each class.
 
     Args:
-        images, labels: those of the engine.
+        images, labels: the images and labels of the engine.
     """
     every = images.labels_in_order() if labels is None else np.asarray(labels)
     if len(every) < 2:
@@ -392,10 +394,12 @@ def _held_out(
 
 
 def portraits(engine: Engine, images: Any, labels: Any, config: PortraitsConfig) -> Portraits:
-    """Picks a selective unit and a confusing one, and what drives them (paper.md 5).
+    """Picks a selective unit and a confusing one, and the images that drive them most.
+
+    docs/paper.md, "The pictures of DeepMind's post", says what the two are for.
 
     Args:
-        images, labels: those of the engine.
+        images, labels: the images and labels of the engine.
 
     Raises:
         ValueError: images of one class only.
@@ -433,7 +437,7 @@ def portraits(engine: Engine, images: Any, labels: Any, config: PortraitsConfig)
 def picked_units(selectivity: np.ndarray, importance: np.ndarray) -> np.ndarray:
     """int64 (2,), a selective unit and a confusing one, see `config.PortraitsConfig`.
 
-    Of equal ones the first. Where no unit lies above the median, all are candidates.
+    Ties go to the first unit. If no unit lies above the median, all units are candidates.
 
     Args:
         selectivity, importance: float (n_units,).
@@ -452,7 +456,8 @@ def _images_of(images: Any, labels: Any, numbers: np.ndarray) -> tuple[np.ndarra
     """uint8 images and int64 labels by their number in the set; black and -1 for number -1.
 
     Args:
-        images: pixels in [0, 1]; others are scaled so that these images reach from black to white.
+        images: pixels in [0, 1]. Pixels of another range are scaled so that the images reach from
+            black to white.
         numbers: int, any shape.
     """
     wanted = np.unique(numbers[numbers >= 0])
@@ -460,7 +465,7 @@ def _images_of(images: Any, labels: Any, numbers: np.ndarray) -> tuple[np.ndarra
     pixels, classes = np.zeros((len(wanted), *shape)), np.zeros(len(wanted), np.int64)
     if labels is not None:
         pixels[:], classes[:] = images[wanted], labels[wanted]
-    elif len(wanted):  # a stream gives those taken in the order of their numbers
+    elif len(wanted):  # `take` gives images in the order of their numbers
         parts = [(np.asarray(part), np.asarray(of_part)) for part, of_part in images.take(wanted)]
         pixels[:] = np.concatenate([part for part, _ in parts])
         classes[:] = np.concatenate([of_part for _, of_part in parts])
@@ -472,7 +477,8 @@ def _images_of(images: Any, labels: Any, numbers: np.ndarray) -> tuple[np.ndarra
 
 
 def _weight_norms(engine: Engine) -> np.ndarray:
-    """NaN where units are not the outputs of one layer's weights, as in ResNet-50."""
+    """`Engine.weight_norms`; NaN where a unit is not the output of one layer's weights, as in
+    ResNet-50."""
     try:
         return engine.weight_norms()
     except ValueError:

@@ -1,6 +1,6 @@
-"""What is counted of each answer: is it right, what does it cost, is it a tie.
+"""Counts each answer: whether it is right, what its loss is, whether it is a tie.
 
-A tally is called with outputs (n_rows, *shape) and the targets of the same rows. It gives
+A tally is called with outputs (n_rows, *shape) and the targets of the same rows. It returns
 
     rank   int32 (n_rows,), classes that come before the true one: 0 is a right answer; or
            (n_rows, n) where an image has n answers, 0 for each that is right and 1 for the others
@@ -21,16 +21,16 @@ from keras import ops
 from repro.engine.tasks import Task
 
 # Two logits tie when they differ by less than this part of the largest: about 80 roundings of
-# float32, more than two orders of summation differ by in these networks.
+# float32, which is more than two orders of summation differ by in these networks.
 TIE = 1e-5
-# For networks that compute in coarser types, whose roundings are 1e-3 and 8e-3: about four.
+# The same for networks that compute in coarser types: about four roundings of 1e-3 and 8e-3.
 TIES = {"float32": TIE, "float16": 4e-3, "bfloat16": 3e-2}
 TOP = 5
 _FEW_CLASSES = 16
 
 
 def tally_for(task: Task, xla: bool, tie: float = TIE) -> Any:
-    """The tally of a task. xla: it is compiled by XLA. tie: see TIE."""
+    """The tally of a task. xla: whether XLA compiles the tally. tie: see TIE."""
     if task.kind == "agreement":
         return Changed(task, tie)
     if task.kind == "score":
@@ -43,13 +43,13 @@ def tally_for(task: Task, xla: bool, tie: float = TIE) -> Any:
 
 
 def _as_is(task: Task) -> bool:
-    """Whether answers are probabilities of which no function was left out."""
+    """Whether the network gives probabilities, with its final softmax or sigmoid in place."""
     return task.probabilities and not task.ending
 
 
 def logits_of(outputs: Any, task: Task) -> Any:
-    """Outputs as logits (n_rows, n): of probabilities their logarithms, cut off where Keras cuts
-    them off; of one number z for two classes (0, z)."""
+    """Outputs as logits (n_rows, n). Probabilities become their logarithms, cut off where Keras
+    cuts them off; one number z for two classes becomes (0, z)."""
     x = ops.cast(outputs, "float32")
     binary = task.reads == "binary"
     if _as_is(task):
@@ -69,12 +69,12 @@ def _clipped(probabilities: Any) -> Any:
 class Tally:
     """One class an image: cross-entropy in nats; ties go to the lower class, as in argmax.
 
-    Called on logits (n_rows, n_classes), or probabilities of them; with binary=True on one logit
-    or probability z, that of class 1.
+    Called on logits or probabilities (n_rows, n_classes); with binary=True on one logit or
+    probability, that of class 1.
 
     Args:
-        tie: see TIE. `scale` (n_rows,) in a call: the size that a logit had before a lesion, where
-            what is left of it may be rounding alone.
+        tie: see TIE. A call also takes `scale` (n_rows,), the size that a logit had before a
+            lesion; after the lesion nothing but rounding error may be left.
     """
 
     def __init__(
@@ -89,17 +89,18 @@ class Tally:
         self.n_classes, self.tie = n_classes, tie
         self.shape = (1,) if binary else (n_classes,)
         self._binary, self._probabilities = binary, probabilities
-        # One vector a class: XLA makes a single loop of it all, three times as fast as reductions.
+        # One vector a class: XLA fuses all of them into one loop, three times as fast as
+        # reductions.
         self._unrolled = xla and n_classes <= _FEW_CLASSES
 
     def scale(self, outputs: Any) -> Any:
-        """float32 (n_rows,), the largest of each row's logits, as it is without its sign."""
+        """float32 (n_rows,), the largest magnitude of each row's logits."""
         logits, _ = self._logits(outputs)
         return ops.max(ops.abs(logits), axis=-1)
 
     def _logits(self, outputs: Any) -> tuple[Any, Any]:
-        """Logits (n_rows, n_classes), and what the classes are ranked by."""
-        # Reshaped, because a graph of many sizes may have lost track of the shapes.
+        """Logits (n_rows, n_classes), and the values by which classes are ranked."""
+        # The reshape restores shapes that a graph for many sizes may have lost.
         ranked = ops.reshape(ops.cast(outputs, "float32"), (-1, *self.shape))
         logits = ranked
         if self._probabilities:
@@ -169,7 +170,7 @@ class Tally:
 
 
 class YesNo:
-    """Several answers of yes or no an image: mean binary cross-entropy over them, in nats.
+    """Several yes-or-no answers an image: the loss is their mean binary cross-entropy, in nats.
 
     An answer is yes where its probability is above one half. Targets: 0 or 1, (n_rows, n).
     """
@@ -190,7 +191,7 @@ class YesNo:
         targets = ops.reshape(ops.cast(targets, "float32"), (-1, *self.shape))
         yes = raw > (0.5 if _as_is(self._task) else 0.0)
         wrong = ops.cast(ops.not_equal(yes, targets > 0.5), "int32")
-        # log(1 + exp(-x)) of a yes and log(1 + exp(x)) of a no.
+        # The loss is log(1 + exp(-x)) where the target is yes and log(1 + exp(x)) where it is no.
         away = logits * (1 - 2 * targets)
         loss = ops.mean(ops.maximum(away, 0) + ops.log1p(ops.exp(-ops.abs(away))), axis=-1)
         largest = ops.max(ops.abs(logits), axis=-1)
@@ -214,7 +215,7 @@ class _Numbers:
 
 
 class Deviation(_Numbers):
-    """Regression: the squared or absolute error, a mean over the numbers of an answer."""
+    """Regression: the squared or absolute error, averaged over the numbers of an answer."""
 
     def __init__(self, task: Task) -> None:
         self._absolute, self.shape = task.absolute, task.shape
@@ -230,7 +231,7 @@ class Deviation(_Numbers):
 
 
 class Scored(_Numbers):
-    """A score of the user's own; where higher is better, the loss is minus it."""
+    """A score of the user's own. If higher is better, the loss is the negative score."""
 
     def __init__(self, task: Task) -> None:
         self._task, self.shape = task, task.shape
@@ -245,12 +246,12 @@ class Scored(_Numbers):
 
 
 class Changed:
-    """Agreement with the intact network: what a lesion changes, without labels.
+    """Agreement with the intact network; it needs no labels.
 
-    Targets are the intact network's answers: logits of each class, (n_rows, n), or numbers. Of
+    Targets are the intact network's answers: logits of each class, (n_rows, n), or numbers. For
     classes the loss is the Kullback-Leibler divergence of the lesioned from the intact
-    probabilities, in nats; of several yes-or-no answers the mean of theirs; of a regression the
-    squared change.
+    probabilities, in nats; for several yes-or-no answers the mean of their divergences; for a
+    regression the squared change.
     """
 
     def __init__(self, task: Task, tie: float = TIE) -> None:
@@ -258,7 +259,7 @@ class Changed:
         self._numbers = Deviation(task) if task.of == "regression" else None
 
     def targets(self, outputs: Any) -> Any:
-        """What intact outputs are remembered as."""
+        """The intact outputs in the form in which they serve as targets."""
         if self._numbers is not None:
             return ops.cast(outputs, "float32")
         return logits_of(outputs, self._task)
@@ -280,7 +281,7 @@ class Changed:
         if self._task.of == "labels":
             wrong = ops.cast(ops.not_equal(logits > 0, intact > 0), "int32")
             yes = ops.sigmoid(intact)
-            # Each in logarithms, so that certainty costs no infinity.
+            # Computed with logarithms, so that a probability of 0 or 1 gives no infinity.
             loss = yes * (_log_yes(intact) - _log_yes(logits)) + (1 - yes) * (
                 _log_yes(-intact) - _log_yes(-logits)
             )

@@ -33,16 +33,15 @@ from threadpoolctl import ThreadpoolController
 
 from repro.engine import kernels
 
-# Images of one block: enough for long loops, few enough that the units of a layer stay in the
-# processor's cache.
+# Images in a block: enough for long loops, few enough that a layer's activations fit in the cache.
 BLOCK = 1024
-# In place of a unit's number: no unit is clamped.
+# Stands in place of a unit's number where no unit is clamped.
 NO_UNIT = -1
 
 
 @dataclass(frozen=True)
 class Layer:
-    """From the units of one mask to those of the next, or to the logits.
+    """A dense layer from the units of one mask to the units of the next mask, or to the logits.
 
     kernel: float32 (n_units, n_out). bias: float32 (n_out,).
     basis: orthogonal (n_out, n_out), if the next mask's units are projections on its columns.
@@ -53,11 +52,11 @@ class Layer:
     basis: np.ndarray | None = None
 
     def renumbered(self, units: np.ndarray, outputs: np.ndarray | None) -> Layer:
-        """The same layer with its units, and those of the next mask, in another order."""
+        """The same layer with its inputs and the units of the next mask in another order."""
         kernel = self.kernel[units]
         if outputs is None:
             return Layer(kernel, self.bias)
-        # By `take`, five times as fast as an index of columns on a kernel of 2048 x 2048.
+        # `take` is five times as fast as indexing columns of a kernel of 2048 x 2048.
         if self.basis is not None:
             return Layer(kernel, self.bias, np.take(self.basis, outputs, axis=1))
         return Layer(np.take(kernel, outputs, axis=1), self.bias[outputs])
@@ -87,7 +86,7 @@ class Points:
         return self.n_correct, self.n_top, self.n_tied, self.loss_sum
 
     def add(self, other: Points, at: Any = ...) -> None:
-        """Adds counts to those of some lesions."""
+        """Adds counts to the counts of some lesions."""
         for mine, theirs in zip(self.arrays, other.arrays, strict=True):
             mine[at] += theirs
 
@@ -97,7 +96,8 @@ class Points:
 
 @dataclass(frozen=True)
 class Block:
-    """Images that are computed together. units: float32 (n_units of the first mask, n_images).
+    """Images that are computed together. units: float32 (n_units of the first mask, n_images),
+    activations.
     labels: int32 (n_images,)."""
 
     units: np.ndarray
@@ -105,7 +105,7 @@ class Block:
 
 
 def blocks(activations: np.ndarray, labels: np.ndarray, threads: int) -> list[Block]:
-    """Cuts images into blocks of nearly equal size, as many for each thread.
+    """Cuts images into blocks of nearly equal size, the same number for each thread.
 
     Args:
         activations: float32 (n_images, n_units of the first mask). labels: int (n_images,).
@@ -138,10 +138,10 @@ def walk(
         layers: ReLU between them; layers[0] reads the units of the first mask.
         activations: float32 (n_images, n_units of the first mask).
         labels: int (n_images,).
-        orders: int (n_orders, n), of all masks' units the one ablated first, second, ...; units
-            that an order does not name stay.
-        n_ablated: int (n_points,), how many are ablated at each point, in any order.
-        fills: float32 (n_units,) for each mask, what an ablated unit reads.
+        orders: int (n_orders, n), the unit ablated first, second, ..., numbered through all masks.
+            Units that an order does not name are never ablated.
+        n_ablated: int (n_points,), how many units are ablated at each point; need not be sorted.
+        fills: float32 (n_units,) for each mask, the activation of an ablated unit.
         tie, top: see `kernels.tally`.
         threads: None for one a processor.
         on_progress: called with the number of (image, point) pairs just evaluated.
@@ -179,7 +179,7 @@ def single_units(
     """Counts with each of these units clamped alone: (n,).
 
     Args:
-        units: int (n,), numbered through all masks; or NO_UNIT. The others as for `walk`.
+        units: int (n,), numbered through all masks; or NO_UNIT. Other arguments as for `walk`.
     """
     n_threads = threads or os.cpu_count() or 1
     starts = np.cumsum([0, *(len(fill) for fill in fills)])
@@ -222,7 +222,7 @@ def single_units(
 
 
 def _within(units: np.ndarray, start: int) -> np.ndarray:
-    """Numbers within a mask."""
+    """Numbers of units within a mask, from numbers through all masks."""
     return np.where(units == NO_UNIT, NO_UNIT, units - start)
 
 
@@ -240,12 +240,13 @@ class _Curve:
         sizes = [len(fill) for fill in fills]
         starts = np.cumsum([0, *sizes])
         rest = np.setdiff1d(np.arange(starts[-1]), order)
-        # As units come back; those that no point ablates are always there.
+        # The order in which units come back. Units that no point ablates are present from the
+        # start.
         back = np.concatenate([rest, order[::-1]])
         masks = np.searchsorted(starts[1:], back, side="right")
         returning = [back[masks == mask] - start for mask, start in enumerate(starts[:-1])]
-        # Units of each mask are renumbered as they come back: those that are back are then always
-        # the first ones.
+        # Units of each mask are renumbered in the order in which they come back, so the units that
+        # are back are always the first ones.
         self.first = returning[0]
         renumbered = [
             layer.renumbered(units, outputs)
@@ -255,7 +256,7 @@ class _Curve:
         self.arrays = _Arrays.of(renumbered, self.fills)
         of_mask = masks[:, None] == np.arange(len(sizes))
         n_back = np.concatenate([np.zeros((1, len(sizes)), int), of_mask.cumsum(axis=0)])
-        # The points from the far end of the curve on.
+        # The points of the curve, beginning at its far end.
         self.n_back = n_back[len(back) - n_ablated[::-1]].astype(np.int64)
 
     def __call__(self, block: Block, tie: float, top: int) -> Points:
@@ -314,10 +315,11 @@ def _flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
 def _intact(
     layers: Sequence[Layer], units: np.ndarray
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Each mask's units and each layer's outputs without a lesion, (n, n_images)."""
+    """Activations of each mask's units and outputs of each layer without a lesion, (n,
+    n_images)."""
     coordinates, outputs = [units], []
     for layer in layers:
-        with np.errstate(over="ignore", invalid="ignore"):  # told of where losses are counted
+        with np.errstate(over="ignore", invalid="ignore"):  # reported with the losses
             outputs.append(layer.kernel.T @ coordinates[-1] + layer.bias[:, None])
         rectified = np.maximum(outputs[-1], 0)
         coordinates.append(rectified if layer.basis is None else layer.basis.T @ rectified)
@@ -326,14 +328,14 @@ def _intact(
 
 @functools.cache
 def _libraries() -> ThreadpoolController:
-    """Those that this process has loaded; to list them takes 10 ms."""
+    """The thread-pool libraries that this process has loaded. Listing them takes 10 ms."""
     return ThreadpoolController()
 
 
 def _in_threads(
     work: Callable[[Any], Points], tasks: Sequence[Any], threads: int
 ) -> Iterator[tuple[Any, Points]]:
-    """Each task with what came of it. One thread for each of ours in the matrix products, or they
-    would wait for each other."""
+    """Pairs of a task and its result, computed in threads. Each thread's matrix products run on one
+    thread of BLAS; more would wait for each other."""
     with _libraries().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         yield from zip(tasks, pool.map(work, tasks), strict=True)

@@ -1,4 +1,4 @@
-"""What is done of a figure, read from the runs folder as one record for drawing and judging."""
+"""Collects the finished results of a figure from the runs folder into one record."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from repro.experiments.runs import NetworkFolder, Runs
 def collect(figure: FigureConfig, runs: Runs, data: str, command: str) -> FigureResult:
     """The figure's networks whose training and sweeps are all done.
 
-    A network of which something is missing is left out: the figure is then of those that are there,
-    and the rules of its claims say how many are not. Without any, it is not run.
+    A network that lacks a training or a sweep is left out; the rules of the figure's claims say how
+    many networks are missing. A figure without any network is not run.
 
     Args:
         data: which images were used, in words.
@@ -25,13 +25,13 @@ def collect(figure: FigureConfig, runs: Runs, data: str, command: str) -> Figure
     why = "" if networks else f"none of its {len(configs)} networks is done"
     if len(configs) == 1 and why:
         why = "its network is not done"
-    if networks and figure.profile == OWN:  # known in full once the images were read
+    if networks and figure.profile == OWN:  # facts that need the images
         data = str(networks[0].training.facts["data"])
     return FigureResult(figure, networks, data, command, why)
 
 
 def n_missing(figure: FigureResult) -> int:
-    """Networks of the figure that are not done; 0 where it is not to be run at all."""
+    """How many networks of the figure are not done; 0 if the figure cannot be run."""
     if figure.config.not_run:
         return 0
     return len(figure.config.networks()) - len(figure.networks)
@@ -40,7 +40,7 @@ def n_missing(figure: FigureResult) -> int:
 def seconds(figure: FigureResult, runs: Runs) -> float:
     """Wall time of the trainings and sweeps that the figure shows, added up over its networks.
 
-    What figures share counts in each of them.
+    Work that several figures share counts in each of them.
     """
     return sum(
         _seconds_of(figure.config, network, runs.network(network.config))
@@ -58,7 +58,7 @@ def _seconds_of(figure: FigureConfig, network: NetworkResult, folder: NetworkFol
 def _network(
     figure: FigureConfig, config: TrainConfig, folder: NetworkFolder
 ) -> NetworkResult | None:
-    """One network with its sweeps, by name and, along training, by epoch; None if not all is
+    """One network with its sweeps, by name and, along training, by epoch; None unless all of it is
     done."""
     lesions = figure.lesions(config)
     if not folder.trained or folder.missing(tuple(sweep for _, sweep in lesions)):

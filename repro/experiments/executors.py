@@ -1,9 +1,10 @@
-"""Where jobs are worked on: processes of this machine, or those of a Ray cluster.
+"""Runs jobs: hands them to processes of this machine or of a Ray cluster.
 
-Both start the same worker, `python -m repro work`, one for each job, or for several whose networks
-are to be trained in one program. `run` hands jobs out, looks where another command is at work
-already, tries again where a worker died, and follows the progress that workers write into their
-leases (`repro.experiments.leases`). Nothing here knows what a job is about.
+Both start the same worker, `python -m repro work`, for one job, or for several jobs whose networks
+can be trained in one program. `run` is the scheduler: it hands jobs out, skips networks that
+another command works on, starts a job again if its worker died, and follows the progress that
+workers write into their leases (`repro.experiments.leases`). It asks which steps of a job are open
+and which trainings can share a program; `repro.experiments.jobs` does the work.
 """
 
 from __future__ import annotations
@@ -33,31 +34,31 @@ from repro.data.source import DataSource
 from repro.experiments.jobs import Job, Task, open_steps, sentence
 from repro.experiments.runs import TRAINING, Runs
 
-# A worker that dies, by the system's hand and not by an error of its own, is tried again.
+# A step is tried at most so often if the system kills its worker. A step's own error ends it.
 _ATTEMPTS = 3
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_OF_REST = 2.0
 _CONNECTION_SECONDS = 5.0
-# What a worker elsewhere must be told of the environment of the command.
+# Environment variables of the command that a worker on another machine needs.
 _ENVIRONMENT = ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL", "XLA_FLAGS")
-# oneDNN doubles the speed of convolutions on a CPU (docs/training.md). TensorFlow uses it unasked
-# on some processors alone; held to the instructions of AVX2, it was as fast in a trial.
+# oneDNN doubles the speed of convolutions on a CPU (docs/training.md). By default TensorFlow uses
+# it only on some processors; limited to AVX2 instructions it was as fast in a trial.
 _FAST_CONVOLUTIONS = "TF_ENABLE_ONEDNN_OPTS"
 
 
 class ExecutorError(RuntimeError):
-    """An executor that cannot be had; the message says what to do."""
+    """An executor is not available; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Ending:
     """How a worker ended.
 
-    died: why it ended before it could end in order; "" if it did, and then the network's folder
-        tells what is done and what failed.
-    blame: whether the job may be the cause of its death.
-    elsewhere: another process works on the network; nothing was done.
-    error: what it could not even note in the network's folder.
+    died: why the worker died; "" if it ended in order. The network's folder then tells what is done
+        and what failed.
+    blame: whether the job may have caused the death.
+    elsewhere: where another process works on the network; nothing was done then.
+    error: an error that could not be noted in the network's folder.
     notes: what the user should know, in sentences.
     """
 
@@ -71,14 +72,14 @@ class Ending:
 class Executor(Protocol):
     """Starts workers.
 
-    slots: how many at a time. threads: CPU threads for each.
+    slots: how many workers run at a time. threads: CPU threads for each worker.
     """
 
     slots: int
     threads: int
 
     def submit(self, task: Task) -> Future[Ending]:
-        """Starts a worker, or has it started when there is room."""
+        """Starts a worker, or queues it until a slot is free."""
 
     def close(self) -> None:
         """Ends every worker now."""
@@ -95,17 +96,18 @@ def run(
     on_note: Callable[[str], None] = lambda sentence: None,
     together: int = 1,
 ) -> dict[Job, str]:
-    """Works until nothing of the jobs is left to do; what fails does not stop the others.
+    """Works until nothing of the jobs is left to do. A failed step does not stop other steps.
 
-    A network that another command works on is left to it, and taken up if that command dies.
+    A network that another command works on is left to that command, and taken over if it dies.
 
     Args:
         sources: where each data set was found.
-        checkpoint_seconds: at most so much training, and one epoch more, is lost by a kill.
+        checkpoint_seconds: a kill loses at most so many seconds of training, plus one epoch.
         on_progress: called now and then with the work done in a job, as `jobs.amounts` counts it.
-        on_finished: called when nothing is left to do of a job, whoever did it.
-        together: so many networks at most are trained in one process and program, where their
-            configs allow it. One whose worker died once is trained alone.
+        on_finished: called when nothing of a job is left to do, even if another command did the
+            work.
+        together: at most so many networks are trained in one process and program, if their configs
+            allow it. After a worker died, its network is trained alone.
 
     Returns:
         Errors that could not be noted in the networks' folders: a sentence for each such job.
@@ -125,7 +127,7 @@ def run(
         return untrained and not deaths[job, TRAINING]
 
     def companions(job: Job) -> tuple[Job, ...]:
-        """Other jobs that wait, to be trained in one program with this one."""
+        """Waiting jobs that can be trained in one program with this one."""
         if together < 2 or not in_one_program(job):
             return ()
         alike = (other for other in waiting if can_share(job.train, other.train))
@@ -157,7 +159,8 @@ def run(
         if ending.error:
             errors[jobs[0]] = ending.error
         if ending.elsewhere:
-            # This machine may know sooner than the worker's that the other process is dead.
+            # This machine may notice earlier than the worker's machine that the other process is
+            # dead.
             resting[jobs[0]] = time.monotonic() + _SECONDS_OF_REST
         for job in reversed(jobs):
             settle_one(job, ending)
@@ -171,8 +174,8 @@ def run(
                 on_note(f"{job.train.run_id}: {ending.died}; it is tried again")
             else:
                 folder.note_failure(remaining[0], ending.died)
-        # First in line, so that a network's sweeps follow its training; the next look finds out
-        # whether anything is left to do.
+        # The job goes first in line, so that a network's sweeps follow its training; the next round
+        # finds out whether anything is left to do.
         waiting.appendleft(job)
 
     try:
@@ -195,13 +198,13 @@ def run(
 class LocalProcesses:
     """Workers on this machine.
 
-    What XLA compiles for one network serves the others of its shape: workers share it in a folder
-    that lives as long as the command, so that no file of an earlier TensorFlow, or one that a
-    failing machine cut off, is ever read.
+    Networks of one shape share what XLA compiles. Workers keep it in a folder that lives as long as
+    the command, so no file of another TensorFlow version, or cut off by a failing machine, is ever
+    read.
 
     Args:
-        workers: processes at a time; 0 for one per CPU core, or one where there is a GPU.
-        n_jobs: no more processes than this.
+        workers: processes at a time; 0 for one per CPU core, or for one process if there is a GPU.
+        n_jobs: the number of jobs, an upper limit of processes.
     """
 
     def __init__(self, workers: int, n_jobs: int) -> None:
@@ -232,12 +235,12 @@ class RayCluster:
     """Workers on a Ray cluster, whose machines all see the runs folder under the same path.
 
     Args:
-        address: of the cluster, "auto" for the one that this machine belongs to; "" for the one
-            that RAY_ADDRESS names, else a cluster of this machine alone, which ends with the
-            command.
-        workers: jobs handed to the cluster at a time; 0 for all, and Ray lets them wait their turn.
+        address: address of the cluster; "auto" for the cluster that this machine belongs to; "" for
+            the cluster that RAY_ADDRESS names, else for a cluster of this machine alone, which ends
+            with the command.
+        workers: jobs handed to the cluster at a time; 0 for all, which then wait in Ray's queue.
         n_jobs: no more than this.
-        gpus, cpus: of each job; a fraction of a GPU lets several jobs share it.
+        gpus, cpus: GPUs and CPUs for each job; a fraction of a GPU lets several jobs share it.
         runs: the folder of results.
 
     Raises:
@@ -249,7 +252,7 @@ class RayCluster:
     ) -> None:
         self.slots = max(1, min(workers or n_jobs, n_jobs))
         self.threads = cpus
-        # Ray reports how it is used to its makers unless told not to.
+        # Turns off Ray's usage reports.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             import ray
@@ -270,7 +273,7 @@ class RayCluster:
         except (ConnectionError, ValueError, RuntimeError) as error:
             why = str(error).strip().splitlines()[0]
             raise ExecutorError(f"no Ray cluster at {address or 'hand'}: {why}") from error
-        signal.signal(signal.SIGTERM, on_kill)  # Ray puts one of its own there
+        signal.signal(signal.SIGTERM, on_kill)  # Ray replaces the signal handler
         self._ray = ray
         told = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         self._settings = _for_tensorflow() | told
@@ -282,7 +285,7 @@ class RayCluster:
             }
         self._proof = runs.root / f".cluster-{uuid.uuid4().hex}"
         self._proof.touch()
-        # No retries of Ray's own: `run` does them, and tells. One process for each job.
+        # Ray does not retry: `run` does, and reports it. One process for each job.
         self._start = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=1)(_on_node)
 
     def submit(self, task: Task) -> Future[Ending]:
@@ -312,7 +315,8 @@ class RayCluster:
 
 
 def _check_that_it_answers(address: str) -> None:
-    """Tries a host:port or ray://host:port for some seconds; Ray itself would for minutes.
+    """Tries to connect to a host:port or ray://host:port for some seconds; Ray itself tries for
+    minutes.
 
     Raises:
         ExecutorError: nothing answers there.
@@ -327,7 +331,7 @@ def _check_that_it_answers(address: str) -> None:
 
 
 def _on_node(task: str, settings: dict[str, str], proof: str) -> Ending:
-    """What runs on a machine of the cluster: one worker, from its start to its end."""
+    """Runs on a machine of the cluster: one worker, from its start to its end."""
     if not os.path.exists(proof):
         here = os.uname().nodename
         return Ending(
@@ -380,14 +384,14 @@ class _Processes:
             if self._closed:
                 raise RuntimeError("no new worker: the command is ending")
             process = subprocess.Popen(
-                # -P: a file called random.py in the current folder is not the module of that name.
+                # -P: a file random.py in the current folder must not hide the module of that name.
                 [sys.executable, "-P", "-m", "repro", "work"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env={**os.environ, **_same_code(), **settings},
                 text=True,
-                # Ctrl-C goes to the parent alone, which ends its workers in order.
+                # Only the parent gets Ctrl-C; it ends its workers in order.
                 start_new_session=True,
             )
             self._running.add(process)
@@ -401,12 +405,13 @@ class _Processes:
 
 
 def _for_tensorflow() -> dict[str, str]:
-    """What workers set before they import TensorFlow; a user's own setting wins."""
+    """Environment variables that workers set before they import TensorFlow; the user's settings
+    win."""
     return {_FAST_CONVOLUTIONS: os.environ.get(_FAST_CONVOLUTIONS, "1")}
 
 
 def _same_code() -> dict[str, str]:
-    """What makes another process import this very `repro`, if it is a checkout's."""
+    """Environment variables that make another process import this `repro` if it is a checkout."""
     if PARENT.name in ("site-packages", "dist-packages"):
         return {}
     paths = [str(PARENT), os.environ.get("PYTHONPATH", "")]

@@ -1,11 +1,11 @@
 """The plan, and the work on one of its jobs.
 
 A job is one network; its steps are the training and then each sweep, every one named by the hash of
-its settings. Each job has a process of its own, which does what is missing and nothing else, so the
-same plan run again after a kill goes on where it was. A step that fails is noted in the network's
-folder and left alone from then on; the other steps that do not need it are done all the same. Where
-it is asked for, as on a GPU, several jobs have a process together and train in one program
-(`repro.training.ensembles`); each network's folder is what it would be alone.
+its settings. Each job has its own process, which does only what is missing; so the same plan, run
+again after a kill, continues where it stopped. A failed step is noted in the network's folder and
+not tried again; steps that do not need it are still done. On request, as on a GPU, several jobs
+share a process and train in one program (`repro.training.ensembles`); each network's folder has the
+same content as after a training alone.
 
 A worker (`repro.experiments.executors` starts them) reads one JSON line from its standard input
 (`Task`), holds the network's folder while it works, and writes its log there. Its standard output
@@ -51,21 +51,21 @@ if TYPE_CHECKING:
     from repro.training.ensembles import Member
     from repro.training.trainee import Trained
 
-# Training and test images of each data set.
+# Numbers of training and test images of each data set.
 _N_IMAGES = {
     "mnist": (60_000, 10_000),
     "fashion_mnist": (60_000, 10_000),
     "cifar10": (50_000, 10_000),
     "imagenet2012": (1_281_167, 50_000),
-    OWN: (0, 10_000),  # a guess: they are not looked at before the work begins
+    OWN: (0, 10_000),  # a guess: the user's images are not counted before the work begins
 }
 _N_EMBEDDED = (4_000, 1_000)
-# Millions of multiply-adds of one image's pass through networks of full width, roughly. A training
-# step passes forward and twice as much backward.
+# Rough cost of one image's forward pass through networks of full width, in millions of
+# multiply-adds. The backward pass costs about twice as much.
 _PASS = {"convnet": 200.0, "resnet50": 4_000.0, OWN: 1_000.0}
 _PASSES_PER_TRAINING_IMAGE = 3.0
-# Of a lesion in a network of convolutions: it leaves out the layers before it. In a dense one the
-# engine changes a row of a product.
+# Share of a forward pass that a lesion costs in a convolutional network: layers before the lesion
+# are not computed. In a dense network the engine changes one row of a product.
 _PASSES_PER_LESIONED_IMAGE = 0.4
 
 
@@ -78,13 +78,13 @@ class Job:
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """The names of its steps, in the order in which they are done."""
+        """The names of the job's steps, in the order in which they are done."""
         return (TRAINING, *(sweep.sweep_id for sweep in self.sweeps))
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A step that failed: why, in one sentence, where its log is, and how the log ends."""
+    """A failed step: the reason in one sentence, where the log is, and how the log ends."""
 
     job: Job
     step: str
@@ -101,8 +101,8 @@ class Failure:
 class Task:
     """What a worker needs to know.
 
-    companions: jobs of the same data to do in the same process, whose networks can be trained in
-        one program with the job's (`config.can_share`).
+    companions: jobs on the same data to do in the same process; their networks can be trained in
+        one program with the job's network (`config.can_share`).
     """
 
     job: Job
@@ -149,7 +149,7 @@ class Task:
 
 
 def plan(figures: Sequence[FigureConfig]) -> list[Job]:
-    """The networks that the figures need, each once, with all the sweeps asked of it."""
+    """The networks that the figures need, each once, with all sweeps to make in it."""
     sweeps: dict[TrainConfig, list[SweepConfig]] = {}
     for figure in figures:
         if figure.not_run:
@@ -157,7 +157,7 @@ def plan(figures: Sequence[FigureConfig]) -> list[Job]:
         for network in figure.networks():
             wanted = sweeps.setdefault(network, [])
             wanted += [sweep for _, sweep in figure.lesions(network) if sweep not in wanted]
-    # Those of one snapshot follow each other: they share what is compiled for it.
+    # Sweeps of one snapshot follow each other: they share compiled graphs.
     return [
         Job(network, tuple(sorted(wanted, key=lambda sweep: sweep.epoch)))
         for network, wanted in sweeps.items()
@@ -168,7 +168,7 @@ def open_steps(job: Job, folder: NetworkFolder) -> tuple[str, ...]:
     """The steps that can be done now, in order: not done, not failed, not after a failed training.
 
     Args:
-        folder: of the job's network.
+        folder: folder of the job's network.
     """
     if not folder.done(TRAINING) and folder.failure(TRAINING) is not None:
         return ()
@@ -178,12 +178,12 @@ def open_steps(job: Job, folder: NetworkFolder) -> tuple[str, ...]:
 
 
 def unfinished(jobs: Sequence[Job], runs: Runs) -> list[Job]:
-    """Those jobs of which anything is left to do; what failed before is not."""
+    """The jobs with open steps; failed steps are not open."""
     return [job for job in jobs if open_steps(job, runs.network(job.train))]
 
 
 def failures(jobs: Sequence[Job], runs: Runs) -> list[Failure]:
-    """The steps that failed and were not done since, in the order of the plan."""
+    """The steps that failed and have not succeeded since, in the order of the plan."""
     found = []
     for job in jobs:
         folder = runs.network(job.train)
@@ -205,7 +205,7 @@ def amounts(job: Job) -> dict[str, float]:
     train = job.train
     n_train, n_test = _N_EMBEDDED if train.origin == "embedded" else _N_IMAGES[train.dataset]
     n_train = train.n_train or n_train
-    # A guess for networks without hidden_units: the feature maps of the convnet.
+    # For networks without hidden_units a guess: the number of feature maps of the convnet.
     n_units = sum(train.hidden_units) or round(2880 * train.width)
     of_training, of_lesion = _costs(train)
     work = {TRAINING: train.epochs * n_train * of_training}
@@ -226,13 +226,13 @@ def _costs(train: TrainConfig) -> tuple[float, float]:
 
 
 def work(task: Task, note: Callable[[str], None] = print) -> None:
-    """Does what is left of a task's jobs, in this process; what fails is noted in the folders.
+    """Does the open steps of a task's jobs in this process; failures are noted in the folders.
 
     Args:
         note: called with sentences for the user.
 
     Raises:
-        Held: another process works on the job's network. A companion's is left to it.
+        Held: another process works on the job's network. Companions held by others are skipped.
         RunsError: a folder cannot be written to.
     """
     with ExitStack() as stack:
@@ -259,8 +259,8 @@ def work(task: Task, note: Callable[[str], None] = print) -> None:
 def _train_together(works: Sequence[_Work], task: Task) -> None:
     """Trains the networks of several jobs in one program.
 
-    Where the program itself fails, as for lack of memory, its networks are left to be trained one
-    after another.
+    If the program itself fails, for lack of memory for example, the networks are trained one after
+    another later.
     """
     from repro.training import ensembles
     from repro.training import train as training
@@ -288,13 +288,13 @@ class _Work:
         self._job, self._task, self._folder, self._lease = job, task, folder, lease
         self._note = note
         self._amounts = amounts(job)
-        # In a log that several networks share, each line says whose it is.
+        # Each line of a log that several networks share names its network.
         self._name = f"{job.train.run_id}: " if task.companions else ""
         self._engines: tuple[int, Engines] | None = None
 
     @property
     def trains(self) -> bool:
-        """Whether the network is yet to be trained."""
+        """Whether the network still has to be trained."""
         return TRAINING in open_steps(self._job, self._folder)
 
     @functools.cached_property
@@ -338,7 +338,8 @@ class _Work:
             self._attempt(TRAINING, self._adopt if is_own else self._train)
         if not folder.trained:
             return
-        # From the file, so that a sweep sees the same network whether or not it was just trained.
+        # The network is read from its file, so that a sweep sees the same network whether or not it
+        # was trained in this process.
         model = loading.load_model(folder.model)
         weights = model.get_weights()
         for sweep in job.sweeps:
@@ -350,7 +351,7 @@ class _Work:
         """Does a step and notes in the folder how many seconds it took, or why it failed.
 
         Args:
-            action: returns the seconds where earlier processes took part in the work.
+            action: does the step; returns its seconds if earlier processes did part of the work.
         """
         _log(f"{self._name}{step} begins")
         began, done = time.monotonic(), self._lease.done
@@ -369,7 +370,7 @@ class _Work:
         self._folder.note_failure(step, sentence(error))
 
     def member(self) -> Member:
-        """What `ensembles.train` needs of this network."""
+        """The arguments of `ensembles.train` for this network."""
         from repro.training.ensembles import Member
 
         checkpoints = self._folder.checkpoints(self._note)
@@ -377,19 +378,19 @@ class _Work:
         return Member(self._job.train, self._splits, checkpoints, self._on_epoch())
 
     def finish_training(self, trained: Trained | Exception, n_together: int) -> None:
-        """Keeps a network that was trained with others, or notes why there is none."""
+        """Saves a network that was trained with others, or notes why the training failed."""
 
         def action() -> float:
             if isinstance(trained, Exception):
                 raise trained
-            # The program's seconds, shared out.
+            # Each network gets an equal share of the program's seconds.
             return self._keep(dataclasses.replace(trained, seconds=trained.seconds / n_together))
 
         self._lease.done = 0.0  # `_attempt` counts the whole training
         self._attempt(TRAINING, action)
 
     def _on_epoch(self) -> Callable[[int, Any], None]:
-        """Tells the lease how far the training is."""
+        """Writes the progress of the training into the lease."""
         of_epoch, epochs_done = len(self._splits.train) * _costs(self._job.train)[0], 0
 
         def on_epoch(epoch: int, _: Any) -> None:
@@ -415,7 +416,7 @@ class _Work:
         )
 
     def _adopt(self) -> None:
-        """Takes the user's own network as the one that is to be lesioned."""
+        """Takes the user's own network in place of a trained one."""
         from repro.experiments import own
 
         self._write(self._own_model, (), {"seconds": 0.0} | own.facts(self._splits))
@@ -455,7 +456,7 @@ class _Work:
         """Makes one sweep, in the trained network or in one of its snapshots.
 
         Args:
-            model: of the network. trained: its weights after the training.
+            model: the network's model. trained: the weights after the training.
         """
         from repro.engine import sweeps
 
@@ -469,8 +470,8 @@ class _Work:
         self._folder.save_sweep(settings, result)
 
     def _engines_at(self, epoch: int, model: Any, trained: list[np.ndarray]) -> Engines:
-        """The engines of one snapshot, or of the trained network; those of the last one asked for
-        are remembered."""
+        """The engines of one snapshot or of the trained network. The engines of the last request
+        are kept."""
         from repro.engine.sweeps import Engines
 
         of_lesion = _costs(self._job.train)[1]
@@ -526,7 +527,7 @@ def worker() -> int:
 
 
 def sentence(error: BaseException) -> str:
-    """One line that says what went wrong."""
+    """The error in one line."""
     if isinstance(error, MemoryError):
         return "out of memory; use fewer --workers"
     lines = str(error).strip().splitlines()
@@ -539,18 +540,19 @@ def _log(words: str, file: IO[str] | None = None) -> None:
     """A line of the network's log, with the time and the process.
 
     Args:
-        file: the log; None for standard output, which a worker has turned into it.
+        file: the log; None for standard output, which in a worker leads to the log.
     """
     when = time.strftime("%Y-%m-%d %H:%M:%S")
     print(f"{when} {os.uname().nodename} {os.getpid()}: {words}", file=file, flush=True)
 
 
 def _give_up() -> None:
-    """Ends the process at once: another machine took it for dead and works on its network."""
+    """Ends the process at once: another machine took this process for dead and works on its
+    network."""
     os._exit(4)
 
 
 def _end_with_parent(stdin: IO[str]) -> None:
-    """Ends the process at once when the parent is gone: every file on disk is whole anyway."""
+    """Ends the process at once when the parent is gone. Files on disk are always whole."""
     stdin.read()
     os._exit(3)

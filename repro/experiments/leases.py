@@ -6,10 +6,10 @@ number is created, which the file system grants to one process only; nobody ever
 number, so two cannot both come to believe that they hold the folder. This needs no locking service:
 creation of a file and renaming are atomic on local disks and on NFS alike.
 
-A holder is alive if its process is. On the holder's own machine the kernel tells, at once. Seen
-from another machine it is alive as long as it renews its lease, which it does every few seconds; a
-process that was frozen for longer and finds its lease taken ends itself, and since results are
-written whole and depend on the config alone, even then nothing is damaged.
+A holder is alive if its process is alive. On the holder's own machine the kernel tells this at
+once. Other machines take the holder for alive as long as it renews its lease, every few seconds. A
+process that was frozen for longer and finds its lease taken ends itself. Nothing is damaged even
+then: results are written whole and depend on the config alone.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# Names of our files; whatever else a folder holds is left alone.
+# Names of lease files; other files in a folder are left alone.
 _LEASE = re.compile(r"\.lease-\d{6,}\.json")
 _UNFINISHED = re.compile(r"\.lease\.[0-9a-f]{32}\.tmp")
 
 RENEWAL_SECONDS = 3.0
-# Seen from another machine. An NFS client may show a file as it was up to a minute ago.
+# Seconds without renewal after which another machine takes a holder for dead. An NFS client may
+# show a file as it was up to a minute ago.
 STALE_SECONDS = 180.0
 
 
@@ -41,10 +42,10 @@ STALE_SECONDS = 180.0
 class Holder:
     """A process that holds a lease, or did.
 
-    machine: one boot of one machine, and the numbering of processes in it; "" where unknown.
-    birth: when the process began, in the kernel's ticks: process numbers are used again.
-    since: when it took the lease, in seconds since 1970.
-    done: how much of its work is done, in the work's own measure.
+    machine: identifies one boot of one machine and its numbering of processes; "" where unknown.
+    birth: start of the process in the kernel's ticks, since process numbers are reused.
+    since: when the holder took the lease, in seconds since 1970.
+    done: how much of the work is done, in units of the work.
     """
 
     host: str
@@ -80,7 +81,7 @@ class Lease:
         return _newest(self._path.parent) in (None, self._path)
 
     def renew(self) -> None:
-        """Tells the other machines that this process lives, even where the disk is full."""
+        """Tells other machines that this process lives, even if the disk is full."""
         try:
             _replace(self._path, dataclasses.replace(self._holder, done=self.done))
         except OSError:
@@ -96,17 +97,17 @@ class Lease:
 def holder(folder: Path) -> Holder | None:
     """The living process that works on a folder, if there is one."""
     while (path := _newest(folder)) is not None:
-        with contextlib.suppress(FileNotFoundError):  # taken over this very moment: look again
+        with contextlib.suppress(FileNotFoundError):  # just taken over: look again
             return _living(path)
     return None
 
 
 @contextlib.contextmanager
 def lease(folder: Path, on_lost: Callable[[], None] = lambda: None) -> Iterator[Lease]:
-    """Holds a folder while inside; made if missing.
+    """Holds a folder inside the block; makes the folder if missing.
 
     Args:
-        on_lost: called, from another thread, when another machine took this process for dead.
+        on_lost: called from another thread when another machine took this process for dead.
 
     Raises:
         Held: a living process holds it.
@@ -162,7 +163,7 @@ def _take(folder: Path) -> Lease:
         _create(path, mine)
     except FileExistsError as error:
         raise Held(holder(folder)) from error
-    # While this process looked, others may have come and gone, and cleared away this number.
+    # Meanwhile other processes may have held the folder and removed this number.
     if _newest(folder) != path:
         path.unlink(missing_ok=True)
         raise Held(holder(folder))
@@ -178,7 +179,7 @@ def _newest(folder: Path) -> Path | None:
 
 
 def _leases(folder: Path) -> list[Path]:
-    """Those of the folder: a file of another form is somebody else's."""
+    """The leases in the folder; files with other names are not leases."""
     return [path for path in folder.glob(".lease-*.json") if _LEASE.fullmatch(path.name)]
 
 
@@ -187,19 +188,19 @@ def _number(path: Path | None) -> int:
 
 
 def _living(path: Path) -> Holder | None:
-    """Who holds this lease, if alive.
+    """The holder of this lease, if alive.
 
     Raises:
         FileNotFoundError: the file has just been cleared away.
     """
-    # Opened, not only looked at: an NFS client asks its server about a file that it opens.
+    # The file is opened, not only listed: an NFS client asks its server when it opens a file.
     with path.open() as file:
         renewed = os.fstat(file.fileno()).st_mtime
         text = file.read()
     try:
         found = Holder(**json.loads(text))
     except (ValueError, TypeError):
-        # Being written by a process without hard links (`_create`).
+        # A process without hard links is writing the file (`_create`).
         found = Holder("an unknown machine", 0, "", "", renewed)
     if found.released:
         return None
@@ -220,7 +221,7 @@ def _create(path: Path, content: Holder) -> None:
     except FileExistsError:
         raise
     except OSError:
-        # No hard links here (some network file systems): the empty file comes first.
+        # Some network file systems have no hard links: the empty file is created first.
         with path.open("x") as file:
             json.dump(dataclasses.asdict(content), file)
     finally:
@@ -232,20 +233,20 @@ def _replace(path: Path, content: Holder) -> None:
 
 
 def _written_beside(path: Path, content: Holder) -> Path:
-    # Not a file of `tempfile`: those only their owner can read, and a group may share a folder.
+    # Not made by `tempfile`: only the owner could read it, and a group may share the folder.
     temporary = path.with_name(f".lease.{uuid.uuid4().hex}.tmp")
     temporary.write_text(json.dumps(dataclasses.asdict(content)))
     return temporary
 
 
 def _clock(folder: Path) -> float:
-    """The time as the folder's file server tells it: the clocks of machines differ."""
+    """The time by the clock of the folder's file server: machines' clocks differ."""
     with tempfile.TemporaryFile(prefix=".lease.", suffix=".tmp", dir=folder) as file:
         return os.fstat(file.fileno()).st_mtime
 
 
 def _machine() -> str:
-    """This boot of this machine and its process numbers; "" where /proc does not tell."""
+    """Identifies this boot of this machine and its process numbers; "" without /proc."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -254,11 +255,11 @@ def _machine() -> str:
 
 
 def _birth(pid: int) -> str | None:
-    """When a living process began, in ticks since boot; None if there is none of that number."""
+    """Start of a living process, in ticks since boot; None if no process has that number."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    # The second field, the program's name in parentheses, may hold spaces.
+    # The second field, the program's name in parentheses, may contain spaces.
     state, *fields = status.rpartition(")")[2].split()
     return None if state in "ZX" else fields[18]

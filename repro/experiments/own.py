@@ -1,4 +1,4 @@
-"""A trained network of the user's own, in place of those that a figure trains.
+"""Figures of a trained network of the user's own, in place of networks that the figure trains.
 
 Some figures need nothing but a trained classifier (Figs. 7d, 7e, A2b, A3 and A4d, and the pictures
 of two units). Their configs have an `[own]` table, and
@@ -6,8 +6,8 @@ of two units). Their configs have an `[own]` table, and
     ./run_all.sh --only=fig7d --model=my.keras --data=dir:folder-of-class-folders
 
 makes them of a `.keras` model: masks are put after its hidden layers (`repro.models.insertion`),
-the images are read as `repro.data.labelled` says, and no step of a training is taken. The name of
-such a network is the hash of what is in the two, so a changed file is another network.
+`repro.data.labelled` reads the images, and nothing is trained. The name of such a network is the
+hash of the contents of model and images, so a changed file is another network.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     import keras
 
 _BLOCK = 1 << 20
-# Images on which the masked network is compared with the user's, and how far answers may be apart,
-# of the largest.
+# The masked network is compared with the user's on so many images; answers may differ by this share
+# of the largest answer.
 _IMAGES_TO_CHECK, _CLOSE = 8, 2e-4
-# Changed when other pixels are read of the same files, so that what was found before is not taken
-# for what is found now.
+# Version of the way pixels are read. It changes when the same files give other pixels, so that
+# older results are not taken for new ones.
 _READING = b"2"
 
 
 def given(model: Path, data: str, scale: str = "auto", resize: str = "stretch") -> TrainConfig:
-    """The settings of a network that is given and not trained.
+    """The settings of a network that the user gives.
 
     Args:
         model: a `.keras` file.
@@ -82,7 +82,7 @@ def _add_file(digest: Any, path: Path) -> None:
 
 
 def masked_model(train: TrainConfig) -> keras.Model:
-    """The user's model, with masks after its hidden layers where it has none.
+    """The user's model, with masks after its hidden layers unless it has masks.
 
     Raises:
         ValueError: a file that cannot be loaded safely, or a model that cannot be lesioned.
@@ -100,10 +100,10 @@ def masked_model(train: TrainConfig) -> keras.Model:
 
 
 def splits(train: TrainConfig, source: DataSource, model: keras.Model) -> Splits:
-    """The user's images as those of the test; there are none to train on.
+    """The user's images as test images, without training images.
 
     Raises:
-        DataError: images that are not there or do not fit the model.
+        DataError: the images are missing or do not fit the model.
     """
     from repro.engine import scale_trial
     from repro.models import scaling
@@ -133,7 +133,7 @@ def splits(train: TrainConfig, source: DataSource, model: keras.Model) -> Splits
 
 
 def facts(splits: Splits) -> dict[str, Any]:
-    """What a record of the network says of its images."""
+    """What the training record of the network says about its images."""
     test = splits.test
     if not isinstance(test, LabelledStream):
         raise TypeError(f"expected images of the user's own, got {type(test).__name__}")
@@ -141,10 +141,10 @@ def facts(splits: Splits) -> dict[str, Any]:
 
 
 def _check_answers(train: TrainConfig, model: keras.Model, images: np.ndarray) -> None:
-    """Compares the masked network, which may be one that was saved, with the user's file.
+    """Compares the masked network, which may come from a saved file, with the user's file.
 
     Raises:
-        DataError: they answer otherwise.
+        DataError: the two networks give different answers.
     """
     from repro.engine import verify
     from repro.models.loading import load_model

@@ -1,10 +1,10 @@
-"""How far a plan is: the state of every step, and how long the rest will take.
+"""The progress of a plan: the state of every step, and how long the rest will take.
 
-A step is done, running (a living process holds its network's folder and it is the next one there),
-failed, or left. The time left comes from the seconds that like steps took, which workers note in
-the networks' folders: a training is like another of the same architecture, data and optimizer, a
-sweep is like another of its kind on the same architecture and data. Where nothing alike was
-measured yet, the next wider class has to do, down to any step at all.
+A step is done, running (it is the next step of a network whose folder a living process holds),
+failed, or left. The time left is estimated from the seconds that similar steps took, which workers
+note in the networks' folders. Trainings of the same architecture, data and optimizer are similar;
+so are sweeps of one kind on the same architecture and data. If no similar step was measured, wider
+classes are used, down to any step.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Step:
 
     name: "training" or the sweep's id.
     state: DONE, RUNNING, FAILED or LEFT.
-    detail: who works on it and how far, or why it failed.
+    detail: who works on the step and how far, or why it failed.
     """
 
     job: Job
@@ -83,11 +83,11 @@ def _steps(job: Job, runs: Runs) -> Iterator[Step]:
 
 
 class Pace:
-    """Seconds for a unit of work, as measured on the steps that were done in a runs folder."""
+    """Seconds for a unit of work, measured on the steps that are done in a runs folder."""
 
     def __init__(self, runs: Runs) -> None:
-        # Of each class: the seconds and the work of all its steps together, so that a tiny one,
-        # which mostly starts up, does not count as much as a large one.
+        # Seconds and work of all steps of a class, added up: a tiny step, whose time is mostly
+        # start-up, must not count as much as a large step.
         totals: dict[tuple[str, ...], tuple[float, float]] = {}
         self.n_measured = 0
         for folder in runs.networks():
@@ -100,7 +100,7 @@ class Pace:
         self._rates = {key: seconds / amount for key, (seconds, amount) in totals.items()}
 
     def seconds(self, job: Job, step: str) -> float | None:
-        """How long a step will take, from the most alike steps; None where none was measured."""
+        """How long a step will take, from the most similar steps; None if none was measured."""
         for likeness in _likenesses(job.train, step):
             if likeness in self._rates:
                 return self._rates[likeness] * amounts(job)[step]
@@ -108,10 +108,10 @@ class Pace:
 
 
 def time_left(jobs: Sequence[Job], runs: Runs, workers: int, pace: Pace) -> float | None:
-    """Seconds until nothing is left to do of the jobs, on so many workers.
+    """Seconds until all open steps of the jobs are done, on so many workers.
 
-    Work is taken to spread evenly, but no network is worked on by two processes: so the longest of
-    them is a lower bound.
+    The estimate assumes that work is spread evenly over workers. As no two processes work on one
+    network, the longest network is a lower bound.
 
     Returns:
         None where a step is left and no step was ever measured.
@@ -127,7 +127,7 @@ def time_left(jobs: Sequence[Job], runs: Runs, workers: int, pace: Pace) -> floa
         ahead = sum(work_in[step] for step in estimates)
         holder = folder.holder
         if holder and ahead:
-            # What its process has done of the open steps since it noted the last one as done.
+            # Work of the running step so far, as the process notes it in the lease.
             begun = max(0.0, holder.done - (sum(work_in.values()) - ahead))
             of_jobs.append(sum(known) * max(0.0, 1 - begun / ahead))
         else:
@@ -156,7 +156,7 @@ def seconds_of(text: str) -> float:
     """A duration in words as seconds.
 
     Raises:
-        ValueError: it is none, or not above 0.
+        ValueError: the text is not a duration, or the duration is not above 0.
 
     >>> seconds_of("10min"), seconds_of("1.5 h"), seconds_of("90")
     (600.0, 5400.0, 90.0)
@@ -169,7 +169,7 @@ def seconds_of(text: str) -> float:
 
 
 def _likenesses(train: TrainConfig, step: str) -> Iterator[tuple[str, ...]]:
-    """What a step has in common with others, the closest first."""
+    """Classes of similar steps, the narrowest first."""
     kind = step.rpartition("-")[0] or step
     settings = configs.to_dict(train)
     if step == TRAINING:

@@ -6,8 +6,8 @@
     runs/tb/<profile>/<figure>/<network>/       TensorBoard events
     runs/report/                index.html, figures, claims
 
-Every file is written to a temporary name beside it, flushed to the disk and renamed, so a file
-that exists is whole. What others put there stays, see `folders`.
+Every file is written under a temporary name in its folder, flushed to the disk and renamed, so a
+file that exists is whole. Files of others stay, see `folders`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ __all__ = [
     "write_bytes",
 ]
 
-TRAINING = "training"  # the name of that step; a sweep's is its sweep_id
+TRAINING = "training"  # name of the training step; a sweep step has its sweep_id
 _CHECKPOINTS_KEPT = 2
 _DIGEST_BYTES = 32
 _CHECKPOINT = re.compile(r"(damaged-)?epoch-\d{6,}\.npz")
@@ -71,7 +71,7 @@ class Runs:
         root: created if missing.
 
     Raises:
-        RunsError: it cannot be created or written to.
+        RunsError: the folder cannot be created or written to.
     """
 
     def __init__(self, root: Path) -> None:
@@ -100,14 +100,14 @@ class Runs:
     def networks(self) -> Iterator[NetworkFolder]:
         """The folders of all networks that were ever begun here, of any plan."""
         for path in sorted((self.root / "networks").glob("*/config.json")):
-            # A folder of an older version may have settings that are no more: it is not counted.
+            # Folders of older versions with settings that no longer exist are not counted.
             with contextlib.suppress(OSError, ValueError):
                 settings = from_dict(TrainConfig, json.loads(path.read_bytes()))
                 yield NetworkFolder(path.parent, settings)
 
     @contextlib.contextmanager
     def reporting(self) -> Iterator[None]:
-        """Holds the report and the summaries, for one command at a time: a second one waits."""
+        """Locks the report and the summaries for one command at a time; a second command waits."""
 
         def say(held: leases.Held) -> None:
             print(f"Waiting for {held.holder or 'another command'}, which writes the report")
@@ -137,7 +137,7 @@ class NetworkFolder:
         return self.model.is_file() and self._training.is_file()
 
     def checkpoints(self, note: Callable[[str], None] = print) -> DiskCheckpoints:
-        """The checkpoints of its training; damaged ones are told to `note`."""
+        """The checkpoints of the training; `note` is called with damaged ones."""
         return DiskCheckpoints(self.path / "checkpoints", note)
 
     @property
@@ -145,11 +145,11 @@ class NetworkFolder:
         return self.path / "training.npz"
 
     def sweep_path(self, sweep: SweepConfig) -> Path:
-        """Where the sweep's result lies or will lie."""
+        """The file of the sweep's result, whether or not it exists."""
         return self.path / f"{sweep.sweep_id}.npz"
 
     def missing(self, sweeps: tuple[SweepConfig, ...]) -> tuple[SweepConfig, ...]:
-        """Those of the sweeps that are not done."""
+        """The sweeps that are not done."""
         return tuple(sweep for sweep in sweeps if not self.sweep_path(sweep).is_file())
 
     @property
@@ -159,7 +159,7 @@ class NetworkFolder:
 
     @contextlib.contextmanager
     def prepare(self, on_lost: Callable[[], None] = lambda: None) -> Iterator[leases.Lease]:
-        """Makes the folder, notes the config, and holds the folder while inside.
+        """Makes the folder, writes the config, and holds the folder inside the block.
 
         Args:
             on_lost: see `leases.lease`.
@@ -179,7 +179,7 @@ class NetworkFolder:
         return self.trained if step == TRAINING else (self.path / f"{step}.npz").is_file()
 
     def failure(self, step: str) -> str | None:
-        """Why a step failed when it was last tried; None if it did not, or was done since."""
+        """Why a step failed at the last try; None if it did not fail or has succeeded since."""
         path = self._failure(step)
         try:
             return None if self.done(step) else str(json.loads(path.read_bytes())["reason"])
@@ -201,7 +201,7 @@ class NetworkFolder:
         return self.path / f"failed-{step}.json"
 
     def note_seconds(self, step: str, seconds: float, amount: float) -> None:
-        """Remembers how long a step took and how much work it was; for whoever holds the folder."""
+        """Notes how long a step took and how much work it was. The caller must hold the folder."""
         noted = self.seconds | {step: {"seconds": round(seconds, 3), "amount": amount}}
         write_bytes(self.path / "seconds.json", json.dumps(noted, indent=1).encode())
 
@@ -281,7 +281,7 @@ class DiskCheckpoints:
         self._snapshots = directory.with_name("snapshots")
 
     def snapshot_path(self, epoch: int) -> Path:
-        """Where the weights after so many epochs lie or will lie."""
+        """The file of the weights after so many epochs, whether or not it exists."""
         return self._snapshots / f"epoch-{epoch:06d}.npz"
 
     def save_snapshot(self, epoch: int, weights: Sequence[np.ndarray]) -> None:
@@ -292,7 +292,7 @@ class DiskCheckpoints:
         write_bytes(self.snapshot_path(epoch), buffer.getvalue())
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Keeps a checkpoint: its SHA-256, then a NumPy archive."""
+        """Writes a checkpoint: the SHA-256 of a NumPy archive, then the archive."""
         self._directory.mkdir(parents=True, exist_ok=True)
         buffer = io.BytesIO()
         facts = {"history": checkpoint.history, "seconds": checkpoint.seconds}
@@ -307,7 +307,8 @@ class DiskCheckpoints:
     def latest(self) -> Checkpoint | None:
         """The newest whole checkpoint.
 
-        Damaged ones are told to `note` and put aside, so that they do not count among those kept.
+        `note` is called with damaged checkpoints; they are put aside and do not count among the
+        checkpoints kept.
         """
         for path in self._files():
             epoch = int(path.stem.removeprefix("epoch-"))
@@ -331,7 +332,7 @@ class DiskCheckpoints:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Removes the temporary files of a process that was killed; the lease's are its own."""
+    """Removes temporary files of killed processes, except those of leases."""
     if folder.is_symlink():
         return
     with contextlib.suppress(OSError):
@@ -342,7 +343,7 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def _read_checkpoint(path: Path, epoch: int) -> Checkpoint | None:
-    """A checkpoint from its file; None if that is cut short, changed or unreadable."""
+    """A checkpoint from its file; None if the file is cut short, changed or unreadable."""
     try:
         stored = path.read_bytes()
     except OSError:

@@ -1,11 +1,10 @@
-"""A model as the laboratory sees it: its graph, its layers, its masks, its head; and where models
-come from.
+"""Models: their graph, layers, masks and head, and the ways to load or build them.
 
-Here is what can be said of a model without asking it about data: which layers are hidden
-(`insertion`), how it is read as a graph of calls (`graph`), what ends it (`heads`), what its inputs
-are (`inputs`), whether it can be taken at all (`accepted`), how a file of it is looked through and
-loaded (`inspection`, `trial`, `loading`), and the paper's own networks (`networks`). What a lesion
-does to its answers is the engine's. Begin with `masking`, the one layer, and `insertion`.
+Everything here works without data: which layers are hidden (`insertion`), how a model is read as a
+graph of calls (`graph`), its last function (`heads`), its inputs (`inputs`), whether it can be
+lesioned (`accepted`), how a file is inspected and loaded (`inspection`, `trial`, `loading`), and
+the paper's own networks (`networks`). The engine measures what a lesion does to the answers. Begin
+with `masking`, the one layer, and `insertion`.
 
 Public are `repro.models.load_model`, `model_from_function`, `build`, `mlp`, `convnet`, `resnet50`.
 """

@@ -1,9 +1,10 @@
-"""What a user brings as a model: a Keras model to be lesioned, or a sentence that names the cure.
+"""Checks what a user passes as a model: returns a Keras model that can be lesioned, or raises an
+error that says what to do.
 
-`accepted` stands at the door of every entry that takes a model. A functional or Sequential model
-goes through as it is. A subclassed model is written out as a functional one of the same layers,
-where its `call` lets that be done and the two give the same answers. A path is loaded. All else is
-refused in one sentence: what it is, and what to pass in its place.
+`accepted` stands at the door of every entry that takes a model. A functional or Sequential model is
+returned unchanged. A subclassed model is written out as a functional model of the same layers, if
+its `call` permits it and both models give the same answers. A path is loaded. Anything else is
+refused with a sentence that says what it is and what to pass instead.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ import numpy as np
 
 from repro.models import graph
 
-# Numbers of images that a subclassed model and what was made of it are compared on, two of them.
+# A subclassed model and its functional form are compared on two batches, of two of these sizes.
 _N_TRIED = (5, 3, 7, 11, 13, 17, 19)
-# Sizes that the model leaves open.
+# Stands for sizes that the model leaves open.
 _OPEN_SIZE = 8
 _TOLERANCES = {"float64": 1e-9, "float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
 
@@ -62,10 +63,10 @@ def accepted(model: Any, entry: str, *, load: bool = True) -> keras.Model:
 
 
 def refuse_other_than_a_model(model: Any, entry: str) -> None:
-    """Refuses what is no `keras.Model` of Keras 3.
+    """Refuses anything that is not a `keras.Model` of Keras 3.
 
     Raises:
-        ValueError: what it is, and what to pass in its place.
+        ValueError: the object is something else; the sentence says what to pass instead.
     """
     if isinstance(model, keras.Model):
         return
@@ -77,7 +78,7 @@ def refuse_other_than_a_model(model: Any, entry: str) -> None:
 
 
 def _told(thing: Any) -> tuple[str, str]:
-    """What a thing is, and what to pass in its place."""
+    """A sentence on what an object is, and what to pass instead."""
     kind = type(thing)
     rooms = {str(base.__module__).split(".")[0] for base in kind.__mro__}
     modules = " ".join(str(base.__module__) for base in kind.__mro__)
@@ -148,7 +149,7 @@ def _told(thing: Any) -> tuple[str, str]:
 
 
 def _models_in(thing: Any) -> Iterator[str]:
-    """Where a thing holds models of Keras, as the user would write it."""
+    """Expressions, as the user would write them, for the Keras models that an object holds."""
     if isinstance(thing, Mapping):
         yield from (f"model[{key!r}]" for key, one in thing.items() if _is_model(one))
     elif isinstance(thing, list | tuple):
@@ -157,7 +158,7 @@ def _models_in(thing: Any) -> Iterator[str]:
         held = getattr(thing, "__dict__", {})
         for name, one in held.items():
             if _is_model(one):
-                # What is private may have a public name.
+                # A private attribute may have a public name.
                 public = name.lstrip("_")
                 same = public and getattr(thing, public, None) is one
                 yield f"model.{public if same else name}"
@@ -208,7 +209,7 @@ def _written_out(model: keras.Model, entry: str) -> keras.Model:
 
 
 def _called_on(model: keras.Model, shapes: Any) -> keras.Model:
-    """The functional model of what `call` does with inputs of these shapes."""
+    """The functional model that `call` defines on inputs of these shapes."""
 
     def new_input(shape: Any, name: str) -> Any:
         return keras.Input(tuple(shape[1:]), name=name)
@@ -222,11 +223,11 @@ def _called_on(model: keras.Model, shapes: Any) -> keras.Model:
     else:
         x = new_input(shapes, f"{model.name}_input")
     given = inspect.signature(model.call).parameters
-    # Left open where the author does, so that it is what the caller of the new model says.
+    # The training mode stays open where the author leaves it open, so that the caller decides.
     default = given["training"].default if "training" in given else None
     kwargs = {} if default is None else {"training": None if default is inspect._empty else False}
     found = keras.Model(x, model.call(x, **kwargs), name=model.name)
-    # Keras numbers functions on and on, and their names must be the same the next time.
+    # Keras numbers functions ever higher, but names must be the same the next time.
     taken = {operation.name for operation in found.operations if _is_layer(operation)}
     for operation in found.operations:
         if not _is_layer(operation):
@@ -240,7 +241,7 @@ def _is_layer(operation: Any) -> bool:
 
 
 def _difference(model: keras.Model, found: keras.Model) -> str:
-    """Why the two are not the same network; "" if they are, on some inputs by chance."""
+    """Why the two models are not the same network; "" if they answer alike on random inputs."""
     chance = np.random.default_rng(0)
     n_weights = len(model.weights)
     # On TensorFlow, Keras takes a column for a bias where there are as many images as units.
@@ -282,8 +283,8 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _built_shapes(model: keras.Model) -> Any:
-    """Of the input that a subclassed model was called on, a list or a dict of them; None if Keras
-    does not tell."""
+    """The shape of the input that a subclassed model was called on, or a list or dict of shapes;
+    None if Keras does not know."""
     try:
         shapes = (model.get_build_config() or {}).get("input_shape")
     except Exception:  # the author's own get_build_config

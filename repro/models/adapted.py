@@ -14,7 +14,8 @@ import keras
 
 
 def frozen(operation: Any) -> Any:
-    """The layer as it is now: another object of the same variables; itself where nothing adapts."""
+    """The layer in its present state: another object with the same variables; the layer itself if
+    it cannot adapt."""
     if not hasattr(operation, "adapt"):
         return operation
     copied = object.__new__(type(operation))  # copy.copy would save and load it
@@ -26,7 +27,7 @@ def frozen(operation: Any) -> Any:
 
 
 class Adapted:
-    """What the layers of a model were given by `adapt` until now."""
+    """The state that `adapt` has given to the layers of a model until now."""
 
     def __init__(self, model: keras.Model) -> None:
         layers = model._flatten_layers(include_self=False)
@@ -34,7 +35,7 @@ class Adapted:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """While this lasts, the layers have it again."""
+        """Inside this block the layers have that state again."""
         now = [dict(vars(layer)) for layer, _ in self._held]
         for layer, values in self._held:
             vars(layer).update(values)

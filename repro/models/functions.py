@@ -1,10 +1,10 @@
-"""What an activation function computes, found by trying it and never by its name.
+"""Finds out what an activation function computes, by trying the function, not by its name.
 
 A function of the user's own may be called `relu` and clip at 1, or `softmax` and treat every value
 by itself; Keras's `relu` may come as `tf.nn.relu`, `keras.ops.relu` or `lambda x: max(x, 0)`. So
 `what` gives a function some values and looks at the answers. Keras's own functions are known by
-identity. A function that cannot be tried, since it raises or answers by chance, is not known, and
-nothing is claimed of it.
+identity. A function that raises or answers by chance cannot be tried; it counts as unknown, and
+nothing is claimed about it.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _NEVER_NEGATIVE = (
     *("exponential", "hard_sigmoid", "relu", "relu6", "sigmoid", "softmax", "softplus"),
     *("sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus"),
 )
-# Values of one image that a function is tried on are brought to about this number.
+# A function is tried on about this many values for one image.
 _MOST_VALUES = 1 << 16
-# Answers to equal values differ by rounding alone.
+# Answers to equal values differ at most by rounding.
 _TOLERANCE = 1e-4
 _DTYPES = ("float32", "float16", "bfloat16", "float64")
 _EXTREME = 1e30
@@ -38,15 +38,16 @@ _EXTREME = 1e30
 
 @dataclass(frozen=True)
 class Computed:
-    """What a function computes.
+    """Properties of the function that a layer applies.
 
-    elementwise: every value by itself and all alike, wherever it stands.
-    normalizes: it weighs values against each other, as softmax does: the answers of an image are
-        not negative and have one sum whatever they are given, or are the logarithms of such.
-    never_negative: no answer is below 0; there may be some that are no numbers.
-    is_relu: the larger of the value and 0.
-    linear: a multiple of the value and a constant, as of no activation at all.
-    known: it could be tried; if not, all the others are False.
+    elementwise: the function computes each value from itself alone, in the same way at every place.
+    normalizes: the function weighs values against each other, as softmax does: the answers for an
+        image are never negative and have the same sum for all inputs, or are the logarithms of such
+        answers.
+    never_negative: no answer is below 0; answers may be NaN.
+    is_relu: the function is max(value, 0).
+    linear: the function is a multiple of the value plus a constant, as without any activation.
+    known: the function could be tried; if not, all other fields are False.
     """
 
     elementwise: bool = False
@@ -66,8 +67,8 @@ def what(function: Any, shape: Sequence[int | None] | None = None) -> Computed:
     Args:
         function: of one tensor; of Keras, of a backend, of the user's own, a layer, or None for no
             function.
-        shape: of what it is given for one image, which a function may be made for; None for a
-            vector. Of the sizes only their number matters to most functions.
+        shape: shape of the function's input for one image, for functions made for one shape; None
+            for a vector. For most functions only the number of axes matters.
 
     >>> what(lambda values: keras.ops.maximum(values, 0)).is_relu
     True
@@ -90,7 +91,7 @@ def what(function: Any, shape: Sequence[int | None] | None = None) -> Computed:
 
 
 def name_of(function: Any) -> str:
-    """What a function is called in a sentence."""
+    """The name of a function for a sentence."""
     if isinstance(function, functools.partial):
         return name_of(function.func)
     name = getattr(function, "__name__", type(function).__name__)
@@ -145,7 +146,7 @@ def _of_keras(function: Any) -> Computed | None:
 
 
 def _of_layer(layer: Any, shape: Sequence[int | None] | None) -> Computed:
-    """What a layer computes that stands in the place of a function."""
+    """What a layer in the place of a function computes."""
     kind = type(layer)
     if kind is keras.layers.Activation:
         return what(layer.activation, shape)
@@ -162,20 +163,20 @@ def _of_layer(layer: Any, shape: Sequence[int | None] | None) -> Computed:
     if kind in (keras.layers.LeakyReLU, keras.layers.ELU):
         return Computed(elementwise=True)
     if kind is keras.layers.PReLU:
-        return Computed()  # each unit has a slope of its own
-    # A layer that was never called would be built by a trial.
+        return Computed()  # each unit has its own slope
+    # A trial would build a layer that was never called.
     return _tried(layer, shape) if layer.built else UNKNOWN
 
 
 # --- What was found before --------------------------------------------------------------------
 
-# By id(): a reference to the function, and what it computes by the number of axes.
+# For each function by id(): a reference to it, and what it computes, by number of axes.
 _memory: dict[int, tuple[weakref.ref[Any], dict[int, Computed]]] = {}
 
 
 def _lasting(function: Any) -> bool:
-    """Whether it computes the same for ever; an object, or a function with values around it that
-    can be changed, is tried every time."""
+    """Whether the function always computes the same. Objects and closures may change, so they are
+    tried every time."""
     return isinstance(function, types.FunctionType) and function.__closure__ is None
 
 
@@ -192,8 +193,8 @@ def _remembered(function: Any, rank: int) -> Computed | None:
 
 
 def _tried(function: Any, shape: Sequence[int | None] | None) -> Computed:
-    """What the function computes, by its answers to values of this number of axes; a function that
-    refuses small ones is given the sizes themselves."""
+    """What the function computes, judged by its answers to values with this number of axes; a
+    function that refuses small sizes gets the actual sizes."""
     sizes = [size or 8 for size in (shape or (8,))]
     small = [4, 3, 5, 2][: len(sizes) - 1] + [8] if len(sizes) <= 5 else sizes
     for one in (small, sizes):
@@ -208,7 +209,7 @@ def _tried_on(function: Any, shape: tuple[int, ...]) -> Computed:
     values = _spread((n_rows, *shape))
     first = _answers(function, values)
     if first is None or not _close(first, _answers(function, values)):
-        return UNKNOWN  # it raises, or answers by chance
+        return UNKNOWN  # the function raises or answers by chance
     elementwise = _is_elementwise(function, values, first)
     finite = np.isfinite(first)
     return Computed(
@@ -221,8 +222,8 @@ def _tried_on(function: Any, shape: tuple[int, ...]) -> Computed:
 
 
 def _spread(shape: tuple[int, ...]) -> np.ndarray:
-    """float64, values of all sizes and of both signs, with 0 and many near it, in an order by
-    chance that is always the same."""
+    """float64, values of all sizes and both signs, with 0 and many values near 0, in a random order
+    that is always the same."""
     chance = np.random.default_rng(0)
     n_values = int(np.prod(shape))
     near = np.linspace(-6, 6, n_values - n_values // 3)
@@ -233,7 +234,7 @@ def _spread(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _is_elementwise(function: Any, values: np.ndarray, answers: np.ndarray) -> bool:
-    """Whether values that are moved are answered alike, and with others beside them too."""
+    """Whether a value gets the same answer at another place and beside other values."""
     if answers.shape != values.shape:
         return False
     chance = np.random.default_rng(1)
@@ -247,8 +248,8 @@ def _is_elementwise(function: Any, values: np.ndarray, answers: np.ndarray) -> b
 
 
 def _weighs(function: Any, shape: tuple[int, ...]) -> bool:
-    """Whether the answers, or what they are logarithms of, have one sum along some axis of an
-    image, or over all of it, whatever the values are."""
+    """Whether the answers, or their exponentials, have the same sum for all inputs, along some axis
+    of an image or over the whole image."""
     values = np.random.default_rng(2).normal(0, 2, shape)
     answers = _answers(function, values)
     if answers is None or answers.shape != shape or not np.all(np.isfinite(answers)):
@@ -285,8 +286,8 @@ def _is_linear(values: np.ndarray, answers: np.ndarray) -> bool:
 
 
 def _answers(function: Callable[[Any], Any], values: np.ndarray) -> np.ndarray | None:
-    """float64, what the function gives, in the first type that it takes; None if it takes none, or
-    gives no numbers."""
+    """float64, the function's answers in the first type that it accepts; None if it accepts none or
+    returns no numbers."""
     for dtype in _DTYPES:
         try:
             with _at_once(), warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -303,7 +304,7 @@ def _answers(function: Callable[[Any], Any], values: np.ndarray) -> np.ndarray |
 
 @contextlib.contextmanager
 def _at_once() -> Iterator[None]:
-    """Computes now, even while a graph is traced."""
+    """Inside this block functions are computed at once, even while a graph is traced."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf

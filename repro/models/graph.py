@@ -1,9 +1,8 @@
 """A Keras model as the list of its calls, in the order of computation, nested models opened up.
 
-`read` goes through a functional or Sequential model by Keras's public interface. What it finds can
-be looked at (`network`), or called again on new inputs with something between the calls
-(`insertion`). Whatever a model holds in nested models is listed as if they were not there, so that
-nothing in them is missed.
+`read` goes through a functional or Sequential model by Keras's public interface. The calls can be
+inspected (`network`) or made again on new inputs with something between them (`insertion`). Calls
+within nested models are listed as if they were not nested, so none is missed.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ class Call:
     """One operation applied once.
 
     operation: a layer, or a function of `keras.ops` as an object.
-    args, kwargs: what it is called with; tensors among them are symbolic.
-    outputs: what it gives, a symbolic tensor or a structure of them.
-    inside: names of the nested models that it stands in, from the outside in.
+    args, kwargs: arguments of the call; tensors among them are symbolic.
+    outputs: result of the call, a symbolic tensor or a structure of tensors.
+    inside: names of the nested models around the call, from the outside in.
     """
 
     operation: Any
@@ -37,7 +36,7 @@ class Call:
 
     @property
     def inputs(self) -> list[Any]:
-        """The symbolic tensors among its arguments."""
+        """The symbolic tensors among the call's arguments."""
         leaves = keras.tree.flatten((self.args, dict(self.kwargs)))
         return [leaf for leaf in leaves if isinstance(leaf, keras.KerasTensor)]
 
@@ -48,7 +47,7 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A model's calls. inputs and outputs: its symbolic tensors, in the structure it has them."""
+    """A model's calls. inputs, outputs: the model's symbolic tensors, in the model's structure."""
 
     name: str
     inputs: Any
@@ -56,12 +55,12 @@ class Graph:
     calls: tuple[Call, ...]
 
     def run(self, inputs: Any, visit: Callable[[Call], Any]) -> Any:
-        """Goes through the calls on other tensors; returns those that stand for the outputs.
+        """Repeats the calls on other tensors; returns the tensors in place of the outputs.
 
         Args:
             inputs: in the structure of `self.inputs`, or flat.
-            visit: is given each call, its arguments on the new tensors and its outputs the old
-                ones, and returns the new outputs.
+            visit: function of a call whose arguments are the new tensors and whose outputs are the
+                old ones; returns the new outputs.
         """
         old = keras.tree.flatten(self.inputs)
         values = {id(a): b for a, b in zip(old, keras.tree.flatten(inputs), strict=True)}
@@ -113,11 +112,11 @@ def copied(model: keras.Model) -> keras.Model:
     """A model of copies of all layers, with the same weights; the model itself is left alone.
 
     The copies have the model's own activation functions, since Keras writes a function as its name
-    and would put its own of that name in its place. The two are compared on random inputs.
+    and would put its own of that name in its place. Model and copy are compared on random inputs.
 
     Raises:
         ValueError: a subclassed model, or a layer that cannot be built from its configuration, or
-            that is another one then.
+            whose copy answers otherwise.
     """
     _check_functional(model)
     try:
@@ -132,7 +131,7 @@ def copied(model: keras.Model) -> keras.Model:
         ) from error
     for layer in _layers(copy):
         if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
-            layer.finalize_state()  # what it computes from its weights when it is adapted
+            layer.finalize_state()  # restores what `adapt` computes from the weights
     other = _first_that_differs(model, copy)
     if other:
         raise ValueError(
@@ -197,8 +196,8 @@ def _why_no_copy(layer: Any, error: Exception) -> str:
 
 
 def _first_that_differs(model: keras.Model, copy: keras.Model) -> str:
-    """The first layer whose copy gives other answers, on inputs by chance; "" if none does, or the
-    model takes no such inputs."""
+    """The first layer whose copy gives other answers on random inputs; "" if there is none or if
+    the model does not accept such inputs."""
     chance = np.random.default_rng(0)
 
     def values(tensor: Any) -> Any:
@@ -210,7 +209,7 @@ def _first_that_differs(model: keras.Model, copy: keras.Model) -> str:
     try:
         inputs = keras.tree.map_structure(values, read(model).inputs)
         expected, found = (keras.tree.flatten(one(inputs, training=False)) for one in (model, copy))
-    except Exception:  # strings, or numbers that a table does not hold: there is nothing to compare
+    except Exception:  # no answers to compare: the model wants strings or keys of a table
         return ""
     if all(_alike(one, other) for one, other in zip(expected, found, strict=True)):
         return ""
@@ -237,7 +236,7 @@ def _alike(one: Any, other: Any) -> bool:
 
 
 def first_line(error: Exception) -> str:
-    """What went wrong, in one line that is not too long."""
+    """The error in one line of limited length."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     line = lines[0] if lines else type(error).__name__
     return line if len(line) <= 160 else f"{line[:157]}..."
@@ -252,8 +251,9 @@ def _layers(model: keras.Model) -> Iterator[Any]:
 
 
 def labels(graph: Graph) -> dict[int, str]:
-    """A name for each operation, by its id(): its own, or, where several have it, with the names
-    of the nested models before it. No two are equal, and none is that of an input."""
+    """A name for each operation, by id(): the operation's own name, preceded by the names of the
+    nested models if several operations share it. All names differ from each other and from the
+    names of inputs."""
     found: dict[int, str] = {}
     taken = {tensor.name for tensor in keras.tree.flatten(graph.inputs)}
     for call in graph.calls:
@@ -268,7 +268,7 @@ def labels(graph: Graph) -> dict[int, str]:
 
 
 def unused(name: str, taken: set[str]) -> str:
-    """The name, with a number behind it where it is taken."""
+    """The name, with a number appended if it is taken."""
     number, candidate = 1, name
     while candidate in taken:
         number += 1
@@ -277,7 +277,7 @@ def unused(name: str, taken: set[str]) -> str:
 
 
 def new_inputs(graph: Graph) -> Any:
-    """Inputs like those of the graph."""
+    """New inputs with the shapes and types of the graph's inputs."""
     return keras.tree.map_structure(
         lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, sparse=x.sparse, name=x.name),
         graph.inputs,
@@ -285,8 +285,8 @@ def new_inputs(graph: Graph) -> Any:
 
 
 def is_functional(operation: Any) -> bool:
-    """Whether it is a model whose layers can be seen: functional or Sequential, and called in
-    Keras's own way."""
+    """Whether the layers of a model can be seen: it is functional or Sequential and uses Keras's
+    own `call`."""
     open_kind = isinstance(operation, keras.Sequential) or (
         isinstance(operation, keras.Function) and isinstance(operation, keras.Model)
     )
@@ -294,7 +294,7 @@ def is_functional(operation: Any) -> bool:
 
 
 def is_of_keras(thing: Any) -> bool:
-    """Whether a class or function is Keras's own, so that what it does is known."""
+    """Whether a class or function is Keras's own, so that its behaviour is known."""
     return str(getattr(thing, "__module__", "")).split(".")[0] == "keras"
 
 
@@ -308,7 +308,7 @@ def _check_functional(model: keras.Model) -> None:
 
 
 def _level(model: keras.Model) -> Graph:
-    """The model's calls, nested models among them unopened."""
+    """The model's calls; nested models are not opened."""
     _check_functional(model)
     try:
         inputs, outputs = model.inputs, model.outputs
@@ -335,7 +335,7 @@ def _level(model: keras.Model) -> Graph:
 
 
 def _given_to(nested: Graph, call: Call) -> list[Any]:
-    """The tensors that a nested model is called on, in the order of its inputs."""
+    """The arguments of a call of a nested model, in the order of the nested model's inputs."""
     given = call.args[0] if call.args else call.kwargs.get("inputs")
     wanted = nested.inputs
     if isinstance(given, dict) != isinstance(wanted, dict):
@@ -369,7 +369,7 @@ def _cast(
     inside: tuple[str, ...],
     visit: Callable[[Call, tuple[str, ...]], Any],
 ) -> Any:
-    """The tensor in the type that the nested model's input has, as Keras would cast it."""
+    """The tensor cast to the type of the nested model's input, as Keras casts it."""
     if given.dtype == wanted.dtype:
         return given
     floating = all(_is_float(tensor.dtype) for tensor in (given, wanted))
@@ -383,7 +383,7 @@ def _cast(
 
 
 def _in_mode_of(inner: Call, outer: Call) -> Call:
-    """The call in the training mode that its nested model was called with, if one was given."""
+    """The call with the training mode of the nested model's call, if one was given."""
     training = outer.kwargs.get("training")
     if training is None or not isinstance(inner.operation, keras.Layer):
         return inner
@@ -392,8 +392,8 @@ def _in_mode_of(inner: Call, outer: Call) -> Call:
 
 
 def dtype_policy(dtype: str) -> str:
-    """The policy under which a layer computes in this type, and holds its weights in float32 at
-    least."""
+    """The policy under which a layer computes in this type and keeps weights of at least
+    float32."""
     return f"mixed_{dtype}" if dtype in ("float16", "bfloat16") else dtype
 
 
@@ -402,5 +402,5 @@ def _is_float(dtype: str) -> bool:
 
 
 def by_writer(calls: Sequence[Call]) -> dict[int, Call]:
-    """The call that computes each tensor, by the tensor's id()."""
+    """For each tensor by id(), the call that computes it."""
     return {id(tensor): call for call in calls for tensor in call.flat_outputs}

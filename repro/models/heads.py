@@ -1,7 +1,7 @@
 """The answer of a classifier: one of several classes, or a yes and no in one number.
 
-For what measures accuracy and needs classes: the callback, recovery and the selectivity
-regularizer. `head` tells what a model's answer is and refuses in one sentence what has no classes.
+The callback, recovery and the selectivity regularizer measure accuracy and need classes. `head`
+finds out what a model's answer is, and refuses a model without classes in one sentence.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from keras import ops
 
 from repro.models import graph
 
-# Rows of probabilities add up to 1 within so much, by the coarsest type that they were computed in:
-# each is rounded by up to half of 2**-24, 2**-11 or 2**-8 of itself, and so are the exponentials.
+# Rows of probabilities add up to 1 within this tolerance, by the coarsest type that they were
+# computed in. Each probability, and each exponential before it, is rounded by up to half of 2**-24,
+# 2**-11 or 2**-8 of its value.
 _SUMS_TO_ONE = {"float32": 1e-3, "float16": 3e-3, "bfloat16": 2e-2}
 _REGRESSIONS = frozenset(
     "mse mae msle mape meansquarederror meanabsoluteerror meansquaredlogarithmicerror "
@@ -34,11 +35,11 @@ _CATEGORICAL = frozenset(
 
 @dataclass(frozen=True)
 class Head:
-    """What a model answers.
+    """The kind of answer that a model gives.
 
-    n_classes: 2 or more. binary: in one number, class 1 where its probability is above 0.5; the
-        logit z stands for the two logits 0 and z.
-    probabilities: what the model gives; else logits.
+    n_classes: 2 or more. binary: the answer is one number, class 1 if its probability is above 0.5;
+        the logit z stands for the two logits 0 and z.
+    probabilities: whether the model gives probabilities and not logits.
     """
 
     n_classes: int
@@ -70,14 +71,14 @@ class Head:
 
     @property
     def loss(self) -> keras.losses.Loss:
-        """Cross-entropy of the answers with class numbers."""
+        """Cross-entropy of the answers and class numbers, mean in nats."""
         if self.binary:
             return keras.losses.BinaryCrossentropy(from_logits=not self.probabilities)
         return keras.losses.SparseCategoricalCrossentropy(from_logits=not self.probabilities)
 
 
 class NoClasses(ValueError):
-    """A model, or labels, in which there are no classes to be right or wrong about."""
+    """A model or labels without classes: no answer can be right or wrong."""
 
 
 def head(
@@ -87,16 +88,17 @@ def head(
     answers: Callable[[], np.ndarray],
     compiled: keras.Model | None = None,
 ) -> Head:
-    """What the model's one answer is, by its last function, the labels, its loss, and by looking.
+    """Finds out what the model's one answer is, by its last function, the labels, its loss and its
+    answers.
 
     Args:
-        who: asks, to begin a sentence with.
+        who: name of the caller; sentences begin with it.
         model: functional or Sequential.
         targets: labels as given, an array (n, ...), or a dict or list of the one of this output;
             None where they are not known.
-        answers: gives some of the model's answers, (n, ...); asked only where nothing else tells
-            whether they are probabilities.
-        compiled: the model whose loss tells; None for this one.
+        answers: function that returns some of the model's answers, (n, ...). It is called only if
+            nothing else tells whether they are probabilities.
+        compiled: the model whose loss is read; None for `model`.
 
     Raises:
         NoClasses: several outputs, several labels an image, a regression, answers of other shapes.
@@ -119,10 +121,10 @@ def check_kind(who: str, model: Any, where: str = "") -> None:
     """Refuses models of Keras 2 and of other libraries, and classes whose layers cannot be seen.
 
     Args:
-        where: how a network within a class of one's own is given, "as model=" for example.
+        where: how the user passes a network that is inside a class, for example "as model=".
 
     Raises:
-        NoClasses: neither functional nor Sequential, or no model of Keras 3.
+        NoClasses: the model is neither functional nor Sequential, or is not of Keras 3.
     """
     kind = type(model)
     if not isinstance(model, keras.Model):
@@ -141,7 +143,7 @@ def check_kind(who: str, model: Any, where: str = "") -> None:
 
 
 def n_classes(who: str, model: keras.Model) -> int:
-    """Of how many classes a model tells, by its shape alone: 2 of one number.
+    """The number of a model's classes, from its output shape alone; one number means 2 classes.
 
     Raises:
         NoClasses: several outputs, answers of other shapes, a sigmoid for each of several labels.
@@ -154,7 +156,8 @@ def n_classes(who: str, model: keras.Model) -> int:
 
 
 def _shape(who: str, model: keras.Model) -> tuple[str, tuple[int, ...], str]:
-    """The beginning of a sentence, the shape of one answer, and the last function."""
+    """The beginning of an error sentence, the shape of one answer, and the model's last
+    function."""
     check_kind(who, model)
     read = graph.read(model)
     outputs = keras.tree.flatten(read.outputs)
@@ -173,7 +176,7 @@ def _shape(who: str, model: keras.Model) -> tuple[str, tuple[int, ...], str]:
     return needs, shape, _ending(read, outputs[0])
 
 
-# What to do instead, by who asks.
+# What the user can do instead, by caller.
 _INSTEAD = {
     "SelectivityRegularized": (
         "class selectivity needs classes: end the model in a score for each, and train it with a "
@@ -188,11 +191,11 @@ _ELSEWHERE = (
 
 @dataclass(frozen=True)
 class Compiled:
-    """What the loss that a model was compiled with says of its answers.
+    """What the loss of a compiled model says about the model's answers.
 
-    kind: "binary", "classes", "regression", or "" where it says nothing.
-    from_logits: of a cross-entropy; None where it does not tell.
-    absolute: the mean absolute error.
+    kind: "binary", "classes", "regression", or "" if the loss does not tell.
+    from_logits: that of a cross-entropy; None if the loss does not tell.
+    absolute: whether the loss is the mean absolute error.
     """
 
     kind: str = ""
@@ -201,7 +204,7 @@ class Compiled:
 
     @classmethod
     def of(cls, model: Any, output: str | int | None = None) -> Compiled:
-        """Reads it.
+        """Reads the loss of a model.
 
         Args:
             output: of a model with several, the one that is meant.
@@ -225,8 +228,8 @@ class Compiled:
 
 
 def loss_of(model: Any, output: str | int | None = None) -> Any:
-    """The loss that a model was compiled with, as it was given: a name, a function or a `Loss`;
-    None where there is none.
+    """The loss that a model was compiled with, in the form given: a name, a function or a `Loss`;
+    None without a loss.
 
     Args:
         output: of a model with several, the one that is meant.
@@ -245,15 +248,16 @@ def loss_of(model: Any, output: str | int | None = None) -> Any:
 
 
 def _loss_of(model: Any) -> Compiled:
-    """What the model's one loss says; of several it is not known which is meant."""
+    """What the model's one loss says. Several losses say nothing: it is not known which one is
+    meant."""
     loss = getattr(model, "loss", None)
     several = isinstance(loss, dict | list | tuple) and len(loss) > 1
     return Compiled() if several else Compiled.of(model)
 
 
 def _ending(read: graph.Graph, answer: Any) -> str:
-    """The last function of a model: "softmax", "sigmoid", "linear" of a layer with weights of
-    Keras's own, or "" where that cannot be told."""
+    """The last function of a model: "softmax", "sigmoid", "linear" for a Keras layer with weights
+    and no activation, or "" if unknown."""
     call = graph.by_writer(read.calls).get(id(answer))
     if call is None:
         return ""
@@ -347,18 +351,19 @@ def _are_probabilities(
         return not loss.from_logits
     if ending == "linear":
         return False
-    # Functions of others: their answers tell.
+    # Functions of other libraries are judged by their answers.
     return look_like_probabilities(np.asarray(answers()), n_classes is not None, precision)
 
 
 def look_like_probabilities(answers: np.ndarray, add_up: bool, precision: str = "float32") -> bool:
-    """Whether answers can be taken for probabilities where nothing but themselves tells.
+    """Whether answers look like probabilities, judged by the numbers alone.
 
     Args:
         answers: float (n, ...).
-        add_up: to 1 in each row, as of classes. Single ones must differ at least: a network that
-            answers all alike, say 0, tells nothing.
-        precision: the coarsest type that they were computed in: float32, float16 or bfloat16.
+        add_up: each row must add up to 1, as for classes. Single numbers must at least differ: a
+            network that always answers 0, say, tells nothing.
+        precision: the coarsest type that the answers were computed in: float32, float16 or
+            bfloat16.
     """
     if not are_shares(answers, precision):
         return False
@@ -368,7 +373,7 @@ def look_like_probabilities(answers: np.ndarray, add_up: bool, precision: str = 
 
 
 def are_shares(answers: np.ndarray, precision: str = "float32") -> bool:
-    """Whether all are numbers from 0 to 1, give or take a rounding."""
+    """Whether all numbers are from 0 to 1, up to rounding."""
     if not answers.size or not np.all(np.isfinite(answers)):
         return False
     return bool(answers.min() >= 0 and answers.max() <= 1 + _SUMS_TO_ONE[precision])
@@ -402,7 +407,8 @@ def has_finite_weights(model: keras.Model) -> bool:
 
 
 def targets_of(targets: Any) -> Any:
-    """The labels of a model's one output, which may stand in a dict under its name, as for `fit`.
+    """The labels of a model's one output. They may come in a dict under the output's name, as for
+    `fit`.
 
     Raises:
         NoClasses: labels for several outputs.

@@ -35,16 +35,16 @@ def in_order(
     names: Sequence[str] = (),
     table: Mapping[str, np.ndarray] | None = None,
 ) -> list[np.ndarray]:
-    """The arrays in the order of the model's inputs, each of its rank.
+    """The arrays in the order of the model's inputs, each with the rank of its input.
 
     As Keras does, a last axis of 1 may be missing or there.
 
     Args:
-        inputs: each (n, ...). names: theirs, where they have some.
-        table: columns of a table by name, which are the inputs of a model with several.
+        inputs: arrays, each (n, ...). names: names of the arrays, if given.
+        table: columns of a table by name, for a model with an input for each column.
 
     Raises:
-        ValueError: other inputs than the model has, or other shapes.
+        ValueError: the inputs do not match the model's in name, number or shape.
     """
     wanted = names_of(model)
     if table is not None and len(wanted) > 1:

@@ -5,23 +5,24 @@
     masked.predict(images)
     repro.restore(masked)
 
-Which layers are hidden: a layer is, if its output is what an activation function gives. That is
+A layer is hidden if its output is the output of an activation function:
 
-- a layer of Keras whose `activation` is another one than linear (Dense, Conv2D, Activation, ...),
-  known by what it computes and not by its name (`models.functions`);
-- ReLU, LeakyReLU, PReLU and ELU, and functions like `keras.ops.relu`. Where one of them follows an
-  addition, it gives the merged activation of a residual block, which so has a mask;
-- not a softmax, or what weighs units against each other as it does, under any name;
-- not a recurrent layer: its units would live on in its own state;
-- not a layer of other authors, of which nobody can tell what its output is;
-- never the model's answer: its outputs, and what leads to them without weights and with the same
-  number of units (the Dense before a Softmax, class maps before a global pooling).
+- a Keras layer whose `activation` is not linear (Dense, Conv2D, Activation, ...), judged by what
+  the activation computes and not by its name (`models.functions`);
+- ReLU, LeakyReLU, PReLU and ELU, and functions like `keras.ops.relu`. After an addition, one of
+  them gives the merged activation of a residual block, which therefore has a mask;
+- not a softmax, nor any function that weighs units against each other, under whatever name;
+- not a recurrent layer: ablated units would live on in its state;
+- not a layer of another library, whose output is unknown;
+- never the model's answer: the outputs, and layers that lead to an output without further weights
+  and with the same number of units (the Dense before a Softmax, class maps before a global
+  pooling).
 
-A layer that the rule leaves out can be named in `layers`; the model's answer cannot. Layers within
+A layer that the rule leaves out can be named in `layers`, except the model's answer. Layers within
 nested models count as if they were not nested. A layer that is called several times has a mask for
-each call: the units of its second call are those of `<layer>_call_2`. `hidden_layers` says of each
-what it is given; of calls side by side, that on the first of the tensors that are joined comes
-first.
+each call: the units of its second call are those of `<layer>_call_2`. `hidden_layers` lists the
+input of each call. Among parallel calls, the call on the first of the tensors that are joined later
+comes first.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ _NORMALIZING_FUNCTIONS = frozenset("softmax logsoftmax sparsemax".split())
 _ANSWER = "the model's answer, or leads to it without weights"
 _THERE = "its mask is there"
 _WEIGHS = "{} weighs its units against each other"
-_LISTED = 20  # names in a message
+_LISTED = 20  # most names in a message
 
 
 @dataclass(frozen=True)
@@ -86,19 +87,19 @@ def insert_masks(
 ) -> keras.Model:
     """The same model with an `AblationMask` after each hidden layer; see the rule above.
 
-    While the masks are ones, its outputs are those of the model. Nested models are opened up, the
-    mask of a layer is called `<layer>_mask`, and the new model is not compiled. Where layers of
-    nested models have one name, the new model has those after the first under other names,
-    `<nested>_<layer>`; the old model keeps its own.
+    While all masks are ones, the new model's outputs equal the model's. Nested models are opened
+    up, the mask of a layer is called `<layer>_mask`, and the new model is not compiled. If layers
+    of nested models share a name, the new model renames all but the first to `<nested>_<layer>`;
+    the old model keeps its names.
 
     Args:
-        model: functional or Sequential, with any number of inputs and outputs; or what
-            `models.accepted` makes one of, such as a subclassed model whose `call` only applies
-            layers, or the path of a `.keras` file.
+        model: functional or Sequential, with any number of inputs and outputs; or a model that
+            `models.accepted` can convert, such as a subclassed model whose `call` only applies
+            layers; or the path of a `.keras` file.
         layers: which of the hidden layers, by name or by patterns such as "block?_*"; None for
             all. A full name may also choose a layer that the rule leaves out.
-        share_weights: the new model is made of the layers of the old one, and training one trains
-            the other; if False, of copies.
+        share_weights: True builds the new model from the layers of the old one, so training one
+            trains the other; False builds it from copies.
 
     Raises:
         ValueError: the layers of the model cannot be seen, or none can be masked; or a name or
@@ -125,14 +126,14 @@ def insert_masks(
 
 
 def chosen_masks(model: keras.Model, layers: Sequence[str]) -> tuple[keras.Model, list[str]]:
-    """The model with those of its masks that are asked for, and what is asked for besides.
+    """The model with only the masks that are asked for, and the names that fit no mask.
 
     Args:
         layers: names or patterns of layers, as for `insert_masks`.
 
     Returns:
-        The model, made of the same layers, without the masks that no name and no pattern fits; and
-        the names and patterns that fit none of its masks.
+        The model of the same layers, without masks that fit no name or pattern; and the names and
+        patterns that fit none of the masks.
 
     Raises:
         ValueError: as `hidden_layers`.
@@ -171,11 +172,10 @@ def held_lesion(model: keras.Model) -> dict[str, int]:
 def hidden_layers(model: keras.Model, layers: Sequence[str] | None = None) -> list[HiddenLayer]:
     """Every layer of a model in the order of computation: masked or not, and why.
 
-    The rows with `masked` are those to which `insert_masks(model, layers)` gives a mask, and those
-    that have one.
+    Rows with `masked` have a mask already, or get one by `insert_masks(model, layers)`.
 
     Raises:
-        ValueError: as `insert_masks`, but for a model that has nothing to mask.
+        ValueError: as `insert_masks`, except that a model without a layer to mask is accepted.
     """
     read = graph.read(accepted(model, "repro.hidden_layers"))
     inputs = [
@@ -187,9 +187,10 @@ def hidden_layers(model: keras.Model, layers: Sequence[str] | None = None) -> li
 
 
 def signed_layers(masked: keras.Model) -> dict[str, str]:
-    """The masked layers whose activations can be below 0, and what they are the output of.
+    """The masked layers whose activations can be below 0, with the activation or layer that makes
+    them so.
 
-    Of layers of other authors that cannot be told; they are left out.
+    Layers of other libraries are left out: their range is unknown.
 
     Args:
         masked: a model with masks.
@@ -228,17 +229,17 @@ def drawing(rows: Sequence[HiddenLayer]) -> str:
 
 
 def ablate(model: keras.Model, units: Mapping[str, Sequence[int]], fill: float = 0.0) -> None:
-    """Clamps units of a masked model, in place: `model.predict` obeys at once.
+    """Clamps units of a masked model in place; the next `model.predict` has the lesion.
 
     `model.save` keeps the lesion. Units ablated before stay ablated.
 
     Args:
-        units: for layers by name the numbers of their units, from 0.
-        fill: what the units read from now on.
+        units: for each layer by name, the numbers of the units to ablate, from 0.
+        fill: the activation that the units have from now on.
 
     Raises:
-        ValueError: the model has no masks, or not after such a layer; a unit that does not exist;
-            a fill that is not finite. Then nothing has changed.
+        ValueError: the model has no mask after such a layer; a unit that does not exist; a fill
+            that is not finite. After an error nothing has changed.
     """
     masks = _masks_by_layer(model, "repro.ablate")
     if not isinstance(units, Mapping):
@@ -262,13 +263,13 @@ def ablate(model: keras.Model, units: Mapping[str, Sequence[int]], fill: float =
 
 
 def restore(model: keras.Model, layers: Sequence[str] | None = None) -> None:
-    """Takes the lesion away, in place: every unit is intact again.
+    """Removes the lesion in place: every unit of the layers is intact again.
 
     Args:
         layers: names of layers; None for all.
 
     Raises:
-        ValueError: the model has no masks, or not after such a layer.
+        ValueError: the model has no mask after such a layer.
     """
     masks = _masks_by_layer(model, "repro.restore")
     _refuse_a_string(layers)
@@ -283,7 +284,7 @@ def restore(model: keras.Model, layers: Sequence[str] | None = None) -> None:
 
 @dataclass(frozen=True)
 class _Spot:
-    """The output of one call: its row, and whether and how a mask is put there.
+    """The output of one call: its row in the table, and whether and how it gets a mask.
 
     units_axis: axis of the units; None where that cannot be told.
     """
@@ -294,7 +295,7 @@ class _Spot:
 
 
 def _plan(read: Graph, layers: Sequence[str] | None) -> list[_Spot]:
-    """What becomes of each call of the graph."""
+    """Decides for each call of the graph whether it gets a mask."""
     _refuse_a_string(layers)
     names, rules = _call_names(read), [_rule_of(call) for call in read.calls]
     axes = _units_axes(read)
@@ -321,7 +322,7 @@ def _plan(read: Graph, layers: Sequence[str] | None) -> list[_Spot]:
 
 
 def _why(rule: _Rule, obstacle: str | None, chosen: bool) -> str:
-    """What a row says of its layer."""
+    """The reason in a row, for its layer."""
     if chosen:
         return f"output of {rule.function}" if rule.function else "named in layers"
     if obstacle in (_THERE, _ANSWER) or (obstacle and rule.function):
@@ -353,8 +354,8 @@ def _behind_masks(read: Graph) -> set[int]:
 
 @dataclass(frozen=True)
 class _Rule:
-    """What the rule says of an operation: the activation function whose output it gives, or why
-    it gives none."""
+    """The rule's verdict on an operation: the activation function whose output it gives, or why it
+    gives none."""
 
     function: str = ""
     why_not: str = ""
@@ -365,7 +366,7 @@ def _rule_of(call: Call) -> _Rule:
 
 
 def _rule(operation: Any, call: Call) -> _Rule:
-    """What the rule says of an operation, which is that of the call or a layer that it wraps."""
+    """The rule's verdict on an operation: the call's own operation, or a layer that it wraps."""
     kind = type(operation)
     if isinstance(operation, AblationMask):
         return _Rule(why_not="a mask itself")
@@ -407,13 +408,13 @@ def _rule(operation: Any, call: Call) -> _Rule:
 
 
 def _image_shape(call: Call) -> tuple[int | None, ...]:
-    """Of what the call gives for one image."""
+    """The shape of the call's output for one image."""
     return tuple(call.flat_outputs[0].shape[1:])
 
 
 def _moved_by_no_layer(call: Call, writers: Mapping[int, Call]) -> Call | None:
-    """What the values that a call is given come from, through layers of Keras without weights and
-    activation, which leave their signs as they are."""
+    """The call that produces the values which this call gets, seen through Keras layers without
+    weights and activation: these do not change signs."""
     while len(call.inputs) == 1:
         before = writers.get(id(call.inputs[0]))
         if before is None:
@@ -427,8 +428,8 @@ def _moved_by_no_layer(call: Call, writers: Mapping[int, Call]) -> Call | None:
 
 
 def _signed(call: Call) -> str:
-    """The name of the activation, or of the layer without one, that can give values below 0; "" of
-    what gives none, or of what cannot be told."""
+    """The name of the activation, or of the layer without activation, that can give values below 0;
+    "" if the values are never negative or their range is unknown."""
     operation, kind = call.operation, type(call.operation)
     if not graph.is_of_keras(kind):
         return ""
@@ -461,7 +462,7 @@ def _of_function(call: Call) -> _Rule:
 
 
 def _of_one(call: Call) -> Any:
-    """The call as a function of its tensor, whatever else it is called with."""
+    """The call as a function of its one tensor; other arguments are held fixed."""
 
     def function(values: Any) -> Any:
         args, kwargs = keras.tree.map_structure(
@@ -474,7 +475,7 @@ def _of_one(call: Call) -> Any:
 
 
 def _obstacle(call: Call, axes: Mapping[int, int | None], is_answer: bool) -> str | None:
-    """Why no mask can stand after the call even if it is asked for; None if it can."""
+    """Why no mask can follow the call even on request; None if one can."""
     outputs = call.flat_outputs
     if isinstance(call.operation, AblationMask):
         return "a mask itself"
@@ -498,8 +499,8 @@ def _obstacle(call: Call, axes: Mapping[int, int | None], is_answer: bool) -> st
 
 
 def _answer(read: Graph, axes: Mapping[int, int | None]) -> set[int]:
-    """id() of the calls that give the model's answer: those of its outputs, and what leads to them
-    through calls without weights that leave the number of units as it is."""
+    """id() of the calls that give the model's answer: the calls of its outputs, and calls that lead
+    to them through calls without weights that keep the number of units."""
     writers = graph.by_writer(read.calls)
     found: set[int] = set()
     waiting = list(keras.tree.flatten(read.outputs))
@@ -525,8 +526,8 @@ def _n_units(tensor: Any, axes: Mapping[int, int | None]) -> int | None:
 
 
 def _units_axes(read: Graph) -> dict[int, int | None]:
-    """For each tensor by its id(), the axis of its units: the last, or 1 where a layer with
-    `data_format="channels_first"` made it; None where that was lost on the way."""
+    """The axis of the units of each tensor, by id(): the last axis, or 1 if a layer with
+    `data_format="channels_first"` made the tensor; None if the axis is unknown."""
     axes: dict[int, int | None] = {id(tensor): -1 for tensor in keras.tree.flatten(read.inputs)}
     for call in read.calls:
         data_format = getattr(call.operation, "data_format", None)
@@ -548,7 +549,8 @@ def _units_axes(read: Graph) -> dict[int, int | None]:
 
 
 def _call_names(read: Graph) -> list[str]:
-    """A name for each call: the layer's, with the number of the call from the second on."""
+    """A name for each call: the layer's name, with the number of the call from the second call
+    on."""
     labels = graph.labels(read)
     taken = set(labels.values())
     counts: dict[int, int] = {}
@@ -565,8 +567,8 @@ def _call_names(read: Graph) -> list[str]:
 
 
 def _order(read: Graph) -> list[int]:
-    """Positions of the calls in the order of a model's layers: those with more calls to come
-    before the answer first; of equal ones, those that stand first among what a call is given."""
+    """Positions of the calls in the order of a model's layers. A call with more calls between it
+    and the answer comes first; ties are broken by the order of the arguments of the next call."""
     writers = {
         id(tensor): position
         for position, call in enumerate(read.calls)
@@ -601,8 +603,8 @@ def _order(read: Graph) -> list[int]:
 
 
 def _calls_told_apart(read: Graph, names: Sequence[str]) -> dict[int, str]:
-    """Of each call of a layer that is called several times, by its position: which call it is, and
-    what it is given."""
+    """For each call of a layer that is called several times, by position: a text with the number of
+    the call and its input."""
     writers = {
         id(tensor): name
         for call, name in zip(read.calls, names, strict=True)
@@ -664,7 +666,7 @@ def _chosen(
 
 
 def _with_mask(tensor: Any, spot: _Spot) -> Any:
-    """The tensor behind a mask of its own; units on axis 1 are brought to the end and back."""
+    """The tensor behind a new mask; units on axis 1 are moved to the last axis and back."""
     policy = graph.dtype_policy(tensor.dtype)
     mask = AblationMask(name=f"{spot.row.layer}_mask", dtype=policy)
     if spot.units_axis == -1:
@@ -678,8 +680,8 @@ def _with_mask(tensor: Any, spot: _Spot) -> Any:
 
 
 def _twins(read: Graph, spots: Sequence[_Spot]) -> dict[int, Any]:
-    """By its id(), each operation that must have another name in the new model, under that name: a
-    model cannot hold two of one name, and the operation itself keeps its own."""
+    """For each operation by id() that needs another name in the new model, a twin with that name: a
+    model cannot hold two layers of one name, and the operation itself keeps its own."""
     masks = [f"{spot.row.layer}_mask" for spot in spots if spot.insert]
     taken = {tensor.name for tensor in keras.tree.flatten(read.inputs)} | set(masks)
     labels = graph.labels(read)

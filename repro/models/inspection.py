@@ -32,13 +32,13 @@ from typing import Any, BinaryIO
 LEAST_KERAS = (3, 15, 1)
 
 METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
-# ResNet-152 needs 0.5 MB of config.
+# For comparison: the config of ResNet-152 takes 0.5 MB.
 _LARGEST = {METADATA: 1 << 16, CONFIG: 1 << 24, WEIGHTS: 1 << 33}
 # Keras stores without compression; deflate rarely halves float weights, and JSON shrinks tenfold.
 _MOST_EXPANSION = 100
 _DEEPEST = 100
 _MOST_OBJECTS = 200_000
-# HDF5 arrays of less than this may be all fill value.
+# HDF5 arrays smaller than this may consist of fill values only.
 _SMALL_ARRAY = 1 << 26
 
 REMEDY = (
@@ -85,7 +85,7 @@ _ACTIVATIONS = """
     softplus softsign sparse_plus sparse_sigmoid sparsemax squareplus swish tanh tanh_shrink
     threshold
 """
-# What nested models were compiled with; Keras compiles those again.
+# How nested models were compiled: Keras compiles them again when it loads them.
 _OPTIMIZERS = """
     Adadelta Adafactor Adagrad Adam Adamax AdamW Ftrl Lamb Lion LossScaleOptimizer Nadam RMSprop SGD
 """
@@ -100,7 +100,7 @@ _METRICS = """
     MeanSquaredError Precision Recall SparseCategoricalAccuracy SparseCategoricalCrossentropy
     SparseTopKCategoricalAccuracy TopKCategoricalAccuracy
 """
-# What may be named, by the module that the file gives.
+# Names that a config may use, by the module that the file gives.
 CLASSES: dict[str, frozenset[str]] = {
     module: frozenset(names.split())
     for module, names in {
@@ -123,17 +123,17 @@ CLASSES: dict[str, frozenset[str]] = {
         "keras.src.ops.core": "Cast Slice StopGradient Unstack",
     }.items()
 }
-# Operations of a functional model, such as x + y: arithmetic, all of them.
+# Modules of the operations in a functional model, such as x + y; all of them only compute.
 _OPERATIONS = frozenset(f"keras.src.ops.{name}" for name in ("image", "linalg", "numpy", "nn"))
 _FUNCTIONS = frozenset(_ACTIVATIONS.split())
 _FUNCTION_MODULES = frozenset(("builtins", "keras.activations", "keras.ops"))
 # Classes of this project that are registered with Keras and may stand in a model.
 _OURS = {"repro>AblationMask": "AblationMask", "repro>clamp": "function"}
-# How Keras writes plain data.
+# Class names that Keras writes for plain data.
 _DATA = frozenset(
     ("__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__")
 )
-# Why some of those that are not on the lists are not.
+# Reasons for some names that are not on the lists.
 _REASONS = {
     "__lambda__": "holds the bytecode of a Python function, which would run",
     "Lambda": "holds a function of its author's, which would run",
@@ -153,9 +153,9 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a `.keras` file says of itself.
+    """What a `.keras` file says about itself.
 
-    keras_version: that it was written with.
+    keras_version: version of Keras that wrote the file.
     classes: how often each class is named in its config.
     weights_bytes: size of its weights, unpacked.
     """

@@ -14,7 +14,7 @@ from repro.models import inspection
 
 
 def check(path: Path) -> None:
-    """Refuses what no Keras that is installed here may load.
+    """Refuses a file that the installed Keras cannot or must not load.
 
     Raises:
         FileNotFoundError: no such file.
@@ -26,10 +26,10 @@ def check(path: Path) -> None:
 
 
 def loaded(path: Path) -> keras.Model:
-    """The model of a file, not compiled; it has the attribute `loss` where the file tells it.
+    """The model in a file, not compiled; it has the attribute `loss` if the file tells the loss.
 
     Raises:
-        ValueError: Keras cannot load it; why.
+        ValueError: Keras cannot load the file; the sentence says why.
     """
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
@@ -58,7 +58,7 @@ def _of_keras(loss: Any) -> Any:
     if isinstance(loss, list):
         return [_of_keras(one) for one in loss]
     if isinstance(loss, str):
-        keras.losses.get(loss)  # raises where it knows none
+        keras.losses.get(loss)  # raises for an unknown name
         return loss
     if not isinstance(loss, dict):
         return None
@@ -75,7 +75,7 @@ def _of_keras(loss: Any) -> Any:
 
 
 def _unknown(error: Exception) -> str:
-    """What to do about a class or function that Keras does not know; "" of other errors."""
+    """What to do about a class or function that Keras does not know; "" for other errors."""
     chain: list[str] = []
     cause: BaseException | None = error
     while cause is not None and len(chain) < 10:
@@ -92,7 +92,7 @@ def _unknown(error: Exception) -> str:
 
 
 def sentence(error: Exception) -> str:
-    """What Keras says, in a line; of weights that do not fit, why the first ones do not."""
+    """Keras's error in one line; for weights that do not fit, why the first ones do not fit."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__

@@ -23,8 +23,8 @@ def load_model(path: str | Path, trusted: bool = False) -> keras.Model:
     written by this project and is spared the trial: do not take over whole runs folders from
     people whom you do not trust.
 
-    The model is not compiled; the loss that it was compiled with, where it is one of Keras's own,
-    is kept as `model.loss`, which tells what its answers are.
+    The model is not compiled. If its loss was one of Keras's own, it is kept as `model.loss`: the
+    loss tells what the answers are.
 
     Args:
         trusted: you know who made the file: neither look through it nor try it, so that layers
@@ -33,7 +33,8 @@ def load_model(path: str | Path, trusted: bool = False) -> keras.Model:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a complete `.keras` file, or one that is refused; by whom, and what to do.
+        ValueError: not a complete `.keras` file, or a refused one; the sentence says who refuses it
+            and what to do.
         RuntimeError: an installed Keras that is too old to load models of others.
     """
     path = Path(path)
@@ -48,8 +49,8 @@ def load_model(path: str | Path, trusted: bool = False) -> keras.Model:
 def model_from_function(name: str, weights: str | Path) -> keras.Model:
     """A model built by a function of the user's, with weights from a file that holds data alone.
 
-    The remedy where `load_model` refuses a file. Whoever has such a model elsewhere writes the
-    weights with `model.save_weights("file.weights.h5")`.
+    The remedy if `load_model` refuses a file. On the machine that has the model, write its weights
+    with `model.save_weights("file.weights.h5")`.
 
     Args:
         name: "package.module:build", a function without arguments that returns a built

@@ -2,9 +2,9 @@
 
     output = keep * activation + (1 - keep) * fill
 
-`keep` is 1 where a unit is intact and 0 where it is ablated; `fill` is what an ablated unit reads
-instead. Both are weights of the layer, so a saved model carries its lesions, and assigning to them
-is all it takes to ablate:
+`keep` is 1 where a unit is intact and 0 where it is ablated; `fill` is the activation of an ablated
+unit. Both are weights of the layer, so a saved model carries its lesions, and a unit is ablated by
+assigning to `keep`:
 
     model.get_layer("hidden_1_mask").keep.assign(keep)
 """
@@ -80,7 +80,7 @@ class AblationMask(keras.layers.Lambda):
         return self.function(inputs, self.keep, self.fill)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        return mask  # which time steps are padding: the same as before
+        return mask  # the mask of padded time steps does not change
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape

@@ -69,7 +69,7 @@ def mlp(
         hidden_units: width of each hidden layer; (512, 512) in Fig. 1a, (128, 128) in Fig. 7a.
         seed: of the initial weights (Glorot uniform; the paper does not say) and of dropout.
         dropout: share of each hidden layer's units that a training step silences (Fig. 5a), the
-            others growing by 1 / (1 - dropout); there is no dropout layer where it is 0.
+            others are multiplied by 1 / (1 - dropout). With 0 there is no dropout layer.
 
     >>> [layer.name for layer in mlp((28, 28, 1), 10, (128,)).layers]
     ['images', 'flatten', 'hidden_1', 'hidden_1_mask', 'logits']
@@ -170,12 +170,12 @@ def resnet50(
 
     The paper does not say which tensors of a block are feature maps. Here each block's output,
     after its final ReLU, has a mask: 16 masks, and "the last three layers" are the three blocks
-    of stage 4, of 2048 maps each. It also leaves open, and we chose: the stride sits in the
-    3 x 3 convolution; the shortcut is a 1 x 1 convolution with batch normalisation where the
-    number of maps changes, in the first block of each stage, and where only the size does, in the
-    last block of stages 1 to 3, it takes every other pixel (a max pool of size 1): the usual
-    25,557,032 trainable parameters for 1000 classes; padding is "same"; initial weights are He
-    normal, those of the logits Glorot uniform; batch normalisation as in `convnet`.
+    of stage 4, of 2048 maps each. Other choices where the paper is silent: the stride sits in the 3
+    x 3 convolution; the shortcut is a 1 x 1 convolution with batch normalisation where the number
+    of maps changes, in the first block of each stage, and where only the size does, in the last
+    block of stages 1 to 3, it takes every other pixel (a max pool of size 1): the usual 25,557,032
+    trainable parameters for 1000 classes; padding is "same"; initial weights are He normal, those
+    of the logits Glorot uniform; batch normalisation as in `convnet`.
 
     Args:
         input_shape: of one image, channels last. Images of fewer than 32 pixels end as single
@@ -266,7 +266,7 @@ def _convolution(
     )(x)
     if not batch_norm:
         return x
-    # Keras's 0.99 still carries a fifth of the initial statistics after 160 steps.
+    # With Keras's default of 0.99, a fifth of the initial statistics would remain after 160 steps.
     return keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
 
 
@@ -274,14 +274,14 @@ def _logits(x: Any, n_classes: int, seed: keras.random.SeedGenerator) -> Any:
     return keras.layers.Dense(
         n_classes,
         kernel_initializer=keras.initializers.GlorotUniform(seed),
-        # In mixed precision too, logits are float32: the loss takes their exponentials.
+        # Logits are float32 in mixed precision too: the loss takes their exponentials.
         dtype=keras.config.dtype_policy().variable_dtype,
         name="logits",
     )(x)
 
 
 def _dropout_seed(seed: int, depth: int) -> int:
-    """Each layer's own: layers of one width must not silence the same units."""
+    """A seed for each layer: layers of equal width must not silence the same units."""
     return int(np.random.SeedSequence((seed, depth)).generate_state(1)[0] >> 1)
 
 

@@ -1,4 +1,4 @@
-"""Which of a model's answers is asked."""
+"""Selects the output of a model that is asked."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def place_of(model: keras.Model, output: str | int | None) -> int:
 
 
 def with_output(model: keras.Model, output: str | int | None) -> keras.Model:
-    """The model with this output alone, made of the same layers; the model itself where it has no
-    other.
+    """A model of the same layers with this output alone; the model itself if it has no other
+    output.
 
     Raises:
         ValueError: as `place_of`.
@@ -65,6 +65,6 @@ def with_output(model: keras.Model, output: str | int | None) -> keras.Model:
 
 
 def answer_of(model: keras.Model, answers: Any, output: str | int | None) -> Any:
-    """One output's part of what the model answered, in any structure."""
+    """The part of one output in the model's answers, which may have any structure."""
     flat = keras.tree.flatten(answers)
     return flat[0] if len(flat) == 1 else flat[place_of(model, output)]

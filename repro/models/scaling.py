@@ -1,4 +1,4 @@
-"""What a model itself does to its inputs before its first layer with weights."""
+"""Finds out how a model scales its inputs before the first layer with weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ either range, such as a normalization of each batch, or one of the author's. tok
 up in a table, so that they are no pixels."""
 
 _SCALING = (keras.layers.Rescaling, keras.layers.Normalization)
-# Layers that give the same answer, or nearly, whatever the range of their inputs.
+# Layers whose answer depends little or not at all on the range of their inputs.
 _ANY_RANGE = (
     keras.layers.BatchNormalization,
     keras.layers.LayerNormalization,
@@ -48,31 +48,32 @@ _KEEPS_RANGE_FIRST = (
     *("random", "zeropadding", "cropping", "upsampling", "averagepooling", "maxpooling"),
     *("globalaveragepooling", "globalmaxpooling", "spatialdropout"),
 )
-# These add, subtract, multiply or divide.
+# Functions that add, subtract, multiply or divide.
 _ARITHMETIC = frozenset("add subtract multiply divide truedivide negative biasadd".split())
 
 _LEADING = {"passes", "scales"}
 
-# What is looked at where a size is open.
+# The image size that is tried if the model leaves it open.
 _SIDE = 8
-# Numbers that a network is trained on spread over so much, and lie around 0 within so many times
-# that.
+# Inputs that a network can be trained on spread over at least so much, and their centre is within
+# so many spreads of 0.
 _SPREAD, _OFF_CENTRE = 0.25, 2.5
 
 
 def of(model: keras.Model) -> str:
-    """What becomes of the model's first input: one of KINDS.
+    """How the model treats its first input: one of KINDS.
 
-    The input is followed through layers without weights to the first that have some. What scales on
-    this way is calculated for black and white, of 0 to 255 and of 0 to 1, to see for which of them
-    it is. A layer that scales elsewhere in the model does not count.
+    The input is followed through layers without weights to the first layers with weights. The
+    scaling on this way is computed for black and white pixels of 0 to 255 and of 0 to 1, to see
+    which range it is meant for. A layer that scales elsewhere in the model does not count.
     """
     try:
         read = graph.read(model)
     except ValueError:
         return "unclear"
     first = keras.tree.flatten(read.inputs)[0]
-    # Tensors that hold pixels still, and whether something scaled them; and what comes of them.
+    # Tensors that still hold pixels, whether something scaled them, and the kinds found at their
+    # ends.
     scaled = {id(first): False}
     found = set()
     for call in read.calls:
@@ -93,8 +94,8 @@ def of(model: keras.Model) -> str:
 
 
 def _kind(operation: Any) -> str:
-    """What one operation does to pixels: "passes" and "scales" lead on, "weights" is where the
-    network begins."""
+    """What one operation does to pixels. "passes" and "scales" lead on; the network begins at
+    "weights"."""
     if isinstance(operation, keras.layers.TimeDistributed):
         return _kind(operation.layer)
     if isinstance(operation, keras.layers.Pipeline):
@@ -118,12 +119,12 @@ def _kind(operation: Any) -> str:
 
 
 def _range(first: Any, tensor: Any) -> str:
-    """For which pixels the way from one tensor to another is meant."""
+    """The range of pixels that the operations between two tensors are meant for."""
     try:
         way = keras.Function(first, tensor)
         of_bytes, of_ones = (_fits(_answers(way, first.shape, white)) for white in (255, 1))
     except Exception:
-        # Functions of Keras may refuse sizes of their own; it is tried on images then.
+        # Keras's functions may refuse the open size; the way is then tried on images.
         return "unclear"
     if of_bytes == of_ones:
         return "unclear"
@@ -131,7 +132,7 @@ def _range(first: Any, tensor: Any) -> str:
 
 
 def _answers(way: Any, shape: Sequence[int | None], white: float) -> np.ndarray:
-    """What becomes of an image of grey levels from 0 to white, float64 (n,)."""
+    """float64 (n,), the operations' result for an image of grey levels from 0 to white."""
     sizes = [size or _SIDE for size in shape[1:]]
     levels = np.linspace(0, white, int(np.prod(sizes))).reshape(1, *sizes)
     # Black and white at random places, so that they meet every channel.
@@ -141,7 +142,7 @@ def _answers(way: Any, shape: Sequence[int | None], white: float) -> np.ndarray:
 
 
 def _fits(values: np.ndarray) -> bool:
-    """Whether a network could be trained on such numbers."""
+    """Whether a network could be trained on such inputs."""
     spread = float(np.ptp(values))
     centre = float((values.max() + values.min()) / 2)
     return bool(np.isfinite(spread)) and spread >= _SPREAD and abs(centre) <= _OFF_CENTRE * spread

@@ -1,8 +1,8 @@
 """Loads a foreign model in a process of its own first, bounded in memory and time.
 
-What `inspection` cannot see from outside shows here: weights that do not fit their layers, layers
-so large that they fill the memory, a model that hangs or brings its process down. The process looks
-through the weights, builds and loads the model, lets it answer for one image, and ends.
+The trial finds what `inspection` cannot see from outside: weights that do not fit their layers,
+layers that fill the memory, a model that hangs or ends its process. The process looks through the
+weights, builds and loads the model, lets it answer for one image, and ends.
 
 It is no sandbox: the process runs under the same user, and whoever finds a hole in the readers of
 zip, JSON or HDF5 or in Keras's own layers is through. Nor does it help against a file that is
@@ -25,10 +25,10 @@ SECONDS = 300.0
 # TensorFlow alone takes about 0.6 GB. Keras holds a model's weights about four times while it loads
 # them: packed, unpacked, as arrays and as variables.
 _BASE_MB, _TIMES_WEIGHTS = 4_000, 6
-# Images whose size the model leaves open.
+# The image size that is tried if the model leaves it open.
 _OPEN_SIZE = 64
 
-# The package is found wherever the parent found it.
+# The child finds the package where the parent found it.
 _PROGRAM = "import sys; sys.path.insert(0, {root!r}); from repro.models import trial; trial.main()"
 
 
@@ -40,7 +40,7 @@ def attempt(
     Args:
         memory_mb: resident memory at which the process is ended; None for enough for honest
             weights of the file's size.
-        seconds: after which it is ended; importing TensorFlow takes some of them.
+        seconds: time after which the process is ended; importing TensorFlow takes part of it.
 
     Returns:
         n_parameters; answers: whether the model was tried on an image.
@@ -109,7 +109,7 @@ def tried(path: str | Path) -> dict[str, Any]:
     try:
         model(inputs if len(inputs) > 1 else inputs[0], training=False)
     except Exception as error:
-        # An image of a size that the author left open may be none that the model takes.
+        # The model may not accept an image of the size that was tried.
         if any(None in one.shape[1:] for one in model.inputs):
             return {"n_parameters": model.count_params(), "answers": False}
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -13,12 +13,12 @@ from typing import Any
 def twin(operation: Any, name: str) -> Any:
     """An operation of the same class with the same variables, under another name.
 
-    What is assigned to the variables of one is assigned to both. What is given to an attribute of
-    the one later (`trainable`, a quantization) is not given to the other.
+    A value assigned to a variable is seen by both. A later change of an attribute (`trainable`, a
+    quantization) is seen only by the operation that it was made on.
 
     Args:
         operation: a layer, or a function of `keras.ops` as an object; it is left alone.
-        name: of the twin.
+        name: name of the twin.
 
     >>> import keras
     >>> layer = keras.layers.Dense(2, name="mine")
@@ -32,6 +32,6 @@ def twin(operation: Any, name: str) -> Any:
     # attributes, which Keras would note in lists that the two share.
     found = object.__new__(kind)
     vars(found).update(vars(operation))
-    # Where an operation stands in graphs is its own.
+    # The twin does not take over the operation's places in graphs.
     vars(found).update(name=name, _inbound_nodes=[], _outbound_nodes=[])
     return found

@@ -1,4 +1,4 @@
-"""What the paper claims, what was found, and how it is shown.
+"""The paper's claims, the verdicts on them, and the figures and reports.
 
 `claims` lists the claims, with the `rules` (of networks) and `unit_rules` (of units) that decide
 them; `findings` and `verdicts` say what came out; `figures` and `panels` draw; `page` and `report`

@@ -1,4 +1,5 @@
-"""Where the paper is silent or uncertain, and what was chosen: the list that the report shows."""
+"""The choices made where the paper is silent or uncertain, as the report lists them. docs/paper.md,
+"Where the paper is silent", lists the same for a reader of the paper."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ from repro.paper.findings import figure_label
 
 
 def choices(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
-    """(topic, choice) of each point that the paper leaves open, for the figures given: what is of
-    other figures, networks or lesions is left out."""
+    """(topic, choice) for each point that the paper leaves open and that concerns the given
+    figures."""
     trained = [config for config in configs if config.train.network != OWN]
     return [
         *(_training(trained) if trained else ()),
@@ -322,7 +323,7 @@ def _images(sweep: SweepConfig) -> str:
 
 
 def _by_figure(words: Iterable[tuple[FigureConfig, str]]) -> str:
-    """What figures have in words, those that have the same together; a sentence.
+    """One sentence from the words of each figure; figures with the same words are listed together.
 
     >>> _by_figure([])
     'None in these figures.'

@@ -39,12 +39,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of the paper (paper.md, section 4) and how it is decided.
+    """One claim of the paper (docs/paper.md, "Claims") and how it is decided.
 
     figures: names of the figures whose results decide it, each on its own.
     paper, paper_value: the paper's number in words and as a number, if it gives one.
-    of_all: whether networks that learned nothing count too, being what the claim is about.
-    data: the data set on which the paper read its number; "" if it gives none.
+    of_all: whether networks that learned nothing count too, because the claim is about them.
+    data: the data set of the paper's number; "" if the paper gives no number.
     """
 
     name: str
@@ -58,7 +58,8 @@ class Claim:
     data: str = ""
 
     def paper_words(self, dataset: str) -> str:
-        """The paper's number in words, and beside results on another data set also on which."""
+        """The paper's number in words; beside results on another data set with the paper's data
+        set."""
         name = _DATA_NAMES.get(self.data, self.data)
         if not self.data or dataset == self.data or name in self.paper:
             return self.paper
@@ -72,9 +73,9 @@ _DATA_NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "imagenet2012": "ImageNe
 class Verdict:
     """A claim, our result and the verdict: one record of claims.json.
 
-    ours, paper: in words; value, paper_value: the same as numbers, None where there is none.
-    interval: of `value`; the rule says which.
-    seconds: wall time that the figure's results took.
+    ours, paper: results in words. value, paper_value: results as numbers, None without a number.
+    interval: interval of `value`; the rule says of which kind.
+    seconds: wall time of the figure's results.
     """
 
     claim: str
@@ -112,7 +113,7 @@ def judge(figure: FigureResult) -> list[Verdict]:
 
 
 def _of_learned(claim: Claim, figure: FigureResult) -> Finding:
-    """A claim decided by those networks that learned anything."""
+    """The finding on a claim, from the networks that learned anything."""
     kept = tuple(network for network in figure.networks if learned(network))
     n_left_out = len(figure.networks) - len(kept)
     if not n_left_out:

@@ -1,8 +1,8 @@
 """Draws the figures from results: the panels that a config states, with title and caption.
 
-Matplotlib's object interface only, with its default settings whatever the user's matplotlibrc
-says, so the same results give the same bytes. Series run from dark to light in one sequential
-scale and differ in marker as well, so a print in grey still tells them apart.
+Only Matplotlib's object interface is used, with Matplotlib's default settings instead of the
+user's, so the same results give the same bytes. Series run from dark to light in one sequential
+scale and also differ in marker, so that they can be told apart in a grey print.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from repro.paper.panels import (
 __all__ = ["alternative_text", "caption", "compose", "draw", "percent", "training_words"]
 
 _SIZE = (6.0, 4.0)  # inches, with type of 10 points
-_PAGE_SIZE = (5.3, 3.8)  # in a page: smaller, so that type stays readable on a phone
+_PAGE_SIZE = (5.3, 3.8)  # in a page: smaller, readable on a phone
 _PNG_DPI = 200
 
 
@@ -68,8 +68,8 @@ def draw(
     Args:
         kinds: which of the two.
         dark: light ink, for a dark page.
-        standalone: with title and caption on a background of its own; otherwise without them and
-            transparent, for a page that states both in words.
+        standalone: with title and caption on a background; otherwise transparent, for a page with
+            title and caption of its own.
 
     Raises:
         ValueError: the figure has no network.
@@ -82,12 +82,13 @@ def draw(
 def rendered(
     picture: Callable[[], Figure], kinds: Sequence[str], dark: bool, standalone: bool
 ) -> dict[str, bytes]:
-    """Whatever `picture` composes, in the style of this project; arguments as for `draw`."""
+    """Draws the figure that `picture` composes, in the style of this project; arguments as for
+    `draw`."""
     files = {}
     with styled(dark):
         composed = picture()
         background = background_of(dark) if standalone else "none"
-        # Without a date or a version in the file, and with a fixed salt, bytes repeat.
+        # No date and no version in the file, and a fixed salt: the same input gives the same bytes.
         metadata = {"png": {"Software": None}, "svg": {"Date": None}}
         for kind in kinds:
             buffer = io.BytesIO()
@@ -99,12 +100,12 @@ def rendered(
 
 
 def styled(dark: bool) -> AbstractContextManager[None]:
-    """While the style of this project holds; then that of before."""
+    """Sets the style of this project inside the block, and restores the former style after it."""
     return matplotlib.style.context(["default", _settings(DARK if dark else LIGHT)])
 
 
 def background_of(dark: bool) -> str:
-    """The colour behind a picture that travels alone."""
+    """The background of a standalone picture."""
     return "#15151c" if dark else "#ffffff"
 
 
@@ -136,7 +137,7 @@ def compose(figure: FigureResult, *, dark: bool = False, standalone: bool = True
 
 
 def caption(figure: FigureResult) -> str:
-    """What the picture shows, in words: data, number of images, spread, length of training."""
+    """The caption: data, number of images, spread, length of training."""
     parts = [f"Data: {figure.data}.", f"Network: {_architecture(figure.networks)}."]
     words = [_panel_words(figure, panel) for panel in panels_of(figure.config)]
     return " ".join([*parts, *dict.fromkeys(words), training_words(figure.networks)])
@@ -220,7 +221,7 @@ def _curve_words(figure: FigureResult, panel: PanelConfig) -> str:
 
 
 def training_words(networks: Sequence[NetworkResult]) -> str:
-    """How long the networks trained, and whether that is what the paper did."""
+    """How long the networks trained, and whether the paper trained as long."""
     if any(network.config.network == OWN for network in networks):
         return "Not trained here."
     epochs = [network.training.epochs for network in networks]
@@ -243,7 +244,7 @@ def training_words(networks: Sequence[NetworkResult]) -> str:
 
 
 def alternative_text(figure: FigureResult) -> str:
-    """What a reader who cannot see the picture should know: axes, series, where they run."""
+    """A text in place of the picture: axes, series, and where the series run."""
     return " ".join(_panel_alternative(figure, panel) for panel in panels_of(figure.config))
 
 
@@ -322,13 +323,13 @@ def _settings(theme: Theme) -> dict[str, Any]:
 
 
 def _add_words(figure: FigureResult, picture: Figure, theme: Theme) -> None:
-    """Title above and caption below, for a picture that travels alone."""
+    """Adds a title above and a caption below a standalone picture."""
     width, height = picture.get_size_inches()
     title = textwrap.wrap(
         f"{figure_label(figure.config.name)}  {figure.config.title}", int(9 * width)
     )
     below = textwrap.wrap(caption(figure), int(17.3 * width))
-    # Lines of 12 and 8 points, so that the plot itself keeps its size.
+    # Lines of 12 and 8 points are added to the height, so that the plot keeps its size.
     picture.set_size_inches(width, height + 0.2 * len(title) + 0.15 * len(below))
     picture.suptitle("\n".join(title), x=0.012, ha="left", fontsize=12, fontweight="bold")
     picture.supxlabel(

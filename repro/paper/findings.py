@@ -39,9 +39,9 @@ from repro.core.results import (
 
 MEMORISED = 0.99  # training accuracy from which a network counts as having memorised its labels
 N_CLASSES = dict.fromkeys(DATASETS, 10) | {"imagenet2012": 1000}
-# What the summary says of the circumstances of a training.
+# Circumstances of a training that the summary repeats.
 _FACTS = ("data", "device", "processor", "backend", "versions", "git_commit", "date", "seconds")
-_TOP5 = ("imagenet2012",)  # the paper counts a class among the five best as correct there
+_TOP5 = ("imagenet2012",)  # data sets on which the paper reads top-5 accuracy
 _OWN_FIGURES = {
     "rotated": "Rotated basis",
     "classdrop": "Largest class drop",
@@ -53,7 +53,7 @@ _OWN_FIGURES = {
     "memorizing": "AUC while memorising",
     "relations": "Relations",
 }
-# Names of the classes, where a data set has other ones than numbers.
+# Class names of data sets whose classes are not digits.
 CLASS_NAMES = {
     "cifar10": "airplane automobile bird cat deer dog frog horse ship truck".split(),
     "fashion_mnist": "T-shirt trouser pullover dress coat sandal shirt sneaker bag boot".split(),
@@ -76,14 +76,14 @@ def figure_label(name: str) -> str:
 
 
 def class_name(network: NetworkResult, number: int) -> str:
-    """A class as a reader knows it; its number where the data set has no names."""
+    """The name of a class; its number if the data set has no names."""
     names = network.training.facts.get("class_names") or CLASS_NAMES.get(network.config.dataset, [])
     return names[number] if number < len(names) else str(number)
 
 
 def paper_epochs(config: TrainConfig) -> int | None:
-    """How long the paper trained such a network (appendix A.2); None for ResNet-50, whose 200,000
-    steps are no whole number of epochs."""
+    """Epochs of such a network in the paper (appendix A.2); None for ResNet-50, whose 200,000 steps
+    are not a whole number of epochs."""
     if config.network == "mlp":
         return 5000 if config.dropout else 640
     return 100 if config.network == "convnet" else None
@@ -93,14 +93,14 @@ def paper_epochs(config: TrainConfig) -> int | None:
 
 
 def sweep_of(network: NetworkResult, kind: type[T], name: str = "") -> T | None:
-    """What the named sweep of the trained network found, or the first of that kind; None if
-    there is none."""
+    """The result of the named sweep in the trained network, or of the first sweep of that kind;
+    None if there is none."""
     found = [network.sweeps[name]] if name in network.sweeps else network.sweeps.values()
     return next((item for item in found if isinstance(item, kind)), None)
 
 
 def sweeps_of(networks: Iterable[NetworkResult], kind: type[T], name: str = "") -> list[T]:
-    """`sweep_of` each network that has one."""
+    """`sweep_of` of each network that has such a sweep."""
     found = (sweep_of(network, kind, name) for network in networks)
     return [item for item in found if item is not None]
 
@@ -124,7 +124,7 @@ def by_label_corruption(figure: FigureResult) -> dict[float, list[NetworkResult]
 
 
 def panels(figure: FigureConfig) -> tuple[PanelConfig, ...]:
-    """The figure's panels; where its config states none, one that suits its first sweep."""
+    """The figure's panels; without panels in the config, one that suits the first sweep."""
     if figure.panels:
         return figure.panels
     varied = tuple(k for k, values in figure.grid if len(values) > 1 and k != "seed")
@@ -142,8 +142,8 @@ def panels(figure: FigureConfig) -> tuple[PanelConfig, ...]:
 class Series:
     """Networks that a panel shows as one: a curve, a histogram, points of one colour.
 
-    key: what tells it from the other series, values in the panel's order.
-    sweep: name of the sweep it is read from.
+    key: values of the settings in which series differ, in the panel's order.
+    sweep: name of the sweep that the series shows.
     """
 
     key: tuple[Any, ...]
@@ -185,7 +185,7 @@ def series(figure: FigureResult, panel: PanelConfig) -> list[Series]:
 
 
 def _best_and_worst(networks: Sequence[NetworkResult], n: int, sweep: str) -> list[Series]:
-    """The n networks of least and of most generalization error among those that memorised."""
+    """The n networks of smallest and of largest generalization error, of those that memorised."""
     ranked = sorted(memorised(networks), key=generalization_error)
     n = min(n, len(ranked) // 2)
     ends = (("best", ranked[:n]), ("worst", ranked[len(ranked) - n :]))
@@ -193,7 +193,7 @@ def _best_and_worst(networks: Sequence[NetworkResult], n: int, sweep: str) -> li
 
 
 def setting_words(key: str, value: Any, alone: bool = False) -> str:
-    """A setting as a legend says it; shorter where it stands alone under a title that names it.
+    """A setting in words for a legend; shorter if the legend's title names the setting.
 
     >>> setting_words("label_corruption", 0.0, alone=True), setting_words("batch_norm", False)
     ('0 % (clean)', 'without batch norm')
@@ -211,7 +211,7 @@ def setting_words(key: str, value: Any, alone: bool = False) -> str:
 
 
 def percent(fraction: float) -> str:
-    """A label corruption as people say it.
+    """A fraction, such as a label corruption, in percent with up to three digits.
 
     >>> percent(0.2)
     '20 %'
@@ -220,13 +220,14 @@ def percent(fraction: float) -> str:
 
 
 def memorised(networks: Iterable[NetworkResult]) -> list[NetworkResult]:
-    """Those with a training accuracy of 0.99 or more (paper.md 2.3)."""
+    """The networks whose training accuracy is 0.99 or more."""
     return [item for item in networks if item.training.train_accuracy >= MEMORISED]
 
 
 def learned(network: NetworkResult) -> bool:
-    """Whether its training accuracy is at least twice that of guessing: a network at chance loses
-    nothing by an ablation, so its normalized AUC says 1. A user's own network counts as trained."""
+    """Whether the network's training accuracy is at least twice that of guessing. A network at
+    chance loses nothing by an ablation and has a normalized AUC of 1. A user's own network counts
+    as trained."""
     if network.config.network == OWN:
         return True
     return network.training.train_accuracy >= 2 / N_CLASSES[network.config.dataset]
@@ -248,7 +249,7 @@ def score(network: NetworkResult, curve: AblationCurve | NoiseCurve) -> np.ndarr
 
 
 def score_name(network: NetworkResult) -> str:
-    """What `score` counts, in words."""
+    """The name of what `score` returns."""
     return "top-5 accuracy" if network.config.dataset in _TOP5 else "accuracy"
 
 
@@ -271,7 +272,7 @@ def auc(network: NetworkResult, name: str = "") -> np.ndarray:
 
 
 def normalized_auc(network: NetworkResult, name: str = "") -> np.ndarray:
-    """float64 (n_orders,), area relative to the intact accuracy; NaN where nothing was correct."""
+    """float64 (n_orders,), area divided by the intact accuracy; NaN if no image was correct."""
     curve = sweep_of(network, AblationCurve, name)
     if curve is None or np.any(score(network, curve)[:, 0] <= 0):
         return np.full(1 if curve is None else len(curve.orders), np.nan)
@@ -279,10 +280,11 @@ def normalized_auc(network: NetworkResult, name: str = "") -> np.ndarray:
 
 
 def noise_tolerance(network: NetworkResult, name: str = "") -> np.ndarray:
-    """float64 (n_draws,): accuracy averaged over the scales of noise, relative to the intact one.
+    """float64 (n_draws,): accuracy averaged over the scales of noise, divided by the intact
+    accuracy.
 
     Scales are spaced evenly in their logarithm, so this is the area under the curve of Fig. 2.
-    NaN where nothing was correct.
+    NaN if no image was correct.
     """
     curve = sweep_of(network, NoiseCurve, name)
     if curve is None:
@@ -333,8 +335,9 @@ def relation(
 ) -> metrics.Correlation:
     """Spearman's rho between two measures of units (paper section 3.4).
 
-    Units are ranked within their network and the ranks of all networks pooled, so that a network
-    whose losses are larger weighs no more; for networks of one size this is the mean of their rho.
+    Units are ranked within their network and the ranks of all networks are pooled, so that a
+    network with larger losses has no larger weight. For networks of one size this is the mean of
+    their rho.
 
     Args:
         tables: one a network.
@@ -346,7 +349,7 @@ def relation(
             out.
 
     Returns:
-        NaN where it is undefined: fewer than three units, or all of one value.
+        NaN if rho is undefined: fewer than three units, or all values equal.
     """
     ranks = [np.empty((2, 0))]
     for table in tables:
@@ -369,7 +372,7 @@ def _ranks(table: UnitTable, layer: str | None, x: str, y: str, live_only: bool)
     return (stats.rankdata(pair, axis=1) - 0.5) / pair.shape[1]
 
 
-# A bootstrap takes a tenth of a second, and picture, claim and table quote the same few.
+# Cached: a bootstrap takes a tenth of a second, and picture, claim and table need the same ones.
 @functools.lru_cache(maxsize=1024)
 def _spearman(pairs: bytes) -> metrics.Correlation:
     x, y = np.frombuffer(pairs).reshape(2, -1)
@@ -413,9 +416,9 @@ class Trajectory:
     """One network along its training, at each snapshot; float64 (n_snapshots,) each.
 
     auc, normalized_auc: float64 (n_snapshots, n_orders); NaN without cumulative ablation.
-    train_loss: of the intact network on the images of the curves; test_loss: of the sweep
-        "intact" on test images. NaN where that sweep was not made.
-    relations: of class selectivity and importance at each snapshot; () without unit tables.
+    train_loss: loss of the intact network on the images of the curves. test_loss: loss of the sweep
+        "intact" on test images; NaN without this sweep.
+    relations: rho of class selectivity and importance at each snapshot; () without unit tables.
     """
 
     epochs: np.ndarray
@@ -427,7 +430,8 @@ class Trajectory:
 
 
 def trajectory(network: NetworkResult) -> Trajectory | None:
-    """What the sweeps at snapshots tell of a network's training; None if there are none."""
+    """The trajectory of a network's training, from sweeps at snapshots; None without such
+    sweeps."""
     if not network.snapshots:
         return None
     epochs = sorted({epoch for found in network.snapshots.values() for epoch, _ in found})
@@ -466,7 +470,7 @@ def stopped_early(network: NetworkResult) -> bool:
 
 
 def summary(figures: Sequence[FigureResult]) -> dict[str, Any]:
-    """The numbers of each figure as JSON-ready values, by name: summary.json.
+    """The numbers of each figure as JSON-ready values, by the figure's name: summary.json.
 
     Numbers that are undefined are None.
     """
@@ -495,7 +499,7 @@ def _figure_summary(figure: FigureResult) -> dict[str, Any]:
 
 
 def varied_settings(figure: FigureConfig, network: TrainConfig) -> dict[str, Any]:
-    """The settings in which the networks of a figure differ, and their values in this one."""
+    """The settings in which the networks of a figure differ, with the values of this network."""
     return {key: getattr(network, key) for key, values in figure.grid if len(values) > 1}
 
 

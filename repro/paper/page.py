@@ -24,7 +24,7 @@ from repro.paper.choices import choices, optimizer_words
 from repro.paper.claims import INCONCLUSIVE, NOT_RUN, NOT_SUPPORTED, SUPPORTED, Verdict
 from repro.paper.findings import figure_label, setting_words
 
-# A sign and a word beside the colour, so that colour is never the only cue.
+# Each verdict has a sign and a word beside the colour, so that colour is never the only cue.
 _BADGES = {
     SUPPORTED: ("yes", "✓"),
     NOT_SUPPORTED: ("no", "✗"),
@@ -44,7 +44,7 @@ _PROFILES = {
 }
 
 
-_ROWS = 24  # of a table of networks; summary.json has them all
+_ROWS = 24  # most rows of a table of networks; summary.json has all
 
 
 def render(
@@ -56,10 +56,10 @@ def render(
     """The whole page.
 
     Args:
-        figures: in the order to show.
-        verdicts: on all their claims.
+        figures: figures in the order in which they are shown.
+        verdicts: verdicts on all claims of these figures.
         numbers: `findings.summary(figures)`.
-        seconds: computing time of each figure, by name; a figure may lack.
+        seconds: computing time of each figure, by name; figures may be missing.
     """
     sections = [
         _figure(figure, verdicts, numbers[figure.config.name], seconds.get(figure.config.name))
@@ -76,7 +76,7 @@ def render(
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as people say them.
+    """A duration in words.
 
     >>> duration(75.0)
     '1 min 15 s'
@@ -163,12 +163,12 @@ def _card(verdict: Verdict) -> str:
 
 
 def _anchor(verdict: Verdict) -> str:
-    """Where the page tells of a verdict; several figures may decide one claim."""
+    """The anchor of a verdict in the page. Several figures may decide one claim."""
     return f"{verdict.claim}-{verdict.figure}"
 
 
 def _files(figure: FigureResult) -> list[str]:
-    """The files beside the page that hold this figure."""
+    """Names of the files beside the page that hold this figure."""
     name = figure.config.name
     if not figure.networks:
         return []
@@ -205,7 +205,7 @@ def _networks_table(numbers: Mapping[str, Any]) -> str:
 
 
 def _label(network: Mapping[str, Any]) -> str:
-    """What tells a network from the others of its figure, in words."""
+    """The settings that tell a network from the others of its figure, in words."""
     words = []
     for key, value in network["settings"].items():
         words.append(setting_words(key, value))
@@ -213,7 +213,7 @@ def _label(network: Mapping[str, Any]) -> str:
 
 
 def _sweep_table(numbers: Mapping[str, Any], name: str) -> str:
-    """What one sweep found in each network; nothing for a sweep along training, which the
+    """A table of one sweep's results in each network; empty for a sweep along training, which the
     picture shows."""
     found = [
         (network, network["sweeps"][name])
@@ -315,7 +315,7 @@ def _units_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> str:
 
 
 def _absent_words(found: _Rows) -> str:
-    """That classes without images do not count, where there are such."""
+    """A sentence that classes without images do not count; "" if all classes have images."""
     absent = sorted({sweep.get("classes_without_images", 0) for _, sweep in found} - {0})
     if not absent:
         return ""
@@ -444,7 +444,7 @@ def _n_images(figure: FigureResult) -> str:
 
 
 def _ties(figure: FigureResult) -> str:
-    """How many answers hang on rounding, over all networks; empty where that was not counted."""
+    """How many answers depend on rounding, over all networks; "" if ties were not counted."""
     counts = [found.n_tied for network in figure.networks for found in network.sweeps.values()]
     if not counts or None in counts:
         return ""
@@ -452,7 +452,7 @@ def _ties(figure: FigureResult) -> str:
 
 
 def _facts(figure: FigureResult, key: str) -> str:
-    """What the networks' records say under this key, each different answer once."""
+    """The values that the networks' records have under this key, each once."""
     answers = []
     for network in figure.networks:
         value = network.training.facts.get(key)
@@ -467,8 +467,8 @@ def _claims_table(verdicts: Sequence[Verdict]) -> str:
     heads = ("Claim", "Paper", "Ours", "n", "Data", "Verdict", "Rule", "Command")
     top = "".join(f'<th scope="col" role="columnheader">{head}</th>' for head in heads)
     body = "".join(_claim_row(verdict, heads) for verdict in verdicts)
-    # Roles are named because the narrow layout shows rows as blocks, which hides them from
-    # screen readers otherwise.
+    # The roles are written out: in the narrow layout rows are blocks, and screen readers would not
+    # find them otherwise.
     return (
         '<table class="claims" role="table"><caption>Every claim that these results decide.'
         f'</caption><thead role="rowgroup"><tr role="row">{top}</tr></thead>'

@@ -1,9 +1,8 @@
-"""The kinds of pictures that the paper's figures are made of, each drawn into one pair of axes.
+"""Draws the kinds of panels of the paper's figures, each into one pair of axes.
 
 Curves with bands (Figs. 1, 2, 3a, 5, A1), units (Figs. 7, A3, A4), distributions (Figs. 6, A2),
 along training (Fig. 4a), networks (Figs. 3b, 4b, 4c) and single units with the images that drive
-them (DeepMind's post). A panel's config says what is drawn against what; nothing here knows a
-figure by name.
+them (DeepMind's post). A panel's config says what is drawn; nothing here knows a figure by name.
 
 Artists carry a group id that names their data: "mean-<series>", "band-<series>", "units-<layer
 number>", "dead-...", "line-...", "distribution-<series>", "networks-<series>", "epochs-<measure>",
@@ -52,16 +51,17 @@ _LINES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _LEGEND_LINE = 0.19  # inches, of type of 9 points
 _ACROSS = 8  # images of a portrait in one row
-_NAMED_CLASSES = 20  # that fit below a portrait's bars
-# From so many series on, a legend above the axes has two columns.
+_NAMED_CLASSES = 20  # most class names below a portrait's bars
+# A legend above the axes has two columns from so many series on.
 _TWO_COLUMNS = 6
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours; first and last are positions in the plasma scale that the page's colour allows.
+    """Colours. first, last: ends of the part of the plasma scale that has enough contrast with the
+    page.
 
-    blue, purple, green: of the paper's Figs. 4a and 6, as far as contrast allows.
+    blue, purple, green: the colours of the paper's Figs. 4a and 6, adapted for contrast.
     """
 
     ink: str
@@ -96,7 +96,7 @@ def correlation_words(found: metrics.Correlation) -> str:
 
 
 def legend_height(figure: FigureResult, panel: PanelConfig) -> float:
-    """Inches that the panel's legend needs above the axes; 0 where it stands elsewhere."""
+    """Inches that the panel's legend needs above the axes; 0 if the legend is elsewhere."""
     if panel.kind in ("curves", "noise", "portrait") or panel.series == ("layer",):
         return 0.0
     if panel.kind == "units":
@@ -107,7 +107,7 @@ def legend_height(figure: FigureResult, panel: PanelConfig) -> float:
 
 
 def draw(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
-    """Draws one panel; where its results are missing, says so in the axes."""
+    """Draws one panel; if its results are missing, the axes say so."""
     kinds: dict[str, Callable[[FigureResult, PanelConfig, Axes, Theme], None]] = {
         "curves": _curves,
         "noise": _noise,
@@ -150,11 +150,11 @@ class _Style:
 
 
 def _styles(shown: Sequence[Series], theme: Theme) -> list[_Style]:
-    """Colour by the last setting of the series' key, line by those before it."""
+    """Colour by the last setting of the series' key, line style by the settings before it."""
     tones = list(dict.fromkeys(one.key[-1:] for one in shown))
     lines = list(dict.fromkeys(one.key[:-1] for one in shown))
     colours = theme.series(len(tones))
-    # Not by equality alone: label corruptions of 0 and 1 equal False and True.
+    # The type is compared too: label corruptions of 0 and 1 equal False and True.
     if len(shown) == 2 and all(isinstance(one.key[-1], bool) for one in shown):
         colours = [theme.purple, theme.blue]  # as the paper draws networks without and with
     return [
@@ -192,7 +192,7 @@ def bands(
             linewidth=2.4 if index == 0 else 1.5,
             marker=style.marker,
             markersize=4.5,
-            # Each curve's markers start elsewhere, so that they do not hide one another.
+            # Each curve's markers start at another point, so that they do not hide each other.
             markevery=(index * step // len(shown), step),
             label=one.label,
             gid=f"mean-{_key(one)}",
@@ -211,7 +211,7 @@ def bands(
 
 
 def _above(panel: PanelConfig) -> tuple[float, float]:
-    """Where a legend above the axes begins: over the panel's title if it has one."""
+    """The height at which a legend above the axes begins: above the panel's title, if any."""
     return (0, 1.09 if panel.title else 1.02)
 
 
@@ -263,7 +263,8 @@ def _rotated(figure: FigureResult, shown: Sequence[Series]) -> bool:
 def _mark_fractions(
     axes: Axes, theme: Theme, panel: PanelConfig, shown: Sequence[Series], n_units: int
 ) -> None:
-    """Dashed vertical lines where so many units are ablated as training silenced (Fig. 5a)."""
+    """Dashed vertical lines at the fraction of units that dropout silenced in training (Fig.
+    5a)."""
     drawn = set()
     for one, style in zip(shown, _styles(shown, theme), strict=True):
         fraction = getattr(one.networks[0].config, panel.mark)
@@ -286,8 +287,8 @@ def _chance(axes: Axes, theme: Theme, dataset: str) -> None:
 
 
 def _noise(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
-    """Accuracy against the scale of noise on all units (Fig. 2); the intact network is left out,
-    since a logarithm has no place for it."""
+    """Accuracy against the scale of noise on all units (Fig. 2); the intact network, at scale 0,
+    has no place on the logarithmic axis."""
     shown = [one for one in series(figure, panel) if sweeps_of(one.networks, NoiseCurve, one.sweep)]
     first = sweeps_of(shown[0].networks, NoiseCurve, shown[0].sweep)[0]
     network = shown[0].networks[0]
@@ -363,10 +364,10 @@ def _units(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -
 
 
 def supposed(table: UnitTable, relation: str, x: str = "class_selectivity") -> UnitTable:
-    """The table as it would look if importance rose or fell with x, or were unrelated to it.
+    """The unit table as it would be if importance rose or fell with x, or were unrelated to x.
 
-    Every importance is kept and handed to another unit. Ranks are blurred by a sixth of their
-    range, so that the points scatter as real ones would.
+    The importances are kept and assigned to other units. Ranks are blurred by a sixth of their
+    range, so that the points scatter like real ones.
 
     Args:
         relation: "rising", "falling" or "unrelated".
@@ -380,7 +381,7 @@ def supposed(table: UnitTable, relation: str, x: str = "class_selectivity") -> U
     return replace(table, loss=table.intact_loss + importance)
 
 
-# Units, from which on their points are small.
+# From so many units on, points are small.
 CROWDED = 500
 
 
@@ -393,12 +394,12 @@ def points(
     index: int,
     crowded: bool,
 ) -> None:
-    """The units of one layer; a cross for those that are dead.
+    """The units of one layer as points; dead units as crosses.
 
     Args:
         measures: float (n_units,) each, across and up. rows, dead: bool (n_units,), the layer's
             units, and those silent on every image.
-        look: colour and marker. index: of the layer, in the drawing's element names.
+        look: colour and marker. index: number of the layer in the drawing's element names.
         crowded: whether the points are to be small.
     """
     (across, up), (colour, marker) = measures, look
@@ -429,7 +430,7 @@ def points(
 
 
 def _label_up(axes: Axes, table: UnitTable, measure: str, values: np.ndarray) -> None:
-    """The upward axis, with loss scaled to numbers that people read."""
+    """Labels the y axis; losses are scaled by a power of ten."""
     if measure != "importance":
         axes.set_ylabel(UNIT_MEASURES[measure])
         return
@@ -440,7 +441,7 @@ def _label_up(axes: Axes, table: UnitTable, measure: str, values: np.ndarray) ->
 
 
 def regression(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Ends of the least-squares line over the range of x; None where it is undefined."""
+    """Ends of the least-squares line over the range of x; None if the line is undefined."""
     if len(x) < 2 or np.ptp(x) == 0:
         return None
     slope, intercept = np.polyfit(x, y, 1)
@@ -449,7 +450,7 @@ def regression(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray] | 
 
 
 def power_of_ten(values: np.ndarray) -> int:
-    """Power of ten, a multiple of 3, that brings an axis to numbers people read."""
+    """Power of ten, a multiple of 3, by which an axis is scaled to readable numbers."""
     largest = float(np.abs(values).max(initial=0.0))
     if largest == 0 or 0.1 <= largest < 1000:
         return 0
@@ -459,12 +460,12 @@ def power_of_ten(values: np.ndarray) -> int:
 # --- Distributions -----------------------------------------------------------------------------
 
 
-# What a unit's ablation costs may be of any size: told in digits, not in hundredths.
+# Costs of an ablation have any size: they are written in significant digits, not in hundredths.
 _COSTS = ("importance", "accuracy_drop", "largest_class_drop", "held_out_class_drop")
 
 
 def _distributions(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
-    """How a measure is spread over units: by series (Fig. 6), or layer by layer (Fig. A2)."""
+    """The distribution of a measure over units: by series (Fig. 6) or by layer (Fig. A2)."""
     measure = panel.x or "class_selectivity"
     if panel.series == ("layer",):
         _by_layer(figure, panel, measure, axes, theme)
@@ -515,8 +516,8 @@ def _by_layer(
         values = np.concatenate([getattr(t, measure)[t.layer_names == name] for t in tables])
         values = values[np.isfinite(values)]
         if not len(values):
-            continue  # not defined, as class selectivity is on images of one class
-        # A violin needs some spread to estimate a density from.
+            continue  # undefined, as class selectivity with one class
+        # A violin needs values that differ, to estimate a density.
         if np.ptp(values) > 0:
             drawn: Any = axes.violinplot([values], [index + 1], widths=0.85, showextrema=False)
             body = drawn["bodies"][0]
@@ -597,7 +598,7 @@ def _losses(path: Trajectory, axes: Axes, theme: Theme) -> None:
             label=name.replace("_", " "),
             gid=f"epochs-{name}",
         )
-    # Cropped as in the paper: the untrained network's loss would press all else together.
+    # Cropped as in the paper: otherwise the untrained network's loss would dominate the axis.
     later = [values[path.epochs > 0] for _, values, _, _ in parts]
     finite = np.concatenate(later)[np.isfinite(np.concatenate(later))]
     if len(finite):
@@ -634,8 +635,8 @@ def _relations(paths: Sequence[Trajectory], axes: Axes, theme: Theme) -> None:
 
 
 def _epoch_scale(axes: Axes, epochs: np.ndarray) -> None:
-    """Logarithmic, with a place for 0 if it is among them, where snapshots are not evenly spaced;
-    ticks at snapshots, eight or so."""
+    """Sets the epoch axis: logarithmic if snapshots are not evenly spaced, with a place for 0 if
+    epoch 0 is a snapshot; about eight ticks, at snapshots."""
     if len(set(np.diff(epochs))) > 1:
         axes.set_xscale("symlog", linthresh=1)
         every = -(-len(epochs) // 8)
@@ -655,8 +656,8 @@ def _along_training(figure: FigureResult) -> bool:
 def _networks(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
     """One point a network (Figs. 3b, 4c), or a snapshot of one (Fig. 4b).
 
-    Against generalization error, which means little in a network that did not memorise, such a one
-    is drawn hollow and does not count in rho, as in claim C3.
+    Generalization error means little for a network that did not memorise: plotted against it, such
+    a network is hollow and does not count in rho, as in claim C3.
     """
     if _along_training(figure):
         _snapshot_points(figure, panel, axes, theme)
@@ -745,7 +746,7 @@ def portraits(figure: FigureResult, panel: PanelConfig) -> Portraits:
 
 
 def portrait_words(found: Portraits, role: str) -> str:
-    """What is known of a unit, in one line.
+    """One line about a unit.
 
     The rank is by importance, among all units that it was picked from.
     """
@@ -773,7 +774,7 @@ def _portrait(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme
     n_top = found.top_images.shape[1]
     across = min(n_top, _ACROSS)
     rows = -(-n_top // across)
-    height = min(0.34, 0.6 / rows)  # of a row, with the classes above it; the profile has the rest
+    height = min(0.34, 0.6 / rows)  # height of a row with class names; the profile gets the rest
     for place in range(n_top):
         row, column = divmod(place, across)
         corner = (column / across, 1 - height * (row + 1))
@@ -782,7 +783,7 @@ def _portrait(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme
         one.set_axis_off()
         one.set_anchor("N")
         if label < 0:
-            continue  # fewer images than that drive the unit
+            continue  # fewer images drive the unit
         pixels = found.top_images[index, place]
         grey = pixels.shape[-1] == 1
         one.imshow(
@@ -823,10 +824,10 @@ def _profile(axes: Axes, means: np.ndarray, names: Sequence[str], theme: Theme) 
 
 
 def _short(name: str) -> str:
-    """A layer's name cut to what a legend has room for; nested models give long ones."""
+    """A layer's name, shortened for a legend; nested models give long names."""
     return name if len(name) <= 24 else f"{name[:23]}…"
 
 
 def split_name(images: str) -> str:
-    """ "train" or "test" as axes and captions say it."""
+    """The name of a split in axes and captions."""
     return "training" if images == "train" else "test"

@@ -1,4 +1,4 @@
-"""Writes what was found: a page for people, JSON and CSV for programs, pictures for both."""
+"""Writes the results: a page for people, JSON and CSV for programs, pictures for both."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from repro.paper.findings import figure_label, summary, varied_settings
 
 __all__ = ["console", "summary", "write"]
 
-# Every table begins so; settings are those in which the figure's networks differ, and epoch is
-# that of a snapshot, empty for the trained network.
+# First columns of every table. The settings are those in which the figure's networks differ; epoch
+# is the epoch of a snapshot, empty for the trained network.
 COMMON_COLUMNS = ("run_id", "settings", "label_corruption", "seed", "sweep", "epoch")
 CURVE_COLUMNS = ("order", "n_ablated", "n_correct", "n_images", "accuracy", "loss")
 NOISE_COLUMNS = ("draw", "scale", "n_correct", "n_images", "accuracy", "loss")
@@ -59,9 +59,9 @@ def write(
                     <figure>_units.csv, <figure>_intact.csv, <figure>_portraits.csv
 
     Args:
-        directory: where; `write_bytes` makes it if need be.
+        directory: folder of the report; `write_bytes` makes it if it is missing.
         seconds: computing time of each figure, by name.
-        write_bytes: writes one file; errors of the disk are its own.
+        write_bytes: function that writes one file and handles errors of the disk.
     """
     verdicts = [
         dataclasses.replace(verdict, seconds=seconds.get(figure.config.name))
@@ -80,7 +80,7 @@ def write(
     write_bytes(directory / "summary.json", to_json(numbers))
     write_bytes(directory / "claims.json", to_json(records))
     write_bytes(directory / "claims.csv", claims_csv(verdicts))
-    # Last, so that whoever sees the page finds the files that it links to.
+    # The page is written last, so that the files that it links to exist.
     text = page.render(results, verdicts, numbers, seconds)
     write_bytes(directory / "index.html", text.encode())
     return verdicts
@@ -94,7 +94,7 @@ def file_names(figure: str) -> list[str]:
 
 
 def console(results: Sequence[FigureResult], verdicts: Sequence[Verdict]) -> str:
-    """What was found, in a few lines of plain ASCII for any terminal."""
+    """The verdicts in a few lines of plain ASCII for any terminal."""
     lines = []
     for figure in results:
         lines.append(f"{figure_label(figure.config.name)}  {figure.config.title}")
@@ -110,8 +110,8 @@ def console(results: Sequence[FigureResult], verdicts: Sequence[Verdict]) -> str
 
 
 def figure_csv(figure: FigureResult) -> dict[str, bytes]:
-    """{"curves": ..., "noise": ..., "units": ..., "intact": ..., "portraits": ...}, those that the
-    figure has: every number drawn, one row a point.
+    """{"curves": ..., "noise": ..., "units": ..., "intact": ..., "portraits": ...}, the tables that
+    the figure has, with every number drawn, one row a point.
 
     Floats are written so that reading them gives the same float64.
     """
@@ -146,7 +146,7 @@ def _all_sweeps(network: NetworkResult) -> Iterator[tuple[str, int | None, Sweep
 
 
 def claims_csv(verdicts: Sequence[Verdict]) -> bytes:
-    """The verdicts, one row each; the interval as two columns, nothing where there is none."""
+    """The verdicts, one row each; the interval has two columns, empty without an interval."""
     columns = [field.name for field in dataclasses.fields(Verdict) if field.name != "interval"]
     return to_csv(
         (*columns, "low", "high"),
@@ -202,7 +202,7 @@ def _intact_rows(found: Intact) -> Iterator[tuple[Any, ...]]:
 
 
 def _portrait_rows(found: Portraits) -> Iterator[tuple[Any, ...]]:
-    """One row for each picked unit and class; top_images: how many of those shown are of it."""
+    """One row for each picked unit and class; top_images counts the shown images of the class."""
     for index, role in enumerate(found.roles):
         unit = (
             role,
@@ -236,5 +236,5 @@ def to_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
 
 
 def to_json(content: Any) -> bytes:
-    """Plain values as JSON in UTF-8; there may be no NaN among them."""
+    """Plain values as JSON in UTF-8; NaN is not allowed."""
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

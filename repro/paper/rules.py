@@ -2,8 +2,8 @@
 its function.
 
 A rule is written before its results are seen. A verdict of "not supported" is a result like any
-other. `repro.paper.unit_rules` has those on single units, `repro.paper.verdicts` what both share,
-and `repro.paper.claims` says which figures each rule is applied to.
+other. `repro.paper.unit_rules` has the rules on single units, `repro.paper.verdicts` the functions
+that both share, and `repro.paper.claims` the figures that each rule is applied to.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ C2_RULE = _CORRUPTED_RULE.format(
 
 @dataclass(frozen=True)
 class _Group:
-    """Networks of one label corruption; a measure of every order (or draw) of every one of them."""
+    """Networks of one label corruption, with a measure for every order (or draw) of every
+    network."""
 
     label_corruption: float
     n_networks: int
@@ -147,7 +148,7 @@ def _corrupted_lose(
 
 
 def _bars_apart(clean: _Group, corrupted: _Group) -> Interval:
-    """Difference of means, less and plus the sum of both s.d."""
+    """Difference of means, and the same minus and plus the sum of both s.d."""
     mean_clean, sd_clean = mean_and_sd(clean.values)
     mean, sd = mean_and_sd(corrupted.values)
     difference, bars = float(mean_clean - mean), float(sd_clean + sd)
@@ -440,7 +441,7 @@ def reliance_ranks_settings(figure: FigureResult) -> Finding:
 
 
 def reliance_selects_settings(figure: FigureResult) -> Finding:
-    """C8: what choosing by AUC costs."""
+    """C8: the cost of choosing settings by AUC."""
     groups: dict[tuple[float, int], list[NetworkResult]] = {}
     for network in figure.networks:
         key = (network.config.learning_rate, network.config.batch_size)
@@ -479,7 +480,7 @@ def reliance_selects_settings(figure: FigureResult) -> Finding:
 def selection(
     areas: np.ndarray, accuracies: np.ndarray, n_drawn: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What choosing by area costs in random draws of settings.
+    """The cost of choosing settings by area, in random draws of settings.
 
     Args:
         areas, accuracies: float (n_settings,). n_drawn: settings in a draw.
@@ -522,7 +523,7 @@ C10_RULE = (
 
 
 def dropout_protects_up_to_its_rate(figure: FigureResult) -> Finding:
-    """C9: what networks with corrupted labels and dropout p lose around the fraction p."""
+    """C9: the loss of accuracy around the fraction p, with corrupted labels and dropout p."""
     corrupted = [
         item
         for item in figure.networks
@@ -558,8 +559,8 @@ def dropout_protects_up_to_its_rate(figure: FigureResult) -> Finding:
 
 
 def _around(network: NetworkResult, p: float) -> tuple[np.ndarray, float]:
-    """float (n_orders,): relative accuracy with the fraction p ablated; and how many times as
-    steep the mean curve falls in the next 0.2 as before."""
+    """float (n_orders,): accuracy relative to the intact network with the fraction p ablated. And a
+    ratio: the slope of the mean curve over the next 0.2 of units, divided by its slope up to p."""
     curve = sweep_of(network, AblationCurve)
     if curve is None:
         return np.full(1, np.nan), float("nan")
@@ -657,7 +658,7 @@ def batch_norm_raises_information(figure: FigureResult) -> Finding:
 def _with_and_without(
     figure: FigureResult, measure: Callable[[NetworkResult], float], name: str, sign: int
 ) -> Finding:
-    # Where dropout is crossed with it (2 x 2), only networks without dropout count.
+    # If batch normalisation is crossed with dropout (2 x 2), only networks without dropout count.
     plain = [network for network in figure.networks if not network.config.dropout]
     sides = [
         [measure(network) for network in plain if network.config.batch_norm is normed]
@@ -672,7 +673,7 @@ def _with_and_without(
 
 
 def _fit_words(networks: Sequence[NetworkResult]) -> str:
-    """A warning where the two sides are not fitted alike; "" if all memorised their labels."""
+    """A warning if the two sides fit their labels differently; "" if all networks memorised."""
     if len(memorised(networks)) == len(networks):
         return ""
     lowest, highest = (

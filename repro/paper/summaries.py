@@ -24,15 +24,16 @@ from repro.core.results import (
 from repro.paper.findings import auc, class_name, normalized_auc, score, score_name, varied_settings
 from tb_plugin import summary as plugin_summary
 
-# How the tab names what an ablated unit was clamped to.
+# Names of the fills in the tab.
 _FILLS = {"zero": "zero", "mean": "mean", "position_mean": "mean per position"}
-_MOST_CLASSES = 100  # of whose profiles the tab's table can be wide
+_MOST_CLASSES = 100  # most classes with columns in the tab's table
 
 
 def network_label(figure: FigureConfig, network: TrainConfig) -> str:
-    """What tells a network from the others of its figure: "label_corruption=0.2".
+    """A name that tells a network from the others of its figure: "label_corruption=0.2".
 
-    Used as the name of its TensorBoard run; the figure's name where it has only one network.
+    It is the name of the network's TensorBoard run; the figure's name if the figure has only one
+    network.
     """
     varied = [
         f"{key}={_text(getattr(network, key))}" for key, values in figure.grid if len(values) > 1
@@ -43,7 +44,8 @@ def network_label(figure: FigureConfig, network: TrainConfig) -> str:
 def write(figure: FigureResult, network: NetworkResult, logdir: Path) -> None:
     """Writes one network's training curve and lesions into one TensorBoard run.
 
-    Sweeps along training are written at the epochs of their snapshots, the others at the last.
+    Sweeps along training are written at the epochs of their snapshots, other sweeps at the last
+    epoch.
     """
     with plugin_summary.Writer(str(logdir)) as writer:
         for record in network.training.history:
@@ -67,14 +69,15 @@ def write(figure: FigureResult, network: NetworkResult, logdir: Path) -> None:
 
 
 def _is_of_test_images(along: Sequence[tuple[int, SweepResult]]) -> bool:
-    """Whether the test loss was followed along training, so that its last value is there too."""
+    """Whether a sweep reads the test loss along training, so that its last value is written with
+    it."""
     return any(isinstance(found, Intact) and found.images == "test" for _, found in along)
 
 
 def _summaries(
     figure: FigureResult, network: NetworkResult, name: str, found: SweepResult
 ) -> Iterator[plugin_summary.Summary]:
-    """What the tab shows of one sweep; a name other than its kind's becomes part of the tag."""
+    """The summaries of one sweep; a sweep's name becomes part of the tag unless it is the kind."""
     shared: dict[str, Any] = {
         "facts": _facts(figure, network),
         "description": f"{figure.config.title}. Data: {figure.data}.",
@@ -89,7 +92,7 @@ def _summaries(
         yield plugin_summary.training_scalar(f"{found.images}_accuracy", found.accuracy)
         return
     if isinstance(found, Portraits):
-        return  # for the report: the tab has every unit of a network, and shows no images
+        return  # only in the report: the tab shows every unit, and no images
     shared |= {"split": found.images, "score": score_name(network)}
     accuracy = score(network, found)
     n_units = sum(size for _, size in found.layers)
@@ -163,7 +166,7 @@ def _facts(figure: FigureResult, network: NetworkResult) -> dict[str, str]:
         "epochs": str(training.epochs),
         "training accuracy": f"{training.train_accuracy:.4f}",
         "test accuracy": f"{training.test_accuracy:.4f}",
-        "model": config.run_id,  # its folder, by which the lesion lab lists it
+        "model": config.run_id,  # folder name, by which the lesion lab lists the network
     }
 
 

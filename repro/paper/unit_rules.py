@@ -105,12 +105,12 @@ def selective_maps_are_not_important(figure: FigureResult) -> Finding:
 
 
 def selective_maps_are_not_more_important(figure: FigureResult) -> Finding:
-    """C15: on ResNet-50, of which the paper says less."""
+    """C15: on ResNet-50; the paper says less about it."""
     return _not_important(figure, NEGLIGIBLE_RHO)
 
 
 def _not_important(figure: FigureResult, limit: float) -> Finding:
-    """Supported where rho of class selectivity and importance lies below the limit."""
+    """Supported if the interval of rho of class selectivity and importance lies below the limit."""
     tables = unit_tables(figure.networks)
     if not tables:
         return Finding(NOT_RUN, note="No network's units were ablated.")
@@ -161,7 +161,7 @@ def relation_comes_from_early_layers(figure: FigureResult) -> Finding:
 
 
 def _mean_relation(found: Sequence[Correlation]) -> Interval | None:
-    """Mean of independent rhos; undefined ones, of layers without any spread, are left out."""
+    """Mean of independent rhos, without undefined ones of layers whose units are all alike."""
     defined = [one for one in found if np.isfinite(one.rho)]
     if not defined:
         return None

@@ -1,7 +1,8 @@
-"""What a rule finds, and the arithmetic and words that rules share.
+"""The finding of a rule, and the arithmetic and words that rules share.
 
-A difference of two groups of networks has a 95 % Welch interval over the networks' means, so two
-networks a group are the least that can decide; rho is Spearman's, with a 95 % percentile bootstrap.
+A difference of two groups of networks has a 95 % Welch interval over the networks' means, so a
+decision needs at least two networks in each group. rho is Spearman's, with a 95 % percentile
+bootstrap.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ FEWEST_NETWORKS = 10  # for a correlation over networks to decide anything
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule found: the verdict, our number in words and as a number, and its n.
+    """The finding of a rule: the verdict, our result in words and as a number, and its n.
 
     note: what a reader must know to weigh the verdict; "" if nothing.
     """
@@ -94,7 +95,7 @@ def missing_networks(figure: FigureResult) -> str:
 
 
 def decided(found: Interval, ours: str, n: str, note: str = "", sign: float = 1.0) -> Finding:
-    """`above` of an interval, or of its mirror image with sign = -1, as a finding."""
+    """A finding from `above` of an interval, or of its mirror image with sign = -1."""
     value, low, high = found
     if not np.isfinite(value):
         return Finding(
@@ -106,7 +107,7 @@ def decided(found: Interval, ours: str, n: str, note: str = "", sign: float = 1.
 
 
 def correlated(found: Correlation, sign: int, ours: str, n: str, note: str = "") -> Finding:
-    """Supported where |rho| of that sign is more than negligible."""
+    """Supported if rho has this sign and its whole interval is more than negligible."""
     if not np.isfinite(found.rho):
         return Finding(INCONCLUSIVE, n=n, note="rho is undefined.")
     low, high = sorted((sign * found.low, sign * found.high))

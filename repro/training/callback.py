@@ -6,9 +6,9 @@
     )
     model.fit(images, labels, epochs=100, callbacks=[reliance, stop])
 
-Networks that begin to memorise lean more on single units, and the area under their cumulative
+When a network begins to memorise, it relies more on single units, and the area under its cumulative
 ablation curve falls, at about the time at which training and test loss part (paper section 3.2,
-Fig. 4a). docs/callback.md tells how it is measured, what it did in trials, and what it costs.
+Fig. 4a). docs/callback.md describes the measurement, trials and costs.
 """
 
 from __future__ import annotations
@@ -39,11 +39,12 @@ from repro.training.regularizers import SelectivityRegularized
 
 NAME, INTACT, SCORE = "normalized_auc", "intact_accuracy", "stopping_score"
 _LAST_LAYERS = 3
-# Dense networks answer some hundred times faster than convolutional ones, see docs/callback.md.
+# Default numbers of images. Dense networks are some hundred times faster than convolutional ones,
+# see docs/callback.md.
 _IMAGES_DENSE, _IMAGES = 500, 300
 _IMAGES_PER_BATCH = 128
-# The answers of so many images are compared with the model's own; they may differ by so much of
-# the largest, in single and in half precision.
+# So many images are used to compare the measured answers with the model's own answers. They may
+# differ by this share of the largest answer, in single and in half precision.
 _IMAGES_TO_CHECK, _CLOSE, _CLOSE_HALF = 8, 1e-3, 0.1
 
 
@@ -52,48 +53,48 @@ class SingleDirectionReliance(keras.callbacks.Callback):
 
     `normalized_auc` is the area under the curve of accuracy against the fraction of units ablated,
     over the intact accuracy (paper section 3.2), averaged over random orders; low is high
-    reliance. `normalized_auc/<layer>` is that of the units of one layer alone. Images, orders and
-    points are drawn once, so that epochs differ by what the network has learned and nothing else.
+    reliance. `normalized_auc/<layer>` is the same with the units of one layer alone. Images, orders
+    and points are drawn once, so that epochs differ only in what the network has learned.
 
-    They are NaN while the network is no better than chance (see `above_chance`): there lesions cost
-    nothing, and the area would be that of the best network there is. They are NaN, too, where
-    weights, activations or the loss are not finite. The logs hold besides
+    These values are NaN while the network is no better than chance (see `above_chance`): lesions
+    then cost nothing, and the area would be that of a perfect network. They are also NaN if
+    weights, activations or the loss are not finite. The logs also hold
 
-    - `intact_accuracy`, of the images that are measured;
+    - `intact_accuracy`, the accuracy on the measured images;
     - `stopping_score`, a number to monitor, in [0, 1] and never NaN: 0 where `normalized_auc` is
       NaN, else the smaller of two, how far the accuracy has come from chance to 1, and how much of
       its curve's height the lesions leave on average;
     - `dead/<layer>`, the fraction of the layer's units that are 0 on all these images.
 
     Callbacks that read the logs (EarlyStopping, ModelCheckpoint, CSVLogger, TensorBoard) must come
-    after this one in the list. Where an epoch is not measured, the values of the last one stand.
+    after this one in the list. In an epoch that is not measured, the logs repeat the last values.
 
-    The training is what it would be without: weights are only read, and no random state of Keras,
+    The callback does not change the training: weights are only read, and no random state of Keras,
     Python or NumPy is touched.
 
     Args:
-        images: those of the training, (n_images, ...), as the model takes them; for several inputs
-            a dict or list. Or a data set of (images, labels), as `fit` takes it.
-        labels: those that the model is trained on: class numbers (n_images,) or (n_images, 1),
-            one-hot, or names; of a head of one number 0 and 1. None where the data hold them.
+        images: training images (n_images, ...), as the model takes them; a dict or list for several
+            inputs. Or a data set of (images, labels), as `fit` takes it.
+        labels: the labels that the model is trained on: class numbers (n_images,) or (n_images, 1),
+            one-hot, or names; 0 and 1 for a head of one number. None if `images` is a data set.
         every: epochs between measurements.
-        model: the functional or Sequential network to measure, where the one that is trained is a
-            class of its own around it. It shares the layers that are trained.
+        model: the functional or Sequential network to measure, if the trained model is another
+            class that contains this network. Both share the layers that are trained.
         layers: layers whose units are ablated, by name or by patterns such as "conv_*"; None for
             the last three hidden layers, as in the paper's convolutional networks.
-        n_images: at most so many images, each class in its proportion; None for 500 where all
-            that follows the first mask is dense with ReLU, else 300.
+        n_images: at most so many images, each class in its proportion. None for 500 if all layers
+            after the first mask are dense with ReLU, else 300.
         orders: random orders in which units are ablated.
-        points: of each curve, evenly spaced, both ends included.
-        seed: of images and orders.
+        points: number of points of each curve, evenly spaced, both ends included.
+        seed: seed of images and orders.
 
     Attributes:
-        seconds: that each measurement took; the first one compiles.
+        seconds: duration of each measurement; the first one compiles.
 
     Raises:
         ValueError: an argument out of range, or data in no form that is known; when the training
-            begins, a model that cannot be masked (see `insertion.insert_masks`), that has no
-            classes, or that images and labels do not fit.
+            begins, a model that cannot be masked (see `insertion.insert_masks`), has no classes, or
+            does not fit images and labels.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class SingleDirectionReliance(keras.callbacks.Callback):
         self._data: tuple[Any, Any] = images, heads.targets_of(labels)
         self._taken: Given | None = None
         if not reading.is_stream(images):
-            _with_labels(taken(*self._data))  # what is wrong without a model is said here
+            _with_labels(taken(*self._data))  # reports errors that need no model
         self._every, self._layers, self._n_images = every, layers, n_images
         self._orders, self._points, self._seed = orders, points, seed
         self._network = model
@@ -142,7 +143,7 @@ class SingleDirectionReliance(keras.callbacks.Callback):
             logs.update(self._unknown() if diverged else self._values)
 
     def measure(self) -> dict[str, float]:
-        """The values of the model as it is now, by their names in the logs."""
+        """Measures the model in its present state; returns values by their names in the logs."""
         if not heads.has_finite_weights(self._masked):
             return self._unknown()
         n_correct = [np.zeros((len(c.orders), len(c.n_ablated)), np.int64) for c in self._curves]
@@ -170,7 +171,7 @@ class SingleDirectionReliance(keras.callbacks.Callback):
         return values
 
     def _unknown(self) -> dict[str, float]:
-        """What the logs hold of an epoch of which nothing can be told."""
+        """The values in the logs for an epoch that cannot be measured."""
         nan = float("nan")
         return {
             **{curve.name: nan for curve in self._curves},
@@ -212,17 +213,17 @@ class SingleDirectionReliance(keras.callbacks.Callback):
         self._check(model, any_network)
 
     def _given(self, model: keras.Model) -> Given:
-        """The data, of which streams are read once, in the forms that this model takes."""
+        """The data in the forms that this model takes. A stream is read once."""
         if self._taken is None:
             self._taken = _with_labels(taken(*self._data, wanted=shapes_of(model)))
             self._data = None, None
         return self._taken
 
     def _check(self, model: keras.Model, any_network: _Passes) -> None:
-        """Whether what is measured answers as the model itself does, on a few images.
+        """Compares the measured network with the model itself on a few images.
 
         Raises:
-            ValueError: it does not.
+            ValueError: their answers differ.
         """
         batch = next(self._sample.batches(self._batch_size))
         seen = self._look(batch)
@@ -247,11 +248,12 @@ class SingleDirectionReliance(keras.callbacks.Callback):
 
 
 def stopping_score(n_ablated: np.ndarray, accuracy: np.ndarray, chance: float) -> float:
-    """The smaller of what a network knows and what of it lesions leave, in (0, 1].
+    """The smaller of two shares, in (0, 1]: what a network knows, and what lesions leave of it.
 
-    Knows: how far its accuracy is on the way from chance to 1. Leaves: the area under the curve
-    above the curve's lowest point, over its height. While a network learns, the first is smaller,
-    and grows; once it knows more than withstands lesions, the second is.
+    The first share is the network's accuracy on the scale from chance (0) to 1. The second share is
+    the area between the curve and its lowest point, divided by the curve's height. While a network
+    learns, the first share is smaller and grows; once the network knows more than withstands
+    lesions, the second share is smaller.
 
     Args:
         n_ablated: int (n_points,), from 0. accuracy: float (n_points,), the first above chance.
@@ -287,10 +289,10 @@ def stratified(labels: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarr
 
 @dataclass(frozen=True)
 class _Curve:
-    """Units of some masks, ablated one after the other.
+    """A curve: units of some masks, ablated one after the other.
 
-    name: in the logs.
-    first: the first of the measured masks that has such units.
+    name: name of the value in the logs.
+    first: the first measured mask with units in `orders`.
     orders: int (n_orders, n), units numbered through the measured masks.
     n_ablated: int (n_points,), increasing, from 0 to n.
     """
@@ -303,8 +305,8 @@ class _Curve:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Inputs, each (n, ...), and labels (n,); only the first n_real are real, so that all batches
-    have one shape."""
+    """Inputs, each (n, ...), and labels (n,). Only the first n_real are real; the others pad the
+    batch, so that all batches have one shape."""
 
     inputs: list[np.ndarray]
     labels: np.ndarray
@@ -313,7 +315,7 @@ class _Batch:
 
 @dataclass(frozen=True)
 class _Sample:
-    """The images that are measured: inputs, each (n_images, ...), and int32 labels."""
+    """The measured images: inputs, each (n_images, ...), and int32 labels."""
 
     inputs: list[np.ndarray]
     labels: np.ndarray
@@ -335,9 +337,9 @@ class _Sample:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What the intact network does on a batch.
+    """Tensors of the intact network on a batch.
 
-    inputs: tensors. hidden: by id of its mask the activation before it. answers: (n, ...).
+    inputs: tensors. hidden: activation before each mask, by the mask's id(). answers: (n, ...).
     """
 
     batch: _Batch
@@ -363,7 +365,7 @@ def _with_labels(given: Given) -> Given:
     """The data.
 
     Raises:
-        ValueError: they hold no labels.
+        ValueError: the data have no labels.
     """
     if given.targets is None:
         raise ValueError(
@@ -379,7 +381,7 @@ class _Look:
     def __init__(self, masked: keras.Model, masks: Sequence[AblationMask], head: Head) -> None:
         images, answer, before = _tensors(masked)
         self._model, self._head = masked, head
-        # A walk begins at the model's first mask.
+        # `walk` begins at the model's first mask.
         self._seen = list(dict.fromkeys([id(ablation_masks(masked)[0]), *map(id, masks)]))
         self._run = _Part(images, [*(before[number] for number in self._seen), answer])
 
@@ -399,7 +401,8 @@ class _Evaluator(Protocol):
 
 
 class _Passes:
-    """Any network: what precedes a mask is computed once, what follows under each lesion."""
+    """Curves of any network: layers before a mask are computed once, layers after it for each
+    lesion."""
 
     def __init__(
         self,
@@ -410,7 +413,7 @@ class _Passes:
     ) -> None:
         self._curves, self._masks, self._head = curves, masks, head
         images, answer, before = _tensors(masked)
-        # Where other tensors pass by a mask, its lesions begin at the images.
+        # If other tensors go around a mask, lesions of this mask are computed from the images on.
         self._tails = {id(mask): _part(before[id(mask)], answer) for mask in masks}
         self._whole = _Part(images, answer)
 
@@ -437,7 +440,7 @@ class _Passes:
         """Correct images at each point of each order, (n_orders, n_points)."""
         edges = np.cumsum([len(keep) for keep in held])
         counts = np.empty((len(curve.orders), len(curve.n_ablated)), np.int64)
-        # Nothing ablated and everything ablated are the same in every order.
+        # Zero and all ablated units give the same answers in every order.
         counts[:, 0] = seen.n_correct
         for place, order in enumerate(curve.orders):
             for point, n in enumerate(curve.n_ablated):
@@ -475,19 +478,19 @@ def _is_single(model: keras.Model) -> bool:
 
 
 def _plain_answers(model: keras.Model, inputs: Sequence[np.ndarray]) -> np.ndarray:
-    """What the model itself answers, called as any Keras model is."""
+    """The answers of the model itself, called like any Keras model."""
     tensors = tensors_for(model, inputs)
     return _as_array(heads.answer_of(model(packed(model, tensors), training=False)))
 
 
 class _Part:
-    """A part of a model as one compiled function, which reads the weights at each call.
+    """A part of a model as one compiled function; it reads the weights at each call.
 
     Args:
         begin, end: a symbolic tensor of the model, or a list of them.
 
     Raises:
-        ValueError: the end needs more than the beginning.
+        ValueError: the end depends on other tensors than the beginning.
     """
 
     def __init__(self, begin: Any, end: Any) -> None:
@@ -496,11 +499,11 @@ class _Part:
         self._run = passes.compiled(self._call, False)
 
     def __call__(self, x: Any, instead: Mapping[int, np.ndarray] | None = None) -> Any:
-        """The end's value, or values.
+        """The value of the end, or the values of its tensors.
 
         Args:
-            x: of the beginning, each (n_images, ...).
-            instead: values that take the place of variables', by id.
+            x: values of the beginning, each (n_images, ...).
+            instead: values to use in place of variables, by the variable's id().
         """
         instead = instead or {}
         values = [
@@ -524,12 +527,12 @@ def _part(begin: Any, end: Any) -> _Part | None:
 
 
 class _Walks:
-    """Dense networks with ReLU: curves are walked from their far end (`walk`), with the kernels
-    as they are now.
+    """Curves of dense networks with ReLU: walked from their far end (`walk`), with the present
+    kernels.
 
     Args:
         chain: the layers after each mask of the model, see `_dense_chain`.
-        otherwise: evaluates while masks of the model ablate something.
+        otherwise: evaluator to use while masks of the model ablate units.
     """
 
     def __init__(
@@ -542,7 +545,7 @@ class _Walks:
     ) -> None:
         self._curves = curves
         self._all, self._chain, self._otherwise = ablation_masks(masked), chain, otherwise
-        # Measured masks are the last ones or chosen by name: from their numbering to that of all.
+        # Only some masks are measured: units are renumbered from the measured masks to all masks.
         starts = np.cumsum([0, *(mask.n_units for mask in self._all)])
         numbers = [self._all.index(mask) for mask in masks]
         self._units = np.concatenate([np.arange(starts[n], starts[n + 1]) for n in numbers])
@@ -578,7 +581,7 @@ class _Walks:
 
 
 def _tensors(masked: keras.Model) -> tuple[list[Any], Any, dict[int, Any]]:
-    """Symbolic tensors: the inputs, the answer, and by id of its mask each hidden activation."""
+    """Symbolic tensors: the inputs, the answer, and each hidden activation by the mask's id()."""
     read = graph.read(masked)
     images, answer = keras.tree.flatten(read.inputs), heads.answer_of(read.outputs)
     before = {
@@ -590,16 +593,16 @@ def _tensors(masked: keras.Model) -> tuple[list[Any], Any, dict[int, Any]]:
 
 
 def _dense_chain(masked: keras.Model) -> list[keras.layers.Dense] | None:
-    """The layer that reads each mask, if all are dense and nothing but ReLU stands between."""
+    """The layer that reads each mask, if all are dense and only ReLU is between them."""
     try:
         network = trace(masked)
     except ValueError:
-        return None  # no network for the engine; the passes are checked against the model itself
+        return None  # not a network for the engine
     if dense_layers(network, {}) is None:
         return None
     readers = [network.reader(mask.outputs[0]) for mask in network.masks]
     layers = [masked.get_layer(reader.name) for reader in readers if reader is not None]
-    # A normalization that was folded into a layer has its name.
+    # A layer with a folded normalization has the normalization's name and is not plain.
     plain = all(type(layer) is keras.layers.Dense for layer in layers)
     in_order = [node.name for node in network.masks] == [m.name for m in ablation_masks(masked)]
     return layers if plain and in_order else None
@@ -631,7 +634,7 @@ def _fits(name: str, patterns: Iterable[str]) -> bool:
 def _draw(
     masks: Sequence[AblationMask], n_orders: int, points: int, rng: np.random.Generator
 ) -> list[_Curve]:
-    """The curve of all the masks together, and one of each."""
+    """The curve of all masks together, and a curve of each mask."""
     starts = np.cumsum([0, *(mask.n_units for mask in masks)])
 
     def curve(name: str, first: int, units: np.ndarray) -> _Curve:

@@ -2,14 +2,14 @@
 
 Small networks leave an accelerator idle, and a step of one costs more time to start than to run.
 So here an epoch of several networks is one program: `jax.lax.scan` over the batches, `jax.vmap`
-over the networks, images in the device's memory, nothing on the host but an order of images an
-epoch. A step is Keras's own (`model.train_step`), so losses, schedules, regularizers and metrics
-are those of `repro.training`, and a network alone is the ensemble of one.
+over the networks, images in the device's memory, and only the order of images comes from the host
+in each epoch. A step is Keras's own (`model.train_step`), so losses, schedules, regularizers and
+metrics are the same as in `repro.training`; a single network is an ensemble of one.
 
-Networks can share a program if their configs differ in nothing but `config.PER_NETWORK`. Each has
-its own checkpoints, as if it were alone: an ensemble can be resumed in parts or one by one. On a
-CPU, a network trained alone is resumed to the same bits; in another ensemble its sums may be taken
-in another order.
+Networks can share a program if their configs differ in nothing but `config.PER_NETWORK`. Each
+network has its own checkpoints: an ensemble can be resumed in parts or one by one. On a CPU, a
+network trained alone is resumed to the same bits; in another ensemble sums may be computed in
+another order.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from repro.training.trainee import (
     distributed,
 )
 
-# Values of the weights that are trained, of the model's other variables, and of the optimizer's.
+# Values of the trained weights, of the model's other variables, and of the optimizer's variables.
 State = tuple[list[Any], list[Any], list[Any]]
 
 
 @dataclass(frozen=True)
 class Member:
-    """One network of an ensemble: the arguments of `training.train`."""
+    """One network of an ensemble: the arguments of `train.train`."""
 
     config: TrainConfig
     splits: Splits
@@ -54,11 +54,11 @@ def train(
     """Trains networks together, each from its latest checkpoint if there is one.
 
     Args:
-        members: whose configs `can_share`, with images in memory and as many of them each.
+        members: networks whose configs `can_share`, with the same number of images, in memory.
 
     Returns:
-        What became of each member. One whose loss is not finite ends with an error and stops no
-        other. `seconds` are those of the whole program.
+        The result of each member. A member whose loss is not finite ends with an error; the others
+        go on. `seconds` is the time of the whole program.
 
     Raises:
         TrainingError: the backend is not JAX.
@@ -68,7 +68,7 @@ def train(
     with distributed(members[0].config):
         networks = [_Network(member, seconds_between_checkpoints) for member in members]
         errors: dict[int, TrainingError | None] = {}
-        # Members that stopped at different epochs go on in groups of their own.
+        # Members that stopped at different epochs continue in separate groups.
         for epoch in sorted({network.keeper.epochs_done for network in networks}):
             group = [
                 n
@@ -106,7 +106,7 @@ def _checked(members: Sequence[Member]) -> list[Images]:
 
 
 class _Network:
-    """One member's network and what is kept of it."""
+    """One member's network and its keeper."""
 
     def __init__(self, member: Member, seconds_between_checkpoints: float) -> None:
         self.config = member.config
@@ -121,7 +121,7 @@ class _Network:
 
     @property
     def state(self) -> State:
-        """Values of the variables, in the groups that Keras's step takes."""
+        """Values of the variables, in the groups of Keras's training step."""
         trainable, others, optimizer = (
             [variable.value for variable in group] for group in self._groups()
         )
@@ -135,7 +135,7 @@ class _Network:
 
 
 class _Program:
-    """One epoch of several networks; the first one stands for their architecture."""
+    """One epoch of several networks; the first network gives the architecture."""
 
     def __init__(self, networks: Sequence[_Network], data: Sequence[Images]) -> None:
         import jax
@@ -151,13 +151,13 @@ class _Program:
         epoch = one_epoch(self._model, networks[0].config.batch_size, networks[0].trainee.n_outputs)
         if len(networks) > 1:
             epoch = jax.vmap(epoch, in_axes=(0, 0, None if shared else 0, 0, 0))
-        else:  # without a batch axis of networks, so that convolutions stay plain ones
+        else:  # no axis of networks: convolutions stay plain
             self._images = self._images if shared else self._images[0]
         self._epoch = jax.jit(epoch)
         self._metrics = _metrics_at_start(self._model, images[0].shape[1:])
 
     def run(self) -> list[TrainingError | None]:
-        """Trains until every network is over; the error of each that failed."""
+        """Trains until every network is finished; returns the error of each network that failed."""
         errors: list[TrainingError | None] = [None] * len(self._networks)
         state = self._joined([network.state for network in self._networks])
         metrics = self._joined([self._metrics] * len(self._networks))
@@ -190,13 +190,14 @@ class _Program:
         network.update(self._part(state, n))
 
     def _logs(self, sums: Sequence[Any]) -> dict[str, Any]:
-        """What Keras makes of the metrics' variables at the end of an epoch."""
+        """Keras's logs at the end of an epoch, from the metrics' variables."""
         for variable, value in zip(self._model.metrics_variables, sums, strict=True):
             variable.assign(value)
         return self._model.get_metrics_result()
 
     def _joined(self, parts: Sequence[Any]) -> Any:
-        """The trees of several networks as one with an axis of networks; of one, its own."""
+        """The trees of several networks as one tree with an axis of networks; the tree of a single
+        network unchanged."""
         import jax
         import jax.numpy as jnp
 
@@ -220,11 +221,11 @@ def one_epoch(
 
     Args:
         model: compiled; with JAX, `model.train_step` is a pure function of its variables' values.
-        n_outputs: the labels go to each.
+        n_outputs: number of the model's outputs; each gets the labels.
 
     Returns:
-        The function. It gives the state after the epoch, and the metrics' variables. The last batch
-        may be smaller.
+        The function. It returns the state after the epoch, and the metrics' variables. The last
+        batch may be smaller.
     """
     import jax
 
@@ -248,8 +249,8 @@ def one_epoch(
 
 
 def _split_over_devices(batch: Any) -> Any:
-    """The batch, each device with its share where training is data-parallel. A last, smaller batch
-    that cannot be shared evenly is every device's."""
+    """The batch, split over the devices if training is data-parallel. A smaller last batch that
+    cannot be split evenly is copied to every device."""
     distribution = keras.distribution.distribution()
     if distribution is None or len(batch) % len(keras.distribution.list_devices()):
         return batch
@@ -257,7 +258,7 @@ def _split_over_devices(batch: Any) -> Any:
 
 
 def _metrics_at_start(model: keras.Model, image_shape: tuple[int, ...]) -> list[Any]:
-    """Values of the metrics' variables, which Keras makes when it first meets labels."""
+    """Initial values of the metrics' variables, which Keras makes with the first labels."""
     image = np.zeros((1, *image_shape), np.float32)
     outputs = model(image, training=False)
     label = np.zeros(1, np.int32)

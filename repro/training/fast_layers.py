@@ -1,9 +1,9 @@
-"""Layers for training that do what those of the network do, in less time.
+"""Faster layers for training that compute the same as the network's layers.
 
 Two thirds of a convnet's step are convolutions; a fifth is batch normalisation, which Keras puts
-together from a dozen operations, and masks of ones multiply every activation by one. `twin` is the
-same network with TensorFlow's fused normalization and without that product; its weights go back
-into the network when it is trained, and nothing of it is ever saved.
+together from a dozen operations, and masks of ones multiply every activation by one. `twin` gives
+the same network with TensorFlow's fused normalization and without that product. After training its
+weights are copied back into the network; the twin itself is never saved.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ def helps(precision: str) -> bool:
 
 
 def twin(network: keras.Model) -> keras.Model:
-    """The same network, with the same weights in the same order, of layers that train faster.
+    """The same network of faster layers, with the same weights in the same order.
 
     Args:
-        network: whose masks are all of ones.
+        network: a network without ablated units.
     """
 
     def faster(layer: keras.Layer) -> keras.Layer:
@@ -41,12 +41,13 @@ def twin(network: keras.Model) -> keras.Model:
 
 
 def _fuses(layer: keras.layers.BatchNormalization) -> bool:
-    """Over the last of four axes, with a scale and a shift, as the networks have it."""
+    """Whether the fused operation can compute the layer: over the last of four axes, with scale and
+    shift."""
     return layer.axis in (-1, 3) and layer.scale and layer.center
 
 
 class OpenMask(AblationMask):
-    """A mask of ones: it lets the activation through, and clamps nothing."""
+    """A mask without ablated units: it returns the activation."""
 
     def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
         return inputs
@@ -55,8 +56,8 @@ class OpenMask(AblationMask):
 class FusedNormalization(keras.layers.BatchNormalization):
     """Keras's batch normalisation, in training as one operation of TensorFlow's.
 
-    As there, moving statistics take the variance over the batch, not its estimate for the
-    population, which the operation gives.
+    As in Keras, moving statistics use the variance of the batch; the fused operation returns the
+    estimate for the population instead.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:

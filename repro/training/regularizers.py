@@ -1,9 +1,10 @@
-"""A penalty or reward for class selectivity in training (Leavitt & Morcos 2020, paper.md 6.1).
+"""A penalty or reward for class selectivity in training (Leavitt & Morcos 2020).
 
     loss = cross-entropy - alpha * (mean over layers of the mean over units of the selectivity)
 
-Class selectivity is that of `metrics.class_selectivity`, with class means over the batch: below 0,
-alpha makes units less selective, above 0 more so. For any classifier:
+Class selectivity is that of `metrics.class_selectivity`, with class means over the batch. An alpha
+below 0 makes units less selective, one above 0 more so (docs/paper.md, "Selectivity in the loss").
+For any classifier:
 
     less = repro.SelectivityRegularized(model, strength=-1.0)
     less.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -30,13 +31,13 @@ from repro.models.masking import AblationMask, ablation_masks
 from repro.models.outputs import outputs_of
 
 _WHO = "SelectivityRegularized"
-# The answers of so many images are compared with the network's own; they may differ by so much of
-# the largest.
+# So many images are used to compare this model's answers with the network's. They may differ by
+# this share of the largest answer.
 _IMAGES_TO_CHECK, _CLOSE = 8, 1e-2
-# After so many batches without any selectivity, training ends.
+# Training ends after so many batches without any selectivity.
 _BATCHES = 100
 
-# In the denominator, so that a silent unit has selectivity 0; its ReLU passes no gradient on.
+# Added to the denominator, so that a silent unit has selectivity 0. Its ReLU passes on no gradient.
 EPSILON = 1e-7
 
 
@@ -102,19 +103,19 @@ def mean_selectivity(labels: Any, activations: Any, n_classes: int) -> Any:
 class SelectivityRegularized(keras.Model):
     """A classifier whose training is pushed to more, or less, selective units.
 
-    The model is trained itself: its weights are shared, and it is the model that one saves,
-    lesions and asks. Loss and metrics are compiled as for any model, labels given as usual. The
-    logs gain `selectivity`, the mean over layers and units in batches; the penalty counts in the
-    loss of the training alone.
+    The given network itself is trained: its weights are shared, and afterwards one saves, lesions
+    and evaluates the network. Loss and metrics are compiled as for any model, and labels are given
+    as usual. The logs gain `selectivity`, the mean over layers, units and batches; only the
+    training loss contains the penalty.
 
     Args:
         network: functional or Sequential, with one output: class scores, or one number for two
-            classes. Labels are class numbers or one-hot. Hidden activations are those before its
-            `AblationMask` layers, or, without any, those that `insertion.insert_masks` finds. They
-            must not be negative, as after a ReLU.
-        strength: alpha; below 0 units become less selective, above 0 more so. 0 trains as without.
-        layers: the hidden layers that count, by name or pattern, where the network has no masks;
-            None for all.
+            classes. Labels are class numbers or one-hot. The hidden activations are those before
+            its `AblationMask` layers; without such layers, those that `insertion.insert_masks`
+            finds. They must never be negative, as after a ReLU.
+        strength: alpha; below 0 units become less selective, above 0 more so. 0 has no effect.
+        layers: hidden layers to regularize, by name or pattern, if the network has no masks; None
+            for all.
 
     Raises:
         ValueError: a network that cannot be masked, or without classes (several outputs or labels;
@@ -153,7 +154,7 @@ class SelectivityRegularized(keras.Model):
         """As of any model.
 
         Raises:
-            ValueError: a loss that is none of classes.
+            ValueError: the loss is not one of classes.
         """
         super().compile(*args, **kwargs)
         if self.loss is not None:
@@ -163,7 +164,7 @@ class SelectivityRegularized(keras.Model):
         """As of any model.
 
         Raises:
-            ValueError: labels that are no classes; batches in which the penalty is always 0.
+            ValueError: labels are not classes; the penalty is 0 in all batches.
         """
         given = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
         del given["self"]
@@ -183,10 +184,10 @@ class SelectivityRegularized(keras.Model):
         return super().fit(**given)
 
     def _check_answers(self, x: Any) -> None:
-        """Whether this answers as the network does, on a few images.
+        """Compares this model with the network on a few images.
 
         Raises:
-            ValueError: it does not.
+            ValueError: their answers differ.
         """
         few = keras.tree.map_structure(lambda one: np.asarray(one)[:_IMAGES_TO_CHECK], x)
         expected, found = (
@@ -213,10 +214,11 @@ class SelectivityRegularized(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """The compiled loss; in training minus strength times the batch's mean selectivity."""
+        """The compiled loss; in training, strength times the batch's mean selectivity is
+        subtracted."""
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
-        # A training step has just called the model; elsewhere Keras may have called it in another
-        # graph, whose tensors are out of reach.
+        # In a training step the model was just called. Elsewhere Keras may have called it in
+        # another graph, whose tensors cannot be used.
         activations = self._last_pass.activations
         if not training:
             _, activations = self._probe(x, training=False)
@@ -227,10 +229,10 @@ class SelectivityRegularized(keras.Model):
         return loss - self.strength * selectivity if training else loss
 
     def _class_numbers(self, y: Any) -> Any:
-        """Labels as class numbers; their shape tells what they are.
+        """Labels as class numbers; their shape tells whether they are one-hot.
 
         Raises:
-            ValueError: labels that are not one class an image.
+            ValueError: labels are not one class for each image.
         """
         labels = heads.answer_of(y)
         if len(labels.shape) == 1 or (len(labels.shape) == 2 and labels.shape[-1] == 1):
@@ -245,7 +247,8 @@ class SelectivityRegularized(keras.Model):
 
 
 class _NeverNothing(keras.callbacks.Callback):
-    """Ends a training whose penalty is 0 in all batches, as it is where each is of one class."""
+    """Ends a training whose penalty is 0 in all batches, as happens if each batch has one class
+    only."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -271,11 +274,11 @@ class _NeverNothing(keras.callbacks.Callback):
 
 
 def _nothing() -> Any:
-    """No answers are at hand."""
+    """Stands for answers that are not available."""
     return np.zeros((0,))
 
 
 class _Pass:
-    """Holds what the last call of a model computed, out of sight of Keras, which tracks lists."""
+    """Holds the tensors of a model's last call. A plain list would be tracked by Keras."""
 
     activations: Sequence[Any] = ()

@@ -23,9 +23,9 @@ from repro.training.trainee import (
 
 
 def configure(threads: int) -> None:
-    """Sets up the backend before its first use: deterministic on a CPU, of so many threads.
+    """Sets up the backend before its first use: deterministic on a CPU, with so many threads.
 
-    JAX takes its threads from the process's processors.
+    JAX uses as many threads as the process has processors.
     """
     if keras.backend.backend() != "tensorflow":
         return
@@ -38,7 +38,7 @@ def configure(threads: int) -> None:
 
 
 def device() -> str:
-    """What the backend computes on, in words."""
+    """The device that the backend computes on, in words."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -63,9 +63,10 @@ def train(
     """Trains the network of a config, from its latest checkpoint if there is one.
 
     Args:
-        splits: from `data.load` with the same config.
+        splits: from `load.load` with the same config.
         on_epoch: called after every epoch with the number of epochs done and its record.
-        seconds_between_checkpoints: at most one epoch more than this is lost by a kill.
+        seconds_between_checkpoints: a kill loses at most so many seconds of training, plus one
+            epoch.
 
     Raises:
         TrainingError: the loss is not finite, or the batch cannot be split over the devices.
@@ -85,7 +86,7 @@ def train(
 
 
 class _EndOfEpoch(keras.callbacks.Callback):
-    """Tells a keeper, and ends `model.fit` when it says so."""
+    """Passes each epoch to a keeper, and ends `model.fit` when the keeper says so."""
 
     def __init__(self, keeper: Keeper) -> None:
         super().__init__()

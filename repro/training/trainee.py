@@ -1,13 +1,13 @@
 """Trains one network, resumable at every epoch with the same bits.
 
-What an epoch does depends on the weights, the optimizer's state and (seed, epoch) alone: the order
-of images and their augmentation come from `data.pipelines`, schedules count the optimizer's steps,
-random layers keep their state among the model's variables, and on a CPU TensorFlow runs in its
-deterministic mode. So there a training that is killed and taken up from a checkpoint ends with the
-weights of one that was never disturbed, on the same machine and number of threads.
+An epoch depends only on the weights, the optimizer's state and (seed, epoch): the order of images
+and their augmentation come from `Images.pipelines`, schedules count the optimizer's steps, random
+layers keep their state among the model's variables, and on a CPU TensorFlow runs in its
+deterministic mode. So on a CPU a training that is killed and resumed from a checkpoint ends with
+the same weights as an undisturbed training, on the same machine and number of threads.
 
 With TensorFlow, `model.fit` runs a whole epoch without returning to Python. With JAX and images in
-memory, `repro.training.ensembles` does, for several networks at once if asked.
+memory, `repro.training.ensembles` does the same, on request for several networks at once.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from repro.models.masking import ablation_masks
 from repro.training import fast_layers
 from repro.training.regularizers import SelectivityLoss
 
-# Steps that run without returning to Python where images come from disk.
+# Number of steps that run without returning to Python if images come from disk.
 _STREAM_STEPS = 8
 
 
 class TrainingError(RuntimeError):
-    """A training that cannot go on; the message says why."""
+    """A training cannot go on; the message says why."""
 
 
 class Checkpoints(Protocol):
@@ -56,11 +56,11 @@ class Checkpoints(Protocol):
 class Trained:
     """A finished training.
 
-    model: of float32 layers, whatever the precision of the training was.
+    model: the trained model with float32 layers, whatever the precision of the training was.
     history: one record an epoch: epoch (from 1), loss (cross-entropy, without what a regularizer
         adds) and accuracy (running averages over the epoch's batches, labels as trained on);
         top_5_accuracy with ImageNet; selectivity (mean over layers) with its regularizer.
-    seconds: of training, over all the processes that took part.
+    seconds: seconds of training, summed over all processes that took part.
     """
 
     model: keras.Model
@@ -72,7 +72,7 @@ OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 
 def _nothing(epoch: int, record: Mapping[str, float]) -> None:
-    """For those who need no word after each epoch."""
+    """Default for `on_epoch`: does nothing."""
 
 
 def build(config: TrainConfig, splits: Splits) -> keras.Model:
@@ -81,12 +81,12 @@ def build(config: TrainConfig, splits: Splits) -> keras.Model:
 
 
 class Trainee:
-    """A network with what it is trained by: loss, optimizer, metrics.
+    """A network with the loss, optimizer and metrics of its training.
 
     network: the network of the config, or its twin that trains faster.
-    model: compiled; the network itself, or, with a selectivity regularizer, one of the same layers
-        that also gives every masked activation.
-    steps: of an epoch.
+    model: the compiled model: the network itself or, with a selectivity regularizer, a model of the
+        same layers that also returns every masked activation.
+    steps: number of steps of an epoch.
     """
 
     def __init__(self, config: TrainConfig, splits: Splits) -> None:
@@ -98,7 +98,7 @@ class Trainee:
         self.network = self.model = network
         self._shape = splits.train.images.shape[1:]
         self._n_classes = splits.train.n_classes
-        # From logits; averaged over the batch.
+        # The loss takes logits and is averaged over the batch.
         losses: list[Any] = [keras.losses.SparseCategoricalCrossentropy(from_logits=True)]
         metrics: list[Any] = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
         if config.dataset == "imagenet2012":
@@ -118,13 +118,13 @@ class Trainee:
             metrics=metrics,
             jit_compile=uses_xla(config),
             steps_per_execution=self._steps_per_execution(splits),
-            auto_scale_loss=False,  # _optimizer has seen to it
+            auto_scale_loss=False,  # done in _optimizer
         )
         self.model.optimizer.build(self.model.trainable_variables)
 
     def _steps_per_execution(self, splits: Splits) -> int:
-        """Steps that run without returning to Python: with images in memory the whole epoch, since
-        an execution that reached over its end would take the next one's images."""
+        """Number of steps that run without returning to Python. With images in memory it is the
+        whole epoch: more steps would take images of the next epoch."""
         if self.config.data_parallel and keras.backend.backend() == "tensorflow":
             return 1  # TensorFlow fails on a loop of steps over several devices
         return self.steps if isinstance(splits.train, Images) else _STREAM_STEPS
@@ -142,7 +142,7 @@ class Trainee:
         """Takes over the state of a checkpoint.
 
         Raises:
-            TrainingError: it is that of another network.
+            TrainingError: the state belongs to another network.
         """
         shapes = [tuple(variable.shape) for variable in self.variables]
         if shapes != [array.shape for array in checkpoint.arrays]:
@@ -154,10 +154,10 @@ class Trainee:
             variable.assign(array)
 
     def record(self, epoch: int, logs: Mapping[str, Any]) -> dict[str, float]:
-        """What `Trained.history` keeps of an epoch, from Keras's logs."""
+        """The record of an epoch in `Trained.history`, from Keras's logs."""
 
         def of_logits(name: str) -> float:
-            # Keras puts the output's name first where a model has several.
+            # If a model has several outputs, Keras puts the output's name first.
             return float(logs[f"logits_{name}" if self.n_outputs > 1 else name])
 
         record = {"epoch": epoch, "loss": of_logits("loss"), "accuracy": of_logits("accuracy")}
@@ -169,13 +169,13 @@ class Trainee:
         return record
 
     def finished(self) -> keras.Model:
-        """The network of the config, on one device and with float32 layers, ready for
-        `model.evaluate` of loss and accuracy; of the optimizer's state it keeps nothing."""
+        """The network of the config, on one device and with float32 layers, compiled for
+        `model.evaluate` of loss and accuracy. It does not keep the optimizer's state."""
         plain = dataclasses.replace(self.config, precision="float32")
         model = networks.build(plain, self._shape, self._n_classes)
         model.set_weights(self.network.get_weights())
         model.compile(
-            optimizer="sgd",  # without state, so that a saved model is loaded without a warning
+            optimizer="sgd",  # has no state, so loading a saved model gives no warning
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
         )
@@ -185,7 +185,8 @@ class Trainee:
 class Keeper:
     """Keeps the records, checkpoints and snapshots of one training, and knows when it is over.
 
-    Made with a trainee in its initial state, which it restores from the latest checkpoint.
+    It is made with a trainee in its initial state and restores the trainee from the latest
+    checkpoint.
     """
 
     def __init__(
@@ -215,12 +216,12 @@ class Keeper:
 
     @property
     def seconds(self) -> float:
-        """Of training, in this process and those before."""
+        """Seconds of training, in this process and in earlier ones."""
         return self._seconds_before + (self._ended or time.monotonic()) - self._began
 
     @property
     def over(self) -> bool:
-        """Whether all epochs are done, or the config's rule has ended the training."""
+        """Whether the training is over: all epochs are done, or the config's stop rule applies."""
         threshold = self._config.stop_at_train_accuracy
         reached = threshold and self.history and self.history[-1]["accuracy"] >= threshold
         return self.epochs_done >= self._config.epochs or bool(reached)
@@ -231,9 +232,9 @@ class Keeper:
         """Records an epoch and saves what is due.
 
         Args:
-            logs: Keras's, of the epoch.
-            update: called before the trainee's variables are read, so that they need not be up to
-                date otherwise.
+            logs: Keras's logs of the epoch.
+            update: called before the trainee's variables are read; only then must they be up to
+                date.
 
         Raises:
             TrainingError: the loss is not finite.
@@ -249,7 +250,8 @@ class Keeper:
         due = self.over or time.monotonic() - self._saved_at >= self._interval
         if due or epoch in self._config.snapshots:
             update()
-        # The snapshot first: whoever resumes after the checkpoint's epoch will not come back here.
+        # The snapshot is written before the checkpoint: a resumed training does not repeat this
+        # epoch.
         if epoch in self._config.snapshots:
             self._checkpoints.save_snapshot(epoch, self._trainee.network.get_weights())
         if due:
@@ -263,7 +265,7 @@ class Keeper:
 
 @contextlib.contextmanager
 def distributed(config: TrainConfig) -> Iterator[None]:
-    """Where data_parallel: variables made inside are on every device, and batches are split.
+    """If data_parallel, variables made inside the block are on every device, and batches are split.
 
     Raises:
         TrainingError: the batch cannot be split evenly.
@@ -299,7 +301,7 @@ def _check_divides(batch_size: int, n_devices: int) -> None:
 
 
 def uses_xla(config: TrainConfig) -> bool:
-    """Whether steps are compiled by XLA: with JAX, and with TensorFlow on one GPU. On a CPU plain
+    """Whether XLA compiles the steps: with JAX, and with TensorFlow on one GPU. On a CPU plain
     graphs are as fast for dense networks and faster for convolutions (docs/training.md), and Keras
     refuses XLA in TensorFlow's deterministic mode.
     """
@@ -313,14 +315,14 @@ def uses_xla(config: TrainConfig) -> bool:
 
 @keras.saving.register_keras_serializable("repro")
 class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate of each step: a climb in a straight line, then the schedule.
+    """The learning rate of each step: a linear rise (warm-up), then the schedule.
 
     Args:
-        peak: the rate after the climb.
-        schedule: "constant"; "cosine", half a wave from the peak to 0 at n_steps; or "step".
-        warmup_steps: of the climb; its last step has the peak.
-        n_steps: of the training.
-        decay_steps: after so many steps each, the rate is multiplied by decay_factor.
+        peak: the rate after the warm-up.
+        schedule: "constant"; "cosine", half a cosine wave from the peak to 0 at n_steps; or "step".
+        warmup_steps: number of steps of the warm-up; the last one has the peak.
+        n_steps: number of steps of the training.
+        decay_steps: numbers of steps after which the rate is multiplied by decay_factor.
 
     >>> rate = LearningRate(1.0, "step", 2, 10, (4, 6), 0.5)
     >>> [float(rate(step)) for step in (0, 1, 3, 4, 6)]
@@ -366,7 +368,7 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def _optimizer(config: TrainConfig, steps: int) -> keras.optimizers.Optimizer:
-    """The config's optimizer for epochs of so many steps."""
+    """The config's optimizer, for epochs of so many steps."""
     rate: Any = config.learning_rate
     if config.schedule != "constant" or config.warmup_epochs:
         rate = LearningRate(

@@ -41,7 +41,7 @@ export async function fetchTable({ run, tag }, header, columns) {
   return decodeTable(await reply.arrayBuffer(), { ...header, columns });
 }
 
-/** All that is stored of one unit. @param {import("./types.js").Series} series
+/** All stored values of one unit. @param {import("./types.js").Series} series
  * @param {number} step @param {number} row @returns {Promise<import("./types.js").Unit>} */
 export async function fetchUnit({ run, tag }, step, row) {
   const query = new URLSearchParams({ run, tag, step: String(step), row: String(row) });
@@ -110,15 +110,15 @@ export async function fetchLabModels() {
   return (await get("api/v1/lab/models")).json();
 }
 
-// Tells this page from others that use the lab: of each, only the newest question waits.
+// Name of this page as a client of the lab: only the newest question of a client waits.
 const CLIENT = Array.from(crypto.getRandomValues(new Uint8Array(9)), (byte) =>
   byte.toString(36),
 ).join("");
 
-/** One asker of the lab: a newer question of his ends the older one.
- * Several of a page, such as panels beside each other, wait for each other. */
+/** A client of the lab: its newer question ends its older one.
+ * Several clients of a page, such as panels beside each other, wait for each other. */
 export class LabClient {
-  /** @param {string} [part]  of the page; askers of one name share their turn */
+  /** @param {string} [part]  part of the page; clients of one name share their turn */
   constructor(part = "") {
     this.client = CLIENT + part;
     this.model = "";
@@ -127,16 +127,16 @@ export class LabClient {
 
   /** @param {Record<string, any> & {model: string}} question @returns {Promise<any>} */
   async ask(question) {
-    this.asked.abort(); // its answer would be dropped
+    this.asked.abort(); // the older answer would be dropped
     this.asked = new AbortController();
     this.model = question.model;
     return this.send(question, this.asked.signal);
   }
 
-  /** Ends the work on what was asked last, wherever it has come to. */
+  /** Ends the work on the last question, at whatever point it is. */
   cancel() {
     this.asked.abort();
-    // Nobody waits for this answer; a lab that is gone works no more.
+    // Nobody waits for this answer, and a lab that is gone does no work.
     if (this.model) this.send({ do: "cancel", model: this.model }).catch(() => {});
   }
 
@@ -158,7 +158,7 @@ async function get(address, settings) {
   try {
     reply = await fetch(address, settings);
   } catch (error) {
-    if (settings?.signal?.aborted) throw error; // by ourselves
+    if (settings?.signal?.aborted) throw error; // aborted here
     throw new Error("TensorBoard does not answer. Is it still running?");
   }
   if (!reply.ok) throw await failure(reply);

@@ -38,17 +38,17 @@ const VIEWS = [
   ["lab", "Lesion lab", (context) => new LabView(context)],
   ["guide", "Guide", (context) => new GuideView(context)],
 ];
-// What may be too long for the address, in words.
+// Names of the choices that may be too long for the address.
 const LONG = /** @type {Record<string, string>} */ ({
   lesions: "the deleted units",
   outline: "the outline of the selection",
   off: "which runs are not ticked",
   filter: "the filter",
 });
-// These need no data in the log directory.
+// Views that need no data in the log directory.
 const ALWAYS = ["lab", "guide"];
-// TensorBoard reads a log directory while we already ask: an empty answer is asked again, slower
-// and slower.
+// TensorBoard may still be reading the log directory: after an empty answer the page asks again, at
+// growing intervals.
 const FIRST_WAIT_MS = 1500;
 const LONGEST_WAIT_MS = 30_000;
 
@@ -103,7 +103,7 @@ export class App {
     return el("div", { class: "page" }, bar, this.runList.element, content);
   }
 
-  /** Listens to TensorBoard: reload, theme, address, and whether our tab is the one shown. */
+  /** Listens to TensorBoard: reload, theme, address, and whether this plugin's tab is shown. */
   follow() {
     this.host.on("experimental.DataReloaded", () => this.refreshWhenSeen());
     onThemeChange(() => this.render());
@@ -116,12 +116,12 @@ export class App {
     );
   }
 
-  /** What the address says, with what is too long for it. */
+  /** The state from the address, with the choices that are too long for it. */
   readAddress() {
     return readState((key) => this.long.get(readAddress(key)));
   }
 
-  /** Says what the address cannot hold: of this window's choices, or of the link that opened it. */
+  /** Tells which choices the address cannot hold: of this window, or of the link that opened it. */
   sayUnlinked() {
     const marked = Object.keys(DEFAULTS).filter((key) => isMark(readAddress(key)));
     const lost = marked.filter((key) => this.long.get(readAddress(key)) === null);
@@ -167,7 +167,7 @@ export class App {
   set(changes) {
     const turnsPage = changes.view !== undefined && changes.view !== this.state.view;
     Object.assign(this.state, changes);
-    // Back leads to the view before, as it was; within a view nothing is added to the history.
+    // Back leads to the former view as it was; changes within a view do not enter the history.
     if (turnsPage) writeAddress("view", encodeValue("view", changes.view), true);
     for (const [key, value] of Object.entries(changes))
       writeAddress(key, this.long.put(encodeValue(key, value)));

@@ -6,7 +6,7 @@ import { binOf, niceStep } from "./transforms.js";
 
 export const FONT = 'Roboto, "Helvetica Neue", Arial, sans-serif';
 
-const TICKS = 6; // at most, about, between the ends of an axis
+const TICKS = 6; // about the most ticks between the ends of an axis
 
 /**
  * @param {typeof import("./theme.js").LIGHT} theme
@@ -17,13 +17,14 @@ const TICKS = 6; // at most, about, between the ends of an axis
  */
 export function axis(theme, title, extent, zoomed, more = {}) {
   const [min, max] = zoomed ?? extent;
-  // Labels at round numbers; an end is labelled only if it is one.
+  // Labels are at round numbers; an end of the axis has a label only if it is a round number.
   const coarse = niceStep((max - min || 1) / TICKS);
   const fine = niceStep((max - min || 1) / (2 * TICKS));
   const step = isMultiple(min, coarse) && isMultiple(max, coarse) ? coarse : fine;
   return {
     type: "value",
-    // ECharts counts from the lower end, which would miss the round numbers above another.
+    // ECharts counts steps from the lower end, which would miss the round numbers if that end is
+    // not round.
     interval: isMultiple(min, step) ? step : undefined,
     name: title,
     nameLocation: "middle",
@@ -73,7 +74,7 @@ function formatTick(value) {
   return text.replace("-", "−");
 }
 
-/** What all charts share. @param {typeof import("./theme.js").LIGHT} theme
+/** The options that all charts share. @param {typeof import("./theme.js").LIGHT} theme
  * @param {string} spoken  for screen readers */
 export function frame(theme, spoken) {
   return {
@@ -100,7 +101,7 @@ export function tooltip(theme, more) {
   };
 }
 
-/** The tooltip of histograms drawn as outlines: which bin the pointer is in, and a row for each.
+/** The tooltip of histograms drawn as outlines: the bin under the pointer, and a row for each run.
  * @param {typeof import("./theme.js").LIGHT} theme @param {number[]} edges @param {string} what
  * @param {(grid: number) => {label: string, colour: string, heights: number[]}[]} drawn  in a panel
  * @param {(grid: number) => string} [panel]  its name */
@@ -135,7 +136,7 @@ export function legend(theme, more) {
     itemGap: 13,
     itemWidth: 22,
     itemHeight: 9,
-    // Of a lower line, a legend with pages cuts the tops of letters off.
+    // With a lower line, a legend with pages would cut off the tops of letters.
     textStyle: { color: theme.text, fontSize: 12.5, fontFamily: FONT, lineHeight: 18 },
     pageTextStyle: { color: theme.muted },
     pageIconColor: theme.muted,

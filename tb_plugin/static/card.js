@@ -68,7 +68,7 @@ export class Card {
     if (asTable) this.data.show(columns, rows);
   }
 
-  /** A sentence in place of the chart; null takes it away. An action may follow it.
+  /** A sentence in place of the chart, with an action if given; null removes the sentence.
    * @param {string | null} text @param {{label: string, run: () => void}} [action] */
   say(text, action) {
     this.message.hidden = text === null;
@@ -116,6 +116,6 @@ function tool(name, title, onClick, text) {
 function offer(blob, name) {
   const address = URL.createObjectURL(blob);
   el("a", { href: address, download: name }).click();
-  // The browser has taken its own hold of the file by then.
+  // By then the browser has its own reference to the file.
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }

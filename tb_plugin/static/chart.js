@@ -1,4 +1,5 @@
-// One chart on the page: draws when there is room, follows its box, and can be saved.
+// One chart on the page: it draws when there is room, follows the size of its box, and can be
+// saved.
 
 const PIXELS_PER_POINT = 2; // for PNG: sharp on paper and on dense screens
 
@@ -28,7 +29,7 @@ export class Chart {
     this.follow();
   }
 
-  /** TensorBoard keeps the frame of a hidden tab alive at height 0: then drawing waits. */
+  /** TensorBoard keeps the frame of a hidden tab at height 0; drawing then waits. */
   follow() {
     if (!this.option || !this.host.clientHeight || !this.host.clientWidth) return;
     if (!this.instance) {
@@ -56,7 +57,7 @@ export class Chart {
     return this.instance.convertFromPixel({ gridIndex: grid }, at);
   }
 
-  /** Where the first panel lies, in pixels; null before anything is drawn.
+  /** The place of the first panel, in pixels; null before anything is drawn.
    * @returns {{x: number, y: number, width: number, height: number} | null} */
   panel() {
     const grid = this.instance?.getModel().getComponent("grid", 0);

@@ -1,5 +1,5 @@
-// One chart with all that belongs to it: its card, controls, loading and stale states, zoom,
-// export, and the same numbers as a table. Every view is made of these.
+// One chart with its card, controls, loading and stale states, zoom, export, and its numbers as a
+// table. Every view consists of chart frames.
 
 import { Card } from "./card.js";
 import { Chart } from "./chart.js";
@@ -24,8 +24,8 @@ import { Loader } from "./view_support.js";
  *
  * @typedef {object} Drawing
  * @property {any} option  for ECharts
- * @property {any} [still]  the same without tricks of speed, for export; option by default
- * @property {number} count  of what is drawn: curves, points
+ * @property {any} [still]  the option for export, without shortcuts for speed; `option` by default
+ * @property {number} count  number of curves or points drawn
  * @property {string} subtitle
  * @property {string[]} [remarks]
  * @property {import("./types.js").Column[]} columns
@@ -80,7 +80,7 @@ export class ChartFrame {
     this.context.set({ table: shown ? "chart" : "table" });
   }
 
-  /** Asks for data, unless they are those already there, then draws; failures get a Retry.
+  /** Loads data unless they are already there, then draws; after a failure the user can retry.
    * @template T
    * @param {string} key  of the question
    * @param {() => Promise<T>} ask

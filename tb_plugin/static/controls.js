@@ -1,4 +1,4 @@
-// Small controls: native inputs under our own style, so that keyboard and screen readers work.
+// Small controls: styled native inputs, so that keyboard and screen readers work.
 
 import { el, fill } from "./dom.js";
 

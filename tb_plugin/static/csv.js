@@ -1,7 +1,7 @@
 /** Rows of a table as CSV (RFC 4180). Pure.
  *
- * A text that a spreadsheet would run as a formula is led by an apostrophe: names come from
- * log files.
+ * A text that a spreadsheet would run as a formula gets an apostrophe in front: names come from log
+ * files.
  * @param {import("./types.js").Column[]} columns @param {any[]} rows
  */
 export function toCsv(columns, rows) {

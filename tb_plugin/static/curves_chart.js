@@ -1,4 +1,4 @@
-// The drawing of ablation curves: ECharts' option from curves that were summarized. Pure.
+// Draws ablation curves: makes ECharts' option from summarized curves. Pure.
 
 import { axis, frame, legend, tooltip } from "./axes.js";
 import { shorten } from "./labels.js";
@@ -32,7 +32,7 @@ const MARKS_PER_CURVE = 7;
  */
 export function curvesOption(chart) {
   const { theme, zoom } = chart;
-  // A logarithmic axis has no place for the intact network, which is at 0.
+  // The intact network is at 0, which a logarithmic axis cannot show.
   const curves = chart.logarithmic ? chart.curves.map(withoutZero) : chart.curves;
   const titleWidth = chart.legendTitle ? chart.legendTitle.length * 6.5 + 10 : 0;
   return {
@@ -47,7 +47,7 @@ export function curvesOption(chart) {
     legend: legend(theme, {
       left: 66 + titleWidth,
       right: 16,
-      // Runs are chosen in the list at the side, which the address remembers.
+      // Runs are chosen in the list at the side; the address keeps that choice.
       selectedMode: false,
       data: curves.map((c) => c.label),
       formatter: (/** @type {string} */ name) => shorten(name, 60),
@@ -77,18 +77,18 @@ export function curvesOption(chart) {
   };
 }
 
-/** The same curve with nothing to draw where x is 0; every point keeps its place.
+/** The same curve without a value at x = 0; every point keeps its index.
  * @param {DrawnCurve} curve @returns {DrawnCurve} */
 function withoutZero(curve) {
   return { ...curve, x: curve.x.map((x) => (x > 0 ? x : NaN)) };
 }
 
-/** Upper end of the axis: 1, or more where ablation made a network better than intact.
+/** Upper end of the axis: 1, or more if ablation made a network better than intact.
  * @param {{curves: DrawnCurve[], band: string, relative: boolean}} chart */
 function highestAccuracy({ curves, band, relative }) {
   const edges = curves.flatMap((curve) => bandEdges(curve, band)[1].filter(Number.isFinite));
   const highest = edges.reduce((a, b) => Math.max(a, b), 0);
-  // An accuracy cannot pass 1, though mean + s.d. may; a hair above 1 is not worth a tick.
+  // An accuracy is at most 1, but mean + s.d. may be above; a value just above 1 needs no tick.
   return relative && highest > 1.02 ? Math.min(2, Math.ceil(highest * 10) / 10) : 1;
 }
 
@@ -102,7 +102,7 @@ function meanSeries(curve, i) {
     data: curve.x.map((x, j) => [x, curve.summary.mean[j]]),
     symbol: curve.mark,
     showAllSymbol: true,
-    // A mark now and then, shifted from curve to curve, so that they do not sit in a column.
+    // Only some points have a mark, shifted from curve to curve, so that marks do not form columns.
     symbolSize: (/** @type {any} */ _, /** @type {any} */ point) =>
       (point.dataIndex + i * 2) % every ? 0 : 7,
     lineStyle: { width: 2.5, color: curve.colour },
@@ -126,7 +126,7 @@ function orderingSeries(curve, i) {
   }));
 }
 
-/** One polygon, which unlike stacked areas is right for any signs and is no row of the tooltip.
+/** A band as one polygon: unlike stacked areas it is right for all signs and has no tooltip row.
  * @param {DrawnCurve} curve @param {number} i @param {string} band */
 function bandSeries(curve, i, band) {
   if (band === "each" || band === "none") return null;
@@ -136,7 +136,7 @@ function bandSeries(curve, i, band) {
     .filter((j) => [curve.x[j], low[j], high[j]].every(Number.isFinite));
   if (!kept.length) return null;
   return {
-    id: `band:${i}`, // no name, or the legend would show the band's colour and not the line's
+    id: `band:${i}`, // no name: the legend would show the band's colour instead of the line's
     type: "custom",
     data: [[curve.x[kept[0]], low[kept[0]]]],
     silent: true,

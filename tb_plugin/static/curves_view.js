@@ -1,5 +1,5 @@
-// Accuracy against ablated units, or against noise: a curve a run, and a table of what they sum
-// up to.
+// Accuracy against ablated units or against noise: a curve for each run, and a table of their
+// summaries.
 
 import { fetchCurves } from "./api.js";
 import { ChartFrame } from "./chart_frame.js";
@@ -30,7 +30,7 @@ const TOOLTIP_ROWS = 14;
 /**
  * @typedef {import("./types.js").Model} Model
  *
- * @typedef {object} Subject  what the curves are of
+ * @typedef {object} Subject  the x axis of the curves: ablation or noise
  * @property {"curve" | "noise"} kind
  * @property {string} name  of downloads and of the zoom in the address
  * @property {string} title
@@ -47,7 +47,7 @@ const TOOLTIP_ROWS = 14;
  * @property {(number | null)[][]} rows
  * @property {ReturnType<typeof summarizeOrderings>} summary
  * @property {ReturnType<typeof curveAreas>} areas
- * @property {number} half  where the accuracy has fallen by half
+ * @property {number} half  x at which the accuracy has fallen by half
  */
 
 export const ABLATION = /** @type {Subject} */ ({
@@ -138,7 +138,7 @@ export class CurvesView {
     const { index, state } = model;
     const everywhere = index.series.filter((s) => s.kind === this.subject.kind);
     const curves = this.context.runList.narrow(everywhere, state);
-    // What the filter leaves says which settings to begin with.
+    // The default settings follow from the runs that match the filter.
     const matching = runsChosen(curves, { ...state, off: [] });
     const { series, choices } = chooseSettings(curves, this.subject.settings, state, matching);
     this.choices = choices;
@@ -166,7 +166,7 @@ export class CurvesView {
     const broken = this.curves.filter((c) => c.error);
     const { items, problems } = this.items(readable);
     const mostSteps = Math.max(0, ...readable.map((c) => c.steps.length));
-    // Runs that ended at different steps, of which each has one, leave nothing to choose.
+    // If each run has one step only, there is no step to choose, even if the steps differ.
     const steps = mostSteps > 1 ? readable.flatMap((c) => c.steps) : [];
     this.controls.step.set([...new Set(steps)].sort((a, b) => a - b), state.step);
     const remarks = dataRemarks(index, "single_directions", mostSteps);
@@ -227,7 +227,7 @@ export class CurvesView {
     return { items, problems };
   }
 
-  /** Over the intact accuracy; for noise, over that at the smallest scale.
+  /** Values divided by the intact accuracy; for noise, by the accuracy at the smallest scale.
    * @param {import("./types.js").Curve} curve */
   relative(curve) {
     return relativeToIntact(this.ablation ? curve.x : [0, ...curve.x.slice(1)], curve.rows);
@@ -293,7 +293,7 @@ export class CurvesView {
       .map(({ id, index }) => ({ item: items[Number(id)], index }))
       .sort((a, b) => b.item.summary.mean[b.index] - a.item.summary.mean[a.index]);
     const places = new Set(found.map(({ item, index }) => this.place(item, index)));
-    // Curves may have their points at different places; then each row says where.
+    // If curves have their points at different x, each row gives its x.
     const differ = places.size > 1;
     const head = differ ? `Near ${formatNumber(x, 3)}` : this.headline([...places][0], x);
     const lines = found
@@ -326,7 +326,7 @@ export class CurvesView {
     );
   }
 
-  /** Where a point lies, in words. @param {Item} item @param {number} index */
+  /** The x of a point, in words. @param {Item} item @param {number} index */
   place({ curve, series }, index) {
     if (!this.ablation) return formatNumber(curve.x[index], 3);
     return `${curve.x[index].toLocaleString("en")} of ${series.meta.n_units.toLocaleString("en")}`;
@@ -446,7 +446,7 @@ export class CurvesView {
   /** @param {import("./types.js").Series[]} offered @param {import("./types.js").Series[]} curves
    * @param {Model} model */
   showRuns(offered, curves, model) {
-    // One entry a run, called by its own facts, not by settings that are compared.
+    // One entry for each run, named by its facts and not by compared settings.
     const known = new Map(model.index.series.map((s) => [s.run, s]));
     const names = [...new Set(offered.map((s) => s.run))];
     const runs = names.map((run) => /** @type {import("./types.js").Series} */ (known.get(run)));

@@ -1,5 +1,6 @@
-// How selectivity, mutual information or any other measured quantity is spread over the units:
-// a panel a layer, or all layers together; runs overlaid (paper section 3.4, Figs. 6 and A2).
+// The distribution of selectivity, mutual information or another quantity over units, in a panel
+// for each layer or for all layers together, with runs overlaid (paper section 3.4, Figs. 6 and
+// A2).
 
 import { fetchDistributions } from "./api.js";
 import { axis, frame as chartBasics, histogramTooltip, legend } from "./axes.js";
@@ -32,12 +33,12 @@ const COLUMNS = [
   "weight_norm",
 ];
 const MOST_PANELS = 12;
-// Pixels: above the first panel, of a panel with its name above and its numbers below, of its frame,
-// and for the names of the lowest axes.
+// Heights in pixels. TOP: above the first panel. PANEL: a panel with name and numbers, its frame,
+// its name. BOTTOM: names of the lowest axes.
 const TOP = 44;
 const PANEL = { height: 218, frame: 150, name: 24 };
 const BOTTOM = 34;
-// Of networks of one colour.
+// Line styles of networks with the same colour.
 const DASHES = ["solid", "dashed", "dotted"];
 
 /** @typedef {import("./types.js").Model} Model */
@@ -147,7 +148,7 @@ export class DistributionsView {
     });
   }
 
-  /** Tables that could be read, with their labels and colours. */
+  /** The tables that could be read, with labels and colours. */
   items() {
     const { state, theme, allRuns } = /** @type {Model} */ (this.context.model());
     const tables = this.found.tables.filter((t) => !t.error);
@@ -225,7 +226,7 @@ export class DistributionsView {
         ...axis(theme, i % across ? "" : "Share of units", shares, zoom.y, {
           nameGap: 42,
           splitNumber: 3,
-          // The panel at the left has the same scale, and narrow windows no room for both.
+          // The panel at the left has the same scale, and narrow windows lack room for both.
           ...(i % across ? { axisLabel: { show: false } } : {}),
         }),
         gridIndex: i,
@@ -299,13 +300,13 @@ export class DistributionsView {
   }
 }
 
-/** Layers of all tables, in the order of the first that has them.
+/** Layers of all tables, in the order of the first table that has them.
  * @param {{table: {layers: {layer: string}[]}}[]} items */
 function panelNames(items) {
   return [...new Set(items.flatMap((item) => item.table.layers.map((l) => l.layer)))];
 }
 
-/** What share of its units each run has in each bin of a panel, for the runs that have the layer.
+/** Share of each run's units in each bin of a panel, for the runs that have the layer.
  * @param {ReturnType<DistributionsView["items"]>} items @param {string} pool
  * @param {string} panel @param {number} at  the panel's place */
 function shareLines(items, pool, panel, at) {
@@ -315,7 +316,7 @@ function shareLines(items, pool, panel, at) {
   });
 }
 
-/** A triangle at the top of a panel, its point at the mean.
+/** A triangle at the top of a panel that points at the mean.
  * @param {number} mean @param {number} top  of the vertical axis @param {string} colour
  * @param {number} at  the panel's place @returns {any} */
 function meanTick(mean, top, colour, at) {
@@ -335,7 +336,7 @@ function meanTick(mean, top, colour, at) {
   };
 }
 
-/** Of one panel, in pixels: a single one has the room of two. @param {number} count */
+/** Height of a panel in pixels; a single panel is as high as two. @param {number} count */
 function panelHeight(count) {
   return count > 1 ? PANEL.height : 2 * PANEL.height;
 }

@@ -1,5 +1,5 @@
-// Builds elements. Everything that comes from a log file enters the page as a text node, so a
-// run called "<img onerror=...>" is only an odd name.
+// Builds elements. Text from a log file enters the page only as a text node, so a run called "<img
+// onerror=...>" is only an odd name.
 
 /**
  * @param {string} tag

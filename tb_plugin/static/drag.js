@@ -1,8 +1,8 @@
-// Dragging over a chart: zoom into what was framed (as in TensorBoard's own charts), or outline
+// Dragging over a chart zooms into the framed part (as in TensorBoard's own charts), or outlines
 // points with a box or a lasso. A double-click shows everything again.
 
-const SHORTEST_DRAG = 5; // pixels; below, it was a click
-const ALONG_ONE_AXIS = 14; // pixels; a zoom this thin leaves the other axis alone
+const SHORTEST_DRAG = 5; // pixels; a shorter drag is a click
+const ALONG_ONE_AXIS = 14; // pixels; a thinner zoom leaves the other axis unchanged
 const LASSO_STEP = 6; // pixels between two corners of a lasso
 
 /**
@@ -51,7 +51,7 @@ export function attachDrag(host, chart, { mode, onWindow, onOutline }) {
   host.addEventListener("dblclick", () => onWindow(null));
 }
 
-/** The path with one more place; for a box and a zoom, only where it began and where it is.
+/** The path with one more place; for a box and a zoom only its first and its last place.
  * @param {Point[]} path @param {Point} at @param {DragMode} mode @returns {Point[]} */
 function extended(path, at, mode) {
   if (mode !== "lasso") return [path[0], at];
@@ -59,7 +59,7 @@ function extended(path, at, mode) {
   return Math.hypot(at[0] - last[0], at[1] - last[1]) < LASSO_STEP ? path : [...path, at];
 }
 
-/** Corners of what is being drawn. @param {Point[]} path @param {DragMode} mode
+/** Corners of the outline that is being drawn. @param {Point[]} path @param {DragMode} mode
  * @returns {Point[]} */
 function outlineOf(path, mode) {
   if (mode === "lasso" || path.length < 2) return path;
@@ -88,7 +88,7 @@ function framed(chart, grid, from, to) {
   return { x: span(0), y: span(1) };
 }
 
-/** What is being drawn, above the chart. */
+/** The outline that is being drawn, above the chart. */
 class Overlay {
   /** @param {HTMLElement} host */
   constructor(host) {

@@ -1,19 +1,19 @@
-// Runs in groups, by the folder they lie in: one figure or experiment at a time. Pure.
+// Groups runs by their folder: one figure or experiment at a time. Pure.
 
 import { naturalOrder } from "./labels.js";
 import { matcher } from "./state.js";
 
-/** In the state: no group in particular. */
+/** Value of the state's `group` that stands for all runs. */
 export const EVERY_RUN = "*";
 
-// As many runs as these can be told apart in one chart.
+// So many runs can be told apart in one chart.
 const FEW = 12;
-// The figures of the paper come before what goes beyond it.
+// Matches the paper's figures, which come before other groups.
 const FIGURE = /(^|\/)fig/i;
 
 /**
  * @typedef {object} Grouping
- * @property {{name: string, size: number}[]} groups  empty where folders do not group the runs
+ * @property {{name: string, size: number}[]} groups  empty if folders do not group the runs
  * @property {string} chosen  a group, or EVERY_RUN
  */
 
@@ -22,8 +22,8 @@ export function folderOf(run) {
   return run.slice(0, Math.max(0, run.lastIndexOf("/"))) || ".";
 }
 
-/** The groups of runs, and the one to look at: the one asked for; else every run if few match the
- * filter; else the group of the run that is looked at, or the first.
+/** The groups of runs, and the chosen group: the requested one; else every run if few match the
+ * filter; else the group of the inspected run, or the first group.
  * @param {string[]} runs
  * @param {{group: string, filter: string, unitRun: string}} state
  * @returns {Grouping} */

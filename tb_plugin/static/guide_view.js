@@ -1,4 +1,4 @@
-// What each view shows, in two sentences, with the place in the paper.
+// The guide: what each view shows, in two sentences, with the section of the paper.
 
 import { el } from "./dom.js";
 
@@ -135,6 +135,6 @@ export class GuideView {
     );
   }
 
-  /** The same whatever the data are. */
+  /** The guide does not depend on the data. */
   update() {}
 }

@@ -1,5 +1,5 @@
-// One line above each view that tells a newcomer what is seen and where to click, until it is
-// closed; this browser remembers that.
+// One line above each view that tells a newcomer what the view shows and where to click. The
+// browser remembers that the line was closed.
 
 import { el } from "./dom.js";
 
@@ -48,7 +48,7 @@ export class Hint {
     try {
       localStorage.setItem(CLOSED, "yes");
     } catch {
-      // Without storage, they are back with the next page.
+      // Without storage, hints come back with the next page.
     }
   }
 }

@@ -1,5 +1,5 @@
-// What TensorBoard's page gives to the frame we live in: messages, the address, the theme.
-// All of it may be missing (a notebook, our page opened alone), so each has a fall-back.
+// Access to TensorBoard's page around this frame: messages, the address, the theme. Each may be
+// missing (in a notebook, or if this page is opened alone) and has a fallback.
 
 const PLUGIN = "single_directions";
 const ANSWER_WITHIN_MS = 2000;
@@ -54,7 +54,7 @@ export class Host {
       this.settle(message.id, message.error ? null : message.payload);
       return;
     }
-    // TensorBoard waits for a reply to everything it sends.
+    // TensorBoard waits for a reply to each of its messages.
     this.send({ type: message.type, id: message.id, payload: null, error: null, isReply: true });
     this.listeners.get(message.type)?.();
   }
@@ -86,7 +86,7 @@ export function readAddress(key) {
 }
 
 /** @param {string} key @param {string} value
- * @param {boolean} [comesBack]  whether the browser's Back leads to what was there before */
+ * @param {boolean} [comesBack]  whether the browser's Back leads to the former value */
 export function writeAddress(key, value, comesBack = false) {
   try {
     addressStore()?.setString(`p.${PLUGIN}.${key}`, value, {
@@ -109,8 +109,8 @@ export function onAddressChange(listener) {
   }
 }
 
-/** The page around us outlives this frame: it must not go on calling into a frame that was loaded
- * anew. @param {() => void} tidy */
+/** The page around this frame outlives it, and must not call into a frame that was reloaded.
+ * @param {() => void} tidy */
 function whenGone(tidy) {
   window.addEventListener("pagehide", tidy, { once: true });
 }
@@ -133,15 +133,15 @@ export function onThemeChange(listener) {
     observer.observe(body, { attributes: true, attributeFilter: ["class"] });
     whenGone(() => observer.disconnect());
   } catch {
-    // Another origin: the system's theme it is.
+    // Another origin: the system's theme applies.
   }
 }
 
-/** What this window keeps until it is closed. @returns {Storage | null} */
+/** The storage that lasts until this window is closed. @returns {Storage | null} */
 export function windowStorage() {
   try {
     return window.sessionStorage;
   } catch {
-    return null; // not allowed here
+    return null; // storage is not allowed here
   }
 }

@@ -18,7 +18,7 @@ export async function render() {
 }
 
 function addStyle() {
-  // A link in the document would be relative to the frame's <base>, not to this module.
+  // Relative to this module: a link in the document would be relative to the frame's <base>.
   const link = el("link", {
     rel: "stylesheet",
     href: new URL("./style.css", import.meta.url).href,
@@ -31,7 +31,7 @@ function addStyle() {
   return settled;
 }
 
-/** ECharts, which is not in the source tree but built at install.
+/** Loads ECharts, which is built at install and not in the source tree.
  * @param {HTMLElement} root @returns {Promise<any>} */
 async function chartLibrary(root) {
   try {

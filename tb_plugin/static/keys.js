@@ -1,7 +1,7 @@
-// The keyboard's way through a chart: + and - zoom, arrow keys move, 0 shows everything again.
+// Keyboard control of a chart: + and - zoom, arrow keys move, 0 shows everything again.
 
-const CLOSER = 0.7; // of the extent that is left by one step
-const ASIDE = 0.15; // of the extent, by one arrow
+const CLOSER = 0.7; // share of the extent that one zoom step leaves
+const ASIDE = 0.15; // share of the extent that one arrow key moves
 
 /** Keys of a chart, as screen readers announce them. */
 export const CHART_KEYS = "+ - 0 ArrowLeft ArrowRight ArrowUp ArrowDown";
@@ -28,13 +28,13 @@ export function attachKeys(host, chart, { zoomed, onWindow }) {
     event.preventDefault();
     const wanted = part && inNumbers(chart, part);
     const inside = wanted && whole ? within(wanted, whole) : wanted;
-    // Pushed against the edge, a window would shrink: it stays where it is.
+    // At the edge a window stays as it is: moved further, it would shrink.
     if (inside && event.key.startsWith("Arrow") && inside !== wanted) return;
     onWindow(inside);
   });
 }
 
-/** A window as far as it lies in another one: itself, a smaller one, or null for all of the other.
+/** The part of a window that lies in another one; null if it covers all of the other.
  * @param {Window} window @param {Window} whole */
 export function within(window, whole) {
   const clipped = /** @type {Window} */ ({});
@@ -49,8 +49,8 @@ export function within(window, whole) {
   return Object.keys(clipped).length ? clipped : null;
 }
 
-/** The part of a chart that a key leads to, in pixels of what is seen now; null: everything;
- * undefined: not one of our keys.
+/** The part of a chart that a key leads to, in pixels of the present view; null: everything;
+ * undefined: not a key of the chart.
  * @param {{x: number, y: number, width: number, height: number}} rect @param {string} key */
 export function stepped({ x, y, width, height }, key) {
   const scaled = (/** @type {number} */ share) => ({

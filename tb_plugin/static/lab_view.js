@@ -1,6 +1,7 @@
-// The lesion lab: a saved network drawn unit by unit. Delete units and see at once what it answers.
+// The lesion lab: a saved network drawn unit by unit. The user deletes units and sees the answers
+// at once.
 //
-// Every request carries the whole lesion, so undo, links and several windows cannot disagree; an
+// Every request contains the whole lesion, so undo, links and several windows cannot disagree. An
 // answer to an older lesion is dropped.
 
 import { fetchLabModels, LabClient } from "./api.js";
@@ -12,9 +13,9 @@ import { NetworkGrid } from "./network_grid.js";
 import { readLesions, writeLesions } from "./state.js";
 import { pairedChange, wilson } from "./transforms.js";
 
-const PAUSE_MS = 60; // while units are dragged over
+const PAUSE_MS = 60; // delay of requests while the user drags over units
 const UNDO_STEPS = 100;
-const PATIENCE_MS = 1500; // until the user is offered not to wait
+const PATIENCE_MS = 1500; // after this time the user is offered to cancel
 
 /** @typedef {import("./types.js").Model} Model */
 
@@ -37,7 +38,7 @@ export class LabView {
     this.outputs = /** @type {import("./types.js").LabOutputs | null} */ (null);
     this.intactOutputs = /** @type {import("./types.js").LabOutputs | null} */ (null);
     this.accuracy = /** @type {import("./types.js").LabAccuracy | null} */ (null);
-    this.accuracyOf = ""; // the lesions that it was read under
+    this.accuracyOf = ""; // the lesions of the accuracy shown
     this.trouble = /** @type {{text: string, retry: () => void} | null} */ (null);
     this.message = el("div", { class: "lab-message", role: "status" });
     this.status = el("p", { class: "lab-status", role: "status", "aria-live": "polite" });
@@ -161,7 +162,7 @@ export class LabView {
         this.say(/** @type {Error} */ (error).message, () => this.open(chosen));
       return;
     }
-    this.drawnLesions = "\0"; // differs from any, so that the first is asked for
+    this.drawnLesions = "\0"; // differs from any text, so the first lesion is requested
     this.show(/** @type {Model} */ (this.context.model()));
   }
 
@@ -192,11 +193,11 @@ export class LabView {
     this.timer = setTimeout(() => this.evaluate(), PAUSE_MS);
   }
 
-  /** Asks for the chosen images first, then for the accuracy on all. */
+  /** Requests the answers on the chosen images, then the accuracy on all images. */
   async evaluate() {
     const { state } = /** @type {Model} */ (this.context.model());
     const seq = ++this.seq;
-    const text = state.lesions; // the state may be another one when the answer comes
+    const text = state.lesions; // the state may change before the answer comes
     const question = { ...this.named(), lesions: this.byLayer(this.deleted(text)) };
     this.trouble = null;
     this.wait();
@@ -224,7 +225,7 @@ export class LabView {
     }
   }
 
-  /** Shows that the lab is at work; when it takes long, offers not to wait.
+  /** Shows that the lab is at work; after some time, offers to cancel.
    * @param {boolean} [begins] */
   wait(begins = true) {
     clearTimeout(this.patience);
@@ -233,7 +234,7 @@ export class LabView {
     if (begins) this.patience = setTimeout(() => (this.cancel.hidden = false), PATIENCE_MS);
   }
 
-  /** Ends the work, and leaves what is shown as it is. */
+  /** Ends the work; the page stays as it is. */
   letBe() {
     this.seq++;
     this.client.cancel();
@@ -242,19 +243,19 @@ export class LabView {
     this.admit("You did not wait for the answer.", () => this.evaluate());
   }
 
-  /** Says that what is shown is not up to date, and why.
+  /** Tells that the page is not up to date, and why.
    * @param {string} text @param {() => void} retry */
   admit(text, retry) {
     this.trouble = { text, retry };
     this.show(/** @type {Model} */ (this.context.model()));
   }
 
-  /** The open model, for a question: its id and which file that was. */
+  /** The open model for a question: its id and the hash of its file. */
   named() {
     return { model: this.openedId, sha256: this.opened?.sha256 };
   }
 
-  /** Somebody saved another network in the place of this one: nothing that is shown holds. */
+  /** Another network was saved in place of this one: nothing on the page is valid any more. */
   reopen() {
     this.openedId = "";
     this.update(/** @type {Model} */ (this.context.model()));
@@ -289,11 +290,11 @@ export class LabView {
     this.setLesions(writeLesions(deleted));
   }
 
-  /** The k first of a ranking that are still there. @param {string} by @param {number} k */
+  /** The first k units of a ranking that are not deleted. @param {string} by @param {number} k */
   async deleteRanked(by, k) {
     if (this.ranking) return; // it comes
     const model = this.openedId;
-    const seq = this.seq; // another lesion, or the user's impatience, counts it up
+    const seq = this.seq; // a newer lesion or a cancel increases `this.seq`
     try {
       this.wait();
       this.ranking = true;
@@ -331,7 +332,7 @@ export class LabView {
 
   // ------------------------------------------------------------------------------- what is seen
 
-  /** @param {import("./state.js").State} state  the place of the chosen image */
+  /** @param {import("./state.js").State} state  contains the place of the chosen image */
   image(state) {
     const last = (this.opened?.images.length ?? 1) - 1;
     return Math.min(Math.max(0, state.image), last);
@@ -536,12 +537,12 @@ function sum(values) {
   return values.reduce((a, b) => a + b, 0);
 }
 
-/** In hundredths, with its sign. @param {number} share */
+/** A share in percent, with its sign. @param {number} share */
 function points(share) {
   return `${share < 0 ? "−" : "+"}${(100 * Math.abs(share)).toFixed(1)}`;
 }
 
-/** Place of the largest. @param {number[]} values */
+/** Place of the largest value. @param {number[]} values */
 function best(values) {
   return values.indexOf(Math.max(...values));
 }
@@ -551,7 +552,7 @@ function percent(share) {
   return `${(100 * share).toFixed(1)} %`;
 }
 
-/** Models with the runs that say they are of them: one each run, and one for a model without.
+/** Pairs of a model and a run that names it, and each model without such a run.
  * @param {import("./types.js").LabListing["models"]} models
  * @param {import("./types.js").Series[]} series */
 function namedModels(models, series) {
@@ -567,12 +568,12 @@ function namedModels(models, series) {
   });
 }
 
-/** Models for the list at the side, called by the facts that tell their runs apart.
+/** Models for the list at the side, named by the facts that tell their runs apart.
  * @param {import("./types.js").LabListing["models"]} models
  * @param {ReturnType<typeof namedModels>} named */
 function modelEntries(models, named) {
   const first = models.map(({ id }) => named.find((one) => one.id === id));
-  const facts = first.map((one) => ({ ...one?.facts, figure: "" })); // several show one network
+  const facts = first.map((one) => ({ ...one?.facts, figure: "" })); // figures may share a network
   const telling = tellingFacts(facts);
   const entries = models.map(({ id, name }, i) => {
     const words = telling.filter((fact) => facts[i][fact]).map((fact) => namedFact(fact, facts[i][fact]));

@@ -1,4 +1,4 @@
-// How runs, columns and numbers are called on the page. Pure.
+// Names of runs, columns and numbers on the page. Pure.
 
 /** @param {string} a @param {string} b  compares "x10" after "x9" */
 export function naturalOrder(a, b) {
@@ -7,7 +7,7 @@ export function naturalOrder(a, b) {
 
 // Names the network in the lab; it is no setting to compare runs by.
 const MODEL = "model";
-// What came of a training.
+// Facts that are results of a training.
 const OUTCOMES = new Set(["training accuracy", "test accuracy"]);
 
 /** The facts in which runs differ, and those that all share.
@@ -26,8 +26,8 @@ export function compareFacts(facts) {
 
 /** The fewest facts that tell all runs apart, as far as facts can.
  *
- * The first setting that is different in every run does alone; failing that, settings are added,
- * in the writer's order, as long as they separate runs, and then what came out.
+ * The first setting that differs in every run is enough. Otherwise settings are added in the
+ * writer's order while they separate runs, and then results.
  * @param {Record<string, string>[]} facts  one per run
  * @returns {string[]}
  */
@@ -47,13 +47,13 @@ export function tellingFacts(facts) {
   return chosen;
 }
 
-// What each figure says of itself, and what is the same in nearly every run.
+// Facts that describe the figure, or that nearly all runs share.
 const BOILERPLATE = new Set(["figure", "profile"]);
-// Facts in which runs differ, but not by design: they are nothing to compare by.
+// Facts in which runs differ, but not by design: runs are not compared by them.
 const INCIDENTAL = new Set([...OUTCOMES, ...BOILERPLATE, "data", "images", "epochs", "seed"]);
 
-/** What all of the series have in common, for the line above a chart; without the data, where their
- * description at the side names them.
+/** The facts that all series share, for the line above a chart; without the fact "data" if the
+ * description at the side contains it.
  * @param {{description?: string, meta: {facts: Record<string, string>}}[]} series */
 export function sharedPhrases(series) {
   const { shared } = compareFacts(series.map((s) => s.meta.facts));
@@ -72,7 +72,7 @@ export function comparedFact(series) {
   return series.every((s) => s.meta.facts[first] !== undefined) ? first : "";
 }
 
-// Facts whose text says by itself what it is.
+// Facts whose text needs no name.
 const SPEAKING = new Set(["data", "figure", "network", "images"]);
 
 /** A fact in a label. @param {string} name @param {string} text */
@@ -134,7 +134,7 @@ export function shorten(text, length) {
   return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
 }
 
-/** For a table or a tooltip: digits enough to tell values apart, none too many.
+/** A number for a table or a tooltip, with just enough digits to tell values apart.
  * @param {number | null | undefined} value @param {number} [digits] */
 export function formatNumber(value, digits = 4) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
@@ -151,7 +151,7 @@ export function formatFraction(value, places = 3) {
   return Number.isNaN(value) ? "–" : value.toFixed(places).replace("-", "−");
 }
 
-/** An interval to stand behind its estimate; nothing where it has no meaning.
+/** An interval as a text behind its estimate; "" if the interval is undefined.
  * @param {[number, number]} interval */
 export function formatInterval(interval) {
   return interval.some(Number.isNaN) ? "" : ` [${interval.map((v) => formatFraction(v)).join(", ")}]`;
@@ -194,7 +194,7 @@ const COLUMNS = new Map([
   ["weight_norm", { short: "weight norm", axis: "L1 norm of incoming weights" }],
 ]);
 
-/** What a measured quantity is called, in a list and on an axis. @param {string} name */
+/** Name of a measured quantity in a list and on an axis. @param {string} name */
 export function columnNames(name) {
   const plain = name.replaceAll("_", " ");
   return COLUMNS.get(name) ?? { short: plain, axis: plain };

@@ -1,10 +1,11 @@
-// Choices that are too long for the address: it gets a mark in their place, and this window keeps
-// what the mark stands for, so that Back, another view and a reload lose nothing. In a link that
-// goes to somebody else they are missing, which is said.
+// Choices that are too long for the address. The address gets a mark in their place, and this
+// window stores the choice behind the mark, so that Back, another view and a reload lose nothing. A
+// link for somebody else lacks these choices, and the page tells so.
 
-// Browsers and servers take longer addresses, people do not; TensorBoard's own state is there too.
+// Longest text in the address: browsers and servers would accept more, but people read links, and
+// TensorBoard's own state is in the address too.
 const LONGEST_VALUE = 2000;
-// No percent-encoded text has this letter.
+// No percent-encoded text contains this character.
 const MARK = "@";
 
 export class LongValues {
@@ -14,7 +15,7 @@ export class LongValues {
     this.known = /** @type {Map<string, string>} */ (new Map());
   }
 
-  /** What goes into the address for a text: itself, or the mark of a long one.
+  /** The address's form of a text: the text itself, or a mark if it is long.
    * @param {string} text  percent-encoded */
   put(text) {
     if (text.length <= LONGEST_VALUE) return text;
@@ -23,12 +24,12 @@ export class LongValues {
     try {
       this.storage?.setItem(STORED + mark, text);
     } catch {
-      // Full, or not allowed: it is known until the page is loaded anew.
+      // The storage is full or not allowed: the text is known until the page is reloaded.
     }
     return mark;
   }
 
-  /** The text behind what is in the address; null for a mark that another window made.
+  /** The text behind the address's form; null for a mark of another window.
    * @param {string | null} text */
   get(text) {
     if (!text?.startsWith(MARK)) return text;
@@ -47,7 +48,7 @@ export class LongValues {
 
 const STORED = "single_directions.long.";
 
-/** Whether this stands in the address for something longer. @param {string | null} text */
+/** Whether a text in the address is a mark. @param {string | null} text */
 export function isMark(text) {
   return Boolean(text?.startsWith(MARK));
 }

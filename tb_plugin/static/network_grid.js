@@ -1,6 +1,6 @@
-// A network drawn layer by layer, each unit a cell shaded by its activity. A click, a drag, Space or
-// Enter deletes units or restores them; arrow keys move between them, and with Shift do to the units
-// that they pass what was done to the first.
+// A network drawn layer by layer, each unit a cell shaded by its activity. A click, a drag, Space
+// or Enter deletes or restores units. Arrow keys move between units; with Shift they repeat the
+// last action on the units that they pass.
 
 import { el, fill } from "./dom.js";
 import { span } from "./transforms.js";
@@ -13,9 +13,9 @@ export class NetworkGrid {
     this.cells = /** @type {HTMLElement[][]} */ ([]);
     this.heads = /** @type {HTMLElement[]} */ ([]);
     this.layers = /** @type {{name: string, units: number}[]} */ ([]);
-    /** What a drag does to each unit that it passes; null: there is no drag. */
+    /** The state (deleted or not) that a drag gives to each unit it passes; null without a drag. */
     this.painting = /** @type {boolean | null} */ (null);
-    /** The last unit that it passed. @type {[number, number]} */
+    /** The last unit that the drag passed. @type {[number, number]} */
     this.painted = [0, 0];
     this.element = el("div", {
       class: "network",
@@ -65,7 +65,7 @@ export class NetworkGrid {
 
   /** @param {boolean[][]} deleted @param {number[][]} activity  of each unit, on the chosen image */
   show(deleted, activity) {
-    if (this.painting !== null) return; // the pointer is ahead of what was asked
+    if (this.painting !== null) return; // during a drag the page shows newer units than this update
     this.deleted = deleted.map((units) => [...units]);
     this.cells.forEach((cells, layer) => {
       const values = activity[layer] ?? [];
@@ -109,14 +109,14 @@ export class NetworkGrid {
     if (this.painting === null) return;
     const place = this.placeOf(document.elementFromPoint(event.clientX, event.clientY));
     if (!place) return;
-    // A quick pointer is seen at few places: what lies between belongs to the drag, too.
+    // A quick pointer is reported at few places: the units between also belong to the drag.
     const [layer, unit] = place;
     const [lastLayer, lastUnit] = this.painted;
     for (const one of layer === lastLayer ? this.between(layer, lastUnit, unit) : [unit])
       this.paint(layer, one);
   }
 
-  /** Units on the straight way from one cell to another. @param {number} layer
+  /** Units on the straight line from one cell to another. @param {number} layer
    * @param {number} from @param {number} to @returns {number[]} */
   between(layer, from, to) {
     const row = this.perRow(layer);
@@ -168,7 +168,7 @@ export class NetworkGrid {
     this.onChange(this.deleted);
   }
 
-  /** Where a key leads: off the top or bottom row into the next layer.
+  /** The unit that a key leads to; from the top or bottom row it is in the next layer.
    * @param {number} layer @param {number} unit @param {string} key
    * @returns {[number, number] | null} */
   moved(layer, unit, key) {
@@ -200,14 +200,14 @@ export class NetworkGrid {
     return Math.min(last, Math.min(line, Math.floor(last / row)) * row + column);
   }
 
-  /** Cells beside each other, as the window's width makes them. @param {number} layer */
+  /** Number of cells in a row, which follows from the window's width. @param {number} layer */
   perRow(layer) {
     const cells = this.cells[layer];
     const below = cells.findIndex((cell) => cell.offsetTop > cells[0].offsetTop);
     return below < 0 ? cells.length : below;
   }
 
-  /** Only the unit that has the focus is a stop of the Tab key.
+  /** The Tab key stops only at the unit that has the focus.
    * @param {number} layer @param {number} unit */
   focus(layer, unit) {
     for (const cell of this.cells[layer]) if (cell.tabIndex === 0) cell.tabIndex = -1;
@@ -216,9 +216,9 @@ export class NetworkGrid {
   }
 }
 
-/** Per cent of the full colour: nothing for a silent unit, and the more the nearer it comes to the
- * layer's most active; feature maps, of which none is silent, differ in this. The root is what
- * separates weak units on a screen.
+/** Per cent of the full colour: 0 for a silent unit, 12 for the layer's least active unit, 100 for
+ * the most active one. Beginning at the least active unit separates feature maps, none of which is
+ * silent; the square root separates weak units.
  * @param {number} value @param {number} lowest @param {number} highest  of the layer */
 function shade(value, lowest, highest) {
   if (!(value > 0)) return 0;
@@ -227,7 +227,7 @@ function shade(value, lowest, highest) {
   return Math.round(12 + 88 * Math.sqrt(share));
 }
 
-/** @param {number} from @param {number} to  in either direction, both included */
+/** @param {number} from @param {number} to  in either direction, both ends included */
 function range(from, to) {
   const low = Math.min(from, to);
   return Array.from({ length: Math.abs(to - from) + 1 }, (_, i) => low + i);

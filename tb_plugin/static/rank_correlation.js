@@ -2,17 +2,17 @@
 
 import { quantile, ranks, spearman } from "./transforms.js";
 
-// Of two ranks, as the report's claims say it: below, a relation is negligible.
+// A rank correlation below this magnitude is negligible, as in the report's claims.
 export const NEGLIGIBLE = 0.3;
-// Draws of the bootstrap put the ends of an interval within about 0.01. Of more values, which would
-// take seconds, the formula gives the same to the third place.
+// So many bootstrap draws put the ends of an interval within about 0.01.
 const RESAMPLES = 1000;
+// For more pairs the bootstrap would take seconds; the formula agrees with it to the third place.
 export const MOST_RESAMPLED = 3000;
 
-/** Rank correlation and its 95 % interval: a percentile bootstrap over the pairs; above
- * MOST_RESAMPLED of them Fisher's transform.
+/** Rank correlation and its 95 % interval: a percentile bootstrap over the pairs; for more than
+ * MOST_RESAMPLED pairs Fisher's transform.
  * @param {Float64Array} x @param {Float64Array} y  no NaN
- * @param {boolean} [quick]  the formula, however few they are
+ * @param {boolean} [quick]  use Fisher's transform for any number of pairs
  * @returns {{rho: number, interval: [number, number]}} */
 export function rankCorrelation(x, y, quick = x.length > MOST_RESAMPLED) {
   const rho = spearman(x, y);
@@ -46,7 +46,7 @@ export function bootstrapInterval(x, y) {
   return [quantile(drawn, 0.025), quantile(drawn, 0.975)];
 }
 
-/** What the interval says about "no relation": no proof of it, unless all of it is negligible.
+/** Judges the interval: only an interval that is negligible as a whole shows "no relation".
  * @param {[number, number]} interval @returns {"negligible" | "related" | "undecided" | ""} */
 export function relationWord([low, high]) {
   if (Number.isNaN(low)) return "";
@@ -54,10 +54,10 @@ export function relationWord([low, high]) {
   return low >= NEGLIGIBLE || high <= -NEGLIGIBLE ? "related" : "undecided";
 }
 
-/** Of each value, which of the distinct values it is, and how many there are.
+/** For each value, the number of its distinct value; and how many distinct values there are.
  * @param {Float64Array} values */
 function groupsOf(values) {
-  // Equal values share a rank, and ranks of another value lie at least a half apart.
+  // Equal values share a rank; ranks of different values differ by at least a half.
   const places = ranks(values);
   const distinct = [...new Set(places)].sort((a, b) => a - b);
   const number = new Map(distinct.map((place, i) => [place, i]));
@@ -67,13 +67,13 @@ function groupsOf(values) {
   };
 }
 
-/** Rank correlation of a sample in which each pair stands as often as its count says. Sorted once,
- * a sample needs no sorting: ranks follow from how many stand below.
+/** Rank correlation of a sample that contains each pair as often as its count. The values are
+ * sorted only once: ranks follow from the counts of smaller values.
  * @param {{group: Int32Array, n: number}[]} sides @param {Float64Array} counts */
 function countedCorrelation([a, b], counts) {
   const ra = midRanks(a, counts);
   const rb = midRanks(b, counts);
-  const centre = (counts.length + 1) / 2; // the mean of ranks, ties or not
+  const centre = (counts.length + 1) / 2; // the mean of all ranks, with or without ties
   let [aa, ab, bb] = [0, 0, 0];
   for (let i = 0; i < counts.length; i++) {
     const [da, db] = [ra[a.group[i]] - centre, rb[b.group[i]] - centre];
@@ -98,8 +98,8 @@ function midRanks({ group, n }, counts) {
   return rank;
 }
 
-/** Numbers in [0, 1), the same for the same seed: an interval must not change when it is drawn
- * again (Marsaglia's xorshift, 32 bits). @param {number} seed */
+/** Random numbers in [0, 1) from a seed, so that an interval does not change when it is drawn again
+ * (Marsaglia's xorshift, 32 bits). @param {number} seed */
 function generator(seed) {
   let state = (seed ^ 0x9e3779b9) | 0 || 1;
   return () => {

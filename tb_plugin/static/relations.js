@@ -1,5 +1,5 @@
-// Units on two axes, computed once: ranks of 100,000 units take a fifth of a second, and a zoom or
-// a click changes none of them.
+// Statistics of units on two axes, cached: ranks of 100,000 units take a fifth of a second, and a
+// zoom or a click does not change them.
 
 import { MOST_RESAMPLED, rankCorrelation } from "./rank_correlation.js";
 import { leastSquares, silentUnits } from "./transforms.js";
@@ -9,7 +9,7 @@ const byLayer = new WeakMap();
 /** @type {WeakMap<import("./types.js").UnitTable, Kept<Related>>} */
 const together = new WeakMap();
 
-/** Layers with their statistics, and all that are not hidden as one.
+/** Layers with their statistics, and all layers that are not hidden taken together.
  * @param {import("./types.js").UnitTable} table @param {string} xName @param {string} yName
  * @param {boolean} leaveOutSilent @param {string[]} [hidden]  layers
  * @returns {{layers: Related[], all: Related}} */
@@ -52,7 +52,7 @@ function once(memory, table, key, compute) {
  * @property {{slope: number, intercept: number} | null} line
  */
 
-/** The units of a table that can be drawn on two axes, by layer, with their statistics.
+/** The units of a table that have both values, by layer, with statistics.
  *
  * @param {import("./types.js").UnitTable} table
  * @param {string} xName
@@ -83,7 +83,8 @@ function relateLayers(table, xName, yName, leaveOutSilent) {
   });
 }
 
-/** The layers that are not hidden, as one. @param {Related[]} layers @param {string[]} hidden
+/** The layers that are not hidden, taken together.
+ * @param {Related[]} layers @param {string[]} hidden
  * @returns {Related} */
 function pooled(layers, hidden) {
   const shown = layers.filter(({ layer }) => !hidden.includes(String(layer)));

@@ -10,7 +10,7 @@ import { matcher } from "./state.js";
  * @property {string} run
  * @property {string} label
  * @property {string} colour  "" for none
- * @property {string[]} [also]  names that the filter finds it by
+ * @property {string[]} [also]  further names that the filter matches
  */
 
 export class RunList {
@@ -46,7 +46,7 @@ export class RunList {
     );
   }
 
-  /** What belongs to the chosen group of runs, which the list offers from here on.
+  /** The items of the chosen group of runs; from then on the list offers this group.
    * @template {{run: string, description?: string}} T
    * @param {T[]} items @param {import("./state.js").State} state @returns {T[]} */
   narrow(items, state) {
@@ -70,7 +70,7 @@ export class RunList {
     return within;
   }
 
-  /** Boxes to tick. @param {Entry[]} entries @param {import("./state.js").State} state */
+  /** Check boxes for runs. @param {Entry[]} entries @param {import("./state.js").State} state */
   showMany(entries, state) {
     const shown = this.filtered(entries, state);
     const off = new Set(state.off);
@@ -94,7 +94,7 @@ export class RunList {
     );
   }
 
-  /** One to choose. @param {Entry[]} entries @param {import("./state.js").State} state
+  /** Radio buttons for runs. @param {Entry[]} entries @param {import("./state.js").State} state
    * @param {string} chosen */
   showOne(entries, state, chosen) {
     this.showChoices(entries, state, chosen, "run with a unit table", (run) =>
@@ -102,7 +102,7 @@ export class RunList {
     );
   }
 
-  /** Anything of which one is chosen. @param {Entry[]} entries
+  /** Radio buttons for any items. @param {Entry[]} entries
    * @param {import("./state.js").State} state @param {string} chosen @param {string} what
    * @param {(run: string) => void} onChoose */
   showChoices(entries, state, chosen, what, onChoose) {
@@ -111,8 +111,8 @@ export class RunList {
     this.draw(shown, "radio", (e) => e.run === chosen, onChoose);
   }
 
-  /** Runs that the list leaves out: those that have nothing for this view, and those whose data
-   * were taken with other settings. @param {string[]} without @param {string[]} [unlike] */
+  /** Runs that are not in the list: runs without data for this view, and runs whose data were
+   * measured with other settings. @param {string[]} without @param {string[]} [unlike] */
   showOthers(without, unlike = []) {
     const block = (/** @type {string[]} */ runs, /** @type {string} */ why) =>
       runs.length > 0 &&
@@ -161,7 +161,7 @@ export class RunList {
       return el("li", {}, el("label", { title: entry.run }, input, swatch, names));
     });
     fill(this.list, ...items);
-    // A redraw must not throw the keyboard's user out of the list.
+    // A redraw must not move the keyboard's focus out of the list.
     if (focused)
       [...this.list.querySelectorAll("input")].find((i) => i.dataset.run === focused)?.focus();
   }

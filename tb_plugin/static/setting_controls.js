@@ -12,7 +12,7 @@ export class SettingControls {
   }
 
   /** @param {import("./settings.js").Choice[]} choices  one per setting, in order
-   * @param {boolean} [comparing]  whether several values may be looked at together */
+   * @param {boolean} [comparing]  whether several values can be compared */
   show(choices, comparing = true) {
     for (const [i, control] of this.controls.entries()) {
       const { title, values, chosen } = choices[i];

@@ -1,8 +1,9 @@
-// What tells the curves of one run apart (images, fill, order, ...): which to show, or to compare.
+// Settings that tell the curves of a run apart (images, fill, order, ...), and the choice among
+// them.
 
 import { naturalOrder } from "./labels.js";
 
-/** In which ablation curves can differ, as the summaries say it. */
+/** Settings in which ablation curves can differ, by their names in the summaries. */
 export const CURVE_SETTINGS = ["split", "fill", "order", "layers", "score"];
 
 /** Shows the curves of every value side by side. */
@@ -26,21 +27,21 @@ const PHRASES = /** @type {Record<string, (value: string) => string>} */ ({
   per: (v) => `drawn for each ${v}`,
 });
 
-// The paper's own settings come first where others are as frequent.
+// The paper's settings come first among equally frequent ones.
 const USUAL = new Set(["train", "zero", "random", "all", "accuracy", "position"]);
 
 /**
  * @typedef {object} Choice
  * @property {string} name
  * @property {string} title
- * @property {string[]} values  those there are, the most frequent first
+ * @property {string[]} values  the values that occur, the most frequent first
  * @property {string} chosen  a value, or COMPARE
  */
 
-/** The series that agree with what the user chose; where nothing was chosen, with most of those that
- * are looked at.
+/** The series with the values that the user chose; without a choice, with the most frequent value
+ * among the series on view.
  *
- * A setting that is compared joins the facts of its series, so that it is named and coloured.
+ * A compared setting becomes a fact of its series, so that it appears in labels and colours.
  * @param {import("./types.js").Series[]} series
  * @param {string[]} names  of the settings
  * @param {Record<string, any>} state
@@ -67,7 +68,8 @@ export function chooseSettings(series, names, state, lookedAt = series) {
   return { series: left, choices };
 }
 
-/** What all chosen curves share, as phrases. @param {Choice[]} choices @returns {string[]} */
+/** Phrases for the settings that all chosen curves share. @param {Choice[]} choices
+ * @returns {string[]} */
 export function settingPhrases(choices) {
   return choices
     .filter((c) => c.chosen && c.chosen !== COMPARE)
@@ -75,7 +77,8 @@ export function settingPhrases(choices) {
     .filter(Boolean);
 }
 
-/** The values that most runs have come first: a run may have several curves of one.
+/** Values in the order of the number of runs that have them; a run may have several curves with one
+ * value.
  * @param {import("./types.js").Series[]} series
  * @param {(series: import("./types.js").Series) => string} valueOf */
 function byFrequency(series, valueOf) {

@@ -1,4 +1,4 @@
-// What the user chose, kept in the address (a deep link) and across reloads.
+// The user's choices, kept in the address (a deep link) and across reloads.
 
 /**
  * @typedef {object} State
@@ -98,9 +98,10 @@ const CHOICES = {
   table: ["chart", "table"],
 };
 
-// Readable as long as it is short: above, deleted units of a layer are written as bits.
+// Deleted units of a layer are written as ranges up to this length of the text, and as bits above
+// it.
 const LONGEST_RANGES = 60;
-// Of an outline; more would not fit into an address.
+// Most corners of an outline: more would not fit into an address.
 const MOST_CORNERS = 60;
 
 /** One choice as text for the address; "" for a default.
@@ -113,7 +114,7 @@ export function encodeValue(key, value) {
   return encodeURIComponent(Array.isArray(value) ? JSON.stringify(value) : String(value));
 }
 
-/** The choice behind such a text; the default if it is missing or makes no sense.
+/** The choice behind a text from the address; the default if the text is missing or invalid.
  * @param {string} key @param {string | null | undefined} text */
 export function decodeValue(key, text) {
   const fallback = /** @type {any} */ (DEFAULTS)[key];
@@ -175,7 +176,7 @@ export function writeZoom(zoom, chart, window) {
   return [...others, ...own];
 }
 
-/** Corners of an outline from its text; [] for none or nonsense.
+/** Corners of an outline from its text; [] for an empty or invalid text.
  * @param {string} text @returns {[number, number][]} */
 export function readOutline(text) {
   const corners = text.split(";").map((pair) => pair.split(",").map(Number));
@@ -189,8 +190,8 @@ export function writeOutline(outline) {
   return thinned(outline).map(([x, y]) => `${short(x)},${short(y)}`).join(";");
 }
 
-/** Takes away the corner whose neighbours lie nearest to a line with it (by the area between the
- * three, as Visvalingam does), until few are left. @param {[number, number][]} outline */
+/** Removes corners until few are left: each time the corner that forms the smallest triangle with
+ * its neighbours (Visvalingam's algorithm). @param {[number, number][]} outline */
 function thinned(outline) {
   const left = [...outline];
   const area = (/** @type {number} */ i) => {
@@ -212,8 +213,8 @@ function short(value) {
   return String(Number(value.toPrecision(5)));
 }
 
-/** Deleted units as text: runs of indices, layers by number, "0:3-5,9"; of many runs the layer's
- * units as bits, "0:~8AE".
+/** Deleted units as text: ranges of indices, layers by number, "0:3-5,9"; for many ranges the
+ * layer's units as bits, "0:~8AE".
  * @param {boolean[][]} deleted  per layer, per unit */
 export function writeLesions(deleted) {
   const parts = deleted.map((units, layer) => {
@@ -232,7 +233,7 @@ export function writeLesions(deleted) {
   return parts.filter(Boolean).join(";");
 }
 
-/** The units that such a text names, as far as they exist.
+/** The units that a text of `lesions` names, as far as they exist.
  * @param {string} text @param {number[]} sizes  units of each layer
  * @returns {boolean[][]} */
 export function readLesions(text, sizes) {
@@ -256,7 +257,8 @@ export function readLesions(text, sizes) {
 
 const BITS = "~";
 
-/** A unit a bit, the first the lowest of the first byte, in the base64 of addresses (RFC 4648).
+/** One bit for each unit, the first unit in the lowest bit of the first byte; base64 for URLs (RFC
+ * 4648).
  * @param {boolean[]} units */
 function writeBits(units) {
   const bytes = new Uint8Array(Math.ceil((units.lastIndexOf(true) + 1) / 8));
@@ -271,7 +273,7 @@ function readBits(text, units) {
   try {
     bytes = atob(text.slice(BITS.length).replaceAll("-", "+").replaceAll("_", "/"));
   } catch {
-    return; // cut off or made up
+    return; // the text is cut off or invalid
   }
   for (let i = 0; i < units.length && i >> 3 < bytes.length; i++)
     if ((bytes.charCodeAt(i >> 3) >> (i & 7)) & 1) units[i] = true;

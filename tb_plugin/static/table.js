@@ -1,4 +1,4 @@
-// A table that sorts by a click on a heading.
+// A table that a click on a heading sorts.
 
 import { el, fill } from "./dom.js";
 import { naturalOrder } from "./labels.js";
@@ -101,7 +101,7 @@ export class Table {
   }
 }
 
-/** Gaps (null, NaN) come last, whichever way.
+/** Gaps (null, NaN) come last in both directions.
  * @param {any} a @param {any} b @param {number} sign */
 function compare(a, b, sign) {
   const gapA = a === null || Number.isNaN(a);

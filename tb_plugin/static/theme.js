@@ -1,4 +1,4 @@
-// Colours. The page takes them from style.css; charts are drawn, so they need them here.
+// Colours for charts. The page has its colours in style.css, which charts cannot read.
 
 export const LIGHT = {
   text: "#212121",
@@ -25,8 +25,8 @@ export const DARK = {
   ramp: ["#6db3ff", "#d58cf0", "#ffb066"],
 };
 
-/** TensorBoard's default colour of a run: its place in the list of all runs, modulo 7. The user's
- * own choice of colours there is not told to plugins.
+/** TensorBoard's default colour of a run: by its place in the list of all runs, modulo 7. Plugins
+ * cannot read colours that the user chose in TensorBoard.
  * @param {string} run @param {string[]} allRuns @param {typeof LIGHT} theme */
 export function runColour(run, allRuns, theme) {
   const place = allRuns.indexOf(run);
@@ -42,13 +42,13 @@ export function rampColour(share, theme) {
   return `rgb(${mix.join(", ")})`;
 }
 
-/** Marks beside colour, so that lines can be told apart without it. */
+/** Marks, so that lines can be told apart without colour. */
 export const MARKS = [
   "circle",
   "rect",
   "triangle",
   "diamond",
-  "path://M0,1L10,1L5,9Z", // triangle on its point
+  "path://M0,1L10,1L5,9Z", // triangle that points down
   "path://M0,3h3v-3h4v3h3v4h-3v3h-4v-3h-3Z", // plus
   "path://M2.5,0h5L10,5L7.5,10h-5L0,5Z", // hexagon
 ];

@@ -1,5 +1,5 @@
-// Loss or accuracy over a training beside the area under the ablation curve (paper Fig. 4a), and
-// that area against test loss or accuracy over runs (Figs. 3b and 4c), or over one run's training
+// Loss or accuracy along training beside the area under the ablation curve (paper Fig. 4a), and
+// this area against test loss or accuracy: over runs (Figs. 3b and 4c) or along one run's training
 // (Fig. 4b).
 
 import { fetchTrainings } from "./api.js";
@@ -30,7 +30,7 @@ import {
 } from "./transforms.js";
 import { colouredBy, dataRemarks, scalarRemarks, seriesColours } from "./view_support.js";
 
-const MANY_RUNS = 8; // above, lines over training are hard to tell apart
+const MANY_RUNS = 8; // the lines of more runs are hard to tell apart
 const TOOLTIP_ROWS = 14;
 
 const AREAS = /** @type {Record<string, string>} */ ({
@@ -99,7 +99,7 @@ export class TrainingView {
     );
     this.settings = new SettingControls(CURVE_SETTINGS, set);
     this.choices = /** @type {import("./settings.js").Choice[]} */ ([]);
-    this.tags = /** @type {Map<string, string>} */ (new Map()); // of each run's curve
+    this.tags = /** @type {Map<string, string>} */ (new Map()); // tag of each run's curve
     this.over.controls.append(this.progress.element, this.area.element, ...this.settings.elements);
     this.areas.controls.append(this.against.element);
     for (const frame of [this.over, this.areas]) frame.element.classList.add("half");
@@ -109,7 +109,8 @@ export class TrainingView {
   /** @param {Model} model */
   update(model) {
     const { index, state } = model;
-    // Also runs without our data: a training's losses may have been written by another program.
+    // Runs without this plugin's data count too: another program may have written the losses of a
+    // training.
     const facts = new Map(index.series.map((s) => [s.run, s.meta.facts]));
     const described = new Map(index.series.map((s) => [s.run, s.description]));
     const everywhere = index.runs.map((run) => ({ run, description: described.get(run) }));
@@ -142,7 +143,7 @@ export class TrainingView {
     );
   }
 
-  /** As in the other views: by the setting in which the runs differ, if it is clear.
+  /** Colours as in the other views: by the setting in which the runs differ, if there is one.
    * @param {string[]} runs @param {Model} model */
   colourRuns(runs, { index, state, theme, allRuns }) {
     const known = new Set(index.series.map((s) => s.run));
@@ -155,15 +156,16 @@ export class TrainingView {
     this.colours = new Map(runs.map((run, i) => [run, colours[i]]));
   }
 
-  /** Runs that were asked for and have nothing to show here. */
+  /** Requested runs without data for this view. */
   without() {
     return this.trainings
       .filter(({ scalars, curves }) => !curves.length && !Object.keys(scalars).length)
       .map(({ run }) => run);
   }
 
-  /** Which ablation curve of each run is summed up: that of the settings chosen here or for the
-   * curves; of several, the first. @param {string[]} runs @param {Model} model */
+  /** Chooses the ablation curve of each run whose area is shown: the curve with the settings chosen
+   * here or for the curves; the first if there are several.
+   * @param {string[]} runs @param {Model} model */
   chooseCurves(runs, { index, state }) {
     const narrowed = new Set(runs);
     const curves = index.series.filter((s) => s.kind === "curve" && narrowed.has(s.run));
@@ -233,7 +235,7 @@ export class TrainingView {
     });
   }
 
-  /** What the areas are of. */
+  /** The curves of the areas, in words. */
   curveWords() {
     const { state } = /** @type {Model} */ (this.context.model());
     return [AREAS[state.area], ...settingPhrases(this.choices)].join(", ");
@@ -289,7 +291,7 @@ function labelled(runs, facts) {
   );
 }
 
-/** Shorter labels, where fewer runs are to be told apart. @param {Item[]} items */
+/** Shorter labels if fewer runs have to be told apart. @param {Item[]} items */
 function relabel(items) {
   const facts = new Map(items.map((item) => [item.training.run, item.facts]));
   const labels = labelled([...facts.keys()], facts);
@@ -302,7 +304,8 @@ function points(item, name) {
   return (found?.steps ?? []).map((step, i) => ({ item, name, step, value: found.values[i] }));
 }
 
-/** Under one of the run's ablation curves. @param {import("./types.js").Training} training
+/** Area under one of the run's ablation curves, by step.
+ * @param {import("./types.js").Training} training
  * @param {string | undefined} tag @param {string} area @returns {[number, number][]} */
 function areaPoints({ curves }, tag, area) {
   const curve = curves.find((c) => c.tag === tag);
@@ -310,7 +313,8 @@ function areaPoints({ curves }, tag, area) {
   return (curve?.steps ?? []).map((step, i) => [step, values?.[i] ?? NaN]);
 }
 
-/** A dot a run, at its last checkpoint; if only one run has any, a dot for each of its checkpoints.
+/** One dot for each run, at its last checkpoint; if only one run has dots, a dot for each
+ * checkpoint.
  * @param {Item[]} items @param {string} against */
 function areaDots(items, against) {
   const perRun = items.map((item) => scatterPoints(item, against)).filter((dots) => dots.length);
@@ -318,8 +322,8 @@ function areaDots(items, against) {
   return { alone, dots: alone ? perRun[0] : perRun.map((dots) => dots[dots.length - 1]) };
 }
 
-/** Area against a quantity at each analysed step; the quantity at the nearest earlier step, or the
- * fact of that name where a run has no scalars.
+/** Area against a quantity at each analysed step. The quantity is read at the nearest earlier step,
+ * or from the fact of that name if a run has no scalars.
  * @param {Item} item @param {string} against */
 function scatterPoints(item, against) {
   const at = (/** @type {string} */ name, /** @type {number} */ step) => {
@@ -396,7 +400,7 @@ function overOption(items, names, { progress, area }, zoom, theme) {
   };
 }
 
-/** The highest value and the last step of any run; gaps count for nothing.
+/** The highest value and the last step of any run; gaps do not count.
  * @param {Item[]} items @param {string[]} names  of the scalars
  * @returns {[number, number]} */
 export function furthest(items, names) {
@@ -407,7 +411,7 @@ export function furthest(items, names) {
   return [Math.max(0, span(highest)[1]), Math.max(0, span(last)[1])];
 }
 
-/** What every run had reached at a step: its last values until then.
+/** Each run's last values up to a step.
  * @param {Item[]} items @param {string[]} names  of the scalars: training, test
  * @param {number} step */
 function moment(items, names, step) {
@@ -430,14 +434,15 @@ function moment(items, names, step) {
   );
 }
 
-/** Wider than the values; but what is never below 0 has no axis below 0. @param {number[]} values */
+/** An extent wider than the values, but not below 0 if no value is below 0.
+ * @param {number[]} values */
 function roundExtent(values) {
   const [low, high] = niceExtent(paddedExtent(values));
   return /** @type {[number, number]} */ ([span(values)[0] >= 0 ? Math.max(0, low) : low, high]);
 }
 
 /** @param {{item: Item, step: number, x: number, y: number}[]} dots @param {string} title
- * @param {string} area  what it is called
+ * @param {string} area  name of the area
  * @param {import("./types.js").Window} zoom @param {typeof import("./theme.js").LIGHT} theme */
 function areasOption(dots, title, area, zoom, theme) {
   const xExtent = roundExtent(dots.map((d) => d.x));

@@ -1,9 +1,9 @@
-// From stored numbers to what a chart shows. Pure: no page, no network.
+// Computes what charts show from stored numbers. Pure: no page, no network.
 
 /** Mean, s.d., 10 % and 90 % quantiles and extremes over the orderings at each point; gaps (null)
  * are left out.
  *
- * The s.d. is that of the orderings drawn (n - 1 in the denominator; 0 for one ordering).
+ * The s.d. is the sample s.d. over orderings (n - 1 in the denominator; 0 for one ordering).
  * @param {(number | null)[][]} rows  one row per ordering
  */
 export function summarizeOrderings(rows) {
@@ -20,7 +20,7 @@ export function summarizeOrderings(rows) {
   };
 }
 
-/** Linear between the two nearest values, as NumPy's. @param {number[]} values
+/** Quantile, linear between the two nearest values, as in NumPy. @param {number[]} values
  * @param {number} share in [0, 1] @returns {number} NaN for none */
 export function quantile(values, share) {
   if (!values.length) return NaN;
@@ -68,7 +68,8 @@ export function areaUnderCurve(x, y) {
   return area;
 }
 
-/** Area under accuracy against the fraction of units ablated, raw and over the intact accuracy.
+/** Area under accuracy against the fraction of units ablated, raw and divided by the intact
+ * accuracy.
  *
  * @param {number[]} x  units ablated
  * @param {(number | null)[][]} rows
@@ -93,10 +94,10 @@ export function curveAreas(x, rows, nUnits) {
   };
 }
 
-/** Ranks from 1, ties share their mean rank. @param {ArrayLike<number>} values  no NaN */
+/** Ranks from 1; ties get their mean rank. @param {ArrayLike<number>} values  no NaN */
 export function ranks(values) {
-  // Typed arrays sort their numbers natively, many times faster than by a comparison of ours; and
-  // a search among them is many times faster than a Map of 100,000 numbers.
+  // Typed arrays sort numbers natively, many times faster than with a comparison function; and a
+  // search in them is many times faster than a Map of 100,000 numbers.
   const sorted = Float64Array.from(values).sort();
   const shared = new Float64Array(sorted.length);
   for (let start = 0; start < sorted.length;) {
@@ -108,7 +109,7 @@ export function ranks(values) {
   return Float64Array.from(values, (value) => shared[firstPlace(sorted, value)]);
 }
 
-/** Where a value first stands among sorted ones. @param {Float64Array} sorted
+/** First index of a value among sorted values. @param {Float64Array} sorted
  * @param {number} value  one of them */
 function firstPlace(sorted, value) {
   let low = 0;
@@ -133,7 +134,7 @@ export function spearman(x, y) {
   return pearson(ranks(x), ranks(y));
 }
 
-/** 95 % interval of a fraction (Wilson): right at 0 and 1, too.
+/** 95 % interval of a fraction (Wilson); also right at 0 and 1.
  * @param {number} k  of n @param {number} n @returns {[number, number]} */
 export function wilson(k, n) {
   if (!(n > 0)) return [NaN, NaN];
@@ -143,10 +144,10 @@ export function wilson(k, n) {
   return [Math.max(0, centre - width), Math.min(1, centre + width)];
 }
 
-/** Change of a fraction between two readings of the same n things, with its 95 % interval: Wald's
- * with half a thing added to each of the four cells (Agresti and Min 2005), which is right for few
- * changes, too.
- * @param {number} lost  right before only @param {number} gained  right after only
+/** Change of a fraction between two readings of the same n images, with its 95 % interval: Wald's
+ * with 1/2 added to each of the four cells (Agresti and Min 2005), also right for few changes.
+ * @param {number} lost  correct only in the first reading @param {number} gained  correct only in
+ * the second reading
  * @param {number} n @returns {{change: number, interval: [number, number]}} */
 export function pairedChange(lost, gained, n) {
   if (!(n > 0)) return { change: NaN, interval: [NaN, NaN] };
@@ -208,8 +209,7 @@ export function decodeTable(bytes, header) {
 
 /** Whether each unit is silent: never active on any image.
  *
- * Told by mean_activation where the table has it; else a unit is silent if all that was
- * measured on it is 0.
+ * A unit is silent if its mean_activation is 0; without this column, if all its values are 0.
  * @param {import("./types.js").UnitTable} table
  * @returns {boolean[]}
  */
@@ -219,7 +219,7 @@ export function silentUnits(table) {
   return Array.from({ length: table.n }, (_, i) => columns.every((column) => column[i] === 0));
 }
 
-/** Columns that may be an axis: one number a unit, not one of each class.
+/** Columns that can be an axis: one number for each unit, not one for each class.
  * @param {Iterable<string>} names */
 export function axisColumns(names) {
   return [...names].filter((name) => !/^class_(mean|drop)\/\d+$/.test(name));
@@ -239,7 +239,7 @@ export function inside(x, y, outline) {
   return found;
 }
 
-/** The smallest and the largest; any number of values. @param {ArrayLike<number>} values
+/** The smallest and the largest value, for any number of values. @param {ArrayLike<number>} values
  * @returns {[number, number]} */
 export function span(values) {
   let [low, high] = [Infinity, -Infinity];
@@ -262,7 +262,7 @@ function crossings(px, py, outline) {
   return count;
 }
 
-/** Points counted in a grid of cells; only cells with points.
+/** Counts points in a grid of cells; returns only cells with points.
  * @param {ArrayLike<number>} x @param {ArrayLike<number>} y
  * @param {[number, number]} xExtent @param {[number, number]} yExtent
  * @param {number} columns @param {number} rows
@@ -284,7 +284,7 @@ export function density(x, y, xExtent, yExtent, columns, rows) {
   return cells;
 }
 
-/** The points nearest to one of them, distances in units of each axis's extent.
+/** The points nearest to one of the points; distances in units of each axis's extent.
  * @param {ArrayLike<number>} x @param {ArrayLike<number>} y @param {number} place
  * @param {number} n @returns {number[]} their places, the nearest first, without the point itself */
 export function nearest(x, y, place, n) {
@@ -299,7 +299,7 @@ export function nearest(x, y, place, n) {
     .slice(0, n);
 }
 
-/** Where a falling curve passes half of its first value, on a logarithmic scale of x.
+/** The x at which a falling curve passes half of its first value, interpolated in log x.
  * @param {number[]} x @param {number[]} y @returns {number} NaN if it never does */
 export function halfway(x, y) {
   const half = y[0] / 2;
@@ -333,13 +333,13 @@ export function niceStep(rough) {
   return tidy(power * [1, 2, 5, 10].filter((m) => m * power >= rough * (1 - 1e-9))[0]);
 }
 
-/** Takes off the rounding error of a product such as 3 * 0.1. @param {number} value */
+/** Removes the rounding error of a product such as 3 * 0.1. @param {number} value */
 function tidy(value) {
   return Number(value.toPrecision(12));
 }
 
-/** Of the units that matter (importance above the median), the most class-selective and the least:
- * the rule of the report's portraits. Without a measured importance, of all that are ever active.
+/** The most and the least class-selective unit among those with an importance above the median, as
+ * in the report's portraits. Without a measured importance all active units are candidates.
  * @param {import("./types.js").UnitTable} table @returns {[number, number]} their rows */
 export function selectiveAndConfusing(table) {
   const selectivity = table.columns.get("class_selectivity") ?? [...table.columns.values()][0];
@@ -357,9 +357,9 @@ export function selectiveAndConfusing(table) {
   return [first, others.at(-1) ?? first];
 }
 
-/** How often values lie in each of some bins of one width; gaps are left out.
+/** Histogram of values with bins of equal width; gaps are left out.
  * @param {ArrayLike<number>} values @param {number} nBins
- * @param {[number, number]} extent  that holds them all
+ * @param {[number, number]} extent  extent that contains all values
  * @returns {{edges: number[], counts: number[]}} */
 export function histogram(values, nBins, [low, high]) {
   const edges = Array.from({ length: nBins + 1 }, (_, i) => low + ((high - low) * i) / nBins);
@@ -369,7 +369,7 @@ export function histogram(values, nBins, [low, high]) {
   return { edges, counts };
 }
 
-/** The bin that holds a value; the last one also holds its upper edge.
+/** The bin of a value; the last bin includes its upper edge.
  * @param {number[]} edges @param {number} value */
 export function binOf(edges, value) {
   const above = edges.findIndex((edge) => edge > value);
@@ -385,7 +385,7 @@ export function histogramOutline(edges, heights) {
   ]);
 }
 
-/** The same part of another extent: where an axis is zoomed, one beside it follows.
+/** The same part of another extent, for an axis that follows the zoom of another axis.
  * @param {[number, number]} part @param {[number, number]} extent @param {[number, number]} other
  * @returns {[number, number]} */
 export function samePart([low, high], [least, most], [otherLeast, otherMost]) {

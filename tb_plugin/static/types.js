@@ -1,5 +1,5 @@
 /**
- * The shapes that travel between the modules, for editors and for `tsc --checkJs`.
+ * Types of the values that modules exchange, for editors and for `tsc --checkJs`.
  * What the server sends is described, with examples, in ../http_api.md.
  *
  * @typedef {"curve" | "noise" | "units"} Kind

@@ -1,4 +1,5 @@
-// The drawings of one unit: its classes, its place in its layer, how its activation is spread. Pure.
+// Charts of one unit: its classes, its place in its layer, the distribution of its activation.
+// Pure.
 
 import {
   axis,
@@ -11,7 +12,7 @@ import {
 import { briefTitle, formatNumber } from "./labels.js";
 import { histogramOutline, niceExtent, samePart } from "./transforms.js";
 
-const SMALLEST_DROP = 0.01; // on the axis, or rounding errors would fill it
+const SMALLEST_DROP = 0.01; // least extent of the axis: else rounding errors would fill it
 
 /** Mean activation and accuracy drop of each class, on two axes.
  * @param {{name: string, mean: number | null, drop: number | null}[]} rows
@@ -48,7 +49,7 @@ export function profileOption(rows, zoom, theme) {
   });
   const classes = rows.map((row) => row.name);
   const slanted = classes.some((name) => name.length > 4) && classes.length > 4; // or they would not fit
-  // Both zeros lie at the same height.
+  // The zeros of both axes are at the same height.
   const drops = niceExtent([lowest, Math.max(highest("drop"), SMALLEST_DROP)]);
   const [, top] = niceExtent([0, highest("mean") || 1]);
   const means = /** @type {[number, number]} */ ([(drops[0] / drops[1]) * top, top]);
@@ -106,7 +107,7 @@ export function activityOption(edges, groups, zoom, theme) {
   };
 }
 
-/** How a quantity is spread over the units of a layer, and where one of them stands.
+/** The distribution of a quantity over the units of a layer, with the place of one unit.
  * @param {string} column @param {{edges: number[], counts: number[]}} histogram
  * @param {number} value  of the unit @param {string} name  of the unit
  * @param {import("./types.js").Window} zoom @param {typeof import("./theme.js").LIGHT} theme */

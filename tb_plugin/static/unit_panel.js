@@ -1,6 +1,6 @@
-// One unit in the inspector: what it responds to and what its ablation does, where it stands in its
-// layer, its neighbours in the plot. Pictures and the spread of its activation come from the lab, where
-// it has the model.
+// One unit in the inspector: its responses, the effect of its ablation, its place in its layer, its
+// neighbours in the plot. Pictures and the distribution of its activation come from the lab if the
+// lab has the model.
 
 import { fetchLabModels, fetchUnit, LabClient } from "./api.js";
 import { ChartFrame } from "./chart_frame.js";
@@ -131,7 +131,7 @@ export class UnitPanel {
     );
   }
 
-  /** The unit among those of its layer. @param {import("./types.js").UnitTable} table
+  /** The unit's place among the units of its layer. @param {import("./types.js").UnitTable} table
    * @param {number} row */
   showStanding(table, row) {
     const { state, theme } = /** @type {Model} */ (this.context.model());
@@ -223,7 +223,8 @@ export class UnitPanel {
     fill(this.lab, el("p", { class: "faint" }, "Asking the lab for images …"));
   }
 
-  /** Leads to the lab, with this unit deleted. @param {Awaited<ReturnType<typeof pictures>>} found */
+  /** A link to the lab with this unit deleted.
+   * @param {Awaited<ReturnType<typeof pictures>>} found */
   labButton(found) {
     if (typeof found === "string") return null;
     const { model, lesion } = found;
@@ -231,7 +232,7 @@ export class UnitPanel {
     return el("button", { class: "button", on: { click: go } }, "Delete it in the lesion lab");
   }
 
-  /** How its activation is spread over the images, for its favourite class and the others.
+  /** The distribution of the unit's activation over images, for its favourite class and the others.
    * @param {import("./types.js").Unit} unit */
   showActivity(unit) {
     const { found } = this;
@@ -262,7 +263,7 @@ export class UnitPanel {
   }
 }
 
-/** Pictures of a unit, if the lab has its model: the one that the run's fact "model" names.
+/** Pictures of a unit, if the lab has the model that the run's fact "model" names.
  * @param {LabClient} client @param {string} wanted @param {import("./types.js").Unit} unit
  * @returns {Promise<{unit: import("./types.js").LabUnit, classes: string[], model: string,
  *     lesion: string} | string>} */
@@ -309,7 +310,7 @@ function pictureElements(found, unit) {
   ].filter(Boolean);
 }
 
-/** The images of several classes: how many in each bin, silent, in all.
+/** Numbers of images of several classes: in each bin, silent, in total.
  * @param {import("./types.js").LabUnit} unit @param {string} name @param {number[]} classes */
 function together({ edges, counts, silent }, name, classes) {
   const totals = edges.slice(1).map((_, bin) => sum(classes.map((c) => counts[c][bin])));
@@ -327,7 +328,7 @@ function percent(share) {
   return `${Math.round(100 * share)} %`;
 }
 
-/** Where each bin of a histogram lies; a row is the number of a bin.
+/** Columns for the place of each bin of a histogram; a row is the number of a bin.
  * @param {number[]} edges @returns {import("./types.js").Column[]} */
 function binColumns(edges) {
   return ["from", "to"].map((label, end) => ({

@@ -1,11 +1,11 @@
-// Which unit table is shown, and its numbers: for the two views that look at one table.
+// The unit table that is shown, and its numbers, for the two views of a unit table.
 
 import { fetchTable, fetchTableSteps } from "./api.js";
 import { naturalOrder, seriesLabels } from "./labels.js";
 import { axisColumns } from "./transforms.js";
 import { runsMatching } from "./view_support.js";
 
-/** The table that the address names, else the first; of those that the filter leaves.
+/** The table that the address names, or else the first, among the tables that match the filter.
  * @param {import("./types.js").Series[]} tables
  * @param {Pick<import("./state.js").State, "filter" | "unitRun" | "unitTag">} state
  * @returns {import("./types.js").Series | undefined} */
@@ -32,7 +32,7 @@ export function tablesOf(tables, run) {
     .sort(naturalOrder);
 }
 
-/** Lists the runs with tables at the side, one to choose.
+/** Lists the runs with tables at the side, as radio buttons.
  * @param {import("./run_list.js").RunList} runList
  * @param {import("./types.js").Series[]} tables
  * @param {import("./types.js").Series | undefined} chosen
@@ -41,7 +41,7 @@ export function showTableRuns(runList, tables, chosen, model) {
   const labels = seriesLabels(tables);
   const entries = new Map();
   tables.forEach((s, i) => {
-    // No swatch: colour stands for layers here.
+    // No swatch: in these views colour stands for layers.
     if (!entries.has(s.run)) entries.set(s.run, { run: s.run, label: labels[i], colour: "" });
   });
   const sorted = [...entries.values()].sort((a, b) => naturalOrder(a.label, b.label));
@@ -55,8 +55,8 @@ export function unitTables(index) {
   return index.series.filter((s) => s.kind === "units");
 }
 
-/** The table at the latest step not after the one asked for (-1: the last), without what was
- * measured for each class, which is many times as much.
+/** The table at the latest step not after the requested one (-1: the last), without the columns for
+ * each class, which are many times as large.
  * @param {import("./types.js").Series} series @param {number} step */
 export async function loadTable(series, step) {
   const headers = await fetchTableSteps(series);

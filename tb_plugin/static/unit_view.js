@@ -1,4 +1,4 @@
-// The unit inspector: which unit of which table, and several beside each other.
+// The unit inspector: chooses units of a table and shows them beside each other.
 
 import { el, fill } from "./dom.js";
 import { sharedPhrases } from "./labels.js";
@@ -122,7 +122,7 @@ export class UnitView {
   }
 }
 
-/** The unit of that number, or the one nearest to it that the layer has.
+/** The unit of that number, or the nearest number in the layer.
  * @param {import("./types.js").UnitTable} table @param {number} layer @param {number} unit */
 function nearestRow(table, layer, unit) {
   const rows = Array.from({ length: table.n }, (_, i) => i).filter((i) => table.layer[i] === layer);

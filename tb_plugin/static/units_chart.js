@@ -1,16 +1,17 @@
-// The drawing of units as points: ECharts' option from a related unit table. Pure.
+// Draws units as points: makes ECharts' option from a unit table with statistics. Pure.
 
 import { axis, frame, legend, tooltip } from "./axes.js";
 import { plural, shorten } from "./labels.js";
 import { MARKS, rampColour } from "./theme.js";
 import { density, span } from "./transforms.js";
 
-// Above, ECharts draws all points of a series at once: fast, but all alike. Of marks below four
-// pixels it then fills squares instead of building paths, which is several times as fast again.
+// With more points, ECharts draws all points of a series at once: fast, but all alike. It then
+// fills squares for marks below four pixels instead of building paths, which is several times
+// faster still.
 export const LARGE = 3000;
 const SMALL_MARK = 3;
 
-// Cells of the density view, across and up.
+// Number of cells of the density view, across and up.
 const CELLS = /** @type {[number, number]} */ ([90, 54]);
 
 const DASH = "path://M0,4h4v2h-4zM6,4h4v2h-4z";
@@ -20,7 +21,7 @@ const DASH = "path://M0,4h4v2h-4zM6,4h4v2h-4z";
  * @param {ReturnType<typeof import("./relations.js").relate>} chart.related
  * @param {string[]} chart.names  of the layers, in the legend
  * @param {string} chart.allName  of the line over all layers
- * @param {string} chart.pooledName  what it is called: some layers may be hidden
+ * @param {string} chart.pooledName  name of that line: some layers may be hidden
  * @param {string} chart.xTitle
  * @param {string} chart.yTitle
  * @param {[number, number]} chart.xExtent
@@ -90,7 +91,7 @@ export function unitsOption(chart) {
   };
 }
 
-/** Cells with points, the darker the more; of the layers that the legend shows.
+/** Cells that are darker the more points they hold, for the layers that the legend shows.
  * @param {Parameters<typeof unitsOption>[0]} chart
  * @param {[number, number]} xExtent @param {[number, number]} yExtent */
 function densitySeries({ related, names, hidden, theme }, xExtent, yExtent) {
@@ -114,7 +115,7 @@ function densitySeries({ related, names, hidden, theme }, xExtent, yExtent) {
     renderItem: (/** @type {any} */ _, /** @type {any} */ api) => {
       const [left, bottom] = api.coord([api.value(0), api.value(1)]);
       const [right, top] = api.coord([api.value(0) + width, api.value(1) + height]);
-      // Half a pixel more, or hairlines would show between the cells.
+      // Half a pixel larger, to avoid hairlines between the cells.
       const shape = { x: left, y: top, width: right - left + 0.5, height: bottom - top + 0.5 };
       const share = Math.log(1 + api.value(2)) / Math.log(1 + most);
       const style = { fill: rampColour(share, theme), opacity: 0.25 + 0.7 * share };
@@ -143,7 +144,7 @@ function selectedSeries({ related, selected = [], theme }) {
   };
 }
 
-/** Where ablation changes nothing. @param {typeof import("./theme.js").LIGHT} theme
+/** The line at which ablation changes nothing. @param {typeof import("./theme.js").LIGHT} theme
  * @param {[number, number]} extent */
 function zeroLine(theme, [low, high]) {
   if (!(low < 0 && high > 0)) return undefined;
@@ -167,7 +168,7 @@ function interleaved(x, y) {
   return points;
 }
 
-/** A regression line, as far as its points reach.
+/** A regression line over the range of its points.
  * @param {{slope: number, intercept: number} | null} line @param {Float64Array} points  along x
  * @param {string} name @param {string} colour @param {string} [dash] */
 function lineSeries(line, points, name, colour, dash = "solid") {

@@ -1,5 +1,5 @@
-// Selectivity vs importance: a point a unit, a line a layer, rank correlations in a table; what is
-// framed by a box or a lasso is listed; a click on a point opens the unit inspector.
+// Selectivity vs importance: a point for each unit, a line for each layer, rank correlations in a
+// table. Units in a box or a lasso are listed; a click on a point opens the unit inspector.
 
 import { ChartFrame } from "./chart_frame.js";
 import { dropDown, segmented, stepSlider } from "./controls.js";
@@ -28,9 +28,9 @@ import { chosenTable, loadTable, noTable, showTableRuns, tablesOf, unitTables } 
 import { unitsOption } from "./units_chart.js";
 import { dataRemarks } from "./view_support.js";
 
-const FEW_LAYERS = 3; // whose correlations fit into a line
+const FEW_LAYERS = 3; // so many layers' correlations fit into a line
 
-// What an interval says, beside it.
+// Words beside an interval.
 const RELATIONS = {
   negligible: `negligible (|ρ| < ${NEGLIGIBLE})`,
   related: `related (|ρ| ≥ ${NEGLIGIBLE})`,
@@ -168,7 +168,7 @@ export class UnitsView {
    * @param {number[]} within  places of selected points @param {boolean} forExport */
   option(related, xName, yName, within, forExport) {
     const { state, theme } = /** @type {Model} */ (this.context.model());
-    // Of all layers: hiding one does not move the others.
+    // The extent covers all layers, so hiding one does not move the others.
     const extent = (/** @type {string} */ name, /** @type {"x" | "y"} */ axis) =>
       name === "class_selectivity"
         ? /** @type {[number, number]} */ ([0, 1])
@@ -193,14 +193,15 @@ export class UnitsView {
     });
   }
 
-  /** Never the name of a layer, which the legend could not tell from it. */
+  /** The name of the pooled line; never the name of a layer, which the legend could not
+   * distinguish. */
   allName() {
     let name = "all layers";
     while (this.table?.layers.includes(name)) name += "*";
     return name;
   }
 
-  /** What the units taken together are: of all layers, or of those that the legend shows.
+  /** Name of the units taken together: of all layers, or of the layers that the legend shows.
    * @param {ReturnType<typeof relate>} related */
   pooledName({ layers }) {
     const { state } = /** @type {Model} */ (this.context.model());
@@ -240,7 +241,7 @@ export class UnitsView {
     this.context.set({ view: "unit", inspect: [String(group.rows[event.dataIndex])] });
   }
 
-  /** The units inside the outline, in a table of their own. @param {ReturnType<typeof relate>} related
+  /** A table of the units inside the outline. @param {ReturnType<typeof relate>} related
    * @param {number[]} within @param {string} xName @param {string} yName */
   showSelection(related, within, xName, yName) {
     const { state } = /** @type {Model} */ (this.context.model());
@@ -346,8 +347,8 @@ export class UnitsView {
     return el("button", { class: "text-button", type: "button", on: { click } }, "inspect");
   }
 
-  /** The correlation within each layer first: layers differ, and together they mix what is within
-   * them with what is between them. @param {ReturnType<typeof relate>} related */
+  /** Correlations within layers come first: pooled, they would mix relations within layers with
+   * differences between layers. @param {ReturnType<typeof relate>} related */
   describeAll(related) {
     const { n } = /** @type {import("./types.js").UnitTable} */ (this.table);
     const { state } = /** @type {Model} */ (this.context.model());
@@ -384,7 +385,7 @@ function rhoWords(layers) {
   return `from ${one(sorted[0])} to ${one(sorted[sorted.length - 1])} over ${layers.length} layers`;
 }
 
-/** The two quantities on the axes, as far as the table has them.
+/** The two quantities on the axes, if the table has them.
  * @param {import("./types.js").UnitTable} table @param {import("./state.js").State} state */
 export function axesOf(table, state) {
   const columns = axisColumns(table.columns.keys());

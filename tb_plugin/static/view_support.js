@@ -1,5 +1,5 @@
-// What several views do: choose runs, colour them, say what is odd about the data, and load it so
-// that late answers are dropped.
+// Functions that several views share: choose runs, colour them, remark on the data, and load data
+// so that late answers are dropped.
 
 import { comparedFact, plural, seriesLabels } from "./labels.js";
 import { matcher } from "./state.js";
@@ -13,7 +13,7 @@ export function runsChosen(offered, state) {
   return runsMatching(offered, state).filter((s) => !off.has(s.run));
 }
 
-/** Those that the list at the side has: its filter looks at their names and labels.
+/** The series in the list at the side, whose filter matches names and labels.
  * @param {import("./types.js").Series[]} offered @param {{filter: string}} state */
 export function runsMatching(offered, { filter }) {
   const matches = matcher(filter) ?? (() => true);
@@ -21,17 +21,17 @@ export function runsMatching(offered, { filter }) {
   return offered.filter((s, i) => matches(s.run) || matches(labels[i]));
 }
 
-/** What colours stand for: what the user chose, else the setting that the runs are compared by.
+/** The meaning of colours: the user's choice, or else the setting that the runs are compared by.
  * @param {Coloured[]} series  all that the list offers
  * @param {string} chosen  in the state */
 export function colouredBy(series, chosen) {
   return chosen || comparedFact(series) || "run";
 }
 
-/** By run, or by the value of a fact: a ramp if its values are numbers.
+/** Colours by run, or by the value of a fact; a ramp if the values are numbers.
  * @param {Coloured[]} series @param {string} by
  * @param {typeof import("./theme.js").LIGHT} theme @param {string[]} allRuns
- * @param {Coloured[]} [among]  all that the list offers: what is not ticked keeps its colour
+ * @param {Coloured[]} [among]  all series in the list: also unticked series have a colour
  * @returns {string[]} */
 export function seriesColours(series, by, theme, allRuns, among = series) {
   const valueOf = (/** @type {Coloured} */ s) => s.meta.facts[by];
@@ -43,7 +43,7 @@ export function seriesColours(series, by, theme, allRuns, among = series) {
     const [low, high] = span(numbers);
     return series.map((s) => {
       const share = (Number(valueOf(s)) - low) / (high - low);
-      // What the list does not offer now has no place on the ramp.
+      // A series that is not in the list has no place on the ramp.
       return share >= 0 && share <= 1 ? rampColour(share, theme) : theme.all;
     });
   }
@@ -55,7 +55,7 @@ export function seriesColours(series, by, theme, allRuns, among = series) {
 
 /** @typedef {{run: string, meta: {facts: Record<string, string>}}} Coloured */
 
-/** What the user should know about the data before reading a chart.
+/** Remarks on the data that the user should know before reading a chart.
  * @param {import("./types.js").Index} index
  * @param {string} samplingName  of the summaries this view reads
  * @param {number} mostSteps  in any series shown
@@ -84,7 +84,7 @@ export function dataRemarks(index, samplingName, mostSteps) {
   return remarks;
 }
 
-/** Of the scalars of TensorBoard's own dashboard, which keeps some of the steps only.
+/** Remarks on scalars: TensorBoard's dashboard keeps only some of their steps.
  * @param {import("./types.js").Index} index @param {number} mostSteps  in any scalar shown
  * @returns {string[]} */
 export function scalarRemarks(index, mostSteps) {
@@ -95,7 +95,7 @@ export function scalarRemarks(index, mostSteps) {
   ];
 }
 
-/** Loads for a key, once; of several questions only the last one's answer is delivered. */
+/** Loads the data for a key once; only the answer to the last question is delivered. */
 export class Loader {
   constructor() {
     this.key = "";
@@ -125,7 +125,7 @@ export class Loader {
     return true;
   }
 
-  /** Makes the next question be asked even if it is the same. */
+  /** The next question is asked even if it is the same as before. */
   forget() {
     this.key = "";
   }

@@ -366,7 +366,7 @@ def test_an_error_of_the_disk_reaches_the_caller():
         report.write(both_figures(), Path("report"), {}, full)
 
 
-# What paper.md lists as open, and a word that tells the choice.
+# What docs/paper.md, "Where the paper is silent", lists, and a word that tells the choice.
 OPEN_POINTS = {
     "optimizer, learning rate": "SGD, learning rate 0.03, momentum 0.9, batches of 128 (Fig. 1a",
     "initial weights": "Glorot uniform",

@@ -188,8 +188,8 @@ class Remarks(NamedTuple):
 def remarks(text: str) -> Remarks:
     """Reads remarks.md: a title, a preface, then sections under `## C1: short title` or others.
 
-    >>> remarks("# Remarks\\nSmall.\\n## C1: Short\\nHolds.\\n## Other\\nMore.\\n")
-    Remarks(preface='Small.', titles={'C1': 'Short'}, bodies={'C1': 'Holds.'}, rest='## Other\\nMore.')
+    >>> remarks("# Remarks\\nSmall.\\n## C1: Short\\nYes.\\n## More\\nAlso.\\n")
+    Remarks(preface='Small.', titles={'C1': 'Short'}, bodies={'C1': 'Yes.'}, rest='## More\\nAlso.')
     """
     first, *sections = re.split(r"^## ", text, flags=re.MULTILINE)
     titles, bodies, rest = {}, {}, []

@@ -10,8 +10,8 @@ command, with which seeds, on what device and when each was made. A figure publi
 replaced; other files stay, and nothing is written over them. Pictures of a data set's images stay
 out, and so does any file above 1.4 MB.
 
-Two pages are then written from claims.json of every such folder: docs/results/README.md, with
-everything that was found, and the short table in the project's README. What a person has to say of
+Then the pages are written from claims.json of every such folder: its README.md,
+docs/results/README.md with everything that was found, and the short table in the project's README. What a person has to say of
 a claim stands in docs/results/remarks.md, under a heading such as `## C1: short title`.
 """
 
@@ -44,12 +44,13 @@ PAGE_HEAD = """\
 
 # What we found"""
 NOTE = """\
-CIFAR-10 here was stored as JPEG and decoded again, so that its pixels differ by a few levels from
-the original ones. What the commands replace with `--set` was cut to fit the time at hand; data,
-sizes and rules stand in claims.json. Before commit c8c8fe940 (2026-11-27) the engine ran several
-graphs at a time; on some processors a loss was then wrong now and then in first evaluations, by
-up to 0.15 %, and no count was seen to be wrong. What was computed earlier (Figs. 1a, 2a, 5a and the
-regularizer) was not computed anew.
+CIFAR-10 was read from JPEG copies here, so its pixels differ by a few levels from the original ones.
+The `--set` arguments of a command made networks or data smaller, to fit the time at hand. The file
+claims.json holds data, sizes and rules.
+
+Before commit c8c8fe940 (2026-11-27) the engine ran several graphs at a time. On some processors a loss
+was then wrong now and then in first evaluations, by up to 0.15 %; no count was seen to be wrong. What was
+computed before (Figs. 1a, 2a, 5a and the regularizer) was not computed anew.
 """
 
 Record = dict[str, Any]
@@ -253,9 +254,9 @@ def page(folders: Sequence[Path], said: Remarks) -> str:
             # A rule that was only added to since is told once.
             rules = [rule for rule in every if not any(_longer(one, rule) for one in every)]
             listed = "".join(f"\n\n{rule}" for rule in sorted(rules))
-            number = "" if paper == "no number" else f" ({paper})"
+            number = re.sub("^no number[,;]? ?", "", paper)
             parts += [
-                f"The paper: {statement.rstrip('.')}{number}.",
+                f"The paper: {statement.rstrip('.')}{f' ({number})' * bool(number)}.",
                 markdown(rows).rstrip(),
                 f"<details><summary>The rule</summary>{listed}\n\n</details>",
             ]
@@ -445,6 +446,8 @@ def main() -> None:
         publish(report, arguments.out)
     folders = sorted(file.parent for file in RESULTS.glob("*/claims.json"))
     said = remarks(REMARKS.read_text())
+    for folder in folders:
+        (folder / "README.md").write_text(overview(folder))
     PAGE.write_text(page(folders, said))
     README.write_text(with_table(README.read_text(), table(folders, said)))
 

@@ -11,8 +11,9 @@ replaced; other files stay, and nothing is written over them. Pictures of a data
 out, and so does any file above 1.4 MB.
 
 Then the pages are written from claims.json of every such folder: its README.md,
-docs/results/README.md with everything that was found, and the short table in the project's README. What a person has to say of
-a claim stands in docs/results/remarks.md, under a heading such as `## C1: short title`.
+docs/results/README.md with everything that was found, and the short table in the project's README.
+What a person has to say of a claim stands in docs/results/remarks.md, under a heading such as
+`## C1: short title`.
 """
 
 import argparse
@@ -44,13 +45,13 @@ PAGE_HEAD = """\
 
 # What we found"""
 NOTE = """\
-CIFAR-10 was read from JPEG copies here, so its pixels differ by a few levels from the original ones.
-The `--set` arguments of a command made networks or data smaller, to fit the time at hand. The file
-claims.json holds data, sizes and rules.
+CIFAR-10 was read from JPEG copies here, so its pixels differ by a few levels from the original
+ones. The `--set` arguments of a command made networks or data smaller, to fit the time at hand. The
+file claims.json holds data, sizes and rules.
 
-Before commit c8c8fe940 (2026-11-27) the engine ran several graphs at a time. On some processors a loss
-was then wrong now and then in first evaluations, by up to 0.15 %; no count was seen to be wrong. What was
-computed before (Figs. 1a, 2a, 5a and the regularizer) was not computed anew.
+Before commit c8c8fe940 (2026-11-27) the engine ran several graphs at a time. On some processors a
+loss was then wrong now and then in first evaluations, by up to 0.15 %; no count was seen to be
+wrong. What was computed before (Figs. 1a, 2a, 5a and the regularizer) was not computed anew.
 """
 
 Record = dict[str, Any]

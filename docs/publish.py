@@ -1,13 +1,19 @@
-"""Copies a report's figures, numbers and verdicts to where the README shows them.
+"""Copies a report's figures, numbers and verdicts into docs/results, and writes the pages that
+show them.
 
     python docs/publish.py runs/report --out docs/results/desk
+    python docs/publish.py                                         the pages alone
 
 Each figure gets a folder with its picture, its tables and its part of summary.json; claims.json
 and claims.csv hold the verdicts on all figures of the folder, and README.md there tells by which
 command, with which seeds, on what device and when each was made. A figure published before is
 replaced; other files stay, and nothing is written over them. Pictures of a data set's images stay
-out, and so does any file above 1.4 MB. Afterwards the table of claims in the project's README is
-written anew from claims.json of every such folder.
+out, and so does any file above 1.4 MB.
+
+Then the pages are written from claims.json of every such folder: its README.md,
+docs/results/README.md with everything that was found, and the short table in the project's README.
+What a person has to say of a claim stands in docs/results/remarks.md, under a heading such as
+`## C1: short title`.
 """
 
 import argparse
@@ -17,25 +23,35 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from repro.core.config import SWEEPS, load_figure
+from repro.paper.findings import figure_label
 from repro.paper.report import to_csv, to_json
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs/results"
 README = ROOT / "README.md"
+PAGE = RESULTS / "README.md"
+REMARKS = RESULTS / "remarks.md"
 BEGIN, END = "<!-- claims: written by docs/publish.py -->", "<!-- end of claims -->"
 LARGEST_BYTES = 1_400_000
 HEAD = "# Results with `"
+PAGE_HEAD = """\
+<!-- Written by docs/publish.py from claims.json of each folder and from remarks.md: edit those. -->
+
+# What we found"""
 NOTE = """\
-CIFAR-10 here was stored as JPEG and decoded again, so that its pixels differ by a few levels from
-the original ones. What the commands replace with `--set` was cut to fit the time at hand; data,
-sizes and rules stand in claims.json. Before commit c8c8fe940 (2026-11-27) the engine ran several
-graphs at a time; on some processors a loss was then wrong now and then in first evaluations, by
-up to 0.15 %, and no count was seen to be wrong. What was computed earlier (Figs. 1a, 2a, 5a and the
-regularizer) was not computed anew.
+CIFAR-10 was read from JPEG copies here, so its pixels differ by a few levels from the original
+ones. The `--set` arguments of a command made networks or data smaller, to fit the time at hand. The
+file claims.json holds data, sizes and rules.
+
+Before commit c8c8fe940 (2026-11-27) the engine ran several graphs at a time. On some processors a
+loss was then wrong now and then in first evaluations, by up to 0.15 %; no count was seen to be
+wrong. What was computed before (Figs. 1a, 2a, 5a and the regularizer) was not computed anew.
 """
 
 Record = dict[str, Any]
@@ -157,43 +173,225 @@ def overview(out: Path) -> str:
     return f"{HEAD}{out.name}` settings\n\n{NOTE}\n{markdown(rows)}"
 
 
-def table(folders: Iterable[Path]) -> str:
-    """All published claims as a Markdown table."""
-    rows = [("claim", "paper", "ours", "n", "data", "verdict", "command")]
-    cuts: dict[str, str] = {}
-    for folder in folders:
-        for one in claims(folder):
-            figure = f"[{one['figure']}](docs/results/{folder.name}/{one['figure']})"
-            note = f" {one['note']}" if one["note"] else ""
-            rows.append(
-                (
-                    f"{one['claim']}, {figure}: {one['statement']}",
-                    one["paper"],
-                    one["ours"] + "." + note if note else one["ours"],
-                    one["n"],
-                    one["data"],
-                    f"**{one['verdict']}**",
-                    _short_command(one["command"], cuts),
-                )
-            )
-    listed = "".join(f"- cut {letter}: `{settings}`\n" for settings, letter in cuts.items())
-    return markdown(rows) + (f"\n{listed}" if listed else "")
+class Remarks(NamedTuple):
+    """What a person wrote about the results.
 
-
-def _short_command(command: str, cuts: dict[str, str]) -> str:
-    """The command, with the settings that it replaces as a letter, which `cuts` is told.
-
-    >>> cuts = {}
-    >>> _short_command("./run_all.sh --only=fig1a --set=train.epochs=320", cuts), cuts
-    ('`./run_all.sh --only=fig1a` cut A', {'--set=train.epochs=320': 'A'})
+    preface: stands above all claims.
+    titles: short titles of claims, by the claim's name; bodies: what is said of them.
+    rest: Markdown that belongs to no claim, with its headings.
     """
-    words = shlex.split(command)
-    plain = shlex.join(word for word in words if not word.startswith("--set="))
-    settings = shlex.join(word for word in words if word.startswith("--set="))
-    if not settings:
-        return f"`{plain}`"
-    letter = cuts.setdefault(settings, chr(ord("A") + len(cuts)))
-    return f"`{plain}` cut {letter}"
+
+    preface: str
+    titles: dict[str, str]
+    bodies: dict[str, str]
+    rest: str
+
+
+def remarks(text: str) -> Remarks:
+    """Reads remarks.md: a title, a preface, then sections under `## C1: short title` or others.
+
+    >>> remarks("# Remarks\\nSmall.\\n## C1: Short\\nYes.\\n## More\\nAlso.\\n")
+    Remarks(preface='Small.', titles={'C1': 'Short'}, bodies={'C1': 'Yes.'}, rest='## More\\nAlso.')
+    """
+    first, *sections = re.split(r"^## ", text, flags=re.MULTILINE)
+    titles, bodies, rest = {}, {}, []
+    for section in sections:
+        heading, _, body = section.partition("\n")
+        if of_claim := re.fullmatch(r"(C\d+): (.+)", heading):
+            titles[of_claim[1]], bodies[of_claim[1]] = of_claim[2], body.strip()
+        else:
+            rest.append(f"## {section.strip()}")
+    preface = re.sub(r"^# .*\n", "", first).strip()
+    return Remarks(preface, titles, bodies, "\n\n".join(rest))
+
+
+def found(folders: Iterable[Path]) -> dict[str, list[tuple[Path, Record]]]:
+    """The published verdicts by claim, in the order of the claims' numbers."""
+    records = [(folder, one) for folder in folders for one in claims(folder)]
+    names = sorted({one["claim"] for _, one in records}, key=lambda name: int(name[1:]))
+    return {name: [pair for pair in records if pair[1]["claim"] == name] for name in names}
+
+
+def counts(verdicts: Mapping[str, Sequence[tuple[Path, Record]]]) -> str:
+    """How often each verdict was given, as a sentence."""
+    given = [one["verdict"] for pairs in verdicts.values() for _, one in pairs]
+    kinds = ("supported", "not supported", "inconclusive", "not run")
+    words = [f"{given.count(kind)} {kind}" for kind in kinds if kind in given]
+    return f"{len(given)} tests of {len(verdicts)} claims: {', '.join(words)}."
+
+
+def table(folders: Iterable[Path], said: Remarks) -> str:
+    """The README's table: a line for each claim, what the paper says and what was found."""
+    verdicts = found(folders)
+    rows = [("", "the paper says", "we find")]
+    for name, pairs in verdicts.items():
+        first = pairs[0][1]
+        title = said.titles.get(name, first["statement"].rstrip("."))
+        number = rho(first["paper"])
+        ours = [
+            f"[{data_name(one['data'])}](docs/results/{folder.name}/{one['figure']}): "
+            f"**{one['verdict']}**{rho(one['ours']) if number else ''}"
+            for folder, one in pairs
+        ]
+        rows.append(
+            (f"[{name}](docs/results/README.md#{name.lower()})", title + number, "<br>".join(ours))
+        )
+    return f"{counts(verdicts)}\n\n{markdown(rows)}"
+
+
+def page(folders: Sequence[Path], said: Remarks) -> str:
+    """docs/results/README.md: every claim with its numbers, rule and remarks, and the commands."""
+    verdicts = found(folders)
+    parts = [PAGE_HEAD, said.preface, f"## The claims\n\n{counts(verdicts)}"]
+    commands = [("figure", "what was cut", "command")]
+    for name, pairs in verdicts.items():
+        title = said.titles.get(name, "")
+        parts.append(f"### {name}" + f"\n\n**{title}.**" * bool(title))
+        for statement, paper in dict.fromkeys((one["statement"], one["paper"]) for _, one in pairs):
+            these = [(folder, one) for folder, one in pairs if one["statement"] == statement]
+            rows = [("figure", "we find", "measured on", "cut", "verdict")]
+            rows += [_row(folder, one) for folder, one in these if one["paper"] == paper]
+            every = {one["rule"] for _, one in these}
+            # A rule that was only added to since is told once.
+            rules = [rule for rule in every if not any(_longer(one, rule) for one in every)]
+            listed = "".join(f"\n\n{rule}" for rule in sorted(rules))
+            number = re.sub("^no number[,;]? ?", "", paper)
+            parts += [
+                f"The paper: {statement.rstrip('.')}{f' ({number})' * bool(number)}.",
+                markdown(rows).rstrip(),
+                f"<details><summary>The rule</summary>{listed}\n\n</details>",
+            ]
+        if body := said.bodies.get(name):
+            parts.append(body)
+        commands += [
+            (
+                _figure(folder, one),
+                cut(one["command"], one["figure"]) or "nothing",
+                f"`{one['command']}`",
+            )
+            for folder, one in pairs
+        ]
+    once = list(dict.fromkeys(commands))
+    origins = ", ".join(f"[{folder.name}]({folder.name}/README.md)" for folder in folders)
+    parts += [
+        said.rest,
+        f"## Commands\n\nDevices, dates and versions: {origins}.\n\n{markdown(once).rstrip()}",
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _longer(one: str, rule: str) -> bool:
+    return one != rule and one.startswith(rule)
+
+
+def _row(folder: Path, one: Record) -> tuple[str, ...]:
+    note = f". {one['note']}" if one["note"] else ""
+    return (
+        _figure(folder, one),
+        one["ours"] + note,
+        f"{one['n']}; {one['data']}",
+        cut(one["command"], one["figure"]) or "nothing",
+        f"**{one['verdict']}**",
+    )
+
+
+def _figure(folder: Path, one: Record) -> str:
+    return f"[{figure_label(one['figure'])}]({folder.name}/{one['figure']})"
+
+
+def rho(words: str) -> str:
+    """A rank correlation that begins a sentence, in brackets; "" if there is none.
+
+    >>> rho("rho = -0.728"), rho("22.9 % top 1"), rho("rho = 0.88 [0.75, 0.94]")
+    (' (ρ = −0.728)', '', ' (ρ = 0.88)')
+    """
+    number = re.match(r"rho = (-?[0-9.]+)", words)
+    return f" (ρ = {number[1].replace('-', '−')})" if number else ""
+
+
+def data_name(data: str) -> str:
+    """
+    >>> data_name("cifar10, prepared TFDS data set"), data_name("fashion_mnist")
+    ('CIFAR-10', 'fashion_mnist')
+    """
+    name = data.split(",")[0]
+    return {"mnist": "MNIST", "cifar10": "CIFAR-10", "imagenet2012": "ImageNet"}.get(name, name)
+
+
+def cut(command: str, figure: str = "") -> str:
+    """What a command's --set arguments replace, in words; those for lesions that the figure does
+    not make are left out, as the run leaves them alone.
+
+    >>> cut("./run_all.sh --only=fig1a --set=train.epochs=320")
+    '320 epochs'
+    >>> cut("--set=train.width=0.125 --set=train.n_train=20000 --set=grid.seed=[0,1]")
+    '1/8 of the maps, 20,000 images, 2 seeds'
+    """
+    made = ("train", "grid", *_kinds(command, figure))
+    words = []
+    for word in shlex.split(command):
+        if word.startswith("--set="):
+            name, _, text = word.removeprefix("--set=").partition("=")
+            section, _, key = name.partition(".")
+            if section in made:
+                words.append(_cut_words(section, key, _value(text)))
+    return ", ".join(words)
+
+
+def _kinds(command: str, figure: str) -> Sequence[str]:
+    """The kinds of lesions that a figure makes; all that there are, of an unknown figure."""
+    files = list((ROOT / "configs").glob(f"{figure}_*.toml"))
+    profile = re.search(r"--profile=(\w+)", command)
+    if not figure or not files:
+        return tuple(SWEEPS)
+    sweeps = load_figure(files[0], profile[1] if profile else "quick").sweeps
+    return [
+        kind for kind, cls in SWEEPS.items() if any(isinstance(sweep, cls) for _, sweep in sweeps)
+    ]
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text.strip("'\"")
+
+
+# Lesions whose images were cut, in words.
+_READ_ON = {
+    "cumulative": "curves",
+    "noise": "noise",
+    "single_unit": "single units",
+    "intact": "the intact network",
+    "portraits": "portraits",
+}
+
+
+def _cut_words(section: str, key: str, value: Any) -> str:
+    """One replaced setting in words.
+
+    >>> _cut_words("noise", "n_images", 1000), _cut_words("train", "hidden_units", [1024, 1024])
+    ('noise on 1,000 images', '2 × 1,024 units')
+    >>> _cut_words("grid", "batch_size", [32, 128]), _cut_words("train", "optimizer", "adam")
+    ('2 batch sizes', 'optimizer adam')
+    """
+    name = key.replace("_", " ")
+    if isinstance(value, list):
+        if key == "hidden_units":
+            alike = len(set(value)) == 1
+            sizes = [f"{value[0]:,}"] if alike else [f"{size:,}" for size in value]
+            return f"{len(value)} × " * alike + " + ".join(sizes) + " units"
+        plural = name if name.endswith("s") else f"{name}s"
+        return f"{len(value)} {plural if len(value) > 1 else plural[:-1]}"
+    if key == "width":
+        return f"{Fraction(value).limit_denominator(64)} of the maps"
+    if key == "n_images":
+        return f"{_READ_ON.get(section, section)} on {value:,} images"
+    if key == "n_train":
+        return f"{value:,} images"
+    if key == "epochs":
+        return f"{value:,} epochs"
+    return f"{name} {value}"
 
 
 def with_table(readme: str, text: str) -> str:
@@ -241,12 +439,18 @@ def csv_of(records: Sequence[Record]) -> bytes:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("reports", type=Path, nargs="*", help="folders of reports")
-    parser.add_argument("--out", type=Path, required=True, help="such as docs/results/desk")
+    parser.add_argument("--out", type=Path, help="such as docs/results/desk")
     arguments = parser.parse_args()
+    if arguments.reports and arguments.out is None:
+        parser.error("--out=FOLDER is needed with a report")
     for report in arguments.reports:
         publish(report, arguments.out)
     folders = sorted(file.parent for file in RESULTS.glob("*/claims.json"))
-    README.write_text(with_table(README.read_text(), table(folders)))
+    said = remarks(REMARKS.read_text())
+    for folder in folders:
+        (folder / "README.md").write_text(overview(folder))
+    PAGE.write_text(page(folders, said))
+    README.write_text(with_table(README.read_text(), table(folders, said)))
 
 
 if __name__ == "__main__":

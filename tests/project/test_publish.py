@@ -1,5 +1,6 @@
-"""What the README shows of results is what docs/results holds."""
+"""What the README and the page of results show is what docs/results holds."""
 
+import doctest
 import importlib.util
 import json
 from pathlib import Path
@@ -33,15 +34,70 @@ def written(folder: Path, *figures: object) -> Path:
     return folder
 
 
-def test_the_readme_shows_the_published_claims(publish: ModuleType) -> None:
-    readme = publish.README.read_text()
+def published(publish: ModuleType) -> tuple[list[Path], object]:
     folders = sorted(file.parent for file in publish.RESULTS.glob("*/claims.json"))
     assert folders
-    assert publish.with_table(readme, publish.table(folders)) == readme
+    return folders, publish.remarks(publish.REMARKS.read_text())
+
+
+def test_the_readme_shows_the_published_claims(publish: ModuleType) -> None:
+    readme = publish.README.read_text()
+    assert publish.with_table(readme, publish.table(*published(publish))) == readme
+
+
+def test_the_page_of_results_shows_the_published_claims(publish: ModuleType) -> None:
+    assert publish.PAGE.read_text() == publish.page(*published(publish))
+
+
+def test_every_verdict_stands_on_both_pages_and_every_command_on_one(publish: ModuleType) -> None:
+    folders, said = published(publish)
+    short, long = publish.table(folders, said), publish.page(folders, said)
+    for folder in folders:
+        for record in publish.claims(folder):
+            where = f"{folder.name}/{record['figure']}"
+            (line,) = (row for row in short.splitlines() if f"[{record['claim']}]" in row)
+            (entry,) = (part for part in line.split("<br>") if f"{where})" in part)
+            assert f"**{record['verdict']}**" in entry
+            section = long.split(f"\n### {record['claim']}\n")[1].split("\n### ")[0]
+            assert record["ours"] in section and record["rule"] in section
+            assert f"({where})" in section and f"**{record['verdict']}**" in section
+            assert f"| `{record['command']}` |" in long
+
+
+def test_remarks_are_shown_with_the_claim_that_they_are_on(publish: ModuleType) -> None:
+    folders, _ = published(publish)
+    said = publish.remarks("# Remarks\n\nSmall.\n\n## C5: Short\n\nLate.\n\n## Else\n\nMore.\n")
+    page = publish.page(folders, said)
+    assert page.index("Small.") < page.index("### C1") < page.index("**Short.**")
+    assert page.index("**Short.**") < page.index("Late.") < page.index("### C6")
+    assert page.index("## Else") > page.index("### C22")
+    assert "| Short |" in publish.table(folders, said)
+
+
+def test_remarks_speak_only_of_claims_that_were_published(publish: ModuleType) -> None:
+    folders, said = published(publish)
+    assert set(said.titles) == set(publish.found(folders))
+
+
+def test_cuts_are_named_by_what_they_cut(publish: ModuleType) -> None:
+    command = (
+        "./run_all.sh --only=fig1b --profile=desk --set=train.n_train=10000 "
+        "--set=cumulative.n_images=2000 --set=noise.n_images=1000 '--set=grid.seed=[0,1]'"
+    )
+    # Fig. 1b makes no noise, Fig. 2b no curves; of a figure that is not known all is told.
+    assert publish.cut(command, "fig1b") == "10,000 images, curves on 2,000 images, 2 seeds"
+    assert publish.cut(command, "fig2b") == "10,000 images, noise on 1,000 images, 2 seeds"
+    assert publish.cut(command).count(",") == 6
+    assert publish.cut("./run_all.sh --only=fig7a --profile=desk", "fig7a") == ""
+
+
+def test_the_examples_in_its_docstrings_hold(publish: ModuleType) -> None:
+    failed, tried = doctest.testmod(publish)
+    assert tried and not failed
 
 
 def test_published_folders_are_whole(publish: ModuleType) -> None:
-    for folder in publish.RESULTS.iterdir():
+    for folder in filter(Path.is_dir, publish.RESULTS.iterdir()):
         assert (folder / "README.md").read_text() == publish.overview(folder)
         records = publish.claims(folder)
         assert (folder / "claims.csv").read_bytes() == publish.csv_of(records)

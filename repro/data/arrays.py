@@ -29,7 +29,9 @@ def kind_of(thing: Any) -> str:
     ("numpy's ndarray", 'a list')
     """
     module, name = module_of(thing).split(".")[0], type(thing).__name__
-    return f"a {name}" if module in ("builtins", "__main__") else f"{module}'s {name}"
+    if module not in ("builtins", "__main__"):
+        return f"{module}'s {name}"
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
 def is_array(thing: Any) -> bool:

@@ -34,7 +34,7 @@ _READING_BATCH = 64
 
 @dataclass(frozen=True)
 class ImageStream:
-    """Images of one split of a prepared TFDS data set; looks like `data.Images` to its users.
+    """Images of one split of a prepared TFDS data set; looks like `images.Images` to its users.
 
     Iterating gives (images, labels) batches in the order on disk, which is what `Engine` takes:
     `Engine(model, stream.images, stream.labels)`.
@@ -103,7 +103,7 @@ class ImageStream:
     def pipelines(
         self, batch_size: int, seed: int, first_epoch: int, epochs: int, augment: bool = False
     ) -> Iterator[tuple[tf.data.Dataset, int, int]]:
-        """As `data.Images.pipelines`: each epoch is a dataset of its own."""
+        """As `images.Images.pipelines`: each epoch is a dataset of its own."""
         for epoch in range(first_epoch, epochs):
             yield self._epoch(batch_size, seed, epoch, augment), epoch, epoch + 1
 

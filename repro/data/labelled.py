@@ -169,7 +169,7 @@ def find(
         resize: of image files, one of `pixels.RESIZES`.
         class_names: of the model's classes in its order; () for those of the data. Folders are
             matched with these by name.
-        data_dir, offline: as for `data.locate`.
+        data_dir, offline: as for `source.locate`.
 
     Raises:
         DataError: nothing of that kind is there, or it does not fit the model.
@@ -717,7 +717,7 @@ _READING_BATCH = 64
 
 @dataclass(frozen=True)
 class LabelledStream:
-    """Labelled images that are read when they are needed; looks like `streams.ImageStream`.
+    """Labelled images that are read when they are needed; looks like `imagenet.ImageStream`.
 
     places: int64 (n_images,), those of `labelled`, in this order.
     """

@@ -196,7 +196,7 @@ class Engine:
             the model itself.
         bases: for some layers by name an orthogonal (n_units, n_units): the layer's units are
             then the directions of its columns, and ablating one takes the activation's part along
-            it away (paper.md 6.2). See `metrics.random_basis`.
+            it away (docs/paper.md, "Rotated bases"). See `metrics.random_basis`.
         batch_size: images held at a time with their activations; None for as many as fit in
             `_ELEMENTS_SHARED`, 10,000 at most.
         threads: of this process's processors to use; None for all.

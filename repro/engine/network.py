@@ -387,7 +387,11 @@ def trace(model: keras.Model, leave_out: bool = True) -> Network:
     left_out = bool(ending) and leave_out
     if last is not None and left_out:
         logits, nodes = last.inputs[0], nodes[:-1]
-    if last is not None and last.linear is not None and last.outputs == (logits,):
+    by_output = {number: node for node in nodes for number in node.outputs}
+    writer = by_output.get(logits)
+    while writer is not None and writer.mask is not None:  # a mask gives what it is given
+        writer = by_output.get(writer.inputs[0])
+    if writer is not None and writer.linear is not None and not ending:
         ending = "linear"
     nodes = _fold(nodes, logits)
     masks = [node for node in nodes if node.mask is not None]

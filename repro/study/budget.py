@@ -32,7 +32,7 @@ _DIVIDED = 0.85
 # Orders and points of the curve: the first that leaves it FEW_IMAGES.
 _CURVES = ((10, 51), (10, 21), (5, 21), (3, 11), (2, 6))
 # Lesions of many units that a report asks for besides, on all images: redundant units together and
-# as many others (`study.CONTROLS`), and three for standard errors.
+# as many others (`measured.CONTROLS`), and three for standard errors.
 LESIONS_BESIDES = 9
 # Units that are lesioned once more, on groups of the images, to know whether their importance is
 # told from 0 (`study.Study.tested`), if there are so many images.

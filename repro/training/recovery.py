@@ -1,4 +1,4 @@
-"""Recovery: ablate, then train on with the lesion held, and compare (paper.md 6.4).
+"""Recovery: ablate, then train on with the lesion held, and compare (docs/paper.md, "Recovery").
 
     found = repro.recover(model, {"conv_3": [4, 17]}, images, labels, epochs=3)
     found.intact.accuracy, found.lesioned.accuracy, found.recovered[-1].accuracy

@@ -31,14 +31,6 @@ NAME = re.compile(r"`~?([A-Za-z_]\w*(?:\.\w+)+)(?:\(\))?`")
 # Libraries, objects that a sentence is about, and files.
 NOT_OURS = {"keras", "tf", "jax", "torch", "time", "model", "self", "figure", "benchmarks"}
 FILES = {"json", "npz", "keras", "html", "h5", "toml", "txt", "py", "csv"}
-# Names that have moved since. Remove each when its file cites the new place.
-STALE = {
-    "repro/data/imagenet.py": {"data.Images", "data.Images.pipelines"},
-    "repro/data/labelled.py": {"data.locate", "streams.ImageStream"},
-    "repro/study/budget.py": {"study.CONTROLS"},
-}
-# These two cite docs/paper.md by a number of its old form. Remove each when it cites a heading.
-OLD_FORM = ("repro/engine/engine.py", "repro/training/recovery.py")
 
 
 def sources() -> dict[str, str]:
@@ -112,16 +104,9 @@ def unknown_sections(text: str) -> list[str]:
 
 def test_every_cited_page_and_heading_exists():
     wrong = {
-        name: found
-        for name, text in sources().items()
-        if name not in OLD_FORM and (found := list(wrong_citations(text)))
+        name: found for name, text in sources().items() if (found := list(wrong_citations(text)))
     }
     assert not wrong
-
-
-def test_files_that_are_left_out_need_it():
-    texts = sources()
-    assert all(list(wrong_citations(texts[name])) for name in OLD_FORM)
 
 
 def test_every_cited_section_of_the_paper_exists():
@@ -135,7 +120,7 @@ def test_every_name_cited_in_docstrings_and_comments_exists():
     for name, text in sources().items():
         if name.startswith(("repro/", "tb_plugin/")) and name.endswith(".py"):
             found = {cited for cited in NAME.findall(text) if not is_known(cited, known)}
-            places[name] = sorted(found - STALE.get(name, set()))
+            places[name] = sorted(found)
     assert not {name: found for name, found in places.items() if found}
 
 

@@ -503,10 +503,9 @@ def test_a_stream_gives_the_answers_of_its_arrays(case: Case, kind: str) -> None
 @pytest.mark.parametrize(
     ("stream", "sentence"),
     [
-        (lambda case: 7, "images must be arrays.*got int"),
+        (lambda case: 7, "images must be arrays.*got an int"),
         (lambda case: [], "images must have shape|no images"),
-        (lambda case: [case.images[0]], "images must have shape|one row an example"),
-        (lambda case: [(case.images, case.labels[:-1])], "there are 61 images but 60 labels"),
+        (lambda case: [(case.images, case.labels[:-1])], "got 61 images and 60 labels"),
         (lambda case: [(case.images[:, :2], case.labels)], "images must have shape"),
     ],
 )

@@ -220,7 +220,7 @@ def test_a_kill_in_between_loses_neither(tmp_path: Path, killed_at: int) -> None
     child = f"""
 import os, pathlib, shutil
 from pathlib import Path
-from repro import folders
+from repro.core import folders
 place = Path({str(tmp_path / "study")!r})
 folders.replace_directory(place, lambda at: (at / "model").write_text("old") and None)
 calls = []

@@ -244,6 +244,8 @@ def own_loss_words(
         def as_evaluated(inputs: Any, labels: Any) -> Any:
             # In a graph, since Keras's losses look behind a last softmax or sigmoid there alone.
             found = answer_of(reference, reference(inputs, training=False), output)
+            if task.kind != "classes":  # Keras gives labels the rank of answers
+                labels = ops.reshape(labels, found.shape)
             return ops.mean(function(labels, found))
 
         inputs = keras.tree.map_structure(

@@ -507,7 +507,9 @@ def test_a_network_that_answers_otherwise_is_refused(
     model = dense(5, 3, (8,))
     began(model, images, labels)
     monkeypatch.setattr(callback, "insert_masks", careless)
-    sentence = f"does not answer as 'sequential.*' does on 8 .* differs is '{model.layers[0].name}'"
+    sentence = (
+        f"does not answer as 'sequential.*' does on 8 .* differs is '{model.layers[-1].name}'"
+    )
     with pytest.raises(ValueError, match=sentence):
         began(model, images, labels)
 

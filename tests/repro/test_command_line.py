@@ -189,7 +189,7 @@ def test_a_failed_network_does_not_stop_the_others_and_is_left_until_it_is_asked
     done = run(workplace, "failed", *flags)
     assert done.returncode == 1
     assert "training diverged" in done.stdout and "log:" in done.stdout
-    assert "last line: repro.training.TrainingError: training diverged" in done.stdout
+    assert "last line: repro.training.trainee.TrainingError: training diverged" in done.stdout
     assert "--retry-failed tries it again" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert "fig7a: 1 of 2 networks not done, left out" in done.stdout

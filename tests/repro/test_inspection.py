@@ -129,7 +129,7 @@ def test_later_versions_are_not(version: str) -> None:
 def test_looking_loads_neither_keras_nor_a_backend(path: Path) -> None:
     hostile.write(path, hostile.members())
     probe = (
-        "import sys; from repro import inspection; inspection.inspect(sys.argv[1]); "
+        "import sys; from repro.models import inspection; inspection.inspect(sys.argv[1]); "
         "inspection.check_weights_of(sys.argv[1]); print(*sys.modules)"
     )
     done = subprocess.run(

@@ -23,7 +23,7 @@ from repro.experiments.leases import Held, Holder
 HOLD = """
 import sys, time
 from pathlib import Path
-from repro import leases
+from repro.experiments import leases
 with leases.lease(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)

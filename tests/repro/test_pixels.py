@@ -177,7 +177,7 @@ def separable(scale: str) -> tuple[keras.Model, np.ndarray, np.ndarray]:
 def tried(model: keras.Model, spec: str, folder: Path, scale: str = "auto") -> tuple[Any, str]:
     """What the command takes of these images, and what it says of their scaling."""
     request = command.Request("m.keras", spec, folder, scale=scale)
-    found, kind = command._found(request, model)
+    found, kind = command._found(request, model, model)
     order = labelled.stratified_order(found.labels, np.random.default_rng(0))
     return scale_trial.tried(model, kind, found, order, given=scale != "auto")
 
@@ -191,7 +191,7 @@ def test_where_it_is_not_plain_the_scaling_that_answers_best_is_taken(
     spec = archive(tmp_path, images, labels)
     found, words = tried(model, spec, tmp_path)
     assert found.scale == scale and f"--scale={scale} chooses it" in words
-    assert "right of 256 images, the best of those tried" in words
+    assert ", of 256 images right, the best of those tried" in words
     assert "the scaling that fits best of 5 tried" in found.words
     worse = {"255": "none", "none": "255"}[scale]
     found, words = tried(model, spec, tmp_path, worse)
@@ -199,7 +199,7 @@ def test_where_it_is_not_plain_the_scaling_that_answers_best_is_taken(
     given = images / 255 if scale == "255" else images.astype(float)
     few = labelled.stratified_order(labels, np.random.default_rng(0))[:64]
     right = np.mean(model.predict(given[few], verbose=0).argmax(axis=1) == labels[few])
-    assert f": {100 * right:.3g} %; if the model" in words
+    assert f": {100 * right:.3g} %, loss " in words and "if the model was trained so" in words
     assert tried(model, spec, tmp_path, scale)[1] == ""
 
 

@@ -63,7 +63,12 @@ def test_a_new_study_says_what_it_is_and_how_to_ask_and_computes_nothing(fresh: 
     assert set(vars(fresh)) == before and not fresh.asked_curves
 
 
-def test_the_four_numbers_are_those_of_the_study(fresh: Study) -> None:
+def test_the_four_numbers_are_those_of_the_study(
+    tiny_mlp: Any, tiny_images: tuple[np.ndarray, np.ndarray]
+) -> None:
+    images, labels = tiny_images
+    learned = tiny_mlp.predict(images, verbose=0).argmax(axis=1)
+    fresh = lesion(tiny_mlp, images, np.where(np.arange(len(images)) % 4, learned, labels))
     curve, units = fresh.curve(orders=3, points=6), fresh.units
     said = repr(fresh)
     assert f"accuracy {100 * float(fresh.intact.accuracy):.1f} %" in said
@@ -72,6 +77,12 @@ def test_the_four_numbers_are_those_of_the_study(fresh: Study) -> None:
     assert f"dead {units['dead'].sum()} of 40 units" in said
     assert f"redundant {units['redundant'].sum()} of 40 lesioned alone" in said
     assert "not asked" not in said
+
+
+def test_a_network_at_chance_has_no_area(fresh: Study) -> None:
+    """It was 1 for a dead network, and 10.9 for one below chance."""
+    fresh.curve(orders=3, points=6)
+    assert "normalized AUC undefined" in repr(fresh)
 
 
 def test_a_sample_is_named_as_one(tiny_mlp: Any, tiny_images: tuple[Any, Any]) -> None:
@@ -334,7 +345,7 @@ _QUIET = """
          keras.layers.Flatten(), dense(12)],
     ):
         model = keras.Sequential([*layers, keras.layers.Dense(5)])
-        study = lesion(model, rng.random((90, 8, 8, 3)), rng.integers(0, 5, 90))
+        study = repro.lesion(model, rng.random((90, 8, 8, 3)), rng.integers(0, 5, 90))
         study.curve(orders=2, points=5)
         study.report(sys.argv[1])
         print(study)

@@ -268,7 +268,10 @@ def test_one_output_of_several_is_asked_by_name(output: str) -> None:
     assert study.errors and study.curve(orders=2).n_ablated[-1] == 7
     with pytest.raises(ValueError, match="has 2 outputs .kind, size.; name the one"):
         repro.lesion(model, X, labels)
-    with pytest.raises(ValueError, match="has no output 'age'; its outputs are kind, size"):
+    with pytest.raises(
+        ValueError,
+        match="has no output 'age'; name one of its outputs, kind, size, or give its number",
+    ):
         repro.lesion(model, X, labels, output="age")
 
 

@@ -33,6 +33,7 @@ for generalization" (Morcos et al., ICLR 2018), shown in TensorBoard.
   ./run_all.sh status [flags]      what is done, running, failed and left, and the time left
   ./run_all.sh report [flags]      writes the figures and the report again from what is done
   ./run_all.sh test [pytest flags] runs every test, in a real browser too
+  ./run_all.sh test --fast         those that need no training and no browser, in a minute or two
   ./run_all.sh --help              this text
   ./run_all.sh COMMAND --help      every flag of a command (sets up first)
 
@@ -416,6 +417,10 @@ set_up_browser() {
 
 run_tests() {
   local how=()
+  if [[ ${1:-} == --fast ]]; then
+    shift
+    run_fast_tests "$@"
+  fi
   set_up ray tests "${WITH_TORCH:+torch}"
   set_up_browser
   cd -- "$root"
@@ -423,6 +428,17 @@ run_tests() {
   # With arguments, pytest does as it is told.
   (($# > 0)) || how=(-n "$(cores)" --dist=loadfile --no-loadscope-reorder)
   exec "$python" -m pytest --no-header "${how[@]}" "$@"
+}
+
+# tests/fast.txt names the files.
+run_fast_tests() {
+  local files=() file
+  while read -r file; do
+    [[ -z $file || $file == "#"* ]] || files+=("$file")
+  done <"$root/tests/fast.txt"
+  set_up tests
+  cd -- "$root"
+  exec "$python" -m pytest --no-header -n "$(cores)" --dist=loadfile "${files[@]}" "$@"
 }
 
 # Four at most: each worker imports TensorFlow, about 1 GB.

@@ -466,6 +466,20 @@ def test_pytorch_comes_only_where_it_is_asked_for_and_can_be_done_without(lab):
     assert lab.installed() == []
 
 
+def test_fast_tests_are_those_of_the_list(lab):
+    (lab.root / "tests" / "fast.txt").write_text("# some\n\ntests/a.py\ntests/b.py\n")
+    code, out, err = lab.run("test", "--fast", "-x")
+    assert code == 0 and "Chromium" not in err
+    assert out == "-m|pytest|--no-header|-n|2|--dist=loadfile|tests/a.py|tests/b.py|-x|\n"
+    assert "requirements-ray.txt" not in lab.installed()
+
+
+def test_every_file_of_the_fast_tests_is_there():
+    lines = (ROOT / "tests" / "fast.txt").read_text().splitlines()
+    files = [line for line in lines if not line.startswith("#")]
+    assert len(files) > 10 and all((ROOT / file).is_file() for file in files)
+
+
 def test_failing_tests_fail_the_command(lab):
     assert lab.run("test", FAKE_EXIT="1")[0] == 1
 

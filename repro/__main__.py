@@ -29,9 +29,8 @@ from repro.core import config as configs
 from repro.core.config import OWN, ConfigError, FigureConfig, TrainConfig
 from repro.core.results import FigureResult, NetworkResult
 from repro.data import labelled
-from repro.data import source as data
 from repro.data.pixels import RESIZES
-from repro.data.source import DataError, DataSource, MissingDataError
+from repro.data.source import DataError, DataSource, MissingDataError, locate
 from repro.experiments import collect, executors, jobs, progress, runs
 from repro.experiments.executors import ExecutorError
 from repro.experiments.jobs import Job
@@ -428,12 +427,12 @@ def _located(figure: FigureConfig, sources: dict[str, DataSource]) -> FigureConf
     # A data set with a stand-in is not downloaded.
     offline = _OFFLINE.value or bool(figure.stand_in)
     try:
-        source = sources.get(own) or data.locate(own, _DATA_DIR.value, offline)
+        source = sources.get(own) or locate(own, _DATA_DIR.value, offline)
     except MissingDataError:
         if not figure.stand_in:
             remedy = f"tfds build {own}, then --data_dir"
             return dataclasses.replace(figure, not_run=f"{own} is not prepared ({remedy})")
-        source = data.locate(figure.stand_in, _DATA_DIR.value, _OFFLINE.value)
+        source = locate(figure.stand_in, _DATA_DIR.value, _OFFLINE.value)
         figure = dataclasses.replace(figure, instead_of=own)
     sources[source.name] = source
     train = dataclasses.replace(figure.train, dataset=source.name, origin=source.origin)

@@ -344,14 +344,15 @@ def _archive(path: Path, n_classes: int, class_names: Sequence[str]) -> Labelled
     numbers, names = _numbered(labels, n_classes, tuple(class_names) or names, str(path))
     if images.dtype.kind == "b":
         images = images.astype(np.uint8)
+    white = range_of(images)
     return Labelled(
         numbers,
         names,
         path.name,
         lambda at: images[at],
-        white=range_of(images),
+        white=white,
         plain=are_plainly_pixels(images),
-        largest=int(images.max()) if range_of(images) > WHITE else WHITE_16,
+        largest=int(images.max()) if white > WHITE else WHITE_16,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +11,6 @@ from repro.core.config import TrainConfig
 from repro.data.imagenet import ImageStream
 from repro.data.images import Images, Splits, generator
 from repro.data.source import DataError, DataSource, prepared
-
-if TYPE_CHECKING:
-    pass
 
 EMBEDDED_TEST_PER_CLASS = 100
 

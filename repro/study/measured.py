@@ -24,9 +24,7 @@ from repro.engine import sweeps
 from repro.engine.activity import UnitStatistics
 from repro.engine.engine import Engine, Layout, Outcome
 from repro.engine.tasks import Task
-from repro.models.insertion import (
-    HiddenLayer,
-)
+from repro.models.insertion import HiddenLayer
 from repro.study import budget, sample
 from repro.study import curve as study_curve
 from repro.study import words as study_words
@@ -37,7 +35,6 @@ from repro.study.words import Words
 
 if TYPE_CHECKING:
     import pandas
-
 
 UNIT_COLUMNS = (
     ("unit", np.int64),

@@ -13,6 +13,8 @@ import numpy as np
 
 from repro.engine import verify
 from repro.models.adapted import Adapted
+from repro.models.inputs import structure_of
+from repro.models.outputs import outputs_of
 
 # How far answers may be apart, of the largest: by the order of summation.
 _CLOSE = 1e-3
@@ -39,7 +41,9 @@ class Frozen:
     """
 
     def __init__(self, model: keras.Model, witness: tuple[Any, np.ndarray]) -> None:
-        self._model, self._adapted, self.witness = model, Adapted(model), witness
+        # Without optimizer and metrics, of which Keras would make variables while it saves.
+        self._model = keras.Model(structure_of(model), outputs_of(model), name=model.name)
+        self._adapted, self.witness = Adapted(model), witness
         self._variables = list(model.variables)
         self._values = [
             np.array(keras.ops.convert_to_numpy(variable.value)) for variable in self._variables

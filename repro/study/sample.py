@@ -9,8 +9,6 @@ import numpy as np
 from scipy import stats
 
 BINS = 20  # of mutual information, as `Engine.statistics` makes them
-
-
 GROUPS = 10  # of images, between which the importance of a unit varies
 
 

@@ -6,7 +6,6 @@ Nothing is computed for it. What was not asked for yet says so, and how to ask.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,9 +15,6 @@ from repro.display.markup import text
 from repro.paper.findings import mean_and_sd
 from repro.study import standing
 from repro.study.measured import Measured
-
-if TYPE_CHECKING:
-    pass
 
 _NOT_YET = "not asked yet"
 

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from repro.models.insertion import insert_masks
 from repro.study import progress as study_progress
 from repro.study import words as study_words
 from repro.study.progress import Progress
@@ -117,7 +118,8 @@ def _layers() -> list[keras.Layer]:
 
 
 def test_ipython_shows_study_and_pictures(fresh: Study) -> None:
-    formatters = pytest.importorskip("IPython.core.formatters")
+    from IPython.core import formatters
+
     fresh.curve(orders=2, points=3)
     for shown in (fresh, fresh.plot()):
         data, _ = formatters.DisplayFormatter().format(shown)
@@ -462,3 +464,26 @@ def test_a_model_that_was_quantized_since_is_not_asked_as_if_it_were_the_same(
         with pytest.raises(ValueError, match="given other variables since .* make it anew"):
             act()
     assert np.isfinite(lesion(model, x, y).units["importance"]).all()
+
+
+@pytest.mark.parametrize("compiled", ["before", "since"])
+def test_a_model_with_masks_that_is_compiled_and_trained_is_saved_as_it_was_studied(
+    tmp_path: Path, compiled: str
+) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 4)).astype(np.float32), rng.integers(0, 3, 40)
+    plain = [keras.Input((4,)), keras.layers.Dense(5, "relu"), keras.layers.Dense(3)]
+    model = insert_masks(keras.Sequential(plain))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    if compiled == "before":
+        model.compile("adam", loss, metrics=["accuracy"])
+        model.fit(x, y, verbose=0)
+    study = lesion(model, x, y)
+    before = model.predict(x, verbose=0)
+    if compiled == "since":
+        model.compile("adam", loss, metrics=["accuracy"])
+    model.fit(x, y, epochs=3, verbose=0)
+    saved = keras.saving.load_model(study.save(tmp_path / "study"))
+    np.testing.assert_allclose(saved.predict(x, verbose=0), before, rtol=1e-5, atol=1e-6)
+    again = pickle.loads(pickle.dumps(study))
+    assert float(again.intact.loss) == pytest.approx(float(study.intact.loss), rel=1e-6)

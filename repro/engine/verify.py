@@ -261,13 +261,14 @@ def own_loss_words(
     n = count(inputs_given)
     if not abs(own - mean_loss) <= close:
         return (
-            f"model.evaluate's loss is another, {name}: {own:.4g} on {n} images, of which the "
-            f"{task.loss_words} is {mean_loss:.4g}; score= measures one of your own"
+            f"the loss here is the {task.loss_words}, {mean_loss:.4g} on {n} of the images; "
+            f"model.evaluate counts {name} as it was compiled, {own:.4g} on these; give score= to "
+            "measure another loss"
         )
     if penalty > close:
         return (
-            f"model.evaluate's loss counts {penalty:.4g} of regularizers besides, which depends on "
-            "no image"
+            f"the loss here leaves out the penalty of regularizers, {penalty:.4g}, which "
+            "model.evaluate adds and which depends on no image"
         )
     return ""
 

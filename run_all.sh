@@ -33,7 +33,7 @@ for generalization" (Morcos et al., ICLR 2018), shown in TensorBoard.
   ./run_all.sh status [flags]      what is done, running, failed and left, and the time left
   ./run_all.sh report [flags]      writes the figures and the report again from what is done
   ./run_all.sh test [pytest flags] runs every test, in a real browser too
-  ./run_all.sh test --fast         those that need no training and no browser, in a minute or two
+  ./run_all.sh test --fast         those that need no training and no browser, in about a minute
   ./run_all.sh --help              this text
   ./run_all.sh COMMAND --help      every flag of a command (sets up first)
 

@@ -37,6 +37,7 @@ from repro.experiments.jobs import Job
 from repro.experiments.progress import Step
 from repro.experiments.runs import TRAINING, Runs, RunsError
 from repro.paper import summaries
+from repro.paper.verdicts import counted
 
 _PROFILE = flags.DEFINE_enum(
     "profile",
@@ -206,7 +207,7 @@ def _run() -> int:
     failed_before = jobs.failures(plan, runs_folder)
     n_failed = len({failure.job for failure in failed_before} - set(todo))
     print(
-        f"Plan: {len(figures)} figures, {len(plan)} networks "
+        f"Plan: {counted(len(figures), 'figure')}, {counted(len(plan), 'network')} "
         f"({len(plan) - len(todo) - n_failed} done, {len(todo)} to do"
         f"{f', {n_failed} failed before' if n_failed else ''}), "
         + ("a network of your own" if _MODEL.value else f"profile {_PROFILE.value}")

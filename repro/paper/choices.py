@@ -201,9 +201,10 @@ def _measures(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
             (
                 "AUC",
                 "Trapezoid over the fraction of units ablated, for each order. Normalized AUC is "
-                "that area divided by the intact accuracy. Claims on trained networks (C1, C3, C5, "
-                "C11, C21) use the normalized one, which asks what is lost; those on networks of "
-                "different accuracy (C6, C7, C8) the raw one, and tell the other too.",
+                "that area divided by the intact accuracy. Claims on trained networks (C1, C3, C4, "
+                "C5, C9, C11, C21) use the normalized one, which asks what is lost; those on "
+                "networks of different accuracy (C6, C7, C8) the raw one, and C6 and C7 tell the "
+                "other too.",
             )
         )
     if any(isinstance(sweep, SingleUnitConfig | PortraitsConfig) for sweep in sweeps):

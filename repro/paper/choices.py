@@ -222,7 +222,7 @@ def _measures(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
                 "20 bins, exact zeros in one and the others of equal mass, in bits, plug-in "
                 "estimate; means and claims subtract its bias (bins − 1)(classes − 1) / (2 N ln "
                 "2). Units rank alike with 10, 50 and 100 bins, and shuffled labels leave nothing "
-                "but the bias (tests/repro/test_golden.py).",
+                "but the bias (tests/repro/experiments/test_golden.py).",
             ),
             (
                 "Weights",

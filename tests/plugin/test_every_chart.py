@@ -14,16 +14,8 @@ import numpy as np
 import pytest
 
 from tb_plugin import summary
-from tests.plugin.conftest import TensorBoard
-from tests.plugin.test_browser import (  # noqa: F401 (fixtures)
-    DRAWN_WITHIN_MS,
-    Tab,
-    context,
-    new_tab,
-    open_tab,
-    pages,
-)
-from tests.plugin.test_views import SEED_0
+from tests.helpers.boards import TensorBoard
+from tests.helpers.tab import DRAWN_WITHIN_MS, SEED_0, Tab
 
 pytestmark = pytest.mark.browser
 
@@ -106,7 +98,7 @@ CHARTS = [
 
 
 @pytest.fixture
-def card(request, open_tab, lab_board):  # noqa: F811
+def card(request, open_tab, lab_board):
     """The tab, the chart's card, and what is known of it."""
     name, state, *known = request.param
     tab = open_tab(lab_board, **state)
@@ -225,7 +217,7 @@ def fifty(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def fifty_tab(context, fifty):  # noqa: F811
+def fifty_tab(context, fifty):
     tab = Tab(context, fifty).open()
     tab.drawn()
     yield tab

@@ -32,7 +32,7 @@ from tb_plugin.lab import ARGUMENTS, LARGEST_BODY, Lab, Turns
 from tb_plugin.lab_process import ChildProcess, Ending, LabError
 from tb_plugin.loader import SingleDirectionsLoader
 from tb_plugin.plugin import SingleDirectionsPlugin
-from tests.plugin.conftest import IMPORTANCE, ROUTES, FakeProvider, write_importance
+from tests.helpers.boards import IMPORTANCE, ROUTES, FakeProvider, write_importance
 
 ASK = f"{ROUTES}/api/v1/lab/ask"
 MODELS = f"{ROUTES}/api/v1/lab/models"

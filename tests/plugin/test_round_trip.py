@@ -10,21 +10,9 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util import tensor_util
 
 from tb_plugin import demo, metadata, summary
-from tests.plugin.conftest import MANY_STEPS, ROUTES, TensorBoard, many_steps_curve
+from tests.helpers.boards import MANY_STEPS, ROUTES, TensorBoard, many_steps_curve, read_whole
 
 LOADERS = ["fast", "slow"]
-# Six runs with two curves and noise, 4 unit tables, the run with many steps.
-DEMO_SERIES = 23
-
-
-def read_whole(board):
-    """The index once all runs and steps have been read."""
-
-    def enough(index):
-        steps = [s["max_step"] for s in index["series"] if s["tag"] == "steps"]
-        return len(index["series"]) >= DEMO_SERIES and steps == [MANY_STEPS - 1]
-
-    return board.wait_for_index(enough)
 
 
 def stored_curve(logdir, run):

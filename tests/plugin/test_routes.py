@@ -16,7 +16,7 @@ from werkzeug.test import Client
 
 from tb_plugin import metadata, reading, summary
 from tb_plugin.plugin import SingleDirectionsPlugin
-from tests.plugin.conftest import ROUTES, FakeProvider, tiny_content, tiny_curve, tiny_table
+from tests.helpers.boards import ROUTES, FakeProvider, tiny_content, tiny_curve, tiny_table
 
 GET_ROUTES = [
     "/static/index.js",

@@ -7,14 +7,7 @@ import numpy as np
 import pytest
 
 from tb_plugin import summary
-from tests.plugin.conftest import ROUTES, TensorBoard
-from tests.plugin.test_browser import (  # noqa: F401 (fixtures)
-    Tab,
-    context,
-    new_tab,
-)
-from tests.plugin.test_round_trip import read_whole
-from tests.project.test_packaging import installed, wheel  # noqa: F401 (fixtures)
+from tests.helpers.boards import ROUTES, TensorBoard, read_whole
 
 pytestmark = pytest.mark.browser
 
@@ -29,7 +22,7 @@ def mortal(demo_logdir):
     board.close()
 
 
-def test_when_the_server_is_gone_the_old_chart_stays_dimmed_and_says_so(new_tab, mortal):  # noqa: F811
+def test_when_the_server_is_gone_the_old_chart_stays_dimmed_and_says_so(new_tab, mortal):
     read_whole(mortal)
     tab = new_tab(mortal).open()
     assert tab.drawn() == 6
@@ -52,7 +45,7 @@ def test_when_the_server_is_gone_the_old_chart_stays_dimmed_and_says_so(new_tab,
     assert tab.frame.locator("main").get_by_role("button", name="Retry").is_visible()
 
 
-def test_a_reload_that_fails_is_a_banner_over_what_was_there(new_tab, fast_tensorboard):  # noqa: F811
+def test_a_reload_that_fails_is_a_banner_over_what_was_there(new_tab, fast_tensorboard):
     read_whole(fast_tensorboard)
     tab = new_tab(fast_tensorboard).open()
     assert tab.drawn() == 6
@@ -67,7 +60,7 @@ def test_a_reload_that_fails_is_a_banner_over_what_was_there(new_tab, fast_tenso
     assert tab.drawn() == 6
 
 
-def test_a_slow_first_answer_is_explained(new_tab, fast_tensorboard):  # noqa: F811
+def test_a_slow_first_answer_is_explained(new_tab, fast_tensorboard):
     read_whole(fast_tensorboard)
     tab = new_tab(fast_tensorboard)
     held = []
@@ -80,7 +73,7 @@ def test_a_slow_first_answer_is_explained(new_tab, fast_tensorboard):  # noqa: F
     assert tab.problems == []
 
 
-def test_the_page_stands_alone_without_tensorboard_around_it(new_tab, fast_tensorboard):  # noqa: F811
+def test_the_page_stands_alone_without_tensorboard_around_it(new_tab, fast_tensorboard):
     """As in a notebook's frame: nobody answers messages, there is no address and no theme."""
     read_whole(fast_tensorboard)
     tab = new_tab(fast_tensorboard)
@@ -92,7 +85,7 @@ def test_the_page_stands_alone_without_tensorboard_around_it(new_tab, fast_tenso
     assert [problem for problem in tab.problems if "404" not in problem] == []
 
 
-def test_a_browser_opens_the_installed_package(new_tab, installed, demo_logdir):  # noqa: F811
+def test_a_browser_opens_the_installed_package(new_tab, installed, demo_logdir):
     """A checkout may have files that the wheel lacks."""
     board = TensorBoard(demo_logdir, "--load_fast=true", python=installed)
     try:

@@ -15,20 +15,11 @@ import pytest
 
 from benchmarks.plugin import NOTE_THE_PAINT, SINCE_THE_BYTES
 from tb_plugin import summary
-from tests.plugin.conftest import ROUTES, TensorBoard
-from tests.plugin.test_browser import (  # noqa: F401 (fixtures)
-    DRAWN_WITHIN_MS,
-    STATE,
-    context,
-    new_tab,
-    open_tab,
-    pages,
-)
-from tests.plugin.test_round_trip import read_whole
+from tests.helpers.boards import ROUTES, TensorBoard, read_whole
+from tests.helpers.tab import DRAWN_WITHIN_MS, SEED_0, STATE
 
 pytestmark = pytest.mark.browser
 
-SEED_0 = "fig7a/seed=0"
 N_MANY = 100_000
 # Axe's rules that a frame cannot keep or break: the page around it is TensorBoard's.
 NOT_OURS = ["region", "landmark-one-main", "page-has-heading-one", "bypass", "document-title"]
@@ -50,7 +41,7 @@ def drag(tab, path):
 # ------------------------------------------------------------------------------- curves and units
 
 
-def test_fills_are_compared_side_by_side(open_tab, fast_tensorboard):  # noqa: F811
+def test_fills_are_compared_side_by_side(open_tab, fast_tensorboard):
     tab = open_tab(fast_tensorboard)
     assert tab.drawn() == 6
     fill = tab.frame.locator("label.control", has_text="Clamped to").locator("select").first
@@ -67,7 +58,7 @@ def test_fills_are_compared_side_by_side(open_tab, fast_tensorboard):  # noqa: F
     tab.wait_for_text(".subtitle", "ablated to mean")
 
 
-def test_a_zoom_survives_a_reload(open_tab, fast_tensorboard):  # noqa: F811
+def test_a_zoom_survives_a_reload(open_tab, fast_tensorboard):
     tab = open_tab(fast_tensorboard)
     tab.drawn()
     drag(tab, [(0.2, 0.2), (0.6, 0.8)])
@@ -85,7 +76,7 @@ def test_a_zoom_survives_a_reload(open_tab, fast_tensorboard):  # noqa: F811
         ("lasso", [(0.02, 0.02), (0.98, 0.02), (0.98, 0.98), (0.02, 0.98), (0.02, 0.1)]),
     ],
 )
-def test_framed_units_are_listed_and_stay_in_the_link(open_tab, fast_tensorboard, mode, path):  # noqa: F811
+def test_framed_units_are_listed_and_stay_in_the_link(open_tab, fast_tensorboard, mode, path):
     tab = open_tab(fast_tensorboard, view="units", unitRun=SEED_0)
     tab.drawn()
     tab.choose(mode)
@@ -101,7 +92,7 @@ def test_framed_units_are_listed_and_stay_in_the_link(open_tab, fast_tensorboard
 
 
 @pytest.mark.parametrize("drag", ["zoom", "box", "lasso"])
-def test_a_click_on_a_point_inspects_the_unit(open_tab, fast_tensorboard, drag):  # noqa: F811
+def test_a_click_on_a_point_inspects_the_unit(open_tab, fast_tensorboard, drag):
     tab = open_tab(fast_tensorboard, view="units", unitRun=SEED_0, drag=drag)
     tab.drawn()
     box = tab.chart_box()
@@ -111,7 +102,7 @@ def test_a_click_on_a_point_inspects_the_unit(open_tab, fast_tensorboard, drag):
     tab.wait_for_text(".subtitle", "silent on every image")
 
 
-def test_hidden_layers_are_neither_selected_nor_counted(open_tab, fast_tensorboard):  # noqa: F811
+def test_hidden_layers_are_neither_selected_nor_counted(open_tab, fast_tensorboard):
     everything = "-1,-9;2,-9;2,9;-1,9"
     state = {"view": "units", "unitRun": SEED_0, "outline": everything}
     tab = open_tab(fast_tensorboard, **state)
@@ -128,7 +119,7 @@ def test_hidden_layers_are_neither_selected_nor_counted(open_tab, fast_tensorboa
     assert "hidden_2" not in tab.text(".subtitle")
 
 
-def test_the_filter_says_which_units_are_looked_at(open_tab, fast_tensorboard):  # noqa: F811
+def test_the_filter_says_which_units_are_looked_at(open_tab, fast_tensorboard):
     tab = open_tab(fast_tensorboard, view="units", filter="fig7a")
     assert tab.drawn() == 256
     assert tab.frame.locator(".runs input:checked").get_attribute("data-run") == SEED_0
@@ -141,7 +132,7 @@ def test_the_filter_says_which_units_are_looked_at(open_tab, fast_tensorboard): 
     assert tab.frame.locator(".runs input:checked").count() == 1
 
 
-def test_what_is_too_long_for_the_address_stays_in_the_window(open_tab, new_tab, fast_tensorboard):  # noqa: F811
+def test_what_is_too_long_for_the_address_stays_in_the_window(open_tab, new_tab, fast_tensorboard):
     tab = open_tab(fast_tensorboard)
     tab.drawn()
     long = "label_corruption=0.[24]" + "|no such run" * 200
@@ -167,7 +158,7 @@ def test_what_is_too_long_for_the_address_stays_in_the_window(open_tab, new_tab,
     assert tab.frame.locator("p.banner").is_hidden()
 
 
-def test_density_counts_what_points_hide(open_tab, fast_tensorboard):  # noqa: F811
+def test_density_counts_what_points_hide(open_tab, fast_tensorboard):
     tab = open_tab(fast_tensorboard, view="units", unitRun=SEED_0)
     tab.drawn()
     tab.choose("density")
@@ -199,7 +190,7 @@ def crowd_board(tmp_path_factory):
     board.close()
 
 
-def test_a_crowd_of_runs_is_looked_at_one_figure_at_a_time(new_tab, crowd_board):  # noqa: F811
+def test_a_crowd_of_runs_is_looked_at_one_figure_at_a_time(new_tab, crowd_board):
     tab = new_tab(crowd_board).open()
     assert tab.drawn() == 5  # the first figure of the paper
     group = tab.frame.get_by_role("combobox", name="Folder of runs")
@@ -244,7 +235,7 @@ def big_board(tmp_path_factory):
 PAINTED_WITHIN_MS = 5000
 
 
-def test_100_000_units_are_painted_soon(new_tab, big_board):  # noqa: F811
+def test_100_000_units_are_painted_soon(new_tab, big_board):
     tab = new_tab(big_board)
     tab.page.add_init_script(NOTE_THE_PAINT)
     tab.open(view="units")
@@ -256,7 +247,7 @@ def test_100_000_units_are_painted_soon(new_tab, big_board):  # noqa: F811
     assert tab.problems == []
 
 
-def test_100_000_units_are_zoomed_told_selected_and_clicked(new_tab, big_board):  # noqa: F811
+def test_100_000_units_are_zoomed_told_selected_and_clicked(new_tab, big_board):
     window = {"x": (0.3, 0.31), "y": (0.0, 0.05)}
     axes = [
         f"selectivity_vs_importance|{axis}|{low}|{high}" for axis, (low, high) in window.items()
@@ -308,7 +299,7 @@ def a_unit_alone(window):
 # ------------------------------------------------------------------------------- the other views
 
 
-def test_noise_is_drawn_on_a_logarithmic_axis(open_tab, fast_tensorboard):  # noqa: F811
+def test_noise_is_drawn_on_a_logarithmic_axis(open_tab, fast_tensorboard):
     tab = open_tab(fast_tensorboard, view="noise")
     assert tab.drawn() == 6
     bears = [float(row[1]) for row in tab.rows(".details")]
@@ -316,7 +307,7 @@ def test_noise_is_drawn_on_a_logarithmic_axis(open_tab, fast_tensorboard):  # no
     assert "10 draws" in tab.text(".subtitle")
 
 
-def test_two_units_are_inspected_beside_each_other(open_tab, fast_tensorboard):  # noqa: F811
+def test_two_units_are_inspected_beside_each_other(open_tab, fast_tensorboard):
     tab = open_tab(fast_tensorboard, view="unit", unitRun=SEED_0)
     tab.drawn()
     tab.frame.get_by_role("button", name="A selective and a confusing unit").click()
@@ -332,7 +323,7 @@ def test_two_units_are_inspected_beside_each_other(open_tab, fast_tensorboard): 
     assert "--single_directions_models" in tab.text(".pair")
 
 
-def test_distributions_show_batch_norm_apart(open_tab, fast_tensorboard):  # noqa: F811
+def test_distributions_show_batch_norm_apart(open_tab, fast_tensorboard):
     tab = open_tab(fast_tensorboard, view="distributions", filter="fig6")
     assert tab.drawn() == 2
     tab.choose("together")
@@ -345,7 +336,7 @@ def test_distributions_show_batch_norm_apart(open_tab, fast_tensorboard):  # noq
     tab.wait_for_text(".chart svg text", "^Mutual information")
 
 
-def test_every_panel_of_the_distributions_zooms_all(open_tab, fast_tensorboard):  # noqa: F811
+def test_every_panel_of_the_distributions_zooms_all(open_tab, fast_tensorboard):
     tab = open_tab(fast_tensorboard, view="distributions", filter="fig6")
     tab.drawn()
     box = tab.chart_box()
@@ -358,7 +349,7 @@ def test_every_panel_of_the_distributions_zooms_all(open_tab, fast_tensorboard):
     assert ticks == []  # on any horizontal axis; shares end far below
 
 
-def test_training_has_two_axes_and_areas_against_test_loss(open_tab, fast_tensorboard):  # noqa: F811
+def test_training_has_two_axes_and_areas_against_test_loss(open_tab, fast_tensorboard):
     tab = open_tab(fast_tensorboard, view="training", filter="fig1a")
     tab.wait_for_text(".subtitle", r"over 6 runs, each at its last checkpoint")
     charts = tab.frame.locator(".chart[data-drawn]")
@@ -377,7 +368,7 @@ def test_training_has_two_axes_and_areas_against_test_loss(open_tab, fast_tensor
     tab.wait_for_text(".subtitle", "over 3 checkpoints of one run")
 
 
-def test_a_training_says_what_was_thinned_and_who_has_nothing(new_tab, fast_tensorboard):  # noqa: F811
+def test_a_training_says_what_was_thinned_and_who_has_nothing(new_tab, fast_tensorboard):
     index = read_whole(fast_tensorboard)
     index["sampling"] = {"scalars": 10, "single_directions": 3}  # the demo has as many
     index["skipped"] = [{"run": "later", "tag": "t", "reason": "newer"}]
@@ -395,7 +386,7 @@ def test_a_training_says_what_was_thinned_and_who_has_nothing(new_tab, fast_tens
     assert tab.problems == []
 
 
-def test_no_loss_is_cut_off(new_tab, tmp_path):  # noqa: F811
+def test_no_loss_is_cut_off(new_tab, tmp_path):
     with summary.Writer(tmp_path / "diverged") as writer:
         for step, loss in enumerate((2.3, 0.5, 17.5)):
             writer.add(summary.training_scalar("loss", 0.1), step=step)
@@ -411,7 +402,7 @@ def test_no_loss_is_cut_off(new_tab, tmp_path):  # noqa: F811
         board.close()
 
 
-def test_areas_are_of_the_curves_that_are_named(open_tab, fast_tensorboard):  # noqa: F811
+def test_areas_are_of_the_curves_that_are_named(open_tab, fast_tensorboard):
     """The demo's runs have two curves each, zero and mean; the means fall sooner."""
     tab = open_tab(fast_tensorboard, view="training", filter="fig1a")
     tab.wait_for_text(".subtitle", "over 6 runs, .* · AUC, training set, ablated to zero")
@@ -430,7 +421,7 @@ def test_areas_are_of_the_curves_that_are_named(open_tab, fast_tensorboard):  # 
     assert rows["zero"][1] != rows["mean"][1]
 
 
-def test_back_leads_to_the_view_before(open_tab, fast_tensorboard):  # noqa: F811
+def test_back_leads_to_the_view_before(open_tab, fast_tensorboard):
     tab = open_tab(fast_tensorboard, view="noise")
     tab.drawn()
     chosen = tab.frame.locator(".tab[aria-selected=true]")
@@ -442,7 +433,7 @@ def test_back_leads_to_the_view_before(open_tab, fast_tensorboard):  # noqa: F81
         chosen.filter(has_text=name).wait_for()
 
 
-def test_the_guide_leads_to_every_view(open_tab, fast_tensorboard):  # noqa: F811
+def test_the_guide_leads_to_every_view(open_tab, fast_tensorboard):
     tab = open_tab(fast_tensorboard, view="guide")
     links = tab.frame.locator("dt .text-button")
     links.first.wait_for()
@@ -451,7 +442,7 @@ def test_the_guide_leads_to_every_view(open_tab, fast_tensorboard):  # noqa: F81
     assert tab.drawn() == 6
 
 
-def test_the_lab_says_how_to_turn_it_on(open_tab, fast_tensorboard):  # noqa: F811
+def test_the_lab_says_how_to_turn_it_on(open_tab, fast_tensorboard):
     tab = open_tab(fast_tensorboard, view="lab")
     tab.wait_for_text(".lab-message", "--single_directions_models=DIR")
 
@@ -470,7 +461,7 @@ def gone(tab):
     )
 
 
-def test_units_are_deleted_by_click_drag_keys_and_buttons(open_tab, lab_board):  # noqa: F811
+def test_units_are_deleted_by_click_drag_keys_and_buttons(open_tab, lab_board):
     tab = open_tab(lab_board, view="lab", model="tiny/model")
     evaluated(tab, "")
     assert tab.frame.locator(".unit").count() == 18
@@ -518,7 +509,7 @@ def test_units_are_deleted_by_click_drag_keys_and_buttons(open_tab, lab_board): 
     assert gone(tab) == []
 
 
-def test_the_inspector_shows_what_drives_a_unit_of_a_model_of_the_lab(open_tab, lab_board):  # noqa: F811
+def test_the_inspector_shows_what_drives_a_unit_of_a_model_of_the_lab(open_tab, lab_board):
     tab = open_tab(lab_board, view="unit", unitRun="tiny", inspect='["4"]')
     tab.frame.locator(".unit-images img").first.wait_for(timeout=120_000)
     assert tab.frame.locator(".unit-images img").count() == 16
@@ -529,14 +520,14 @@ def test_the_inspector_shows_what_drives_a_unit_of_a_model_of_the_lab(open_tab, 
     tab.wait_for_text(".images h3", "Images that drive it most, of 80$")
 
 
-def test_the_lab_opens_the_first_model_that_the_filter_leaves(open_tab, lab_board):  # noqa: F811
+def test_the_lab_opens_the_first_model_that_the_filter_leaves(open_tab, lab_board):
     tab = open_tab(lab_board, view="lab", filter="conv")
     evaluated(tab, "")
     assert tab.frame.locator(".unit").count() == 9
     assert tab.frame.locator(".runs input:checked").get_attribute("data-run") == "conv/model"
 
 
-def test_a_lab_that_fails_the_inspector_is_asked_again(open_tab, lab_board):  # noqa: F811
+def test_a_lab_that_fails_the_inspector_is_asked_again(open_tab, lab_board):
     tab = open_tab(lab_board, view="guide")
     tab.wait_for_text("h2", "What am I looking at?")
     lab = f"**{ROUTES}/api/v1/lab/models"
@@ -551,7 +542,7 @@ def test_a_lab_that_fails_the_inspector_is_asked_again(open_tab, lab_board):  # 
     tab.problems.clear()  # the browser logs the status
 
 
-def test_the_most_important_units_are_deleted_by_a_click(open_tab, lab_board):  # noqa: F811
+def test_the_most_important_units_are_deleted_by_a_click(open_tab, lab_board):
     tab = open_tab(lab_board, view="lab", model="tiny/model")
     evaluated(tab, "")
     tab.frame.get_by_label("How many units").fill("3")
@@ -564,7 +555,7 @@ def test_the_most_important_units_are_deleted_by_a_click(open_tab, lab_board):  
     tab.wait_for_text(".lab-status", r"[−+]\d+\.\d points \[[−+]\d+\.\d, [−+]\d+\.\d\] against")
 
 
-def test_who_does_not_want_to_wait_ends_the_work_and_keeps_what_is_there(open_tab, lab_board):  # noqa: F811
+def test_who_does_not_want_to_wait_ends_the_work_and_keeps_what_is_there(open_tab, lab_board):
     tab = open_tab(lab_board, view="lab", model="tiny/model")
     evaluated(tab, "")
     asked, held = [], []
@@ -595,7 +586,7 @@ def lab_child_of(board):
 
 
 @pytest.mark.skipif(not shutil.which("ps"), reason="no ps")
-def test_charts_go_on_while_the_labs_process_is_killed_and_comes_back(open_tab, lab_board):  # noqa: F811
+def test_charts_go_on_while_the_labs_process_is_killed_and_comes_back(open_tab, lab_board):
     tab = open_tab(lab_board, view="lab", model="tiny/model")
     evaluated(tab, "")
     killed = lab_child_of(lab_board)
@@ -609,7 +600,7 @@ def test_charts_go_on_while_the_labs_process_is_killed_and_comes_back(open_tab, 
     tab.problems.clear()
 
 
-def test_a_large_lesion_is_there_again_after_a_look_at_another_view(open_tab, lab_board):  # noqa: F811
+def test_a_large_lesion_is_there_again_after_a_look_at_another_view(open_tab, lab_board):
     tab = open_tab(lab_board, view="lab", model="wide/model")
     evaluated(tab, "")
     tab.frame.get_by_label("How many units").fill("350")
@@ -633,7 +624,7 @@ def read_address(tab, key):
     return unquote(unquote(found[1])) if found else ""
 
 
-def test_another_network_in_the_place_of_the_open_one_is_opened(open_tab, lab_board, lab_models):  # noqa: F811
+def test_another_network_in_the_place_of_the_open_one_is_opened(open_tab, lab_board, lab_models):
     shutil.copytree(lab_models / "tiny", lab_models / "changing")
     tab = open_tab(lab_board, view="lab", model="changing/model")
     evaluated(tab, "")
@@ -646,7 +637,7 @@ def test_another_network_in_the_place_of_the_open_one_is_opened(open_tab, lab_bo
     tab.problems.clear()  # the browser logs the status of the reply that told it
 
 
-def test_a_lesion_in_a_link_is_there_again_with_all_units_gone(open_tab, lab_board):  # noqa: F811
+def test_a_lesion_in_a_link_is_there_again_with_all_units_gone(open_tab, lab_board):
     tab = open_tab(lab_board, view="lab", model="tiny/model", lesions="0:0-11;1:0-5", image="7")
     evaluated(tab, "0:0-11;1:0-5")
     # Nothing is left but the biases, which are zero: every class is as likely.
@@ -655,7 +646,7 @@ def test_a_lesion_in_a_link_is_there_again_with_all_units_gone(open_tab, lab_boa
     tab.wait_for_text(".lab-status", r"18 of 18 units deleted")
 
 
-def test_a_model_that_cannot_be_used_is_a_sentence_and_charts_go_on(open_tab, lab_board):  # noqa: F811
+def test_a_model_that_cannot_be_used_is_a_sentence_and_charts_go_on(open_tab, lab_board):
     tab = open_tab(lab_board, view="lab", model="unsafe")
     tab.frame.locator(".lab-message", has_text="holds a function").wait_for(timeout=120_000)
     tab.problems.clear()  # the browser logs the reply's status
@@ -685,7 +676,7 @@ def serious(tab) -> list[str]:
 
 
 @pytest.mark.parametrize("theme", ["", "?darkMode=true"])
-def test_no_view_hinders_anyone_seriously(open_tab, lab_board, theme):  # noqa: F811
+def test_no_view_hinders_anyone_seriously(open_tab, lab_board, theme):
     tab = open_tab(lab_board, theme, unitRun=SEED_0, model="tiny/model")
     problems = {}
     for name in ("Ablation curves", "Selectivity vs importance", "Unit inspector", "Noise",
@@ -700,7 +691,7 @@ def test_no_view_hinders_anyone_seriously(open_tab, lab_board, theme):  # noqa: 
 
 
 @pytest.mark.parametrize("width", [800, 2000])
-def test_every_view_fits_from_narrow_to_wide(open_tab, lab_board, width):  # noqa: F811
+def test_every_view_fits_from_narrow_to_wide(open_tab, lab_board, width):
     tab = open_tab(lab_board, size=(width, 900), unitRun=SEED_0, model="tiny/model")
     tab.drawn()
     frame = tab.page.frames[-1]
@@ -712,7 +703,7 @@ def test_every_view_fits_from_narrow_to_wide(open_tab, lab_board, width):  # noq
             assert frame.eval_on_selector(selector, fits), tab_button.inner_text()
 
 
-def test_axe_would_notice_a_button_without_a_name(open_tab, fast_tensorboard):  # noqa: F811
+def test_axe_would_notice_a_button_without_a_name(open_tab, fast_tensorboard):
     tab = open_tab(fast_tensorboard, view="guide")
     tab.frame.locator("dt .text-button").first.wait_for()
     tab.page.frames[-1].evaluate("document.body.append(document.createElement('button'))")

@@ -15,7 +15,7 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("results/*.md"))]
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-# `repro/engine/walk.py`, `configs/`, tests/repro/golden: but not runs/, which are made.
+# `repro/engine/walk.py`, `configs/`, tests/repro/experiments/golden: but not runs/, which are made.
 FILE = re.compile(
     r"(?<![\w./-])(?:repro|tb_plugin|tests|configs|benchmarks|docs)/[\w./*?-]*(?<=[\w/*])"
 )

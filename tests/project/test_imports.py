@@ -229,3 +229,53 @@ def test_the_probe_can_fail(tmp_path):
     asked, loaded = asked_and_loaded(package, "innocent")
     assert asked >= {"matplotlib", "absl"} and loaded >= {"matplotlib", "absl.flags", "numpy"}
     assert "numpy" not in asked
+
+
+# --- The tests --------------------------------------------------------------------------------
+
+
+def imported_test_modules(files: dict[str, str]) -> set[tuple[str, str]]:
+    """The test modules that another file of the tests imports, as (importer, imported)."""
+    found = set()
+    for name, text in files.items():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                continue
+            for one in names:
+                last = one.rsplit(".", 1)[-1]
+                if one.startswith("tests.") and last.startswith(("test_", "conftest")):
+                    found.add((name, one))
+    return found
+
+
+def test_no_test_module_is_a_library_of_another():
+    files = {
+        path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+        for path in (ROOT / "tests").rglob("*.py")
+        if "node_modules" not in path.parts
+    }
+    assert len(files) > 90
+    assert imported_test_modules(files) == set()
+
+
+def test_every_folder_of_the_tests_of_repro_is_one_of_its_packages():
+    packages = {path.parent.name for path in (ROOT / "repro").glob("*/__init__.py")}
+    folders = {path.parent.name for path in (ROOT / "tests" / "repro").rglob("test_*.py")}
+    assert folders <= packages
+
+
+def test_an_imported_test_module_would_be_seen():
+    files = {
+        "tests/a.py": "def f():\n    from tests.repro.core import test_x",
+        "tests/b.py": "import tests.repro.test_y",
+        "tests/c.py": "from tests.plugin.conftest import z\nfrom tests.helpers import plain",
+    }
+    assert {imported for _, imported in imported_test_modules(files)} == {
+        "tests.repro.core.test_x",
+        "tests.repro.test_y",
+        "tests.plugin.conftest",
+    }

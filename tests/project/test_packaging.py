@@ -280,36 +280,6 @@ def test_the_real_bundle_has_what_the_plugin_draws_with_and_is_not_too_large():
 # --- The wheel --------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory) -> Path:
-    """The wheel of the working tree as it is, built by the backend that pip would use."""
-    folder = tmp_path_factory.mktemp("wheel")
-    tree = folder / "checkout"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    ).stdout.decode()
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, tree / name)
-    shutil.copytree(VENDOR, tree / "tb_plugin" / "static" / "vendor")  # built by run_all.sh
-    # What an earlier build left behind must not be shipped.
-    (tree / "build" / "lib" / "repro").mkdir(parents=True)
-    (tree / "build" / "lib" / "repro" / "long_gone.py").write_text("")
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet"]
-        + ["--wheel-dir", str(folder), str(tree)],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    (built,) = folder.glob("*.whl")
-    return built
-
-
 def test_the_wheel_holds_the_packages_and_nothing_else(wheel):
     names = {n for n in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in n}
     expected = {p.relative_to(ROOT).as_posix() for p in (ROOT / "repro").rglob("*.py")}
@@ -329,21 +299,6 @@ def test_building_leaves_a_folder_build_of_the_users_as_it_was(wheel):
     left = [path.relative_to(build).as_posix() for path in build.rglob("*") if path.is_file()]
     assert left == ["lib/repro/long_gone.py"]
     assert "repro/long_gone.py" not in zipfile.ZipFile(wheel).namelist()
-
-
-@pytest.fixture(scope="session")
-def installed(wheel, tmp_path_factory) -> Path:
-    """The Python of a fresh environment with the wheel, which borrows our dependencies."""
-    environment = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
-    python = environment / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--quiet"]
-    subprocess.run([*pip, "--no-index", wheel], check=True)
-    (site,) = (environment / "lib").glob("python*/site-packages")
-    borrowed = Path(pytest.__file__).parents[1]
-    # A .pth file named in a .pth file is not read, so the checkout's own installation stays out.
-    (site / "dependencies.pth").write_text(f"{borrowed}\n")
-    return python
 
 
 def ask(python: Path, program: str, cwd: Path) -> str:

@@ -9,8 +9,8 @@ from types import ModuleType
 import pytest
 
 from repro.paper import report
-from tests.repro import synthetic
-from tests.repro.test_folders import plant, snapshot
+from tests.helpers import synthetic
+from tests.helpers.planted import plant, snapshot
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,7 +11,7 @@ from benchmarks import resnet50, subjects
 from benchmarks.ablation import Disagreement
 from benchmarks.subjects import Subject
 from repro import mlp
-from tests.repro import plain
+from tests.helpers import plain
 
 SIZE = resnet50.Size(images=20, units=3, layers=("hidden_1", "hidden_2"))
 

@@ -14,7 +14,7 @@ LONG = (
     "test_real_models.py",
     "test_ray.py",
     "test_resume.py",
-    "test_training.py",
+    "test_trainee.py",
     "test_backends.py",
 )
 
@@ -59,15 +59,3 @@ def tiny_images() -> tuple[np.ndarray, np.ndarray]:
         values.random((230, 6, 6, 1), dtype=np.float32),
         values.integers(0, 5, 230).astype(np.int32),
     )
-
-
-def set_masks(model: Any, keep: np.ndarray, fill: np.ndarray | None = None) -> None:
-    """Assigns (n_units,) keep and fill to the model's masks, as a user would."""
-    from repro.models.masking import ablation_masks
-
-    masks = ablation_masks(model)
-    edges = np.cumsum([mask.n_units for mask in masks])[:-1]
-    fill = np.zeros(len(keep)) if fill is None else fill
-    for mask, part, values in zip(masks, np.split(keep, edges), np.split(fill, edges), strict=True):
-        mask.keep.assign(part)
-        mask.fill.assign(values)

@@ -1,0 +1,58 @@
+"""The wheel, and an environment that has it installed: for the tests of packages and plugin."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+VENDOR = ROOT / "tb_plugin" / "static" / "vendor"
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory) -> Path:
+    """The wheel of the working tree as it is, built by the backend that pip would use."""
+    folder = tmp_path_factory.mktemp("wheel")
+    tree = folder / "checkout"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tree / name)
+    shutil.copytree(VENDOR, tree / "tb_plugin" / "static" / "vendor")  # built by run_all.sh
+    # What an earlier build left behind must not be shipped.
+    (tree / "build" / "lib" / "repro").mkdir(parents=True)
+    (tree / "build" / "lib" / "repro" / "long_gone.py").write_text("")
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet"]
+        + ["--wheel-dir", str(folder), str(tree)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="session")
+def installed(wheel, tmp_path_factory) -> Path:
+    """The Python of a fresh environment with the wheel, which borrows our dependencies."""
+    environment = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    python = environment / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--quiet"]
+    subprocess.run([*pip, "--no-index", wheel], check=True)
+    (site,) = (environment / "lib").glob("python*/site-packages")
+    borrowed = Path(pytest.__file__).parents[1]
+    # A .pth file named in a .pth file is not read, so the checkout's own installation stays out.
+    (site / "dependencies.pth").write_text(f"{borrowed}\n")
+    return python

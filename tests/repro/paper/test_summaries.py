@@ -1,0 +1,87 @@
+"""What TensorBoard is given of each sweep, read back from the event files."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util.tensor_util import make_ndarray
+
+from repro.core import config
+from repro.paper import summaries
+from tests.helpers import synthetic
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+
+
+def read_back(name, logdir, network=0):
+    """Figure, network and {tag: {step: array}} of what was written."""
+    (path,) = CONFIGS.glob(f"{name}_*.toml")
+    figure = synthetic.figure_result(config.load_figure(path, "quick"))
+    found = figure.networks[network]
+    summaries.write(figure, found, logdir)
+    events = EventAccumulator(str(logdir), {"tensors": 0, "blob_sequences": 0})
+    events.Reload()
+    tensors = {
+        tag: {event.step: make_ndarray(event.tensor_proto) for event in events.Tensors(tag)}
+        for tag in events.Tags()["tensors"]
+    }
+    return found, tensors
+
+
+def test_noise_is_a_curve_over_scales(tmp_path):
+    network, tensors = read_back("fig2a", tmp_path)
+    curve = network.sweeps["noise"]
+    ((step, array),) = tensors["fig2a/accuracy_vs_noise"].items()
+    assert step == network.training.epochs
+    np.testing.assert_allclose(array[0], curve.scales, rtol=1e-6)
+    np.testing.assert_allclose(array[1:], curve.accuracy, rtol=1e-6)
+
+
+def test_named_sweeps_have_a_tag_of_their_own(tmp_path):
+    _, tensors = read_back("figA1", tmp_path)
+    assert {tag for tag in tensors if "vs_ablation" in tag} == {
+        "figA1/zero/accuracy_vs_ablation",
+        "figA1/mean_per_position/accuracy_vs_ablation",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "fourth"), [("fig7a", "3"), ("fig7b", "cat")], ids=["mnist", "cifar10"]
+)
+def test_classes_are_called_as_in_the_report(tmp_path, name, fourth):
+    read_back(name, tmp_path)
+    events = EventAccumulator(str(tmp_path), {"blob_sequences": 0, "tensors": 0})
+    events.Reload()
+    header = make_ndarray(events.Tensors(f"{name}/units")[0].tensor_proto)[0]
+    assert json.loads(header)["classes"][3] == fourth
+
+
+def test_sweeps_along_training_lie_at_their_epochs(tmp_path):
+    network, tensors = read_back("fig4a", tmp_path)
+    epochs = list(network.config.snapshots)
+    assert list(tensors["fig4a/accuracy_vs_ablation"]) == epochs
+    assert list(tensors["training/test_loss"]) == epochs
+    for (_, curve), value in zip(
+        network.snapshots["cumulative"], tensors["training/auc"].values(), strict=True
+    ):
+        assert value == pytest.approx(curve.auc.mean(), rel=1e-6)
+
+
+def test_what_came_of_a_training_is_there_without_sweeps_along_it(tmp_path):
+    network, tensors = read_back("fig2a", tmp_path)
+    for name in ("test_loss", "test_accuracy"):
+        ((step, value),) = tensors[f"training/{name}"].items()
+        assert step == network.training.epochs
+        assert value == pytest.approx(getattr(network.training, name), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name", ["classdrop", "overtraining", "rotated", "ordered", "illustration"]
+)
+def test_every_kind_of_figure_can_be_written(tmp_path, name):
+    network, tensors = read_back(name, tmp_path)
+    n_curves = sum("vs_ablation" in tag for tag in tensors)
+    kinds = [found.kind for found in network.sweeps.values()]
+    assert n_curves == kinds.count("cumulative")

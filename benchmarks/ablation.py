@@ -37,7 +37,9 @@ from benchmarks import limits, memory, options
 from benchmarks.rivals import RIVALS, Answers, Rival, absent
 from benchmarks.subjects import FULL, SMOKE, SUBJECTS, TASKS, Size, Subject
 from repro.core.folders import write_bytes
-from repro.engine.engine import Engine, Layout, Outcome
+from repro.engine.counts import Outcome
+from repro.engine.engine import Engine
+from repro.engine.layout import Layout
 from repro.engine.network import trace
 
 _RIVAL_SECONDS = flags.DEFINE_float(

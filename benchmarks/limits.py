@@ -28,7 +28,7 @@ import numpy as np
 from keras import ops
 
 from repro.engine import passes
-from repro.engine.engine import dense_layers
+from repro.engine.by_walk import dense_layers
 from repro.engine.network import Convolution, Network, Node
 
 MATRIX_SIZES = (1024, 2048, 3072)

@@ -18,7 +18,8 @@ from benchmarks import limits
 from repro.core.config import TrainConfig
 from repro.data import load
 from repro.data import source as data_source
-from repro.engine.engine import Engine, Outcome
+from repro.engine.counts import Outcome
+from repro.engine.engine import Engine
 from repro.engine.network import Network
 from repro.models.insertion import insert_masks
 from repro.models.masking import ablation_masks

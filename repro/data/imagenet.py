@@ -124,7 +124,7 @@ class ImageStream:
             .shuffle(_SHUFFLE_BUFFER, seed=draw, reshuffle_each_iteration=False)
             .map(prepared, num_parallel_calls=16)
             .batch(batch_size)
-            # Of a subset TensorFlow does not know the length, and Keras then warns each epoch that
+            # TensorFlow does not know the length of a subset, and Keras would warn each epoch that
             # the input ran out.
             .apply(tf.data.experimental.assert_cardinality(math.ceil(len(self) / batch_size)))
             .prefetch(4)

@@ -244,8 +244,8 @@ def _words_of(found: Labelled) -> str:
 def stratified_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """int (n,), a random order of which every beginning holds the classes in their proportions.
 
-    Of a class with m of the n images, the first k images of the order hold k m / n, give or take
-    one or two.
+    A class with m of the n images has k m / n of the first k images of the order, give or take one
+    or two.
 
     >>> order = stratified_order(np.array([0] * 50 + [1] * 50), np.random.default_rng(0))
     >>> np.bincount(np.repeat([0, 1], 50)[order[:20]])
@@ -469,7 +469,7 @@ def _own(name: str, split: str, data_dir: str, offline: bool) -> Labelled:
             f"takes a sample: give --data=tfds:{name}/train, or leave the split out"
         )
     source = data_source.locate(name, data_dir, offline)
-    # Of a network's settings only those of its images count here.
+    # The network of these settings does not matter: only its images are read.
     splits = load.load(source, TrainConfig(name, "mlp", (1,), origin=source.origin))
     images = splits.train if split == "train" else splits.test
     if not isinstance(images, data_images.Images):

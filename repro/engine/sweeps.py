@@ -22,7 +22,9 @@ from repro.core.config import (
     SweepConfig,
 )
 from repro.core.results import AblationCurve, Intact, NoiseCurve, Portraits, SweepResult, UnitTable
-from repro.engine.engine import Engine, Fill, Layout, Outcome
+from repro.engine.counts import Outcome
+from repro.engine.engine import Engine
+from repro.engine.layout import Fill, Layout
 
 _CHECKED_IMAGES = 64
 

@@ -26,13 +26,17 @@ from repro.models.inputs import structure_of
 from repro.models.masking import AblationMask
 from repro.models.outputs import answer_of
 
-# Of the largest logit or number: what the order of summation and folded normalizations explain.
+# Relative difference of the largest answer that the order of summation and folded normalizations
+# can make.
 _CLOSE = 2e-4
-# Of a loss in nats, and beyond which Keras cuts losses of probabilities off.
-_LOSS, _CUT = 2e-3, 15.0
-# Two means are of the same loss where they differ by less, relative to them, by type of answers.
+# Difference of an image's loss, in nats, that they can make.
+_LOSS = 2e-3
+# Keras cuts losses of probabilities off a little above this loss, in nats.
+_CUT = 15.0
+# Relative difference of two means that the rounding of a type can make; larger ones show that the
+# model was compiled with another loss.
 _OWN_LOSS = {"float32": 2e-3, "float16": 5e-3, "bfloat16": 3e-2}
-# By how much a number below 1 may be rounded, twice over.
+# Twice the rounding of a number just below 1, by type.
 _ROUNDS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
@@ -242,7 +246,7 @@ def own_loss_words(
         function = keras.losses.get(loss)
 
         def as_evaluated(inputs: Any, labels: Any) -> Any:
-            # In a graph, since Keras's losses look behind a last softmax or sigmoid there alone.
+            # This is compiled: Keras's losses look behind a last softmax only in a graph.
             found = answer_of(reference, reference(inputs, training=False), output)
             if task.kind != "classes":  # Keras gives labels the rank of answers
                 labels = ops.reshape(labels, found.shape)
@@ -278,11 +282,22 @@ def _of_rounding(task: Task, close: float, expected: np.ndarray, precision: str)
     found = 2 * close + _CLOSE * np.abs(expected)
     if task.kind == "regression" and not task.absolute:
         found = found + 2 * close * np.sqrt(expected)
-    if task.probabilities:
-        # Of a probability that is rounded by u, minus the logarithm is off by u over it.
-        least = np.minimum(expected * max(1, task.answers_each), _CUT)
-        found = found + _ROUNDS[precision] * np.exp(least)
-    return np.asarray(found)
+    return np.asarray(found + rounding_of_probabilities(task, expected, precision))
+
+
+def rounding_of_probabilities(task: Task, losses: np.ndarray, precision: str) -> np.ndarray:
+    """float64 (n,), how far each loss may be off because probabilities are rounded.
+
+    Minus the logarithm of a probability that is rounded by u is off by u over the probability; one
+    that was computed as 1 - p is rounded by that of a number near 1.
+
+    Args:
+        losses: float (n,), in nats. precision: the coarsest type that the model computes in.
+    """
+    if not task.probabilities:
+        return np.zeros(len(losses))
+    least = np.minimum(losses * max(1, task.answers_each), _CUT)
+    return np.asarray(_ROUNDS[precision] * np.exp(least))
 
 
 def _check_score(task: Task, outputs: Any, targets: np.ndarray) -> None:

@@ -32,11 +32,11 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from repro.engine import kernels
+from repro.engine.counts import Counts
+from repro.engine.lesions import NO_UNIT
 
 # Images in a block: enough for long loops, few enough that a layer's activations fit in the cache.
 BLOCK = 1024
-# Stands in place of a unit's number where no unit is clamped.
-NO_UNIT = -1
 
 
 @dataclass(frozen=True)
@@ -60,38 +60,6 @@ class Layer:
         if self.basis is not None:
             return Layer(kernel, self.bias, np.take(self.basis, outputs, axis=1))
         return Layer(np.take(kernel, outputs, axis=1), self.bias[outputs])
-
-
-@dataclass(frozen=True)
-class Points:
-    """Counts under lesions. n_correct: int64 (*lesions, n_classes); n_top, n_tied: int64
-    (*lesions,); loss_sum: float64 (*lesions,), in nats."""
-
-    n_correct: np.ndarray
-    n_top: np.ndarray
-    n_tied: np.ndarray
-    loss_sum: np.ndarray
-
-    @classmethod
-    def zeros(cls, lesions: tuple[int, ...], n_classes: int) -> Points:
-        return cls(
-            np.zeros((*lesions, n_classes), np.int64),
-            np.zeros(lesions, np.int64),
-            np.zeros(lesions, np.int64),
-            np.zeros(lesions),
-        )
-
-    @property
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        return self.n_correct, self.n_top, self.n_tied, self.loss_sum
-
-    def add(self, other: Points, at: Any = ...) -> None:
-        """Adds counts to the counts of some lesions."""
-        for mine, theirs in zip(self.arrays, other.arrays, strict=True):
-            mine[at] += theirs
-
-    def __getitem__(self, lesions: Any) -> Points:
-        return Points(*(array[lesions] for array in self.arrays))
 
 
 @dataclass(frozen=True)
@@ -131,7 +99,7 @@ def walk(
     top: int,
     threads: int | None = None,
     on_progress: Callable[[int], None] = lambda pairs: None,
-) -> Points:
+) -> Counts:
     """Counts at the points of each order: (n_orders, n_points).
 
     Args:
@@ -149,12 +117,12 @@ def walk(
     n_threads = threads or os.cpu_count() or 1
     wanted, place = np.unique(n_ablated, return_inverse=True)
     n_classes = layers[-1].kernel.shape[1]
-    points = Points.zeros((len(orders), len(wanted)), n_classes)
+    points = Counts.zeros((len(orders), len(wanted)), n_classes)
     curves = [_Curve(layers, order, wanted, fills) for order in orders]
     cut = blocks(activations, labels, n_threads)
     tasks = [(order, block) for block in cut for order in range(len(orders))]
 
-    def work(task: tuple[int, Block]) -> Points:
+    def work(task: tuple[int, Block]) -> Counts:
         order, block = task
         return curves[order](block, tie, top)
 
@@ -175,7 +143,7 @@ def single_units(
     top: int,
     threads: int | None = None,
     on_progress: Callable[[int], None] = lambda pairs: None,
-) -> Points:
+) -> Counts:
     """Counts with each of these units clamped alone: (n,).
 
     Args:
@@ -189,13 +157,13 @@ def single_units(
         for mask in np.unique(masks)
     ]
     arrays = _Arrays.of(layers)
-    points = Points.zeros((len(units),), layers[-1].kernel.shape[1])
+    points = Counts.zeros((len(units),), layers[-1].kernel.shape[1])
 
-    def work(block: Block) -> Points:
-        counts = Points.zeros((len(units),), layers[-1].kernel.shape[1])
+    def work(block: Block) -> Counts:
+        counts = Counts.zeros((len(units),), layers[-1].kernel.shape[1])
         coordinates, outputs = _intact(layers, block.units)
         for mask, which, chosen in lesions:
-            part = Points.zeros((len(chosen),), counts.n_correct.shape[-1])
+            part = Counts.zeros((len(chosen),), counts.n_correct.shape[-1])
             kernels.single(
                 fills[mask][:, None] - coordinates[mask],
                 mask,
@@ -259,9 +227,9 @@ class _Curve:
         # The points of the curve, beginning at its far end.
         self.n_back = n_back[len(back) - n_ablated[::-1]].astype(np.int64)
 
-    def __call__(self, block: Block, tie: float, top: int) -> Points:
+    def __call__(self, block: Block, tie: float, top: int) -> Counts:
         """The counts at each point, (n_points,)."""
-        points = Points.zeros((len(self.n_back),), self.arrays.sizes[-1])
+        points = Counts.zeros((len(self.n_back),), self.arrays.sizes[-1])
         kernels.curve(
             block.units[self.first] - self.fills[0][:, None],
             self.arrays.sizes,
@@ -333,8 +301,8 @@ def _libraries() -> ThreadpoolController:
 
 
 def _in_threads(
-    work: Callable[[Any], Points], tasks: Sequence[Any], threads: int
-) -> Iterator[tuple[Any, Points]]:
+    work: Callable[[Any], Counts], tasks: Sequence[Any], threads: int
+) -> Iterator[tuple[Any, Counts]]:
     """Pairs of a task and its result, computed in threads. Each thread's matrix products run on one
     thread of BLAS; more would wait for each other."""
     with _libraries().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:

@@ -87,16 +87,10 @@ def masked_model(train: TrainConfig) -> keras.Model:
     Raises:
         ValueError: a file that cannot be loaded safely, or a model that cannot be lesioned.
     """
-    from repro.models.insertion import insert_masks
+    from repro.models.insertion import with_masks
     from repro.models.loading import load_model
-    from repro.models.masking import ablation_masks
 
-    model = load_model(train.model)
-    try:
-        ablation_masks(model)
-    except ValueError:
-        return insert_masks(model)
-    return model
+    return with_masks(load_model(train.model))
 
 
 def splits(train: TrainConfig, source: DataSource, model: keras.Model) -> Splits:

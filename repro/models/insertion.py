@@ -41,7 +41,7 @@ from repro.models import graph
 from repro.models.accepted import accepted, refuse_other_than_a_model
 from repro.models.functions import name_of, what
 from repro.models.graph import Call, Graph
-from repro.models.masking import AblationMask, ablation_masks, layer_of
+from repro.models.masking import AblationMask, ablation_masks, has_masks, layer_of
 from repro.models.twins import twin
 
 _ACTIVATION_LAYERS = (
@@ -123,6 +123,15 @@ def insert_masks(
         return _with_mask(outputs, spot) if spot.insert else outputs
 
     return keras.Model(inputs, read.run(inputs, again), name=read.name)
+
+
+def with_masks(model: keras.Model) -> keras.Model:
+    """The model itself if it has masks, else the same layers with masks after the hidden ones.
+
+    Raises:
+        ValueError: as `insert_masks`.
+    """
+    return model if has_masks(model) else insert_masks(model)
 
 
 def chosen_masks(model: keras.Model, layers: Sequence[str]) -> tuple[keras.Model, list[str]]:

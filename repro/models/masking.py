@@ -97,6 +97,11 @@ class AblationMask(keras.layers.Lambda):
         return cls(**config)
 
 
+def has_masks(model: keras.Model) -> bool:
+    """Whether masks stand among the model's own layers."""
+    return any(isinstance(layer, AblationMask) for layer in getattr(model, "layers", ()))
+
+
 def ablation_masks(model: keras.Model) -> list[AblationMask]:
     """The model's masks in the order of its layers.
 

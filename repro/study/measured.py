@@ -22,7 +22,9 @@ from repro.core.results import AblationCurve
 from repro.data import labelled
 from repro.engine import sweeps
 from repro.engine.activity import UnitStatistics
-from repro.engine.engine import Engine, Layout, Outcome
+from repro.engine.counts import Outcome
+from repro.engine.engine import Engine
+from repro.engine.layout import Layout
 from repro.engine.tasks import Task
 from repro.models.insertion import HiddenLayer
 from repro.study import budget, sample

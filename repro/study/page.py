@@ -19,7 +19,7 @@ from scipy import stats
 from repro.core import metrics
 from repro.core.results import AblationCurve
 from repro.display.markup import STYLE, code, data_uri, table, text
-from repro.engine.engine import Outcome
+from repro.engine.counts import Outcome
 from repro.experiments import runs
 from repro.paper import report
 from repro.paper.findings import mean_and_sd

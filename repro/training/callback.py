@@ -28,12 +28,12 @@ from repro.core import metrics
 from repro.data import reading
 from repro.data.given import Given, class_labels, taken
 from repro.engine import passes, verify, walk
-from repro.engine.engine import dense_layers
+from repro.engine.by_walk import dense_layers
 from repro.engine.network import trace
 from repro.models import graph, heads
 from repro.models.heads import Head
 from repro.models.inputs import in_order, packed, shapes_of, tensors_for
-from repro.models.insertion import insert_masks
+from repro.models.insertion import with_masks
 from repro.models.masking import AblationMask, ablation_masks, layer_of
 from repro.training.regularizers import SelectivityRegularized
 
@@ -185,7 +185,7 @@ class SingleDirectionReliance(keras.callbacks.Callback):
         model = self.model if self._network is None else self._network
         model = model.network if isinstance(model, SelectivityRegularized) else model
         heads.check_kind("SingleDirectionReliance", model, "as model=")
-        masked = model if _has_masks(model) else insert_masks(model, share_weights=True)
+        masked = with_masks(model)
         masks = _chosen(ablation_masks(masked), self._layers)
         rng = np.random.default_rng(self._seed)
         curves = _draw(masks, self._orders, self._points, rng)
@@ -606,10 +606,6 @@ def _dense_chain(masked: keras.Model) -> list[keras.layers.Dense] | None:
     plain = all(type(layer) is keras.layers.Dense for layer in layers)
     in_order = [node.name for node in network.masks] == [m.name for m in ablation_masks(masked)]
     return layers if plain and in_order else None
-
-
-def _has_masks(model: keras.Model) -> bool:
-    return any(isinstance(layer, AblationMask) for layer in getattr(model, "layers", ()))
 
 
 def _chosen(

@@ -25,7 +25,7 @@ from repro.models import graph, heads
 from repro.models.heads import Head
 from repro.models.inputs import in_order, packed, shapes_of, tensors_for
 from repro.models.insertion import ablate, insert_masks
-from repro.models.masking import AblationMask, ablation_masks
+from repro.models.masking import AblationMask, ablation_masks, has_masks
 from repro.models.outputs import outputs_of
 
 LEARNING_RATE, MOMENTUM = 0.01, 0.9
@@ -187,9 +187,7 @@ def _check_trainable(model: keras.Model) -> None:
 
 def _masked_copy(model: keras.Model) -> keras.Model:
     """The model with masks and weights of its own."""
-    if any(isinstance(layer, AblationMask) for layer in model.layers):
-        return graph.copied(model)
-    return insert_masks(model, share_weights=False)
+    return graph.copied(model) if has_masks(model) else insert_masks(model, share_weights=False)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from repro.engine import verify
 from repro.models import heads
 from repro.models.inputs import structure_of
 from repro.models.insertion import insert_masks, signed_layers
-from repro.models.masking import AblationMask, ablation_masks
+from repro.models.masking import ablation_masks, has_masks
 from repro.models.outputs import outputs_of
 
 _WHO = "SelectivityRegularized"
@@ -129,9 +129,8 @@ class SelectivityRegularized(keras.Model):
     ) -> None:
         heads.check_kind(_WHO, network)
         super().__init__(name=f"{network.name}_regularized")
-        has_masks = any(isinstance(layer, AblationMask) for layer in network.layers)
         self.n_classes = heads.n_classes(_WHO, network)
-        masked = network if has_masks else insert_masks(network, layers, share_weights=True)
+        masked = network if has_masks(network) else insert_masks(network, layers)
         signed = signed_layers(masked)
         if signed:
             listed = ", ".join(f"{layer} ({source})" for layer, source in signed.items())

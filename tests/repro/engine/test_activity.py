@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -153,7 +154,8 @@ def test_a_long_stream_places_bins_early_and_counts_all_images(
     found = engine.statistics(n_bins=6)
     assert np.all(found.bin_counts.sum(axis=(1, 2)) == N_IMAGES)
     # The bins are those of the first two batches, the first to reach 30 images.
-    first = 2 * engine._batches.batch_size
+    n_batches = math.ceil(N_IMAGES / 20)
+    first = 2 * math.ceil(N_IMAGES / n_batches)
     assert 30 <= first < N_IMAGES
     means = per_image(activations).astype(np.float32)
     edges = metrics.equal_mass_edges(means[:first], 6)

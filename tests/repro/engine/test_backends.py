@@ -176,7 +176,8 @@ def on_tensorflow(given: Any) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_it_answers_as_plain_keras_does(name: str, given: Any, elsewhere: Any) -> None:
-    from repro.engine.engine import Engine, Outcome
+    from repro.engine.counts import Outcome
+    from repro.engine.engine import Engine
     from tests.helpers import plain
 
     models, arrays = given

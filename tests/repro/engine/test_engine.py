@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from repro.core import config
 from repro.core.config import CumulativeConfig, SingleUnitConfig
-from repro.engine import engine as ablation
-from repro.engine import network, passes, sweeps
+from repro.engine import by_rows, network, passes, runner, sweeps
 from repro.engine.engine import Engine
 from repro.models.masking import AblationMask, ablation_masks
 from repro.models.networks import mlp
@@ -117,9 +116,9 @@ def test_the_answer_does_not_depend_on_batches_or_chunks(
 ) -> None:
     keep = lesions(rng, 23, 40)
     whole = Engine(tiny_mlp, *tiny_images).evaluate(keep)
-    monkeypatch.setattr(ablation, "_ELEMENTS_XLA", 64 * 24)
-    monkeypatch.setattr(ablation, "_ROWS_PER_CALL", 500)
-    monkeypatch.setattr(ablation, "_LESIONS_PER_PIECE", 4)
+    monkeypatch.setattr(runner, "ELEMENTS_XLA", 64 * 24)
+    monkeypatch.setattr(by_rows, "ROWS_PER_CALL", 500)
+    monkeypatch.setattr(by_rows, "LESIONS_PER_PIECE", 4)
     pieces = Engine(tiny_mlp, *tiny_images, batch_size=64).evaluate(keep)
     np.testing.assert_array_equal(pieces.n_correct, whole.n_correct)
     np.testing.assert_allclose(pieces.loss_sum, whole.loss_sum, rtol=1e-6)
@@ -255,12 +254,18 @@ def test_the_check_finds_a_mask_that_does_not_clamp(
 
 
 def test_the_check_finds_an_engine_that_lesions_nothing(
-    tiny_mlp: Any, tiny_images: Any, monkeypatch: pytest.MonkeyPatch
+    tiny_images: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    x = images = keras.Input((6, 6, 1))
+    x = keras.layers.Flatten()(x)
+    for name in ("first_mask", "second_mask"):
+        x = AblationMask(name=name)(keras.layers.Dense(7, activation="tanh")(x))
+    model = keras.Model(images, keras.layers.Dense(5)(x))
+    Engine(model, *tiny_images).check()
     taps = network.Linear.taps
     monkeypatch.setattr(network.Linear, "taps", lambda self, change: 0 * taps(self, change))
     with pytest.raises(RuntimeError, match="does not answer as the model"):
-        Engine(tiny_mlp, *tiny_images).check()
+        Engine(model, *tiny_images).check()
 
 
 @pytest.mark.parametrize(

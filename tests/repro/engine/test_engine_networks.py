@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from keras import layers as L
 from keras import ops
 
-from repro.engine import engine as ablation
+from repro.engine import by_rows
 from repro.engine.engine import Engine
-from repro.models.masking import AblationMask, ablation_masks
+from repro.engine.layout import Layout
+from repro.models.masking import AblationMask, ablation_masks, layer_of
 from repro.models.networks import convnet, resnet50
 from tests.helpers import plain
 
@@ -28,7 +29,7 @@ from tests.helpers import plain
 def _narrow_to_any_number_of_units() -> Iterator[None]:
     """Small layers would else never be narrowed: the engine rounds to multiples of 16 units."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ablation, "_UNITS_STEP", 1)
+        patch.setattr(by_rows, "_UNITS_STEP", 1)
         yield
 
 
@@ -36,14 +37,14 @@ def fills(rng: np.random.Generator, model: Any, kind: str) -> np.ndarray | list[
     """A fill of the given kind for all masks of the model, in the order of the engine's layout."""
     if kind == "zero":
         return None
-    masks = {ablation.layer_of(mask): mask for mask in ablation_masks(model)}
+    masks = {layer_of(mask): mask for mask in ablation_masks(model)}
     in_order = [masks[name] for name, _ in layout(model).layers]
     if kind == "per unit":
         return rng.normal(0.3, 0.8, sum(mask.n_units for mask in in_order))
     return [rng.normal(0.3, 0.8, mask.output.shape[1:]) for mask in in_order]
 
 
-def layout(model: Any) -> ablation.Layout:
+def layout(model: Any) -> Layout:
     shape = [size or 4 for size in model.input_shape[1:]]
     return Engine(model, np.zeros((1, *shape)), np.zeros(1, int)).layout
 

@@ -15,9 +15,9 @@ import pytest
 import tensorflow as tf
 
 from repro.core import metrics
-from repro.engine import engine as ablation
-from repro.engine import passes, walk
-from repro.engine.engine import Engine, Outcome
+from repro.engine import by_rows, passes, runner
+from repro.engine.counts import Outcome
+from repro.engine.engine import Engine
 from repro.models import networks
 from repro.models.masking import AblationMask
 from repro.models.networks import mlp
@@ -102,7 +102,7 @@ class Case:
 def _narrow_to_any_number_of_units() -> Iterator[None]:
     """Small layers would else never be narrowed: the engine rounds to multiples of 16 units."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ablation, "_UNITS_STEP", 1)
+        patch.setattr(by_rows, "_UNITS_STEP", 1)
         yield
 
 
@@ -179,25 +179,6 @@ def test_a_curve_is_its_points(cases: dict[str, Case], name: str, filled: bool) 
         assert_same(curve, points)
     np.testing.assert_array_equal(some.n_correct, every.n_correct[:, grid])
     np.testing.assert_allclose(some.loss_sum, every.loss_sum[:, grid], rtol=1e-6)
-
-
-def test_only_dense_relu_networks_are_walked(
-    cases: dict[str, Case], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def walked(*_: Any, **__: Any) -> None:
-        raise RuntimeError("walked")
-
-    monkeypatch.setattr(walk, "walk", walked)
-    monkeypatch.setattr(walk, "single_units", walked)
-    for ask in (
-        lambda engine: engine.cumulative(np.arange(16)),
-        lambda engine: engine.cumulative(np.arange(15), np.array([2])),
-        lambda engine: engine.single_units(),
-    ):
-        with pytest.raises(RuntimeError, match="walked"):
-            ask(cases["relu"].engine)
-    cases["tanh"].engine.cumulative(np.arange(16), np.array([2]))
-    cases["tanh"].engine.single_units(units=np.array([3]))
 
 
 @pytest.mark.parametrize("name", [*MODELS, *CURVES_ONLY])
@@ -558,29 +539,29 @@ def test_out_of_memory_halves_a_call_and_changes_no_answer(
     keep = plain.lesions(np.random.default_rng(4), case.engine.layout.layers)
     expected = case.engine.evaluate(keep, case.fill)
     engine = case.new_engine(batch_size=23)
-    before = engine._elements
+    before = engine.elements_per_call
     failing = FailingFirst(patch, error, times=2)
     found = engine.evaluate(keep, case.fill)
-    assert failing.left == 0 and engine._elements == before // 4
+    assert failing.left == 0 and engine.elements_per_call == before // 4
     assert_same(found, expected)
 
 
 def test_other_errors_are_not_taken_for_memory(
     cases: dict[str, Case], patch: pytest.MonkeyPatch
 ) -> None:
-    engine = cases["relu"].new_engine()
-    before = engine._elements
+    engine = cases["tanh"].new_engine()
+    before = engine.elements_per_call
     FailingFirst(patch, RuntimeError("a mistake"), times=1)
     with pytest.raises(RuntimeError, match="a mistake"):
         engine.evaluate(~np.eye(engine.layout.n_units, dtype=bool))
-    assert engine._elements == before
+    assert engine.elements_per_call == before
 
 
 def test_when_not_even_one_row_fits_the_error_comes_out(
     cases: dict[str, Case], patch: pytest.MonkeyPatch
 ) -> None:
     FailingFirst(patch, RuntimeError("RESOURCE_EXHAUSTED: 64 bytes"), times=10_000)
-    engine = cases["relu"].new_engine()
+    engine = cases["tanh"].new_engine()
     with pytest.raises(RuntimeError, match="RESOURCE_EXHAUSTED"):
         engine.evaluate(~np.eye(engine.layout.n_units, dtype=bool))
 
@@ -612,7 +593,7 @@ def test_noise_that_does_not_fit_is_computed_for_fewer_images(
 ) -> None:
     case = cases["relu"]
     intact = case.engine.intact()  # on a device that knows no bounds
-    patch.setattr(ablation, "_ELEMENTS_XLA", 1 << 12)
+    patch.setattr(runner, "ELEMENTS_XLA", 1 << 12)
     engine = case.new_engine()
     outcome = engine.noise(np.array([0.0, 1.0]), draws=2, sigma=np.ones(case.n_units))
     assert small_device and outcome.n_images == 61

@@ -16,7 +16,7 @@ import pytest
 from keras import layers as L
 
 import repro
-from repro.engine import engine, network, passes, tasks, verify, walk
+from repro.engine import network, passes, tasks, verify, walk
 from repro.experiments import own
 from tests.helpers import plain
 
@@ -82,7 +82,7 @@ def test_a_fault_in_what_walks_dense_networks_is_found(
 
     monkeypatch.setattr(walk, what, planted)
     study = repro.lesion(small, X, Y)
-    with pytest.raises(RuntimeError, match="clamped the engine does not answer as the model"):
+    with pytest.raises(RuntimeError, match="does not answer as the model"):
         study.intact  # noqa: B018
 
 
@@ -216,7 +216,7 @@ def test_figures_of_a_users_own_model_are_checked_too(
     np.savez(tmp_path / "my.npz", images=X, labels=Y)
     given = own.given(tmp_path / "my.keras", f"npz:{tmp_path / 'my.npz'}", scale="none")
     masked = own.masked_model(given)
-    assert engine.Engine(masked, X, Y).n_images == N
+    assert repro.Engine(masked, X, Y).n_images == N
     read = network._linear
 
     def planted(layer: Any, tensors: Any) -> Any:
@@ -226,7 +226,7 @@ def test_figures_of_a_users_own_model_are_checked_too(
 
     monkeypatch.setattr(network, "_linear", planted)
     with pytest.raises(ValueError, match="first layer whose output differs is 'second'"):
-        engine.Engine(masked, X, Y)
+        repro.Engine(masked, X, Y)
 
 
 # --- Of one network ------------------------------------------------------------------------------

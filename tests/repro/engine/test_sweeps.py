@@ -1,5 +1,5 @@
 """The sweeps beyond Figs. 1a and 7a: last layers, rotated bases, noise, intact, and all that is
-measured of a unit. `test_ablation` has the others; plain Keras gives the expected answers."""
+measured of a unit. `test_engine` has the others; plain Keras gives the expected answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from repro.core.config import (
 )
 from repro.core.results import AblationCurve, Intact, NoiseCurve, Portraits, UnitTable
 from repro.engine import sweeps
-from repro.engine.engine import Engine, Layout
+from repro.engine.engine import Engine
+from repro.engine.layout import Layout
 from tests.helpers import plain, synthetic
 
 LAYERS = (("hidden_1", 24), ("hidden_2", 16))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from repro.core import metrics
 from repro.engine import walk
+from repro.engine.counts import Counts
 from repro.engine.passes import TIE, TOP
 from repro.engine.walk import Layer
 from tests.helpers import plain
@@ -51,13 +52,11 @@ def exact_logits(
     return x
 
 
-def walked(layers: Sequence[Layer], *arguments: Any, **options: Any) -> walk.Points:
+def walked(layers: Sequence[Layer], *arguments: Any, **options: Any) -> Counts:
     return walk.walk(layers, *arguments, tie=TIE, top=TOP, **options)
 
 
-def assert_counts(
-    found: walk.Points, expected: plain.Counts, n_images: int, rtol: float = 1e-5
-) -> None:
+def assert_counts(found: Counts, expected: plain.Counts, n_images: int, rtol: float = 1e-5) -> None:
     """Counts of one lesion, but for images that tie."""
     assert np.abs(found.n_correct - expected.n_correct).sum() <= found.n_tied
     assert abs(found.n_top - expected.n_top5) <= expected.fifth_tied

@@ -17,7 +17,7 @@ from keras import layers as L
 from keras import ops
 
 import repro
-from repro.engine import engine, network
+from repro.engine import admission, network
 from tests.helpers import plain
 
 N = 40
@@ -116,7 +116,7 @@ def test_an_ending_that_is_none_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
     def planted(model: Any, leave_out: bool = True) -> Any:
         return dataclasses.replace(trace(model, True), ending="", left_out=False)
 
-    monkeypatch.setattr(engine, "trace", planted)
+    monkeypatch.setattr(admission, "trace", planted)
     with pytest.raises(ValueError, match="does not answer as model"):
         repro.lesion(classifier("softmax"), X, Y, from_logits=True)
 

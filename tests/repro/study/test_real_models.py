@@ -243,7 +243,7 @@ def assert_lesions_equal(
 
     masked = repro.insert_masks(model, layers)
     engine = repro.Engine(masked, images, labels)
-    sizes, precision = dict(engine.layout.layers), engine._network.precision
+    sizes, precision = dict(engine.layout.layers), engine.network.precision
     telling = [
         most_active(model, images, layer)
         if precision == "float32"

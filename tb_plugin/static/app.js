@@ -1,11 +1,11 @@
 // Puts the page together: one state, the views, TensorBoard's reload and theme.
 
-import { fetchIndex } from "./api.js";
-import { ABLATION, CurvesView, NOISE } from "./curves_view.js";
-import { DistributionsView } from "./distributions_view.js";
-import { el, fill } from "./dom.js";
-import { GuideView } from "./guide_view.js";
-import { Hint } from "./hint.js";
+import { fetchIndex } from "./page/api.js";
+import { ABLATION, CurvesView, NOISE } from "./views/curves/curves_view.js";
+import { DistributionsView } from "./views/distributions/distributions_view.js";
+import { el, fill } from "./parts/dom.js";
+import { GuideView } from "./views/guide_view.js";
+import { Hint } from "./parts/hint.js";
 import {
   Host,
   isDark,
@@ -14,20 +14,20 @@ import {
   readAddress,
   windowStorage,
   writeAddress,
-} from "./host.js";
-import { LabView } from "./lab_view.js";
-import { isMark, LongValues } from "./long_values.js";
-import { RunList } from "./run_list.js";
-import { DEFAULTS, encodeValue, readState } from "./state.js";
-import { DARK, LIGHT } from "./theme.js";
-import { TrainingView } from "./training_view.js";
-import { UnitView } from "./unit_view.js";
-import { UnitsView } from "./units_view.js";
+} from "./page/host.js";
+import { LabView } from "./views/lab/lab_view.js";
+import { isMark, LongValues } from "./page/long_values.js";
+import { RunList } from "./parts/run_list.js";
+import { DEFAULTS, encodeValue, readState } from "./page/state.js";
+import { DARK, LIGHT } from "./page/theme.js";
+import { TrainingView } from "./views/training/training_view.js";
+import { UnitView } from "./views/unit/unit_view.js";
+import { UnitsView } from "./views/units/units_view.js";
 
-/** @typedef {{element: HTMLElement, update: (model: import("./types.js").Model) => void}} View */
+/** @typedef {{element: HTMLElement, update: (model: import("./page/model.js").Model) => void}} View */
 
 /** Name in the address, title, and what makes the view when it is first opened.
- * @type {[string, string, (context: import("./chart_frame.js").Context) => View][]} */
+ * @type {[string, string, (context: import("./parts/chart_frame.js").Context) => View][]} */
 const VIEWS = [
   ["curves", "Ablation curves", (context) => new CurvesView(context, ABLATION)],
   ["units", "Selectivity vs importance", (context) => new UnitsView(context)],
@@ -58,17 +58,17 @@ export class App {
     this.host = new Host();
     this.long = new LongValues(windowStorage());
     this.state = this.readAddress();
-    this.index = /** @type {import("./types.js").Index | null} */ (null);
+    this.index = /** @type {import("./numbers/types.js").Index | null} */ (null);
     this.allRuns = /** @type {string[]} */ ([]);
     this.version = 0;
     this.dirty = false;
     this.wait = FIRST_WAIT_MS;
     this.again = 0;
-    const set = (/** @type {Partial<import("./state.js").State>} */ changes) => this.set(changes);
+    const set = (/** @type {Partial<import("./page/state.js").State>} */ changes) => this.set(changes);
     this.runList = new RunList(set);
-    /** @type {import("./chart_frame.js").Context} */
+    /** @type {import("./parts/chart_frame.js").Context} */
     this.context = { echarts, set, runList: this.runList, model: () => this.model };
-    this.model = /** @type {import("./types.js").Model | null} */ (null);
+    this.model = /** @type {import("./page/model.js").Model | null} */ (null);
     this.views = /** @type {Record<string, View>} */ ({});
     this.tabs = VIEWS.map(([view, title]) => this.tab(view, title));
     this.main = el("main", { id: "view", role: "tabpanel", tabindex: -1 });
@@ -163,7 +163,7 @@ export class App {
     }
   }
 
-  /** @param {Partial<import("./state.js").State>} changes */
+  /** @param {Partial<import("./page/state.js").State>} changes */
   set(changes) {
     const turnsPage = changes.view !== undefined && changes.view !== this.state.view;
     Object.assign(this.state, changes);
@@ -230,7 +230,7 @@ export class App {
     );
   }
 
-  /** @param {import("./types.js").Index} index */
+  /** @param {import("./numbers/types.js").Index} index */
   showEmpty(index) {
     const newer = index.skipped.filter((s) => s.reason === "newer").length;
     const skipped = index.skipped.length - newer;

@@ -1,0 +1,168 @@
+// The list of runs at the side: filter, tick (or choose one), colour, facts.
+
+import { el, fill, icon } from "./dom.js";
+import { EVERY_RUN, folderOf, groupRuns } from "../numbers/groups.js";
+import { plural } from "../numbers/labels.js";
+import { matcher } from "../page/state.js";
+
+/**
+ * @typedef {object} Entry
+ * @property {string} run
+ * @property {string} label
+ * @property {string} colour  "" for none
+ * @property {string[]} [also]  further names that the filter matches
+ */
+
+export class RunList {
+  /** @param {(changes: Partial<import("../page/state.js").State>) => void} set */
+  constructor(set) {
+    this.set = set;
+    this.filter = el("input", {
+      type: "search",
+      placeholder: "Filter runs (regex)",
+      "aria-label": "Filter runs by regular expression",
+      spellcheck: "false",
+      on: { input: () => set({ filter: this.filter.value }) },
+    });
+    this.problem = el("p", { class: "problem", role: "status" });
+    this.group = el("select", {
+      "aria-label": "Folder of runs",
+      on: { change: () => set({ group: this.group.value, zoom: [] }) },
+    });
+    this.about = el("p", { class: "about" });
+    this.grouping = el("div", { class: "grouping", hidden: true }, this.group, this.about);
+    this.tools = el("div", { class: "run-tools" });
+    this.list = el("ul", { class: "runs" });
+    this.others = el("div", { class: "others" });
+    this.element = el(
+      "aside",
+      { class: "side", "aria-label": "Runs" },
+      el("div", { class: "search" }, icon("search"), this.filter),
+      this.problem,
+      this.grouping,
+      this.tools,
+      this.list,
+      this.others,
+    );
+  }
+
+  /** The items of the chosen group of runs; from then on the list offers this group.
+   * @template {{run: string, description?: string}} T
+   * @param {T[]} items @param {import("../page/state.js").State} state @returns {T[]} */
+  narrow(items, state) {
+    const { groups, chosen } = groupRuns(
+      items.map((item) => item.run),
+      state,
+    );
+    this.grouping.hidden = !groups.length;
+    const within = chosen === EVERY_RUN ? items : items.filter((i) => folderOf(i.run) === chosen);
+    const all = groups.reduce((sum, { size }) => sum + size, 0);
+    const option = (/** @type {string} */ value, /** @type {string} */ text) =>
+      el("option", { value }, text);
+    fill(
+      this.group,
+      option(EVERY_RUN, `All folders (${plural(all, "run")})`),
+      ...groups.map(({ name, size }) => option(name, `${name === "." ? "no folder" : name} (${plural(size, "run")})`)),
+    );
+    this.group.value = chosen;
+    const described = [...new Set(within.map((item) => item.description ?? ""))];
+    this.about.textContent = chosen !== EVERY_RUN && described.length === 1 ? described[0] : "";
+    return within;
+  }
+
+  /** Check boxes for runs. @param {Entry[]} entries @param {import("../page/state.js").State} state */
+  showMany(entries, state) {
+    const shown = this.filtered(entries, state);
+    const off = new Set(state.off);
+    const setAll = (/** @type {boolean} */ on) => () => {
+      const names = new Set(shown.map((e) => e.run));
+      const others = state.off.filter((run) => !names.has(run));
+      this.set({ off: on ? others : [...others, ...names] });
+    };
+    const ticked = shown.filter((e) => !off.has(e.run)).length;
+    fill(
+      this.tools,
+      el("span", {}, `${ticked} of ${plural(shown.length, "run")}`),
+      el("button", { class: "text-button", on: { click: setAll(true) } }, "All"),
+      el("button", { class: "text-button", on: { click: setAll(false) } }, "None"),
+    );
+    this.draw(
+      shown,
+      "checkbox",
+      (e) => !off.has(e.run),
+      (run, on) => this.set({ off: on ? state.off.filter((r) => r !== run) : [...state.off, run] }),
+    );
+  }
+
+  /** Radio buttons for runs. @param {Entry[]} entries @param {import("../page/state.js").State} state
+   * @param {string} chosen */
+  showOne(entries, state, chosen) {
+    this.showChoices(entries, state, chosen, "run with a unit table", (run) =>
+      this.set({ unitRun: run, unitTag: "", inspect: [], outline: "" }),
+    );
+  }
+
+  /** Radio buttons for any items. @param {Entry[]} entries
+   * @param {import("../page/state.js").State} state @param {string} chosen @param {string} what
+   * @param {(run: string) => void} onChoose */
+  showChoices(entries, state, chosen, what, onChoose) {
+    const shown = this.filtered(entries, state);
+    fill(this.tools, el("span", {}, plural(shown.length, what, what.replace(/^\w+/, "$&s"))));
+    this.draw(shown, "radio", (e) => e.run === chosen, onChoose);
+  }
+
+  /** Runs that are not in the list: runs without data for this view, and runs whose data were
+   * measured with other settings. @param {string[]} without @param {string[]} [unlike] */
+  showOthers(without, unlike = []) {
+    const block = (/** @type {string[]} */ runs, /** @type {string} */ why) =>
+      runs.length > 0 &&
+      el(
+        "details",
+        {},
+        el("summary", {}, `${plural(runs.length, "run")} ${why}`),
+        el("ul", {}, ...runs.map((run) => el("li", {}, run))),
+      );
+    fill(
+      this.others,
+      block(unlike, "with other settings"),
+      block(without, "without data for this view"),
+    );
+  }
+
+  /** @param {Entry[]} entries @param {import("../page/state.js").State} state */
+  filtered(entries, state) {
+    if (document.activeElement !== this.filter) this.filter.value = state.filter;
+    const matches = matcher(state.filter);
+    this.filter.setAttribute("aria-invalid", String(!matches));
+    this.problem.textContent = matches ? "" : "Not a regular expression; all runs are shown.";
+    return matches ? entries.filter((e) => [e.run, e.label, ...(e.also ?? [])].some(matches)) : entries;
+  }
+
+  /** @param {Entry[]} entries @param {"checkbox" | "radio"} type
+   * @param {(entry: Entry) => boolean} isOn @param {(run: string, on: boolean) => void} onChange */
+  draw(entries, type, isOn, onChange) {
+    const focused = /** @type {HTMLInputElement | null} */ (document.activeElement)?.dataset?.run;
+    const items = entries.map((entry) => {
+      const input = el("input", {
+        type,
+        name: "run",
+        checked: isOn(entry),
+        "data-run": entry.run,
+        on: { change: () => onChange(entry.run, input.checked) },
+      });
+      const swatch =
+        entry.colour && el("span", { class: "swatch", style: `background:${entry.colour}` });
+      const names = el(
+        "span",
+        { class: "names" },
+        el("span", { class: "label" }, entry.label),
+        entry.label !== entry.run && el("span", { class: "path" }, entry.run),
+      );
+      return el("li", {}, el("label", { title: entry.run }, input, swatch, names));
+    });
+    fill(this.list, ...items);
+    // A redraw must not move the keyboard's focus out of the list.
+    if (focused)
+      [...this.list.querySelectorAll("input")].find((i) => i.dataset.run === focused)?.focus();
+  }
+}

@@ -1,0 +1,352 @@
+// One unit in the inspector: its responses, the effect of its ablation, its place in its layer, its
+// neighbours in the plot. Pictures and the distribution of its activation come from the lab if the
+// lab has the model.
+
+import { fetchLabModels, fetchUnit, LabClient } from "../../page/api.js";
+import { ChartFrame } from "../../parts/chart_frame.js";
+import { dropDown } from "../../parts/controls.js";
+import { el, fill } from "../../parts/dom.js";
+import { columnNames, formatNumber, plural } from "../../numbers/labels.js";
+import { writeLesions } from "../../page/state.js";
+import { Table } from "../../parts/table.js";
+import {
+  axisColumns,
+  histogram,
+  nearest,
+  niceExtent,
+  paddedExtent,
+  silentUnits,
+  span,
+} from "../../numbers/transforms.js";
+import { activityOption, profileOption, standingOption } from "./unit_charts.js";
+import { axesOf } from "../units/units_view.js";
+import { Loader } from "../../parts/view_support.js";
+
+const NEIGHBOURS = 6;
+const BINS = 30;
+const SHARE = /** @type {[number, number]} */ ([0, 1]);
+
+/** @typedef {import("../../page/model.js").Model} Model */
+
+/** One unit. */
+export class UnitPanel {
+  /** @param {import("../../parts/chart_frame.js").Context} context @param {number} place */
+  constructor(context, place) {
+    this.context = context;
+    this.client = new LabClient(`-${place}`); // panels wait for each other
+    this.pictures = new Loader();
+    this.unit = /** @type {import("../../numbers/types.js").Unit | null} */ (null);
+    this.found = /** @type {Awaited<ReturnType<typeof pictures>> | null} */ (null);
+    this.profile = new ChartFrame(context, { name: `unit_${place + 1}`, title: "Unit" });
+    this.profile.element.classList.add("small", "first");
+    this.facts = el("div", { class: "unit-facts" });
+    this.profile.details.append(this.facts);
+    this.standing = new ChartFrame(context, {
+      name: `standing_${place + 1}`,
+      title: "Where it stands in its layer",
+    });
+    this.standing.element.classList.add("small");
+    this.column = dropDown("Quantity", (column) => {
+      this.standing.zoomTo(null);
+      context.set({ column });
+    });
+    this.standing.controls.append(this.column.element);
+    this.lab = el("div", { class: "card-body" });
+    const lab = el("section", { class: "card images", "aria-label": "Images" }, this.lab);
+    this.neighbours = new Table({ sortBy: "", caption: "Neighbours in the plot" });
+    const neighbours = el(
+      "section",
+      { class: "card", "aria-label": "Neighbours" },
+      el("div", { class: "card-body" }, this.neighbours.element),
+    );
+    this.activity = new ChartFrame(context, {
+      name: `activity_${place + 1}`,
+      title: "How active it is",
+    });
+    this.activity.element.classList.add("small");
+    this.activity.element.hidden = true;
+    this.element = el(
+      "div",
+      { class: "unit-panel" },
+      el("div", { class: "stack" }, this.profile.element, this.standing.element),
+      el("div", { class: "stack" }, lab, this.activity.element, neighbours),
+    );
+  }
+
+  /** @param {import("./unit_view.js").UnitView} view @param {number} row */
+  update(view, row) {
+    const { series, header } = view;
+    if (!series || !header) return;
+    this.profile.load(
+      JSON.stringify([series.run, series.tag, header.step, row]),
+      () => fetchUnit(series, header.step, row),
+      (unit) => (this.unit = unit),
+      () => this.draw(view, row),
+    );
+  }
+
+  /** @param {import("./unit_view.js").UnitView} view @param {number} row */
+  draw(view, row) {
+    const { theme } = /** @type {Model} */ (this.context.model());
+    const unit = /** @type {import("../../numbers/types.js").Unit} */ (this.unit);
+    const table = /** @type {import("../../numbers/types.js").UnitTable} */ (view.table);
+    this.profile.card.heading.textContent = `${unit.layer}, unit ${unit.unit}`;
+    this.showFacts(unit);
+    this.showStanding(table, row);
+    this.showNeighbours(table, row);
+    this.showPictures(view, unit);
+    const rows = unit.classes.map((name, c) => ({
+      name,
+      mean: unit.class_mean[c] ?? null,
+      drop: unit.class_drop[c] ?? null,
+    }));
+    if (!rows.length) return this.profile.say("Nothing was stored for each class of this unit.");
+    const silent = silentUnits(table)[row] ? " · silent on every image" : "";
+    const selectivity = unit.values.class_selectivity?.value;
+    this.profile.show({
+      option: profileOption(rows, this.profile.zoom, theme),
+      count: rows.length,
+      subtitle: `class selectivity ${formatNumber(selectivity)}${silent}`,
+      rows,
+      columns: [
+        { label: "class", value: (r) => r.name },
+        { label: "mean activation", numeric: true, value: (r) => r.mean, show: (r) => formatNumber(r.mean) },
+        { label: "accuracy drop", numeric: true, value: (r) => r.drop, show: (r) => formatNumber(r.drop) },
+      ],
+    });
+  }
+
+  /** @param {import("../../numbers/types.js").Unit} unit */
+  showFacts(unit) {
+    fill(
+      this.facts,
+      el("span", { class: "faint" }, "quantity"),
+      el("span", { class: "faint number" }, "value"),
+      el("span", { class: "faint number" }, "percentile in its layer"),
+      ...Object.entries(unit.values).flatMap(([name, { value, below }]) => [
+        el("span", {}, columnNames(name).short),
+        el("span", { class: "number" }, formatNumber(value)),
+        percentile(below),
+      ]),
+    );
+  }
+
+  /** The unit's place among the units of its layer. @param {import("../../numbers/types.js").UnitTable} table
+   * @param {number} row */
+  showStanding(table, row) {
+    const { state, theme } = /** @type {Model} */ (this.context.model());
+    const names = axisColumns(table.columns.keys());
+    const column = names.includes(state.column) ? state.column : names[0];
+    this.column.set(
+      names.map((name) => [name, columnNames(name).short]),
+      column,
+    );
+    const values = /** @type {Float32Array} */ (table.columns.get(column));
+    const peers = values.filter((value, i) => table.layer[i] === table.layer[row] && !Number.isNaN(value));
+    const [value, layer] = [values[row], table.layers[table.layer[row]]];
+    if (Number.isNaN(value)) return this.standing.say("This quantity was not measured for this unit.");
+    const extent = column === "class_selectivity" ? SHARE : niceExtent(paddedExtent(span(peers), 0.01));
+    const spread = histogram(peers, BINS, extent);
+    const below = peers.filter((other) => other < value).length;
+    const name = `${layer}, unit ${table.unit[row]}`;
+    this.standing.show({
+      option: standingOption(column, spread, value, name, this.standing.zoom, theme),
+      count: peers.length,
+      subtitle: `higher than ${percent(below / peers.length)} of the ${plural(peers.length, "unit")} of ${layer}`,
+      rows: spread.counts.map((_, bin) => bin),
+      columns: [
+        ...binColumns(spread.edges),
+        { label: "units", numeric: true, value: (bin) => spread.counts[bin] },
+      ],
+    });
+  }
+
+  /** @param {import("../../numbers/types.js").UnitTable} table @param {number} row */
+  showNeighbours(table, row) {
+    const { state } = /** @type {Model} */ (this.context.model());
+    const { xName, yName } = axesOf(table, state);
+    const [x, y] = [xName, yName].map((name) => /** @type {Float32Array} */ (table.columns.get(name)));
+    const drawn = Array.from(x.keys()).filter((i) => !Number.isNaN(x[i]) && !Number.isNaN(y[i]));
+    const place = drawn.indexOf(row);
+    const near =
+      place < 0
+        ? []
+        : nearest(drawn.map((i) => x[i]), drawn.map((i) => y[i]), place, NEIGHBOURS).map((i) => drawn[i]);
+    const number = (/** @type {string} */ name) => ({
+      label: columnNames(name).short,
+      numeric: true,
+      value: (/** @type {number} */ r) => table.columns.get(name)?.[r] ?? null,
+      show: (/** @type {number} */ r) => formatNumber(table.columns.get(name)?.[r]),
+    });
+    const name = (/** @type {number} */ r) => `${table.layers[table.layer[r]]}, ${table.unit[r]}`;
+    const open = (/** @type {number} */ r) => () =>
+      this.context.set({ inspect: [String(row), String(r)] });
+    this.neighbours.show(
+      [
+        {
+          label: "unit",
+          value: name,
+          show: (r) => el("button", { class: "text-button", on: { click: open(r) } }, name(r)),
+        },
+        number(xName),
+        number(yName),
+      ],
+      near,
+    );
+  }
+
+  /** @param {import("./unit_view.js").UnitView} view @param {import("../../numbers/types.js").Unit} unit */
+  showPictures(view, unit) {
+    const wanted = view.series?.meta.facts.model ?? "";
+    const key = JSON.stringify([view.series?.run, unit.layer, unit.unit]);
+    const started = this.pictures.load(
+      key,
+      () => pictures(this.client, wanted, unit),
+      (found) => {
+        this.found = found;
+        fill(this.lab, ...pictureElements(found, unit), this.labButton(found));
+        this.showActivity(unit);
+      },
+      (error) => {
+        const retry = () => this.showPictures(view, unit);
+        fill(
+          this.lab,
+          el("p", {}, error.message),
+          el("button", { class: "button", on: { click: retry } }, "Ask the lab again"),
+        );
+        this.showActivity(unit);
+      },
+    );
+    if (!started) return this.showActivity(unit);
+    this.found = null;
+    this.activity.element.hidden = true;
+    fill(this.lab, el("p", { class: "faint" }, "Asking the lab for images …"));
+  }
+
+  /** A link to the lab with this unit deleted.
+   * @param {Awaited<ReturnType<typeof pictures>>} found */
+  labButton(found) {
+    if (typeof found === "string") return null;
+    const { model, lesion } = found;
+    const go = () => this.context.set({ view: "lab", model, lesions: lesion, image: -1 });
+    return el("button", { class: "button", on: { click: go } }, "Delete it in the lesion lab");
+  }
+
+  /** The distribution of the unit's activation over images, for its favourite class and the others.
+   * @param {import("../../numbers/types.js").Unit} unit */
+  showActivity(unit) {
+    const { found } = this;
+    this.activity.element.hidden = !found || typeof found === "string";
+    if (!found || typeof found === "string") return;
+    const { theme } = /** @type {Model} */ (this.context.model());
+    const { edges, favourite } = found.unit;
+    const others = found.classes.map((_, c) => c).filter((c) => c !== favourite);
+    const groups = [
+      together(found.unit, `class ${found.classes[favourite]}`, [favourite]),
+      together(found.unit, "the other classes", others),
+    ];
+    const said = groups.map(({ name, still, n }) => `${percent(still / Math.max(1, n))} of ${name}`);
+    this.activity.show({
+      option: activityOption(edges, groups, this.activity.zoom, theme),
+      count: groups.length,
+      subtitle: `silent on ${said.join(" and ")}; the curves are of the images on which ${unit.layer}, unit ${unit.unit} is active`,
+      rows: edges.slice(1).map((_, bin) => bin),
+      columns: [
+        ...binColumns(edges),
+        ...groups.map(({ name, totals }) => ({
+          label: `images of ${name}`,
+          numeric: true,
+          value: (/** @type {number} */ b) => totals[b],
+        })),
+      ],
+    });
+  }
+}
+
+/** Pictures of a unit, if the lab has the model that the run's fact "model" names.
+ * @param {LabClient} client @param {string} wanted @param {import("../../numbers/types.js").Unit} unit
+ * @returns {Promise<{unit: import("../../numbers/types.js").LabUnit, classes: string[], model: string,
+ *     lesion: string} | string>} */
+async function pictures(client, wanted, unit) {
+  const { enabled, models, reason } = await fetchLabModels();
+  if (!enabled) return `The images that drive this unit need the lab. ${reason}`;
+  const model = models.find((m) => m.name === wanted || m.id === wanted);
+  if (!model)
+    return "The images that drive this unit are shown where the run's fact “model” names a model of the lab.";
+  const { classes, layers } = await client.ask({ do: "open", model: model.id });
+  const asked = { model: model.id, layer: unit.layer, unit: unit.unit };
+  const found = await client.ask({ do: "unit", ...asked });
+  const alone = layers.map((/** @type {{name: string, units: number}} */ { name, units }) =>
+    Array.from({ length: units }, (_, i) => name === unit.layer && i === unit.unit),
+  );
+  return { unit: found, classes, model: model.id, lesion: writeLesions(alone) };
+}
+
+/** @param {Awaited<ReturnType<typeof pictures>>} found @param {import("../../numbers/types.js").Unit} unit */
+function pictureElements(found, unit) {
+  if (typeof found === "string") return [el("p", { class: "faint" }, found)];
+  const picture = (/** @type {{label: number, activation: number, png: string}} */ one) =>
+    el(
+      "figure",
+      {},
+      el("img", { src: `data:image/png;base64,${one.png}`, alt: found.classes[one.label] }),
+      el("figcaption", {}, formatNumber(one.activation, 3)),
+    );
+  const { most, least, n_least: nLeast, n_images: nImages, averaged, weights } = found.unit;
+  const how = averaged ? "; its activation is the mean over positions" : "";
+  const tied = nLeast > least.length ? ` (${least.length} of ${nLeast.toLocaleString("en")} alike)` : "";
+  return [
+    el("h3", {}, `Images that drive it most, of ${nImages.toLocaleString("en")}${how}`),
+    el("div", { class: "unit-images" }, ...most.map(picture)),
+    el("h3", {}, `and least${tied}`),
+    el("div", { class: "unit-images" }, ...least.map(picture)),
+    weights && el("h3", {}, "Its weights, laid out as the image"),
+    weights &&
+      el("img", {
+        class: "weights",
+        src: `data:image/png;base64,${weights}`,
+        alt: `incoming weights of unit ${unit.unit}`,
+      }),
+  ].filter(Boolean);
+}
+
+/** Numbers of images of several classes: in each bin, silent, in total.
+ * @param {import("../../numbers/types.js").LabUnit} unit @param {string} name @param {number[]} classes */
+function together({ edges, counts, silent }, name, classes) {
+  const totals = edges.slice(1).map((_, bin) => sum(classes.map((c) => counts[c][bin])));
+  const still = sum(classes.map((c) => silent[c]));
+  return { name, totals, still, n: still + sum(totals) };
+}
+
+/** @param {number[]} values */
+function sum(values) {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+/** @param {number} share */
+function percent(share) {
+  return `${Math.round(100 * share)} %`;
+}
+
+/** Columns for the place of each bin of a histogram; a row is the number of a bin.
+ * @param {number[]} edges @returns {import("../../numbers/types.js").Column[]} */
+function binColumns(edges) {
+  return ["from", "to"].map((label, end) => ({
+    label,
+    numeric: true,
+    value: (bin) => edges[bin + end],
+    show: (bin) => formatNumber(edges[bin + end]),
+  }));
+}
+
+/** A share of the layer as a number and as a place on a line. @param {number | null} below */
+function percentile(below) {
+  if (below === null) return el("span", { class: "number" }, "–");
+  const place = `left:${(100 * below).toFixed(1)}%`;
+  return el(
+    "span",
+    { class: "percentile" },
+    el("span", { class: "track", "aria-hidden": "true" }, el("span", { style: place })),
+    el("span", { class: "number" }, (100 * below).toFixed(0)),
+  );
+}

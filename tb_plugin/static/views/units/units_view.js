@@ -1,0 +1,395 @@
+// Selectivity vs importance: a point for each unit, a line for each layer, rank correlations in a
+// table. Units in a box or a lasso are listed; a click on a point opens the unit inspector.
+
+import { ChartFrame } from "../../parts/chart_frame.js";
+import { dropDown, segmented, stepSlider } from "../../parts/controls.js";
+import { el, fill, swatch } from "../../parts/dom.js";
+import {
+  columnNames,
+  formatFraction,
+  formatInterval,
+  formatNumber,
+  plural,
+  sharedPhrases,
+} from "../../numbers/labels.js";
+import { NEGLIGIBLE, relationWord } from "../../numbers/rank_correlation.js";
+import { relate } from "../../numbers/relations.js";
+import { readOutline, writeOutline } from "../../page/state.js";
+import { Table } from "../../parts/table.js";
+import {
+  axisColumns,
+  inside,
+  niceExtent,
+  paddedExtent,
+  silentUnits,
+  span,
+} from "../../numbers/transforms.js";
+import { chosenTable, loadTable, noTable, showTableRuns, tablesOf, unitTables } from "../../parts/unit_tables.js";
+import { unitsOption } from "./units_chart.js";
+import { dataRemarks } from "../../parts/view_support.js";
+
+const FEW_LAYERS = 3; // so many layers' correlations fit into a line
+
+// Words beside an interval.
+const RELATIONS = {
+  negligible: `negligible (|ρ| < ${NEGLIGIBLE})`,
+  related: `related (|ρ| ≥ ${NEGLIGIBLE})`,
+  undecided: "undecided",
+  "": "–",
+};
+
+/** @typedef {import("../../page/model.js").Model} Model */
+
+export class UnitsView {
+  /** @param {import("../../parts/chart_frame.js").Context} context */
+  constructor(context) {
+    this.context = context;
+    this.table = /** @type {import("../../numbers/types.js").UnitTable | null} */ (null);
+    this.series = /** @type {import("../../numbers/types.js").Series | undefined} */ (undefined);
+    this.headers = /** @type {import("../../numbers/types.js").TableHeader[]} */ ([]);
+    this.frame = new ChartFrame(context, {
+      name: "selectivity_vs_importance",
+      title: "Selectivity vs importance",
+      renderer: "canvas",
+      dragMode: () => /** @type {any} */ (context.model()?.state.drag ?? "zoom"),
+      onOutline: (outline) => context.set({ outline: writeOutline(outline) }),
+    });
+    this.frame.chart.on("legendselectchanged", (event) => this.rememberLayers(event.selected));
+    this.frame.chart.on("click", (event) => this.clicked(event));
+    this.statistics = new Table({ sortBy: "", caption: "Rank correlation by layer" });
+    this.selection = el("section", { class: "selection", hidden: true });
+    this.selected = new Table({ sortBy: "", caption: "Selected units" });
+    this.frame.details.append(this.selection, this.statistics.element);
+    this.controls = this.makeControls();
+    this.element = this.frame.element;
+  }
+
+  makeControls() {
+    const { set } = this.context;
+    const axisChanged = (/** @type {Partial<import("../../page/state.js").State>} */ change) => {
+      this.frame.zoomTo(null);
+      set({ ...change, outline: "" });
+    };
+    const tag = dropDown("Table", (unitTag) => set({ unitTag }));
+    const x = dropDown("Across", (unitX) => axisChanged({ unitX }));
+    const y = dropDown("Up", (unitY) => axisChanged({ unitY }));
+    const marks = segmented(
+      "Show",
+      [
+        ["points", "points"],
+        ["density", "density"],
+      ],
+      (marks) => set({ marks }),
+    );
+    const drag = segmented(
+      "Drag to",
+      [
+        ["zoom", "zoom"],
+        ["box", "select a box"],
+        ["lasso", "lasso"],
+      ],
+      (drag) => set({ drag }),
+    );
+    const silent = segmented(
+      "Silent units",
+      [
+        ["keep", "keep"],
+        ["omit", "leave out"],
+      ],
+      (silent) => set({ silent }),
+    );
+    const step = stepSlider((unitStep) => set({ unitStep }));
+    const all = { tag, x, y, marks, drag, silent, step };
+    this.frame.controls.append(...Object.values(all).map((c) => c.element));
+    return all;
+  }
+
+  /** @param {Model} model */
+  update(model) {
+    const { index, state } = model;
+    const tables = this.context.runList.narrow(unitTables(index), state);
+    const series = chosenTable(tables, state);
+    showTableRuns(this.context.runList, tables, series, model);
+    this.controls.silent.set(state.silent);
+    this.controls.marks.set(state.marks);
+    this.controls.drag.set(state.drag);
+    if (!series) return this.say(noTable(tables));
+    const tags = tablesOf(tables, series.run);
+    this.controls.tag.set(
+      tags.map((t) => [t, t]),
+      series.tag,
+    );
+    this.controls.tag.element.hidden = tags.length < 2;
+    this.series = series;
+    this.frame.load(
+      JSON.stringify([model.version, series.run, series.tag, state.unitStep]),
+      () => loadTable(series, state.unitStep),
+      ({ headers, table }) => Object.assign(this, { headers, table }),
+      () => this.draw(),
+    );
+  }
+
+  draw() {
+    const { state, index } = /** @type {Model} */ (this.context.model());
+    const table = /** @type {import("../../numbers/types.js").UnitTable} */ (this.table);
+    const { xName, yName } = axesOf(table, state);
+    const choices = /** @type {[string, string][]} */ (
+      axisColumns(table.columns.keys()).map((c) => [c, columnNames(c).short])
+    );
+    this.controls.x.set(choices, xName);
+    this.controls.y.set(choices, yName);
+    this.controls.step.set(
+      this.headers.map((h) => h.step),
+      state.unitStep,
+    );
+    const related = relate(table, xName, yName, state.silent === "omit", state.layersOff);
+    if (!related.layers.some((layer) => layer.rows.length))
+      return this.say("No unit of this table has both quantities. Choose other axes.");
+    const outline = readOutline(state.outline);
+    const within = outline.length ? inside(related.all.x, related.all.y, outline) : [];
+    this.showSelection(related, within, xName, yName);
+    this.showStatistics(related);
+    const option = (/** @type {boolean} */ forExport) =>
+      this.option(related, xName, yName, within, forExport);
+    this.frame.show({
+      option: option(false),
+      still: option(true),
+      count: related.all.rows.length,
+      subtitle:
+        (state.marks === "density" ? "the stronger the colour of a cell, the more units · " : "") +
+        this.describeAll(related),
+      remarks: dataRemarks(index, "single_directions_units", this.headers.length),
+      columns: this.unitColumns(xName, yName),
+      rows: related.all.rows,
+    });
+  }
+
+  /** @param {ReturnType<typeof relate>} related @param {string} xName @param {string} yName
+   * @param {number[]} within  places of selected points @param {boolean} forExport */
+  option(related, xName, yName, within, forExport) {
+    const { state, theme } = /** @type {Model} */ (this.context.model());
+    // The extent covers all layers, so hiding one does not move the others.
+    const extent = (/** @type {string} */ name, /** @type {"x" | "y"} */ axis) =>
+      name === "class_selectivity"
+        ? /** @type {[number, number]} */ ([0, 1])
+        : niceExtent(paddedExtent(related.layers.flatMap((g) => (g.x.length ? span(g[axis]) : []))));
+    return unitsOption({
+      related,
+      names: related.layers.map((g) => String(g.layer)),
+      allName: this.allName(),
+      pooledName: this.pooledName(related),
+      xTitle: columnNames(xName).axis,
+      yTitle: columnNames(yName).axis,
+      xExtent: extent(xName, "x"),
+      yExtent: extent(yName, "y"),
+      hidden: state.layersOff,
+      zoom: this.frame.zoom,
+      theme,
+      asDensity: state.marks === "density",
+      selected: within,
+      describe: (layer, i) => this.tooltip(related.layers[layer].rows[i]),
+      spoken: `${columnNames(yName).short} against ${columnNames(xName).short}, one point for each of ${plural(related.all.rows.length, "unit")}. Spearman correlation ${formatFraction(related.all.rho)}. The table below lists each layer.`,
+      forExport,
+    });
+  }
+
+  /** The name of the pooled line; never the name of a layer, which the legend could not
+   * distinguish. */
+  allName() {
+    let name = "all layers";
+    while (this.table?.layers.includes(name)) name += "*";
+    return name;
+  }
+
+  /** Name of the units taken together: of all layers, or of the layers that the legend shows.
+   * @param {ReturnType<typeof relate>} related */
+  pooledName({ layers }) {
+    const { state } = /** @type {Model} */ (this.context.model());
+    const hidden = layers.some(({ layer }) => state.layersOff.includes(String(layer)));
+    return hidden ? "layers shown" : this.allName();
+  }
+
+  /** @param {number} row */
+  tooltip(row) {
+    const table = /** @type {import("../../numbers/types.js").UnitTable} */ (this.table);
+    const lines = axisColumns(table.columns.keys()).map((name) =>
+      el(
+        "tr",
+        {},
+        el("td", {}, columnNames(name).short),
+        el("td", { class: "number" }, formatNumber(table.columns.get(name)?.[row], 6)),
+      ),
+    );
+    const title = `${table.layers[table.layer[row]]}, unit ${table.unit[row]}`;
+    return el(
+      "div",
+      { class: "tooltip" },
+      el("strong", {}, title),
+      el("table", {}, ...lines),
+      el("p", { class: "faint" }, "Click to inspect this unit"),
+    );
+  }
+
+  /** @param {any} event  of ECharts, on a point */
+  clicked(event) {
+    const layer = /^points:(\d+)$/.exec(event.seriesId ?? "")?.[1];
+    const { state } = /** @type {Model} */ (this.context.model());
+    const table = this.table;
+    if (layer === undefined || !table) return;
+    const { xName, yName } = axesOf(table, state);
+    const group = relate(table, xName, yName, state.silent === "omit").layers[Number(layer)];
+    this.context.set({ view: "unit", inspect: [String(group.rows[event.dataIndex])] });
+  }
+
+  /** A table of the units inside the outline. @param {ReturnType<typeof relate>} related
+   * @param {number[]} within @param {string} xName @param {string} yName */
+  showSelection(related, within, xName, yName) {
+    const { state } = /** @type {Model} */ (this.context.model());
+    this.selection.hidden = !state.outline;
+    if (!state.outline) return;
+    const rows = within.map((i) => related.all.rows[i]);
+    this.selected.caption = `${plural(rows.length, "unit")} selected`;
+    this.selected.show(this.unitColumns(xName, yName), rows);
+    fill(
+      this.selection,
+      this.selected.element,
+      el(
+        "button",
+        { class: "button", on: { click: () => this.context.set({ outline: "" }) } },
+        "Clear the selection",
+      ),
+    );
+  }
+
+  /** @param {ReturnType<typeof relate>} related */
+  showStatistics(related) {
+    const { theme, state } = /** @type {Model} */ (this.context.model());
+    const groups = related.layers.length > 1 ? [...related.layers, related.all] : related.layers;
+    const hidden = (/** @type {any} */ g) => g.layer !== null && state.layersOff.includes(g.layer);
+    const colour = (/** @type {any} */ g) =>
+      g.layer === null ? theme.all : theme.layers[related.layers.indexOf(g) % theme.layers.length];
+    const name = (/** @type {any} */ g) =>
+      hidden(g) ? `${g.layer} (hidden)` : (g.layer ?? this.pooledName(related));
+    this.statistics.show(
+      [
+        {
+          label: "layer",
+          value: name,
+          show: (g) => el("span", { class: "named" }, swatch(colour(g)), name(g)),
+        },
+        {
+          label: "Spearman ρ",
+          numeric: true,
+          value: (g) => g.rho,
+          show: (g) => formatFraction(g.rho),
+        },
+        {
+          label: "95 % interval",
+          numeric: true,
+          value: (g) => g.interval[0],
+          show: (g) => `${formatFraction(g.interval[0])} to ${formatFraction(g.interval[1])}`,
+        },
+        {
+          label: "relation",
+          value: (g) => relationWord(g.interval),
+          show: (g) => RELATIONS[relationWord(g.interval)],
+        },
+        {
+          label: "units in ρ (n)",
+          numeric: true,
+          value: (g) => g.rows.length,
+          show: (g) => formatNumber(g.rows.length),
+        },
+        {
+          label: "silent units",
+          numeric: true,
+          value: (g) => g.silent,
+          show: (g) => formatNumber(g.silent),
+        },
+        {
+          label: "slope of the line",
+          numeric: true,
+          value: (g) => g.line?.slope ?? null,
+          show: (g) => formatNumber(g.line?.slope),
+        },
+      ],
+      groups,
+    );
+  }
+
+  /** One row a unit, the two axes first. @param {string} xName @param {string} yName
+   * @returns {import("../../numbers/types.js").Column[]} */
+  unitColumns(xName, yName) {
+    const table = /** @type {import("../../numbers/types.js").UnitTable} */ (this.table);
+    const silent = silentUnits(table);
+    const names = new Set([xName, yName, ...axisColumns(table.columns.keys())]);
+    const measured = [...names].map((name) => {
+      const values = /** @type {Float32Array} */ (table.columns.get(name));
+      return {
+        label: columnNames(name).short,
+        numeric: true,
+        value: (/** @type {number} */ i) => values[i],
+        show: (/** @type {number} */ i) => formatNumber(values[i], 6),
+      };
+    });
+    return [
+      { label: "layer", value: (i) => table.layers[table.layer[i]] },
+      { label: "unit", numeric: true, value: (i) => table.unit[i] },
+      ...measured,
+      { label: "silent", value: (i) => (silent[i] ? "yes" : "no") },
+      { label: "", action: true, value: () => null, show: (i) => this.inspectButton(i) },
+    ];
+  }
+
+  /** @param {number} row */
+  inspectButton(row) {
+    const click = () => this.context.set({ view: "unit", inspect: [String(row)] });
+    return el("button", { class: "text-button", type: "button", on: { click } }, "inspect");
+  }
+
+  /** Correlations within layers come first: pooled, they would mix relations within layers with
+   * differences between layers. @param {ReturnType<typeof relate>} related */
+  describeAll(related) {
+    const { n } = /** @type {import("../../numbers/types.js").UnitTable} */ (this.table);
+    const { state } = /** @type {Model} */ (this.context.model());
+    const shown = related.layers.filter(({ layer }) => !state.layersOff.includes(String(layer)));
+    const drawn = related.all.rows.length;
+    const units = drawn === n ? plural(n, "unit") : `${drawn.toLocaleString("en")} of ${plural(n, "unit")}`;
+    const silent = related.all.silent ? [`${related.all.silent} silent`] : [];
+    const facts = sharedPhrases(this.series ? [this.series] : []);
+    const together =
+      shown.length > 1 ? [`together ${formatFraction(related.all.rho)}${formatInterval(related.all.interval)}`] : [];
+    return [`Spearman ρ: ${rhoWords(shown)}`, ...together, units, ...silent, ...facts].join(" · ");
+  }
+
+  /** @param {Record<string, boolean>} selected */
+  rememberLayers(selected) {
+    this.context.set({ layersOff: Object.keys(selected).filter((name) => !selected[name]) });
+  }
+
+  /** @param {string} text */
+  say(text) {
+    this.statistics.show([], []);
+    this.selection.hidden = true;
+    this.frame.say(text);
+  }
+}
+
+/** @param {ReturnType<typeof relate>["layers"]} layers */
+function rhoWords(layers) {
+  const one = (/** @type {typeof layers[0]} */ g) => `${g.layer} ${formatFraction(g.rho)}`;
+  if (layers.length <= FEW_LAYERS)
+    return layers.map((g) => one(g) + formatInterval(g.interval)).join(", ");
+  const sorted = layers.filter((g) => !Number.isNaN(g.rho)).sort((a, b) => a.rho - b.rho);
+  if (!sorted.length) return "–";
+  return `from ${one(sorted[0])} to ${one(sorted[sorted.length - 1])} over ${layers.length} layers`;
+}
+
+/** The two quantities on the axes, if the table has them.
+ * @param {import("../../numbers/types.js").UnitTable} table @param {import("../../page/state.js").State} state */
+export function axesOf(table, state) {
+  const columns = axisColumns(table.columns.keys());
+  const xName = columns.includes(state.unitX) ? state.unitX : columns[0];
+  const other = columns[Math.min(1, columns.length - 1)];
+  return { xName, yName: columns.includes(state.unitY) ? state.unitY : other };
+}

@@ -1,11 +1,6 @@
 // Puts the page together: one state, the views, TensorBoard's reload and theme.
 
 import { fetchIndex } from "./page/api.js";
-import { ABLATION, CurvesView, NOISE } from "./views/curves/curves_view.js";
-import { DistributionsView } from "./views/distributions/distributions_view.js";
-import { el, fill } from "./parts/dom.js";
-import { GuideView } from "./views/guide_view.js";
-import { Hint } from "./parts/hint.js";
 import {
   Host,
   isDark,
@@ -15,11 +10,16 @@ import {
   windowStorage,
   writeAddress,
 } from "./page/host.js";
-import { LabView } from "./views/lab/lab_view.js";
 import { isMark, LongValues } from "./page/long_values.js";
-import { RunList } from "./parts/run_list.js";
 import { DEFAULTS, encodeValue, readState } from "./page/state.js";
 import { DARK, LIGHT } from "./page/theme.js";
+import { el, fill } from "./parts/dom.js";
+import { Hint } from "./parts/hint.js";
+import { RunList } from "./parts/run_list.js";
+import { ABLATION, CurvesView, NOISE } from "./views/curves/curves_view.js";
+import { DistributionsView } from "./views/distributions/distributions_view.js";
+import { GuideView } from "./views/guide_view.js";
+import { LabView } from "./views/lab/lab_view.js";
 import { TrainingView } from "./views/training/training_view.js";
 import { UnitView } from "./views/unit/unit_view.js";
 import { UnitsView } from "./views/units/units_view.js";

@@ -1,7 +1,7 @@
 // The entry point: TensorBoard imports this module into the plugin's frame and calls render().
 
-import { el, fill } from "./parts/dom.js";
 import { isDark } from "./page/host.js";
+import { el, fill } from "./parts/dom.js";
 
 export async function render() {
   document.documentElement.lang = "en";

@@ -1,7 +1,7 @@
 // Groups runs by their folder: one figure or experiment at a time. Pure.
 
 import { naturalOrder } from "./labels.js";
-import { matcher } from "../page/state.js";
+import { matcher } from "./runs.js";
 
 /** Value of the state's `group` that stands for all runs. */
 export const EVERY_RUN = "*";

@@ -1,6 +1,6 @@
 // Spearman's rank correlation with its interval, as the report computes it. Pure.
 
-import { quantile, ranks, spearman } from "./transforms.js";
+import { quantile, ranks, spearman } from "./statistics.js";
 
 // A rank correlation below this magnitude is negligible, as in the report's claims.
 export const NEGLIGIBLE = 0.3;

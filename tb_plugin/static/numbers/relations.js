@@ -2,7 +2,8 @@
 // zoom or a click does not change them.
 
 import { MOST_RESAMPLED, rankCorrelation } from "./rank_correlation.js";
-import { leastSquares, silentUnits } from "./transforms.js";
+import { leastSquares } from "./statistics.js";
+import { silentUnits } from "./unit_table.js";
 
 /** @type {WeakMap<import("./types.js").UnitTable, Kept<Related[]>>} */
 const byLayer = new WeakMap();

@@ -1,7 +1,8 @@
 // The plugin's routes; http_api.md has an example of each. Addresses are relative to the frame's
 // <base>, so they hold under --path_prefix.
 
-import { decodeTable, span } from "../numbers/transforms.js";
+import { span } from "../numbers/geometry.js";
+import { decodeTable } from "../numbers/unit_table.js";
 
 // Long enough for any chart, short enough for any server's limit on an address.
 const SERIES_PER_REQUEST = 40;

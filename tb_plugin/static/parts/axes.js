@@ -1,8 +1,9 @@
 // How every chart of the plugin looks: axes, grid, tooltip.
 
-import { el, swatch } from "./dom.js";
+import { niceStep } from "../numbers/geometry.js";
+import { binOf } from "../numbers/histogram.js";
 import { formatFraction, formatNumber } from "../numbers/labels.js";
-import { binOf, niceStep } from "../numbers/transforms.js";
+import { el, swatch } from "./dom.js";
 
 export const FONT = 'Roboto, "Helvetica Neue", Arial, sans-serif';
 

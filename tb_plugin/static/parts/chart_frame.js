@@ -1,12 +1,12 @@
 // One chart with its card, controls, loading and stale states, zoom, export, and its numbers as a
 // table. Every view consists of chart frames.
 
+import { readZoom, writeZoom } from "../page/zoom.js";
 import { Card } from "./card.js";
 import { Chart } from "./chart.js";
 import { attachDrag } from "./drag.js";
 import { attachKeys } from "./keys.js";
-import { readZoom, writeZoom } from "../page/state.js";
-import { Loader } from "./view_support.js";
+import { Loader } from "./loader.js";
 
 /**
  * @typedef {object} Context  what every view is given

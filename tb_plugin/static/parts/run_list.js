@@ -1,9 +1,9 @@
 // The list of runs at the side: filter, tick (or choose one), colour, facts.
 
-import { el, fill, icon } from "./dom.js";
 import { EVERY_RUN, folderOf, groupRuns } from "../numbers/groups.js";
 import { plural } from "../numbers/labels.js";
-import { matcher } from "../page/state.js";
+import { matcher } from "../numbers/runs.js";
+import { el, fill, icon } from "./dom.js";
 
 /**
  * @typedef {object} Entry

@@ -1,7 +1,7 @@
 // A drop-down for each setting in which the curves of a log differ.
 
-import { dropDown } from "./controls.js";
 import { COMPARE } from "../numbers/settings.js";
+import { dropDown } from "./controls.js";
 
 export class SettingControls {
   /** @param {string[]} names  of the settings

@@ -1,7 +1,7 @@
 // A table that a click on a heading sorts.
 
-import { el, fill } from "./dom.js";
 import { naturalOrder } from "../numbers/labels.js";
+import { el, fill } from "./dom.js";
 
 const ROWS_AT_FIRST = 200;
 

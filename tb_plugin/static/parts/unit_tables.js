@@ -1,9 +1,9 @@
 // The unit table that is shown, and its numbers, for the two views of a unit table.
 
-import { fetchTable, fetchTableSteps } from "../page/api.js";
 import { naturalOrder, seriesLabels } from "../numbers/labels.js";
-import { axisColumns } from "../numbers/transforms.js";
-import { runsMatching } from "./view_support.js";
+import { runsMatching } from "../numbers/runs.js";
+import { axisColumns } from "../numbers/unit_table.js";
+import { fetchTable, fetchTableSteps } from "../page/api.js";
 
 /** The table that the address names, or else the first, among the tables that match the filter.
  * @param {import("../numbers/types.js").Series[]} tables

@@ -1,7 +1,7 @@
 // Draws ablation curves: makes ECharts' option from summarized curves. Pure.
 
-import { axis, frame, legend, tooltip } from "../../parts/axes.js";
 import { shorten } from "../../numbers/labels.js";
+import { axis, frame, legend, tooltip } from "../../parts/axes.js";
 
 const MARKS_PER_CURVE = 7;
 
@@ -12,7 +12,7 @@ const MARKS_PER_CURVE = 7;
  * @property {string} mark
  * @property {number[]} x  as drawn: a fraction or a count
  * @property {(number | null)[][]} rows  as drawn: raw or relative
- * @property {ReturnType<typeof import("../../numbers/transforms.js").summarizeOrderings>} summary
+ * @property {ReturnType<typeof import("../../numbers/curves.js").summarizeOrderings>} summary
  */
 
 /**

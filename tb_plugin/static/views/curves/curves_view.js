@@ -1,11 +1,8 @@
 // Accuracy against ablated units or against noise: a curve for each run, and a table of their
 // summaries.
 
-import { fetchCurves } from "../../page/api.js";
-import { ChartFrame } from "../../parts/chart_frame.js";
-import { dropDown, segmented, stepSlider } from "../../parts/controls.js";
-import { curvesOption } from "./curves_chart.js";
-import { el, swatch } from "../../parts/dom.js";
+import { curveAreas, halfway, relativeToIntact, summarizeOrderings } from "../../numbers/curves.js";
+import { span } from "../../numbers/geometry.js";
 import {
   compareFacts,
   formatFraction,
@@ -17,12 +14,18 @@ import {
   sharedPhrases,
   splitAdjective,
 } from "../../numbers/labels.js";
-import { SettingControls } from "../../parts/setting_controls.js";
+import { dataRemarks } from "../../numbers/remarks.js";
+import { runsChosen, runsMatching } from "../../numbers/runs.js";
 import { chooseSettings, COMPARE, CURVE_SETTINGS, settingPhrases } from "../../numbers/settings.js";
-import { Table } from "../../parts/table.js";
+import { fetchCurves } from "../../page/api.js";
+import { colouredBy, seriesColours } from "../../page/colours.js";
 import { MARKS } from "../../page/theme.js";
-import { curveAreas, halfway, relativeToIntact, span, summarizeOrderings } from "../../numbers/transforms.js";
-import { colouredBy, dataRemarks, runsChosen, runsMatching, seriesColours } from "../../parts/view_support.js";
+import { ChartFrame } from "../../parts/chart_frame.js";
+import { dropDown, segmented, stepSlider } from "../../parts/controls.js";
+import { el, swatch } from "../../parts/dom.js";
+import { SettingControls } from "../../parts/setting_controls.js";
+import { Table } from "../../parts/table.js";
+import { curvesOption } from "./curves_chart.js";
 
 const MANY_CURVES = 20;
 const TOOLTIP_ROWS = 14;

@@ -2,11 +2,8 @@
 // for each layer or for all layers together, with runs overlaid (paper section 3.4, Figs. 6 and
 // A2).
 
-import { fetchDistributions } from "../../page/api.js";
-import { axis, frame as chartBasics, histogramTooltip, legend } from "../../parts/axes.js";
-import { ChartFrame } from "../../parts/chart_frame.js";
-import { dropDown, segmented, stepSlider } from "../../parts/controls.js";
-import { el, swatch } from "../../parts/dom.js";
+import { niceExtent } from "../../numbers/geometry.js";
+import { histogramOutline, pooledCounts } from "../../numbers/histogram.js";
 import {
   briefTitle,
   columnNames,
@@ -17,10 +14,16 @@ import {
   seriesLabels,
   sharedPhrases,
 } from "../../numbers/labels.js";
+import { dataRemarks } from "../../numbers/remarks.js";
+import { runsChosen, runsMatching } from "../../numbers/runs.js";
+import { fetchDistributions } from "../../page/api.js";
+import { colouredBy, seriesColours } from "../../page/colours.js";
+import { axis, frame as chartBasics, histogramTooltip, legend } from "../../parts/axes.js";
+import { ChartFrame } from "../../parts/chart_frame.js";
+import { dropDown, segmented, stepSlider } from "../../parts/controls.js";
+import { el, swatch } from "../../parts/dom.js";
 import { Table } from "../../parts/table.js";
-import { histogramOutline, niceExtent, pooledCounts } from "../../numbers/transforms.js";
 import { unitTables } from "../../parts/unit_tables.js";
-import { colouredBy, dataRemarks, runsChosen, runsMatching, seriesColours } from "../../parts/view_support.js";
 
 const COLUMNS = [
   "class_selectivity",

@@ -4,14 +4,20 @@
 // Every request contains the whole lesion, so undo, links and several windows cannot disagree. An
 // answer to an older lesion is dropped.
 
+import {
+  formatFraction,
+  namedFact,
+  naturalOrder,
+  plural,
+  tellingFacts,
+} from "../../numbers/labels.js";
+import { pairedChange, wilson } from "../../numbers/statistics.js";
 import { fetchLabModels, LabClient } from "../../page/api.js";
+import { readLesions, writeLesions } from "../../page/lesion_codec.js";
 import { axis, categoryAxis, frame as chartBasics, legend, tooltip } from "../../parts/axes.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
 import { el, fill } from "../../parts/dom.js";
-import { formatFraction, namedFact, naturalOrder, plural, tellingFacts } from "../../numbers/labels.js";
 import { NetworkGrid } from "./network_grid.js";
-import { readLesions, writeLesions } from "../../page/state.js";
-import { pairedChange, wilson } from "../../numbers/transforms.js";
 
 const PAUSE_MS = 60; // delay of requests while the user drags over units
 const UNDO_STEPS = 100;

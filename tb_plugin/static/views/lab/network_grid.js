@@ -2,8 +2,8 @@
 // or Enter deletes or restores units. Arrow keys move between units; with Shift they repeat the
 // last action on the units that they pass.
 
+import { span } from "../../numbers/geometry.js";
 import { el, fill } from "../../parts/dom.js";
-import { span } from "../../numbers/transforms.js";
 
 export class NetworkGrid {
   /** @param {(deleted: boolean[][]) => void} onChange */

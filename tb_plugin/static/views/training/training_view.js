@@ -2,11 +2,7 @@
 // this area against test loss or accuracy: over runs (Figs. 3b and 4c) or along one run's training
 // (Fig. 4b).
 
-import { fetchTrainings } from "../../page/api.js";
-import { axis, frame as chartBasics, legend, tooltip } from "../../parts/axes.js";
-import { ChartFrame } from "../../parts/chart_frame.js";
-import { segmented } from "../../parts/controls.js";
-import { el, swatch } from "../../parts/dom.js";
+import { niceExtent, paddedExtent, samePart, span } from "../../numbers/geometry.js";
 import {
   formatFraction,
   formatInterval,
@@ -17,18 +13,18 @@ import {
   tellingFacts,
 } from "../../numbers/labels.js";
 import { rankCorrelation } from "../../numbers/rank_correlation.js";
-import { SettingControls } from "../../parts/setting_controls.js";
+import { dataRemarks, scalarRemarks } from "../../numbers/remarks.js";
+import { matcher } from "../../numbers/runs.js";
 import { chooseSettings, COMPARE, CURVE_SETTINGS, settingPhrases } from "../../numbers/settings.js";
-import { matcher } from "../../page/state.js";
+import { leastSquares } from "../../numbers/statistics.js";
+import { fetchTrainings } from "../../page/api.js";
+import { colouredBy, seriesColours } from "../../page/colours.js";
 import { MARKS } from "../../page/theme.js";
-import {
-  leastSquares,
-  niceExtent,
-  paddedExtent,
-  samePart,
-  span,
-} from "../../numbers/transforms.js";
-import { colouredBy, dataRemarks, scalarRemarks, seriesColours } from "../../parts/view_support.js";
+import { axis, frame as chartBasics, legend, tooltip } from "../../parts/axes.js";
+import { ChartFrame } from "../../parts/chart_frame.js";
+import { segmented } from "../../parts/controls.js";
+import { el, swatch } from "../../parts/dom.js";
+import { SettingControls } from "../../parts/setting_controls.js";
 
 const MANY_RUNS = 8; // the lines of more runs are hard to tell apart
 const TOOLTIP_ROWS = 14;

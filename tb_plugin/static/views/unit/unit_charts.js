@@ -1,6 +1,9 @@
 // Charts of one unit: its classes, its place in its layer, the distribution of its activation.
 // Pure.
 
+import { niceExtent, samePart } from "../../numbers/geometry.js";
+import { histogramOutline } from "../../numbers/histogram.js";
+import { briefTitle, formatNumber } from "../../numbers/labels.js";
 import {
   axis,
   categoryAxis,
@@ -9,8 +12,6 @@ import {
   legend,
   tooltip,
 } from "../../parts/axes.js";
-import { briefTitle, formatNumber } from "../../numbers/labels.js";
-import { histogramOutline, niceExtent, samePart } from "../../numbers/transforms.js";
 
 const SMALLEST_DROP = 0.01; // least extent of the axis: else rounding errors would fill it
 

@@ -2,25 +2,18 @@
 // neighbours in the plot. Pictures and the distribution of its activation come from the lab if the
 // lab has the model.
 
+import { nearest, niceExtent, paddedExtent, span } from "../../numbers/geometry.js";
+import { histogram } from "../../numbers/histogram.js";
+import { columnNames, formatNumber, plural } from "../../numbers/labels.js";
+import { axesOf, axisColumns, silentUnits } from "../../numbers/unit_table.js";
 import { fetchLabModels, fetchUnit, LabClient } from "../../page/api.js";
+import { writeLesions } from "../../page/lesion_codec.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
 import { dropDown } from "../../parts/controls.js";
 import { el, fill } from "../../parts/dom.js";
-import { columnNames, formatNumber, plural } from "../../numbers/labels.js";
-import { writeLesions } from "../../page/state.js";
+import { Loader } from "../../parts/loader.js";
 import { Table } from "../../parts/table.js";
-import {
-  axisColumns,
-  histogram,
-  nearest,
-  niceExtent,
-  paddedExtent,
-  silentUnits,
-  span,
-} from "../../numbers/transforms.js";
 import { activityOption, profileOption, standingOption } from "./unit_charts.js";
-import { axesOf } from "../units/units_view.js";
-import { Loader } from "../../parts/view_support.js";
 
 const NEIGHBOURS = 6;
 const BINS = 30;

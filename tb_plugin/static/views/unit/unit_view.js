@@ -1,11 +1,17 @@
 // The unit inspector: chooses units of a table and shows them beside each other.
 
-import { el, fill } from "../../parts/dom.js";
 import { sharedPhrases } from "../../numbers/labels.js";
-import { selectiveAndConfusing } from "../../numbers/transforms.js";
+import { selectiveAndConfusing } from "../../numbers/unit_table.js";
+import { el, fill } from "../../parts/dom.js";
+import { Loader } from "../../parts/loader.js";
+import {
+  chosenTable,
+  loadTable,
+  noTable,
+  showTableRuns,
+  unitTables,
+} from "../../parts/unit_tables.js";
 import { UnitPanel } from "./unit_panel.js";
-import { chosenTable, loadTable, noTable, showTableRuns, unitTables } from "../../parts/unit_tables.js";
-import { Loader } from "../../parts/view_support.js";
 
 const MOST_UNITS = 4;
 

@@ -1,9 +1,9 @@
 // Draws units as points: makes ECharts' option from a unit table with statistics. Pure.
 
-import { axis, frame, legend, tooltip } from "../../parts/axes.js";
+import { density, span } from "../../numbers/geometry.js";
 import { plural, shorten } from "../../numbers/labels.js";
 import { MARKS, rampColour } from "../../page/theme.js";
-import { density, span } from "../../numbers/transforms.js";
+import { axis, frame, legend, tooltip } from "../../parts/axes.js";
 
 // With more points, ECharts draws all points of a series at once: fast, but all alike. It then
 // fills squares for marks below four pixels instead of building paths, which is several times

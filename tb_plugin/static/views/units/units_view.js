@@ -1,9 +1,7 @@
 // Selectivity vs importance: a point for each unit, a line for each layer, rank correlations in a
 // table. Units in a box or a lasso are listed; a click on a point opens the unit inspector.
 
-import { ChartFrame } from "../../parts/chart_frame.js";
-import { dropDown, segmented, stepSlider } from "../../parts/controls.js";
-import { el, fill, swatch } from "../../parts/dom.js";
+import { inside, niceExtent, paddedExtent, span } from "../../numbers/geometry.js";
 import {
   columnNames,
   formatFraction,
@@ -14,19 +12,22 @@ import {
 } from "../../numbers/labels.js";
 import { NEGLIGIBLE, relationWord } from "../../numbers/rank_correlation.js";
 import { relate } from "../../numbers/relations.js";
-import { readOutline, writeOutline } from "../../page/state.js";
+import { dataRemarks } from "../../numbers/remarks.js";
+import { axesOf, axisColumns, silentUnits } from "../../numbers/unit_table.js";
+import { readOutline, writeOutline } from "../../page/outline.js";
+import { ChartFrame } from "../../parts/chart_frame.js";
+import { dropDown, segmented, stepSlider } from "../../parts/controls.js";
+import { el, fill, swatch } from "../../parts/dom.js";
 import { Table } from "../../parts/table.js";
 import {
-  axisColumns,
-  inside,
-  niceExtent,
-  paddedExtent,
-  silentUnits,
-  span,
-} from "../../numbers/transforms.js";
-import { chosenTable, loadTable, noTable, showTableRuns, tablesOf, unitTables } from "../../parts/unit_tables.js";
+  chosenTable,
+  loadTable,
+  noTable,
+  showTableRuns,
+  tablesOf,
+  unitTables,
+} from "../../parts/unit_tables.js";
 import { unitsOption } from "./units_chart.js";
-import { dataRemarks } from "../../parts/view_support.js";
 
 const FEW_LAYERS = 3; // so many layers' correlations fit into a line
 
@@ -383,13 +384,4 @@ function rhoWords(layers) {
   const sorted = layers.filter((g) => !Number.isNaN(g.rho)).sort((a, b) => a.rho - b.rho);
   if (!sorted.length) return "–";
   return `from ${one(sorted[0])} to ${one(sorted[sorted.length - 1])} over ${layers.length} layers`;
-}
-
-/** The two quantities on the axes, if the table has them.
- * @param {import("../../numbers/types.js").UnitTable} table @param {import("../../page/state.js").State} state */
-export function axesOf(table, state) {
-  const columns = axisColumns(table.columns.keys());
-  const xName = columns.includes(state.unitX) ? state.unitX : columns[0];
-  const other = columns[Math.min(1, columns.length - 1)];
-  return { xName, yName: columns.includes(state.unitY) ? state.unitY : other };
 }

@@ -1,0 +1,29 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { colouredBy, seriesColours } from "../../tb_plugin/static/page/colours.js";
+import { LIGHT } from "../../tb_plugin/static/page/theme.js";
+
+const withFacts = (facts) => ({ run: JSON.stringify(facts), meta: { facts } });
+
+test("runs are coloured by the setting in which they differ, and else as TensorBoard does", () => {
+  const by = (runs, chosen = "") => colouredBy(runs.map(withFacts), chosen);
+  const corrupted = ["0", "0.5", "1"].map((c) => ({ figure: "fig1a", "label corruption": c, seed: c }));
+  assert.equal(by(corrupted), "label corruption");
+  assert.equal(by(corrupted, "run"), "run");
+  assert.equal(by([{ seed: "0" }, { seed: "1", "test accuracy": "0.9" }]), "run");
+  assert.equal(by([{ dropout: "0" }, {}]), "run"); // one does not say
+});
+
+test("a run keeps its colour whatever else is ticked", () => {
+  const all = ["0", "0.5", "1"].map((c) => withFacts({ c }));
+  const colours = seriesColours(all, "c", LIGHT, []);
+  assert.deepEqual(seriesColours(all.slice(1), "c", LIGHT, [], all), colours.slice(1));
+  assert.equal(new Set(colours).size, 3);
+  // What the filter takes out of the list, or what does not say, is on no scale.
+  const odd = [...all, withFacts({})];
+  const [first, , , last] = seriesColours(odd, "c", LIGHT, [], all.slice(1));
+  assert.deepEqual([first, last], [LIGHT.all, LIGHT.all]);
+  const words = seriesColours(odd, "c", LIGHT, [], [withFacts({ c: "x" }), withFacts({ c: "0" })]);
+  assert.deepEqual(words, [LIGHT.layers[0], LIGHT.all, LIGHT.all, LIGHT.all]);
+});

@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { EVERY_RUN, folderOf, groupRuns } from "../../tb_plugin/static/numbers/groups.js";
+
+const crowd = (folder, n) => Array.from({ length: n }, (_, i) => `${folder}/seed=${i}`);
+const asked = (changes) => ({ group: "", filter: "", unitRun: "", ...changes });
+
+test("a crowd of runs is looked at one folder at a time, the paper's figures first", () => {
+  const runs = [...crowd("dropout", 9), ...crowd("fig10", 2), ...crowd("fig2", 4)];
+  const { groups, chosen } = groupRuns(runs, asked({}));
+  assert.deepEqual(
+    groups.map(({ name, size }) => [name, size]),
+    [["fig2", 4], ["fig10", 2], ["dropout", 9]],
+  );
+  assert.equal(chosen, "fig2");
+  const chosenBy = (changes) => groupRuns(runs, asked(changes)).chosen;
+  assert.equal(chosenBy({ group: EVERY_RUN }), EVERY_RUN);
+  assert.equal(chosenBy({ group: "dropout" }), "dropout");
+  assert.equal(chosenBy({ group: "gone" }), "fig2");
+  assert.equal(chosenBy({ unitRun: "fig10/seed=1" }), "fig10");
+  assert.equal(chosenBy({ filter: "^fig" }), EVERY_RUN); // so few are seen together
+});
+
+test("few runs are seen together, and folders of one run each are no groups", () => {
+  const few = groupRuns([...crowd("a", 2), ...crowd("b", 2)], asked({}));
+  assert.equal(few.chosen, EVERY_RUN);
+  assert.deepEqual(few.groups, [{ name: "a", size: 2 }, { name: "b", size: 2 }]);
+  assert.deepEqual(groupRuns(["a/train", "b/train"], asked({})).groups, []);
+  assert.deepEqual(groupRuns(crowd("a", 30), asked({})).groups, []);
+  assert.deepEqual(groupRuns([], asked({})).groups, []);
+});
+
+test("runs without a folder are a group of their own", () => {
+  assert.deepEqual(["a/b/c", "a", "."].map(folderOf), ["a/b", ".", "."]);
+  const { groups } = groupRuns(["mine", ...crowd("fig1", 2)], asked({}));
+  assert.deepEqual(groups, [{ name: "fig1", size: 2 }, { name: ".", size: 1 }]);
+});

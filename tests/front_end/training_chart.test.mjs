@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { furthest } from "../../tb_plugin/static/views/training/training_view.js";
+import { furthest } from "../../tb_plugin/static/views/training/training_chart.js";
 
 test("the axis of a training holds every value of every run", () => {
   const run = (values, areas = []) => ({

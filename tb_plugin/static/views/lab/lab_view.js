@@ -1,26 +1,17 @@
 // The lesion lab: a saved network drawn unit by unit. The user deletes units and sees the answers
 // at once.
-//
-// Every request contains the whole lesion, so undo, links and several windows cannot disagree. An
-// answer to an older lesion is dropped.
 
-import {
-  formatFraction,
-  namedFact,
-  naturalOrder,
-  plural,
-  tellingFacts,
-} from "../../numbers/labels.js";
+import { formatFraction, plural } from "../../numbers/labels.js";
 import { pairedChange, wilson } from "../../numbers/statistics.js";
-import { fetchLabModels, LabClient } from "../../page/api.js";
-import { readLesions, writeLesions } from "../../page/lesion_codec.js";
-import { axis, categoryAxis, frame as chartBasics, legend, tooltip } from "../../parts/axes.js";
+import { fetchLabModels } from "../../page/api.js";
+import { writeLesions } from "../../page/lesion_codec.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
 import { el, fill } from "../../parts/dom.js";
+import { classesOption } from "./lab_chart.js";
+import { modelEntries, namedModels } from "./lab_models.js";
+import { LabSession } from "./lab_session.js";
 import { NetworkGrid } from "./network_grid.js";
 
-const PAUSE_MS = 60; // delay of requests while the user drags over units
-const UNDO_STEPS = 100;
 const PATIENCE_MS = 1500; // after this time the user is offered to cancel
 
 /** @typedef {import("../../page/model.js").Model} Model */
@@ -29,35 +20,28 @@ export class LabView {
   /** @param {import("../../parts/chart_frame.js").Context} context */
   constructor(context) {
     this.context = context;
-    this.client = new LabClient();
-    this.ranker = new LabClient("-rank");
+    this.session = new LabSession(context, {
+      say: (text, retry) => this.say(text, retry),
+      show: () => this.show(/** @type {Model} */ (context.model())),
+      answered: (what, lesions) => this.answered(what, lesions),
+      wait: (begins) => this.wait(begins),
+      reopen: () => this.reopen(),
+    });
+    this.built = /** @type {import("../../numbers/types.js").LabModel | null} */ (null); // the grid's
     this.listing = /** @type {import("../../numbers/types.js").LabListing | null} */ (null);
-    this.opened = /** @type {import("../../numbers/types.js").LabModel | null} */ (null);
-    this.openedId = "";
-    this.drawnLesions = "";
-    this.undo = /** @type {string[]} */ ([]);
-    this.rankings = /** @type {Record<string, [number, number][]>} */ ({});
-    this.ranking = false; // units are being ranked
-    this.seq = 0;
-    this.timer = 0;
     this.patience = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
-    this.outputs = /** @type {import("../../numbers/types.js").LabOutputs | null} */ (null);
-    this.intactOutputs = /** @type {import("../../numbers/types.js").LabOutputs | null} */ (null);
-    this.accuracy = /** @type {import("../../numbers/types.js").LabAccuracy | null} */ (null);
-    this.accuracyOf = ""; // the lesions of the accuracy shown
-    this.trouble = /** @type {{text: string, retry: () => void} | null} */ (null);
     this.message = el("div", { class: "lab-message", role: "status" });
     this.status = el("p", { class: "lab-status", role: "status", "aria-live": "polite" });
     this.busy = el("div", { class: "busy", hidden: true, "aria-hidden": "true" });
     this.cancel = el(
       "button",
-      { class: "text-button", type: "button", hidden: true, on: { click: () => this.letBe() } },
+      { class: "text-button", type: "button", hidden: true, on: { click: () => this.session.letBe() } },
       "Do not wait",
     );
     this.images = el("div", { class: "lab-images", role: "group", "aria-label": "Images" });
     this.answer = el("div", { class: "lab-answer" });
     this.tools = this.makeTools();
-    this.grid = new NetworkGrid((deleted) => this.setLesions(writeLesions(deleted)));
+    this.grid = new NetworkGrid((deleted) => this.session.setLesions(writeLesions(deleted)));
     this.classes = new ChartFrame(this.context, {
       name: "accuracy_by_class",
       title: "Accuracy by class",
@@ -80,7 +64,7 @@ export class LabView {
       const typing = /** @type {Element} */ (event.target).matches("input");
       if (event.key !== "z" || !(event.ctrlKey || event.metaKey) || typing) return;
       event.preventDefault();
-      this.undoLast();
+      this.session.undoLast();
     };
     this.element = el(
       "div",
@@ -95,11 +79,11 @@ export class LabView {
     const button = (/** @type {string} */ text, /** @type {() => void} */ click) =>
       el("button", { class: "button", type: "button", on: { click } }, text);
     const k = () => Math.max(1, Math.floor(Number(count.value)) || 1);
-    const undo = button("Undo", () => this.undoLast());
-    const reset = button("Restore all", () => this.setLesions(""));
-    const selective = button("most selective", () => this.deleteRanked("class_selectivity", k()));
-    const important = button("most important", () => this.deleteRanked("importance", k()));
-    const random = button("random", () => this.deleteRandom(k()));
+    const undo = button("Undo", () => this.session.undoLast());
+    const reset = button("Restore all", () => this.session.setLesions(""));
+    const selective = button("most selective", () => this.session.deleteRanked("class_selectivity", k()));
+    const important = button("most important", () => this.session.deleteRanked("importance", k()));
+    const random = button("random", () => this.session.deleteRandom(k()));
     const element = el(
       "div",
       { class: "lab-tools", role: "toolbar", "aria-label": "Lesions" },
@@ -142,46 +126,23 @@ export class LabView {
     this.context.runList.showOthers([]);
     if (!enabled) return this.say(reason);
     if (!chosen) return this.say("There is no .keras file in the folder of models.");
-    if (chosen.id !== this.openedId) return this.open(chosen);
-    if (this.opened) this.show(model);
-  }
-
-  /** @param {{id: string, name: string}} chosen */
-  async open(chosen) {
-    this.openedId = chosen.id;
-    this.opened = this.outputs = this.intactOutputs = this.accuracy = null;
-    this.undo = [];
-    this.rankings = {};
-    this.say(`Opening ${chosen.name}. The first model takes a while: TensorFlow is started for it.`);
-    try {
-      const opened = await this.client.ask({ do: "open", model: chosen.id });
-      if (chosen.id !== this.openedId) return;
-      const intact = await this.client.ask({ do: "outputs", model: chosen.id, lesions: {}, image: 0 });
-      if (chosen.id !== this.openedId) return;
-      this.opened = opened;
-      this.intactOutputs = intact;
-      this.accuracy = opened.intact;
-      this.accuracyOf = "";
-      this.grid.build(opened.layers);
-    } catch (error) {
-      if (chosen.id === this.openedId)
-        this.say(/** @type {Error} */ (error).message, () => this.open(chosen));
-      return;
-    }
-    this.drawnLesions = "\0"; // differs from any text, so the first lesion is requested
-    this.show(/** @type {Model} */ (this.context.model()));
+    if (chosen.id !== this.session.openedId) this.session.open(chosen);
+    else if (this.session.opened) this.show(model);
   }
 
   /** @param {Model} model */
   show({ state }) {
-    const opened = /** @type {import("../../numbers/types.js").LabModel} */ (this.opened);
+    const { session } = this;
+    const opened = /** @type {import("../../numbers/types.js").LabModel} */ (session.opened);
+    if (this.built !== opened) this.grid.build(opened.layers);
+    this.built = opened;
     this.message.hidden = true;
     this.work.hidden = false;
     this.classes.element.hidden = false;
     this.subtitle.textContent = `${this.nameOfModel()} · sha256 ${opened.sha256.slice(0, 12)} · ${opened.source} · accuracy on ${plural(opened.n_images, "image")}`;
-    const deleted = this.deleted(state.lesions);
-    this.grid.show(deleted, this.outputs?.activity ?? this.intactOutputs?.activity ?? []);
-    this.tools.undo.disabled = !this.undo.length;
+    const deleted = session.deleted(state.lesions);
+    this.grid.show(deleted, (session.outputs ?? session.intactOutputs)?.activity ?? []);
+    this.tools.undo.disabled = !session.undo.length;
     this.tools.reset.disabled = !state.lesions;
     const rankable = opened.rankable.includes("importance");
     this.tools.important.disabled = !rankable;
@@ -192,168 +153,40 @@ export class LabView {
     this.showAnswer(state);
     this.showStatus(deleted, state.lesions);
     this.showClasses();
-    const wanted = JSON.stringify([state.lesions, this.image(state)]);
-    if (wanted === this.drawnLesions) return;
-    this.drawnLesions = wanted;
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.evaluate(), PAUSE_MS);
+    session.follow();
   }
 
-  /** Requests the answers on the chosen images, then the accuracy on all images. */
-  async evaluate() {
-    const { state } = /** @type {Model} */ (this.context.model());
-    const seq = ++this.seq;
-    const text = state.lesions; // the state may change before the answer comes
-    const question = { ...this.named(), lesions: this.byLayer(this.deleted(text)) };
-    this.trouble = null;
-    this.wait();
-    if (this.ranking) this.ranker.cancel(); // this lesion is newer
-    try {
-      const outputs = await this.client.ask({ do: "outputs", ...question, image: this.image(state) });
-      if (seq !== this.seq) return;
-      this.outputs = outputs;
-      this.element.dataset.outputs = text;
-      this.show(/** @type {Model} */ (this.context.model()));
-      this.wait();
-      const accuracy = await this.client.ask({ do: "accuracy", ...question });
-      if (seq !== this.seq) return;
-      this.accuracy = accuracy;
-      this.accuracyOf = text;
-      this.element.dataset.evaluated = text;
-      this.wait(false);
-      this.show(/** @type {Model} */ (this.context.model()));
-    } catch (error) {
-      const failure = /** @type {Error & {code?: string}} */ (error);
-      if (seq !== this.seq) return;
-      this.wait(false);
-      if (failure.code === "model_changed") return this.reopen();
-      this.admit(failure.message, () => this.evaluate());
-    }
+  /** @param {"outputs" | "evaluated"} what @param {string} lesions */
+  answered(what, lesions) {
+    this.element.dataset[what] = lesions;
+    this.show(/** @type {Model} */ (this.context.model()));
   }
 
   /** Shows that the lab is at work; after some time, offers to cancel.
-   * @param {boolean} [begins] */
-  wait(begins = true) {
+   * @param {boolean} begins */
+  wait(begins) {
     clearTimeout(this.patience);
     this.cancel.hidden = true;
     this.busy.hidden = !begins;
     if (begins) this.patience = setTimeout(() => (this.cancel.hidden = false), PATIENCE_MS);
   }
 
-  /** Ends the work; the page stays as it is. */
-  letBe() {
-    this.seq++;
-    this.client.cancel();
-    this.ranker.cancel();
-    this.wait(false);
-    this.admit("You did not wait for the answer.", () => this.evaluate());
-  }
-
-  /** Tells that the page is not up to date, and why.
-   * @param {string} text @param {() => void} retry */
-  admit(text, retry) {
-    this.trouble = { text, retry };
-    this.show(/** @type {Model} */ (this.context.model()));
-  }
-
-  /** The open model for a question: its id and the hash of its file. */
-  named() {
-    return { model: this.openedId, sha256: this.opened?.sha256 };
-  }
-
   /** Another network was saved in place of this one: nothing on the page is valid any more. */
   reopen() {
-    this.openedId = "";
+    this.session.forget();
     this.update(/** @type {Model} */ (this.context.model()));
   }
 
-  // ------------------------------------------------------------------------------- lesions
-
-  /** @param {string} text @param {boolean} [remember] */
-  setLesions(text, remember = true) {
-    const before = this.context.model()?.state.lesions ?? "";
-    if (text === before) return;
-    if (remember) this.undo = [...this.undo.slice(-UNDO_STEPS), before];
-    this.context.set({ lesions: text });
-  }
-
-  undoLast() {
-    const before = this.undo.pop();
-    if (before !== undefined) this.setLesions(before, false);
-  }
-
-  /** @param {number} k */
-  deleteRandom(k) {
-    const { state } = /** @type {Model} */ (this.context.model());
-    const deleted = this.deleted(state.lesions);
-    const left = deleted.flatMap((units, layer) =>
-      units.flatMap((gone, unit) => (gone ? [] : [/** @type {[number, number]} */ ([layer, unit])])),
-    );
-    for (let i = 0; i < k && left.length; i++) {
-      const [[layer, unit]] = left.splice(Math.floor(Math.random() * left.length), 1);
-      deleted[layer][unit] = true;
-    }
-    this.setLesions(writeLesions(deleted));
-  }
-
-  /** The first k units of a ranking that are not deleted. @param {string} by @param {number} k */
-  async deleteRanked(by, k) {
-    if (this.ranking) return; // it comes
-    const model = this.openedId;
-    const seq = this.seq; // a newer lesion or a cancel increases `this.seq`
-    try {
-      this.wait();
-      this.ranking = true;
-      this.rankings[by] ??= (await this.ranker.ask({ do: "rank", ...this.named(), by })).units;
-    } catch (error) {
-      const failure = /** @type {Error & {code?: string}} */ (error);
-      if (failure.code === "model_changed") this.reopen();
-      else if (seq === this.seq) this.admit(failure.message, () => this.deleteRanked(by, k));
-      return;
-    } finally {
-      this.ranking = false;
-      if (seq === this.seq) this.wait(false);
-    }
-    if (model !== this.openedId || seq !== this.seq) return;
-    const deleted = this.deleted(this.context.model()?.state.lesions ?? "");
-    const left = this.rankings[by].filter(([layer, unit]) => !deleted[layer][unit]);
-    for (const [layer, unit] of left.slice(0, k)) deleted[layer][unit] = true;
-    this.setLesions(writeLesions(deleted));
-  }
-
-  /** @param {string} text */
-  deleted(text) {
-    return readLesions(text, this.opened?.layers.map((layer) => layer.units) ?? []);
-  }
-
-  /** @param {boolean[][]} deleted @returns {Record<string, number[]>} */
-  byLayer(deleted) {
-    const lesions = /** @type {Record<string, number[]>} */ ({});
-    deleted.forEach((units, i) => {
-      const gone = units.flatMap((is, unit) => (is ? [unit] : []));
-      if (gone.length) lesions[this.opened?.layers[i].name ?? ""] = gone;
-    });
-    return lesions;
-  }
-
-  // ------------------------------------------------------------------------------- what is seen
-
-  /** @param {import("../../page/state.js").State} state  contains the place of the chosen image */
-  image(state) {
-    const last = (this.opened?.images.length ?? 1) - 1;
-    return Math.min(Math.max(0, state.image), last);
-  }
-
   nameOfModel() {
-    return this.listing?.models.find((m) => m.id === this.openedId)?.name ?? "";
+    return this.listing?.models.find((m) => m.id === this.session.openedId)?.name ?? "";
   }
 
   /** @param {import("../../page/state.js").State} state */
   showImages(state) {
-    const { images, classes } = /** @type {import("../../numbers/types.js").LabModel} */ (this.opened);
-    const chosen = this.image(state);
+    const { images, classes } = /** @type {import("../../numbers/types.js").LabModel} */ (this.session.opened);
+    const chosen = this.session.image(state);
     const focused = this.images.contains(document.activeElement);
-    const answers = (this.outputs ?? this.intactOutputs)?.probabilities ?? [];
+    const answers = (this.session.outputs ?? this.session.intactOutputs)?.probabilities ?? [];
     const buttons = images.map(({ label, png }, i) => {
       const guess = best(answers[i] ?? []);
       const right = guess === label;
@@ -378,10 +211,10 @@ export class LabView {
 
   /** Class probabilities of the chosen image, intact and now. @param {import("../../page/state.js").State} state */
   showAnswer(state) {
-    const { images, classes } = /** @type {import("../../numbers/types.js").LabModel} */ (this.opened);
-    const i = this.image(state);
-    const before = this.intactOutputs?.probabilities[i] ?? [];
-    const now = this.outputs?.probabilities[i] ?? before;
+    const { images, classes } = /** @type {import("../../numbers/types.js").LabModel} */ (this.session.opened);
+    const i = this.session.image(state);
+    const before = this.session.intactOutputs?.probabilities[i] ?? [];
+    const now = this.session.outputs?.probabilities[i] ?? before;
     const bars = classes.map((name, c) =>
       el(
         "li",
@@ -407,14 +240,14 @@ export class LabView {
 
   /** @param {boolean[][]} deleted @param {string} lesions  the same as text */
   showStatus(deleted, lesions) {
-    const { intact } = /** @type {import("../../numbers/types.js").LabModel} */ (this.opened);
-    const now = this.accuracy ?? intact;
+    const { intact } = /** @type {import("../../numbers/types.js").LabModel} */ (this.session.opened);
+    const now = this.session.accuracy ?? intact;
     const units = deleted.flat();
     const gone = units.filter(Boolean).length;
     const { change, interval } = pairedChange(sum(now.n_lost), sum(now.n_gained), sum(now.n));
     const deletedWords = `${gone.toLocaleString("en")} of ${plural(units.length, "unit")} deleted`;
-    const pending = this.accuracyOf !== lesions;
-    const { trouble } = this;
+    const pending = this.session.accuracyOf !== lesions;
+    const { trouble } = this.session;
     if (trouble)
       return fill(
         this.status,
@@ -433,9 +266,9 @@ export class LabView {
   }
 
   showClasses() {
-    const { intact, classes } = /** @type {import("../../numbers/types.js").LabModel} */ (this.opened);
+    const { intact, classes } = /** @type {import("../../numbers/types.js").LabModel} */ (this.session.opened);
     const { theme } = /** @type {Model} */ (this.context.model());
-    const now = this.accuracy ?? intact;
+    const now = this.session.accuracy ?? intact;
     const rows = classes.map((name, c) => ({
       name,
       n: now.n[c],
@@ -485,54 +318,6 @@ export class LabView {
   }
 }
 
-/** Intact and lesioned accuracy of each class, side by side, with their intervals.
- * @param {any[]} rows @param {import("../../numbers/types.js").Window} zoom
- * @param {typeof import("../../page/theme.js").LIGHT} theme */
-function classesOption(rows, zoom, theme) {
-  const names = ["intact", "with the lesion"];
-  const colours = [theme.line, theme.layers[0]];
-  const bars = (/** @type {number} */ i, /** @type {string} */ key) => ({
-    name: names[i],
-    type: "bar",
-    data: rows.map((row) => row[key]),
-    itemStyle: { color: colours[i] },
-    barGap: "10%",
-    barCategoryGap: "35%",
-  });
-  const whiskers = (/** @type {number} */ side, /** @type {string} */ key) => ({
-    type: "custom",
-    silent: true,
-    z: 5,
-    tooltip: { show: false },
-    data: rows.map((row, i) => [i, ...row[key]]),
-    renderItem: (/** @type {any} */ _, /** @type {any} */ api) => {
-      const width = api.size([1, 0])[0];
-      const [x, low] = api.coord([api.value(0), api.value(1)]);
-      const [, high] = api.coord([api.value(0), api.value(2)]);
-      const at = x + side * width * 0.17;
-      const style = { stroke: theme.text, lineWidth: 1.5 };
-      return { type: "line", shape: { x1: at, y1: low, x2: at, y2: high }, style };
-    },
-  });
-  return {
-    ...chartBasics(theme, "Accuracy of each class, intact and with the lesion."),
-    legend: legend(theme, { left: 66, data: names, selectedMode: false }),
-    tooltip: tooltip(theme, {
-      trigger: "axis",
-      axisPointer: { type: "shadow" },
-      valueFormatter: (/** @type {number} */ v) => formatFraction(v),
-    }),
-    xAxis: categoryAxis(theme, "Class", rows.map((row) => row.name), zoom.x),
-    yAxis: axis(theme, "Accuracy (fraction correct)", [0, 1], zoom.y, { nameGap: 46 }),
-    series: [
-      bars(0, "before"),
-      bars(1, "now"),
-      whiskers(-1, "beforeInterval"),
-      whiskers(1, "interval"),
-    ],
-  };
-}
-
 /** @param {import("../../numbers/types.js").LabAccuracy} accuracy */
 function overall({ n_correct, n }) {
   return { share: sum(n_correct) / sum(n), interval: wilson(sum(n_correct), sum(n)) };
@@ -556,35 +341,4 @@ function best(values) {
 /** @param {number} share */
 function percent(share) {
   return `${(100 * share).toFixed(1)} %`;
-}
-
-/** Pairs of a model and a run that names it, and each model without such a run.
- * @param {import("../../numbers/types.js").LabListing["models"]} models
- * @param {import("../../numbers/types.js").Series[]} series */
-function namedModels(models, series) {
-  const runsOf = /** @type {Map<string, Map<string, import("../../numbers/types.js").Series>>} */ (new Map());
-  for (const one of series) {
-    const runs = runsOf.get(one.meta.facts.model) ?? new Map();
-    runsOf.set(one.meta.facts.model, runs.set(one.run, one));
-  }
-  return models.flatMap(({ id, name }) => {
-    const found = [...(runsOf.get(name) ?? runsOf.get(id) ?? new Map()).values()];
-    if (!found.length) return [{ id, name, run: name.replaceAll("/", " "), facts: {}, description: "" }];
-    return found.map(({ run, meta: { facts }, description }) => ({ id, name, run, facts, description }));
-  });
-}
-
-/** Models for the list at the side, named by the facts that tell their runs apart.
- * @param {import("../../numbers/types.js").LabListing["models"]} models
- * @param {ReturnType<typeof namedModels>} named */
-function modelEntries(models, named) {
-  const first = models.map(({ id }) => named.find((one) => one.id === id));
-  const facts = first.map((one) => ({ ...one?.facts, figure: "" })); // figures may share a network
-  const telling = tellingFacts(facts);
-  const entries = models.map(({ id, name }, i) => {
-    const words = telling.filter((fact) => facts[i][fact]).map((fact) => namedFact(fact, facts[i][fact]));
-    const also = named.filter((one) => one.id === id).map(({ run }) => run);
-    return { run: id, label: words.join(", ") || name, colour: "", also };
-  });
-  return entries.sort((a, b) => naturalOrder(a.label, b.label));
 }

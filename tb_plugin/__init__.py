@@ -8,7 +8,9 @@
     lab_process.py   its child process, a program of the laboratory that runs the models
     http_api.md  every route with an example
     demo.py      a synthetic log directory: `python -m tb_plugin.demo DIR`
-    static/      the front end, plain ES modules
+    static/      the front end, plain ES modules in five rooms; each imports only those before it:
+
+        numbers <- page <- parts <- views <- app
 
 Nothing here imports repro, Keras or TensorFlow: the lab starts `repro.study.lab_child` by name. The
 lab is off unless TensorBoard is started with --single_directions_models=DIR; images for a model lie

@@ -5,7 +5,7 @@ import { binOf } from "../numbers/histogram.js";
 import { formatFraction, formatNumber } from "../numbers/labels.js";
 import { el, swatch } from "./dom.js";
 
-export const FONT = 'Roboto, "Helvetica Neue", Arial, sans-serif';
+const FONT = 'Roboto, "Helvetica Neue", Arial, sans-serif';
 
 const TICKS = 6; // about the most ticks between the ends of an axis
 

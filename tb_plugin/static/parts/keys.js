@@ -4,7 +4,7 @@ const CLOSER = 0.7; // share of the extent that one zoom step leaves
 const ASIDE = 0.15; // share of the extent that one arrow key moves
 
 /** Keys of a chart, as screen readers announce them. */
-export const CHART_KEYS = "+ - 0 ArrowLeft ArrowRight ArrowUp ArrowDown";
+const CHART_KEYS = "+ - 0 ArrowLeft ArrowRight ArrowUp ArrowDown";
 
 /** @typedef {import("../numbers/types.js").Window} Window */
 

@@ -2,10 +2,7 @@
 // for each layer or for all layers together, with runs overlaid (paper section 3.4, Figs. 6 and
 // A2).
 
-import { niceExtent } from "../../numbers/geometry.js";
-import { histogramOutline, pooledCounts } from "../../numbers/histogram.js";
 import {
-  briefTitle,
   columnNames,
   compareFacts,
   formatNumber,
@@ -18,12 +15,12 @@ import { dataRemarks } from "../../numbers/remarks.js";
 import { runsChosen, runsMatching } from "../../numbers/runs.js";
 import { fetchDistributions } from "../../page/api.js";
 import { colouredBy, seriesColours } from "../../page/colours.js";
-import { axis, frame as chartBasics, histogramTooltip, legend } from "../../parts/axes.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
 import { dropDown, segmented, stepSlider } from "../../parts/controls.js";
 import { el, swatch } from "../../parts/dom.js";
 import { Table } from "../../parts/table.js";
 import { unitTables } from "../../parts/unit_tables.js";
+import { chartHeight, distributionsOption } from "./distributions_chart.js";
 
 const COLUMNS = [
   "class_selectivity",
@@ -36,15 +33,13 @@ const COLUMNS = [
   "weight_norm",
 ];
 const MOST_PANELS = 12;
-// Heights in pixels. TOP: above the first panel. PANEL: a panel with name and numbers, its frame,
-// its name. BOTTOM: names of the lowest axes.
-const TOP = 44;
-const PANEL = { height: 218, frame: 150, name: 24 };
-const BOTTOM = 34;
 // Line styles of networks with the same colour.
 const DASHES = ["solid", "dashed", "dotted"];
 
-/** @typedef {import("../../page/model.js").Model} Model */
+/**
+ * @typedef {import("../../page/model.js").Model} Model
+ * @typedef {import("./distributions_chart.js").Item} Item
+ */
 
 export class DistributionsView {
   /** @param {import("../../parts/chart_frame.js").Context} context */
@@ -120,7 +115,7 @@ export class DistributionsView {
   }
 
   draw() {
-    const { state, index } = /** @type {Model} */ (this.context.model());
+    const { state, index, theme } = /** @type {Model} */ (this.context.model());
     const items = this.items();
     if (!items.length)
       return this.say(`${columnNames(state.column).short} was not measured in the chosen runs.`);
@@ -140,10 +135,9 @@ export class DistributionsView {
       remarks.push(`Not shown: ${plural(missing.length, "table")}. The first: ${missing[0].run}: ${missing[0].error}.`);
     const shared = sharedPhrases(items.map((i) => i.series));
     this.showMeans(items);
-    const rows = Math.ceil(shown.length / 2);
-    this.frame.card.chartHost.style.height = `${TOP + rows * panelHeight(shown.length) + BOTTOM}px`;
+    this.frame.card.chartHost.style.height = `${chartHeight(shown.length)}px`;
     this.frame.show({
-      option: this.option(items, shown),
+      option: distributionsOption(items, shown, this.found.edges, state, this.frame.zoom, theme),
       count: items.length,
       subtitle: ["triangles: means", "silent units are counted", ...shared].join(" · "),
       remarks,
@@ -172,83 +166,7 @@ export class DistributionsView {
     });
   }
 
-  /** Small multiples, two across. @param {ReturnType<DistributionsView["items"]>} items
-   * @param {string[]} panels */
-  option(items, panels) {
-    const { state, theme } = /** @type {Model} */ (this.context.model());
-    const { edges } = this.found;
-    const across = panels.length > 1 ? 2 : 1;
-    const height = panelHeight(panels.length);
-    const top = (/** @type {number} */ i) => TOP + Math.floor(i / across) * height;
-    const sides = (/** @type {number} */ i) =>
-      across === 1
-        ? { left: 64, right: 24 }
-        : i % 2
-          ? { left: "54%", right: 24 }
-          : { left: 64, right: "50%" };
-    const place = (/** @type {number} */ i) => ({
-      ...sides(i),
-      top: top(i) + PANEL.name,
-      height: height - (PANEL.height - PANEL.frame),
-    });
-    const zoom = this.frame.zoom;
-    const extent = /** @type {[number, number]} */ ([edges[0], edges[edges.length - 1]]);
-    const bottom = (/** @type {number} */ i) => i >= panels.length - across;
-    const lines = panels.flatMap((panel, at) => shareLines(items, state.pool, panel, at));
-    // One scale for all panels, so that they can be compared.
-    const shares = niceExtent([0, Math.max(0.05, ...lines.flatMap((line) => line.heights))]);
-    return {
-      ...chartBasics(theme, `Distribution of ${columnNames(state.column).short} over units, ${plural(items.length, "run")}.`),
-      title: panels.map((text, i) => ({
-        text,
-        left: sides(i).left,
-        top: top(i),
-        padding: 0,
-        textStyle: { color: theme.text, fontSize: 12.5, fontWeight: 500 },
-      })),
-      legend: legend(theme, { left: 58, right: 16, data: items.map((i) => i.label), selectedMode: false }),
-      grid: panels.map((_, i) => place(i)),
-      tooltip: histogramTooltip(
-        theme,
-        edges,
-        "share of units",
-        (grid) =>
-          lines
-            .filter(({ at }) => at === grid)
-            .map(({ item: { label, colour }, heights }) => ({ label, colour, heights })),
-        (grid) => panels[grid],
-      ),
-      xAxis: panels.map((_, i) => ({
-        ...axis(theme, bottom(i) ? briefTitle(state.column) : "", extent, zoom.x, {
-          nameGap: 26,
-          splitLine: { show: false },
-        }),
-        gridIndex: i,
-      })),
-      yAxis: panels.map((_, i) => ({
-        ...axis(theme, i % across ? "" : "Share of units", shares, zoom.y, {
-          nameGap: 42,
-          splitNumber: 3,
-          // The panel at the left has the same scale, and narrow windows lack room for both.
-          ...(i % across ? { axisLabel: { show: false } } : {}),
-        }),
-        gridIndex: i,
-      })),
-      series: lines.map(({ item, at, heights }) => ({
-        name: item.label,
-        type: "line",
-        xAxisIndex: at,
-        yAxisIndex: at,
-        data: histogramOutline(edges, heights),
-        symbol: "none",
-        lineStyle: { width: 2, color: item.colour, type: item.dash },
-        itemStyle: { color: item.colour },
-        areaStyle: { color: item.colour, opacity: 0.1 },
-      })).concat(lines.map(({ item, at, mean }) => meanTick(mean, shares[1], item.colour, at))),
-    };
-  }
-
-  /** @param {ReturnType<DistributionsView["items"]>} items */
+  /** @param {Item[]} items */
   showMeans(items) {
     const rows = items.flatMap((item) => item.table.layers.map((layer) => ({ item, layer })));
     const number = (/** @type {string} */ label, /** @type {(l: any) => number} */ value) => ({
@@ -275,7 +193,7 @@ export class DistributionsView {
     );
   }
 
-  /** Every bin, for CSV and the table. @param {ReturnType<DistributionsView["items"]>} items */
+  /** Every bin, for CSV and the table. @param {Item[]} items */
   numbers(items) {
     const { edges } = this.found;
     const rows = items.flatMap((item) =>
@@ -307,39 +225,4 @@ export class DistributionsView {
  * @param {{table: {layers: {layer: string}[]}}[]} items */
 function panelNames(items) {
   return [...new Set(items.flatMap((item) => item.table.layers.map((l) => l.layer)))];
-}
-
-/** Share of each run's units in each bin of a panel, for the runs that have the layer.
- * @param {ReturnType<DistributionsView["items"]>} items @param {string} pool
- * @param {string} panel @param {number} at  the panel's place */
-function shareLines(items, pool, panel, at) {
-  return items.flatMap((item) => {
-    const { counts, n, mean } = pooledCounts(item.table.layers, pool === "all" ? null : panel);
-    return n ? [{ item, at, mean, heights: counts.map((count) => count / n) }] : [];
-  });
-}
-
-/** A triangle at the top of a panel that points at the mean.
- * @param {number} mean @param {number} top  of the vertical axis @param {string} colour
- * @param {number} at  the panel's place @returns {any} */
-function meanTick(mean, top, colour, at) {
-  return {
-    type: "scatter",
-    xAxisIndex: at,
-    yAxisIndex: at,
-    silent: true,
-    clip: false,
-    symbol: "path://M0,0L10,0L5,9Z",
-    symbolSize: [11, 9],
-    symbolOffset: [0, -5],
-    itemStyle: { color: colour, opacity: 1 },
-    tooltip: { show: false },
-    z: 5,
-    data: Number.isNaN(mean) ? [] : [[mean, top]],
-  };
-}
-
-/** Height of a panel in pixels; a single panel is as high as two. @param {number} count */
-function panelHeight(count) {
-  return count > 1 ? PANEL.height : 2 * PANEL.height;
 }

@@ -6,20 +6,27 @@ import { nearest, niceExtent, paddedExtent, span } from "../../numbers/geometry.
 import { histogram } from "../../numbers/histogram.js";
 import { columnNames, formatNumber, plural } from "../../numbers/labels.js";
 import { axesOf, axisColumns, silentUnits } from "../../numbers/unit_table.js";
-import { fetchLabModels, fetchUnit, LabClient } from "../../page/api.js";
-import { writeLesions } from "../../page/lesion_codec.js";
+import { fetchUnit, LabClient } from "../../page/api.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
 import { dropDown } from "../../parts/controls.js";
 import { el, fill } from "../../parts/dom.js";
 import { Loader } from "../../parts/loader.js";
 import { Table } from "../../parts/table.js";
 import { activityOption, profileOption, standingOption } from "./unit_charts.js";
+import { pictureElements, pictures } from "./unit_images.js";
 
 const NEIGHBOURS = 6;
 const BINS = 30;
 const SHARE = /** @type {[number, number]} */ ([0, 1]);
 
-/** @typedef {import("../../page/model.js").Model} Model */
+/**
+ * @typedef {import("../../page/model.js").Model} Model
+ *
+ * @typedef {object} Shown  the table whose units are inspected; it may be replaced by another
+ * @property {import("../../numbers/types.js").Series | undefined} series
+ * @property {import("../../numbers/types.js").TableHeader | null} header
+ * @property {import("../../numbers/types.js").UnitTable | null} table
+ */
 
 /** One unit. */
 export class UnitPanel {
@@ -29,7 +36,7 @@ export class UnitPanel {
     this.client = new LabClient(`-${place}`); // panels wait for each other
     this.pictures = new Loader();
     this.unit = /** @type {import("../../numbers/types.js").Unit | null} */ (null);
-    this.found = /** @type {Awaited<ReturnType<typeof pictures>> | null} */ (null);
+    this.found = /** @type {Awaited<ReturnType<typeof import("./unit_images.js").pictures>> | null} */ (null);
     this.profile = new ChartFrame(context, { name: `unit_${place + 1}`, title: "Unit" });
     this.profile.element.classList.add("small", "first");
     this.facts = el("div", { class: "unit-facts" });
@@ -66,28 +73,28 @@ export class UnitPanel {
     );
   }
 
-  /** @param {import("./unit_view.js").UnitView} view @param {number} row */
-  update(view, row) {
-    const { series, header } = view;
+  /** @param {Shown} shown @param {number} row */
+  update(shown, row) {
+    const { series, header } = shown;
     if (!series || !header) return;
     this.profile.load(
       JSON.stringify([series.run, series.tag, header.step, row]),
       () => fetchUnit(series, header.step, row),
       (unit) => (this.unit = unit),
-      () => this.draw(view, row),
+      () => this.draw(shown, row),
     );
   }
 
-  /** @param {import("./unit_view.js").UnitView} view @param {number} row */
-  draw(view, row) {
+  /** @param {Shown} shown @param {number} row */
+  draw(shown, row) {
     const { theme } = /** @type {Model} */ (this.context.model());
     const unit = /** @type {import("../../numbers/types.js").Unit} */ (this.unit);
-    const table = /** @type {import("../../numbers/types.js").UnitTable} */ (view.table);
+    const table = /** @type {import("../../numbers/types.js").UnitTable} */ (shown.table);
     this.profile.card.heading.textContent = `${unit.layer}, unit ${unit.unit}`;
     this.showFacts(unit);
     this.showStanding(table, row);
     this.showNeighbours(table, row);
-    this.showPictures(view, unit);
+    this.showPictures(shown, unit);
     const rows = unit.classes.map((name, c) => ({
       name,
       mean: unit.class_mean[c] ?? null,
@@ -188,10 +195,10 @@ export class UnitPanel {
     );
   }
 
-  /** @param {import("./unit_view.js").UnitView} view @param {import("../../numbers/types.js").Unit} unit */
-  showPictures(view, unit) {
-    const wanted = view.series?.meta.facts.model ?? "";
-    const key = JSON.stringify([view.series?.run, unit.layer, unit.unit]);
+  /** @param {Shown} shown @param {import("../../numbers/types.js").Unit} unit */
+  showPictures(shown, unit) {
+    const wanted = shown.series?.meta.facts.model ?? "";
+    const key = JSON.stringify([shown.series?.run, unit.layer, unit.unit]);
     const started = this.pictures.load(
       key,
       () => pictures(this.client, wanted, unit),
@@ -201,7 +208,7 @@ export class UnitPanel {
         this.showActivity(unit);
       },
       (error) => {
-        const retry = () => this.showPictures(view, unit);
+        const retry = () => this.showPictures(shown, unit);
         fill(
           this.lab,
           el("p", {}, error.message),
@@ -217,7 +224,7 @@ export class UnitPanel {
   }
 
   /** A link to the lab with this unit deleted.
-   * @param {Awaited<ReturnType<typeof pictures>>} found */
+   * @param {Awaited<ReturnType<typeof import("./unit_images.js").pictures>>} found */
   labButton(found) {
     if (typeof found === "string") return null;
     const { model, lesion } = found;
@@ -254,53 +261,6 @@ export class UnitPanel {
       ],
     });
   }
-}
-
-/** Pictures of a unit, if the lab has the model that the run's fact "model" names.
- * @param {LabClient} client @param {string} wanted @param {import("../../numbers/types.js").Unit} unit
- * @returns {Promise<{unit: import("../../numbers/types.js").LabUnit, classes: string[], model: string,
- *     lesion: string} | string>} */
-async function pictures(client, wanted, unit) {
-  const { enabled, models, reason } = await fetchLabModels();
-  if (!enabled) return `The images that drive this unit need the lab. ${reason}`;
-  const model = models.find((m) => m.name === wanted || m.id === wanted);
-  if (!model)
-    return "The images that drive this unit are shown where the run's fact “model” names a model of the lab.";
-  const { classes, layers } = await client.ask({ do: "open", model: model.id });
-  const asked = { model: model.id, layer: unit.layer, unit: unit.unit };
-  const found = await client.ask({ do: "unit", ...asked });
-  const alone = layers.map((/** @type {{name: string, units: number}} */ { name, units }) =>
-    Array.from({ length: units }, (_, i) => name === unit.layer && i === unit.unit),
-  );
-  return { unit: found, classes, model: model.id, lesion: writeLesions(alone) };
-}
-
-/** @param {Awaited<ReturnType<typeof pictures>>} found @param {import("../../numbers/types.js").Unit} unit */
-function pictureElements(found, unit) {
-  if (typeof found === "string") return [el("p", { class: "faint" }, found)];
-  const picture = (/** @type {{label: number, activation: number, png: string}} */ one) =>
-    el(
-      "figure",
-      {},
-      el("img", { src: `data:image/png;base64,${one.png}`, alt: found.classes[one.label] }),
-      el("figcaption", {}, formatNumber(one.activation, 3)),
-    );
-  const { most, least, n_least: nLeast, n_images: nImages, averaged, weights } = found.unit;
-  const how = averaged ? "; its activation is the mean over positions" : "";
-  const tied = nLeast > least.length ? ` (${least.length} of ${nLeast.toLocaleString("en")} alike)` : "";
-  return [
-    el("h3", {}, `Images that drive it most, of ${nImages.toLocaleString("en")}${how}`),
-    el("div", { class: "unit-images" }, ...most.map(picture)),
-    el("h3", {}, `and least${tied}`),
-    el("div", { class: "unit-images" }, ...least.map(picture)),
-    weights && el("h3", {}, "Its weights, laid out as the image"),
-    weights &&
-      el("img", {
-        class: "weights",
-        src: `data:image/png;base64,${weights}`,
-        alt: `incoming weights of unit ${unit.unit}`,
-      }),
-  ].filter(Boolean);
 }
 
 /** Numbers of images of several classes: in each bin, silent, in total.

@@ -8,7 +8,7 @@ import { axis, frame, legend, tooltip } from "../../parts/axes.js";
 // With more points, ECharts draws all points of a series at once: fast, but all alike. It then
 // fills squares for marks below four pixels instead of building paths, which is several times
 // faster still.
-export const LARGE = 3000;
+const LARGE = 3000;
 const SMALL_MARK = 3;
 
 // Number of cells of the density view, across and up.

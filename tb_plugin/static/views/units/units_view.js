@@ -10,14 +10,13 @@ import {
   plural,
   sharedPhrases,
 } from "../../numbers/labels.js";
-import { NEGLIGIBLE, relationWord } from "../../numbers/rank_correlation.js";
 import { relate } from "../../numbers/relations.js";
 import { dataRemarks } from "../../numbers/remarks.js";
-import { axesOf, axisColumns, silentUnits } from "../../numbers/unit_table.js";
+import { axesOf, axisColumns } from "../../numbers/unit_table.js";
 import { readOutline, writeOutline } from "../../page/outline.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
 import { dropDown, segmented, stepSlider } from "../../parts/controls.js";
-import { el, fill, swatch } from "../../parts/dom.js";
+import { el, fill } from "../../parts/dom.js";
 import { Table } from "../../parts/table.js";
 import {
   chosenTable,
@@ -28,18 +27,12 @@ import {
   unitTables,
 } from "../../parts/unit_tables.js";
 import { unitsOption } from "./units_chart.js";
+import { rhoWords, statisticsColumns, unitColumns } from "./units_tables.js";
 
-const FEW_LAYERS = 3; // so many layers' correlations fit into a line
-
-// Words beside an interval.
-const RELATIONS = {
-  negligible: `negligible (|ρ| < ${NEGLIGIBLE})`,
-  related: `related (|ρ| ≥ ${NEGLIGIBLE})`,
-  undecided: "undecided",
-  "": "–",
-};
-
-/** @typedef {import("../../page/model.js").Model} Model */
+/**
+ * @typedef {import("../../page/model.js").Model} Model
+ * @typedef {ReturnType<typeof relate>} Related
+ */
 
 export class UnitsView {
   /** @param {import("../../parts/chart_frame.js").Context} context */
@@ -165,7 +158,7 @@ export class UnitsView {
     });
   }
 
-  /** @param {ReturnType<typeof relate>} related @param {string} xName @param {string} yName
+  /** @param {Related} related @param {string} xName @param {string} yName
    * @param {number[]} within  places of selected points @param {boolean} forExport */
   option(related, xName, yName, within, forExport) {
     const { state, theme } = /** @type {Model} */ (this.context.model());
@@ -203,7 +196,7 @@ export class UnitsView {
   }
 
   /** Name of the units taken together: of all layers, or of the layers that the legend shows.
-   * @param {ReturnType<typeof relate>} related */
+   * @param {Related} related */
   pooledName({ layers }) {
     const { state } = /** @type {Model} */ (this.context.model());
     const hidden = layers.some(({ layer }) => state.layersOff.includes(String(layer)));
@@ -242,7 +235,7 @@ export class UnitsView {
     this.context.set({ view: "unit", inspect: [String(group.rows[event.dataIndex])] });
   }
 
-  /** A table of the units inside the outline. @param {ReturnType<typeof relate>} related
+  /** A table of the units inside the outline. @param {Related} related
    * @param {number[]} within @param {string} xName @param {string} yName */
   showSelection(related, within, xName, yName) {
     const { state } = /** @type {Model} */ (this.context.model());
@@ -262,84 +255,18 @@ export class UnitsView {
     );
   }
 
-  /** @param {ReturnType<typeof relate>} related */
+  /** @param {Related} related */
   showStatistics(related) {
     const { theme, state } = /** @type {Model} */ (this.context.model());
     const groups = related.layers.length > 1 ? [...related.layers, related.all] : related.layers;
-    const hidden = (/** @type {any} */ g) => g.layer !== null && state.layersOff.includes(g.layer);
-    const colour = (/** @type {any} */ g) =>
-      g.layer === null ? theme.all : theme.layers[related.layers.indexOf(g) % theme.layers.length];
-    const name = (/** @type {any} */ g) =>
-      hidden(g) ? `${g.layer} (hidden)` : (g.layer ?? this.pooledName(related));
-    this.statistics.show(
-      [
-        {
-          label: "layer",
-          value: name,
-          show: (g) => el("span", { class: "named" }, swatch(colour(g)), name(g)),
-        },
-        {
-          label: "Spearman ρ",
-          numeric: true,
-          value: (g) => g.rho,
-          show: (g) => formatFraction(g.rho),
-        },
-        {
-          label: "95 % interval",
-          numeric: true,
-          value: (g) => g.interval[0],
-          show: (g) => `${formatFraction(g.interval[0])} to ${formatFraction(g.interval[1])}`,
-        },
-        {
-          label: "relation",
-          value: (g) => relationWord(g.interval),
-          show: (g) => RELATIONS[relationWord(g.interval)],
-        },
-        {
-          label: "units in ρ (n)",
-          numeric: true,
-          value: (g) => g.rows.length,
-          show: (g) => formatNumber(g.rows.length),
-        },
-        {
-          label: "silent units",
-          numeric: true,
-          value: (g) => g.silent,
-          show: (g) => formatNumber(g.silent),
-        },
-        {
-          label: "slope of the line",
-          numeric: true,
-          value: (g) => g.line?.slope ?? null,
-          show: (g) => formatNumber(g.line?.slope),
-        },
-      ],
-      groups,
-    );
+    const columns = statisticsColumns(related, state.layersOff, this.pooledName(related), theme);
+    this.statistics.show(columns, groups);
   }
 
-  /** One row a unit, the two axes first. @param {string} xName @param {string} yName
-   * @returns {import("../../numbers/types.js").Column[]} */
+  /** One row a unit, the two axes first. @param {string} xName @param {string} yName */
   unitColumns(xName, yName) {
     const table = /** @type {import("../../numbers/types.js").UnitTable} */ (this.table);
-    const silent = silentUnits(table);
-    const names = new Set([xName, yName, ...axisColumns(table.columns.keys())]);
-    const measured = [...names].map((name) => {
-      const values = /** @type {Float32Array} */ (table.columns.get(name));
-      return {
-        label: columnNames(name).short,
-        numeric: true,
-        value: (/** @type {number} */ i) => values[i],
-        show: (/** @type {number} */ i) => formatNumber(values[i], 6),
-      };
-    });
-    return [
-      { label: "layer", value: (i) => table.layers[table.layer[i]] },
-      { label: "unit", numeric: true, value: (i) => table.unit[i] },
-      ...measured,
-      { label: "silent", value: (i) => (silent[i] ? "yes" : "no") },
-      { label: "", action: true, value: () => null, show: (i) => this.inspectButton(i) },
-    ];
+    return unitColumns(table, xName, yName, (row) => this.inspectButton(row));
   }
 
   /** @param {number} row */
@@ -349,7 +276,7 @@ export class UnitsView {
   }
 
   /** Correlations within layers come first: pooled, they would mix relations within layers with
-   * differences between layers. @param {ReturnType<typeof relate>} related */
+   * differences between layers. @param {Related} related */
   describeAll(related) {
     const { n } = /** @type {import("../../numbers/types.js").UnitTable} */ (this.table);
     const { state } = /** @type {Model} */ (this.context.model());
@@ -374,14 +301,4 @@ export class UnitsView {
     this.selection.hidden = true;
     this.frame.say(text);
   }
-}
-
-/** @param {ReturnType<typeof relate>["layers"]} layers */
-function rhoWords(layers) {
-  const one = (/** @type {typeof layers[0]} */ g) => `${g.layer} ${formatFraction(g.rho)}`;
-  if (layers.length <= FEW_LAYERS)
-    return layers.map((g) => one(g) + formatInterval(g.interval)).join(", ");
-  const sorted = layers.filter((g) => !Number.isNaN(g.rho)).sort((a, b) => a.rho - b.rho);
-  if (!sorted.length) return "–";
-  return `from ${one(sorted[0])} to ${one(sorted[sorted.length - 1])} over ${layers.length} layers`;
 }

@@ -1,0 +1,137 @@
+// Draws the distribution of a quantity over units: a panel for each layer, a line for each run. Pure.
+
+import { niceExtent } from "../../numbers/geometry.js";
+import { histogramOutline, pooledCounts } from "../../numbers/histogram.js";
+import { briefTitle, columnNames, plural } from "../../numbers/labels.js";
+import { axis, frame as chartBasics, histogramTooltip, legend } from "../../parts/axes.js";
+
+// Heights in pixels. TOP: above the first panel. PANEL: a panel with name and numbers, its frame,
+// its name. BOTTOM: names of the lowest axes.
+const TOP = 44;
+const PANEL = { height: 218, frame: 150, name: 24 };
+const BOTTOM = 34;
+
+/**
+ * @typedef {object} Item  a unit table with all that is shown of it
+ * @property {import("../../numbers/types.js").Distributions["tables"][0]} table
+ * @property {import("../../numbers/types.js").Series} series
+ * @property {string} label
+ * @property {string} colour
+ * @property {string} dash
+ */
+
+/** Small multiples, two across.
+ * @param {Item[]} items @param {string[]} panels @param {number[]} edges  of the bins
+ * @param {import("../../page/state.js").State} state  contains the quantity
+ * @param {import("../../numbers/types.js").Window} zoom
+ * @param {typeof import("../../page/theme.js").LIGHT} theme */
+export function distributionsOption(items, panels, edges, state, zoom, theme) {
+  const across = panels.length > 1 ? 2 : 1;
+  const height = panelHeight(panels.length);
+  const top = (/** @type {number} */ i) => TOP + Math.floor(i / across) * height;
+  const sides = (/** @type {number} */ i) =>
+    across === 1
+      ? { left: 64, right: 24 }
+      : i % 2
+        ? { left: "54%", right: 24 }
+        : { left: 64, right: "50%" };
+  const place = (/** @type {number} */ i) => ({
+    ...sides(i),
+    top: top(i) + PANEL.name,
+    height: height - (PANEL.height - PANEL.frame),
+  });
+  const extent = /** @type {[number, number]} */ ([edges[0], edges[edges.length - 1]]);
+  const bottom = (/** @type {number} */ i) => i >= panels.length - across;
+  const lines = panels.flatMap((panel, at) => shareLines(items, state.pool, panel, at));
+  // One scale for all panels, so that they can be compared.
+  const shares = niceExtent([0, Math.max(0.05, ...lines.flatMap((line) => line.heights))]);
+  return {
+    ...chartBasics(theme, `Distribution of ${columnNames(state.column).short} over units, ${plural(items.length, "run")}.`),
+    title: panels.map((text, i) => ({
+      text,
+      left: sides(i).left,
+      top: top(i),
+      padding: 0,
+      textStyle: { color: theme.text, fontSize: 12.5, fontWeight: 500 },
+    })),
+    legend: legend(theme, { left: 58, right: 16, data: items.map((i) => i.label), selectedMode: false }),
+    grid: panels.map((_, i) => place(i)),
+    tooltip: histogramTooltip(
+      theme,
+      edges,
+      "share of units",
+      (grid) =>
+        lines
+          .filter(({ at }) => at === grid)
+          .map(({ item: { label, colour }, heights }) => ({ label, colour, heights })),
+      (grid) => panels[grid],
+    ),
+    xAxis: panels.map((_, i) => ({
+      ...axis(theme, bottom(i) ? briefTitle(state.column) : "", extent, zoom.x, {
+        nameGap: 26,
+        splitLine: { show: false },
+      }),
+      gridIndex: i,
+    })),
+    yAxis: panels.map((_, i) => ({
+      ...axis(theme, i % across ? "" : "Share of units", shares, zoom.y, {
+        nameGap: 42,
+        splitNumber: 3,
+        // The panel at the left has the same scale, and narrow windows lack room for both.
+        ...(i % across ? { axisLabel: { show: false } } : {}),
+      }),
+      gridIndex: i,
+    })),
+    series: lines.map(({ item, at, heights }) => ({
+      name: item.label,
+      type: "line",
+      xAxisIndex: at,
+      yAxisIndex: at,
+      data: histogramOutline(edges, heights),
+      symbol: "none",
+      lineStyle: { width: 2, color: item.colour, type: item.dash },
+      itemStyle: { color: item.colour },
+      areaStyle: { color: item.colour, opacity: 0.1 },
+    })).concat(lines.map(({ item, at, mean }) => meanTick(mean, shares[1], item.colour, at))),
+  };
+}
+
+/** Share of each run's units in each bin of a panel, for the runs that have the layer.
+ * @param {Item[]} items @param {string} pool
+ * @param {string} panel @param {number} at  the panel's place */
+function shareLines(items, pool, panel, at) {
+  return items.flatMap((item) => {
+    const { counts, n, mean } = pooledCounts(item.table.layers, pool === "all" ? null : panel);
+    return n ? [{ item, at, mean, heights: counts.map((count) => count / n) }] : [];
+  });
+}
+
+/** A triangle at the top of a panel that points at the mean.
+ * @param {number} mean @param {number} top  of the vertical axis @param {string} colour
+ * @param {number} at  the panel's place @returns {any} */
+function meanTick(mean, top, colour, at) {
+  return {
+    type: "scatter",
+    xAxisIndex: at,
+    yAxisIndex: at,
+    silent: true,
+    clip: false,
+    symbol: "path://M0,0L10,0L5,9Z",
+    symbolSize: [11, 9],
+    symbolOffset: [0, -5],
+    itemStyle: { color: colour, opacity: 1 },
+    tooltip: { show: false },
+    z: 5,
+    data: Number.isNaN(mean) ? [] : [[mean, top]],
+  };
+}
+
+/** Height of a panel in pixels; a single panel is as high as two. @param {number} count */
+function panelHeight(count) {
+  return count > 1 ? PANEL.height : 2 * PANEL.height;
+}
+
+/** Height of the whole chart in pixels. @param {number} panels  how many */
+export function chartHeight(panels) {
+  return TOP + Math.ceil(panels / 2) * panelHeight(panels) + BOTTOM;
+}

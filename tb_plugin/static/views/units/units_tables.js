@@ -1,0 +1,108 @@
+// Numbers of the units view: correlations by layer, in words and in a table; and a table of units.
+
+import { columnNames, formatFraction, formatInterval, formatNumber } from "../../numbers/labels.js";
+import { NEGLIGIBLE, relationWord } from "../../numbers/rank_correlation.js";
+import { axisColumns, silentUnits } from "../../numbers/unit_table.js";
+import { el, swatch } from "../../parts/dom.js";
+
+const FEW_LAYERS = 3; // so many layers' correlations fit into a line
+
+// Words beside an interval.
+const RELATIONS = {
+  negligible: `negligible (|ρ| < ${NEGLIGIBLE})`,
+  related: `related (|ρ| ≥ ${NEGLIGIBLE})`,
+  undecided: "undecided",
+  "": "–",
+};
+
+/** @typedef {ReturnType<typeof import("../../numbers/relations.js").relate>} Related */
+
+/** Columns of one row a layer, and one for all. @param {Related} related
+ * @param {string[]} layersOff  layers hidden by a click in the legend
+ * @param {string} pooled  name of the units taken together
+ * @param {typeof import("../../page/theme.js").LIGHT} theme
+ * @returns {import("../../numbers/types.js").Column[]} */
+export function statisticsColumns(related, layersOff, pooled, theme) {
+  const hidden = (/** @type {any} */ g) => g.layer !== null && layersOff.includes(g.layer);
+  const colour = (/** @type {any} */ g) =>
+    g.layer === null ? theme.all : theme.layers[related.layers.indexOf(g) % theme.layers.length];
+  const name = (/** @type {any} */ g) =>
+    hidden(g) ? `${g.layer} (hidden)` : (g.layer ?? pooled);
+  return [
+    {
+      label: "layer",
+      value: name,
+      show: (g) => el("span", { class: "named" }, swatch(colour(g)), name(g)),
+    },
+    {
+      label: "Spearman ρ",
+      numeric: true,
+      value: (g) => g.rho,
+      show: (g) => formatFraction(g.rho),
+    },
+    {
+      label: "95 % interval",
+      numeric: true,
+      value: (g) => g.interval[0],
+      show: (g) => `${formatFraction(g.interval[0])} to ${formatFraction(g.interval[1])}`,
+    },
+    {
+      label: "relation",
+      value: (g) => relationWord(g.interval),
+      show: (g) => RELATIONS[relationWord(g.interval)],
+    },
+    {
+      label: "units in ρ (n)",
+      numeric: true,
+      value: (g) => g.rows.length,
+      show: (g) => formatNumber(g.rows.length),
+    },
+    {
+      label: "silent units",
+      numeric: true,
+      value: (g) => g.silent,
+      show: (g) => formatNumber(g.silent),
+    },
+    {
+      label: "slope of the line",
+      numeric: true,
+      value: (g) => g.line?.slope ?? null,
+      show: (g) => formatNumber(g.line?.slope),
+    },
+  ];
+}
+
+/** Columns of one row a unit, the two axes first.
+ * @param {import("../../numbers/types.js").UnitTable} table
+ * @param {string} xName @param {string} yName @param {(row: number) => Node} inspectButton
+ * @returns {import("../../numbers/types.js").Column[]} */
+export function unitColumns(table, xName, yName, inspectButton) {
+  const silent = silentUnits(table);
+  const names = new Set([xName, yName, ...axisColumns(table.columns.keys())]);
+  const measured = [...names].map((name) => {
+    const values = /** @type {Float32Array} */ (table.columns.get(name));
+    return {
+      label: columnNames(name).short,
+      numeric: true,
+      value: (/** @type {number} */ i) => values[i],
+      show: (/** @type {number} */ i) => formatNumber(values[i], 6),
+    };
+  });
+  return [
+    { label: "layer", value: (i) => table.layers[table.layer[i]] },
+    { label: "unit", numeric: true, value: (i) => table.unit[i] },
+    ...measured,
+    { label: "silent", value: (i) => (silent[i] ? "yes" : "no") },
+    { label: "", action: true, value: () => null, show: (i) => inspectButton(i) },
+  ];
+}
+
+/** Spearman's correlation of each layer, in a line. @param {Related["layers"]} layers */
+export function rhoWords(layers) {
+  const one = (/** @type {typeof layers[0]} */ g) => `${g.layer} ${formatFraction(g.rho)}`;
+  if (layers.length <= FEW_LAYERS)
+    return layers.map((g) => one(g) + formatInterval(g.interval)).join(", ");
+  const sorted = layers.filter((g) => !Number.isNaN(g.rho)).sort((a, b) => a.rho - b.rho);
+  if (!sorted.length) return "–";
+  return `from ${one(sorted[0])} to ${one(sorted[sorted.length - 1])} over ${layers.length} layers`;
+}

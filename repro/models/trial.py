@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from repro.core.places import PARENT
 from repro.models.inspection import REMEDY, Refused
-from tb_plugin.lab_process import ChildProcess, LabError
+from tb_plugin.lab.process import ChildProcess, LabError
 
 SECONDS = 300.0
 # TensorFlow alone takes about 0.6 GB. Keras holds a model's weights about four times while it loads

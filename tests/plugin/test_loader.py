@@ -34,7 +34,7 @@ def test_the_whole_plugin_needs_neither_tensorflow_nor_keras_nor_repro():
         "import sys\n"
         "for name in ('tensorflow', 'keras', 'repro'): sys.modules[name] = None\n"
         "import warnings; warnings.simplefilter('ignore')\n"
-        "import tb_plugin.plugin, tb_plugin.reading"
+        "import tb_plugin.plugin"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

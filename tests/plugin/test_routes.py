@@ -14,8 +14,9 @@ from tensorboard.util import tensor_util
 from werkzeug import wrappers
 from werkzeug.test import Client
 
-from tb_plugin import metadata, reading, summary
+from tb_plugin import metadata, summary
 from tb_plugin.plugin import SingleDirectionsPlugin
+from tb_plugin.reading import decimals
 from tests.helpers.boards import ROUTES, FakeProvider, tiny_content, tiny_curve, tiny_table
 
 GET_ROUTES = [
@@ -55,7 +56,7 @@ def heard(caplog):
 
 def test_an_unsafe_reply_would_be_heard(client, heard, monkeypatch):
     unsafe = wrappers.Response(b"{}", content_type="application/json")
-    monkeypatch.setattr("tb_plugin.plugin.http_util.Respond", lambda *_, **__: unsafe)
+    monkeypatch.setattr("tensorboard.backend.http_util.Respond", lambda *_, **__: unsafe)
     client.get(f"{ROUTES}/api/v1/index")
     assert UNSAFE in heard.text
     heard.clear()
@@ -227,18 +228,18 @@ def test_json_numbers_are_the_same_float32_again():
     np.testing.assert_array_equal(np.array(curve["rows"], "f4"), tensor[1:])
 
 
-@pytest.mark.parametrize("n_rows", [1, reading.FEW_NUMBERS])
+@pytest.mark.parametrize("n_rows", [1, decimals.FEW_NUMBERS])
 def test_json_numbers_have_the_fewest_digits(n_rows):
     values = np.array([[0.9, 1 / 3, 1e-7, 123456.7, 1e-30]] * n_rows, "f4")
     shortest = [float(text) for text in values[0].astype(str)]  # NumPy's own printing
-    assert reading._shortest(values) == [shortest] * n_rows
+    assert decimals.shortest(values) == [shortest] * n_rows
 
 
 def test_several_arrays_at_once_give_what_each_gives_alone():
     rng = np.random.default_rng(0)
     arrays = [rng.random((3, 70), dtype="f4"), np.float32([np.nan]), rng.random((2, 1, 4))]
-    assert reading._shortest_of(arrays) == [reading._shortest(array) for array in arrays]
-    assert reading._shortest_of([]) == []
+    assert decimals.shortest_of(arrays) == [decimals.shortest(array) for array in arrays]
+    assert decimals.shortest_of([]) == []
 
 
 def test_what_is_not_a_number_becomes_null():
@@ -370,7 +371,7 @@ def test_without_a_provider_the_answer_says_so():
 
 
 def test_a_fault_of_ours_is_a_500_without_a_trace(fake_provider, monkeypatch):
-    monkeypatch.setattr("tb_plugin.reading._sorted_series", None)
+    monkeypatch.setattr("tb_plugin.reading.index._sorted_series", None)
     reply = serve(fake_provider).get(f"{ROUTES}/api/v1/index")
     assert reply.status_code == 500
     assert b"Traceback" not in reply.data and b"NoneType" not in reply.data

@@ -49,7 +49,7 @@ def names_of_modules() -> dict[str, set[str]]:
     """What each module, package and class of the project defines, by its own last name."""
     found: dict[str, set[str]] = {}
     bases: list[tuple[str, str]] = []
-    for path in (*(ROOT / "repro").rglob("*.py"), *(ROOT / "tb_plugin").glob("*.py")):
+    for path in (*(ROOT / "repro").rglob("*.py"), *(ROOT / "tb_plugin").rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         stem = path.parent.name if path.name == "__init__.py" else path.stem
         found.setdefault(path.parent.name, set()).add(path.stem)

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import IO, Any
+
+import psutil
 
 logger = logging.getLogger(__name__)
 
@@ -184,20 +185,8 @@ def _read_lines(stream: IO[str], replies: "queue.Queue[str | None]") -> None:
 
 
 def resident_mb(pid: int) -> float:
-    """Resident memory of a process; 0 where the system does not tell (Windows)."""
+    """Resident memory of a process; 0 if it has ended."""
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-    except (OSError, IndexError, ValueError):
-        return resident_mb_by_ps(pid)
-
-
-def resident_mb_by_ps(pid: int) -> float:
-    """The same, asked of `ps`: for macOS and BSD, which have no /proc."""
-    try:
-        done = subprocess.run(
-            ["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, timeout=5
-        )
-        return int(done.stdout) * 1024 / 1e6
-    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return psutil.Process(pid).memory_info().rss / 1e6
+    except psutil.Error:
         return 0.0

@@ -1,0 +1,64 @@
+"""The questions that the lab answers, and the check of a request."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tb_plugin.lab.process import LabError
+
+LONGEST_CLIENT = 40
+
+# The questions, with the most seconds that each may take. The first `open` imports TensorFlow and
+# reads the images.
+SECONDS = {"open": 240.0, "outputs": 30.0, "accuracy": 60.0, "rank": 180.0, "unit": 60.0}
+ARGUMENTS: dict[str, dict[str, type]] = {
+    "open": {},
+    "outputs": {"lesions": dict, "image": int},
+    "accuracy": {"lesions": dict},
+    "rank": {"by": str},
+    "unit": {"layer": str, "unit": int},
+    "cancel": {},
+}
+# The request that ends the client's earlier requests, running or waiting. It never waits.
+CANCEL = "cancel"
+# Optional argument: hash of the file that the client has open. If the file was replaced, the
+# request is refused.
+SHA256 = "sha256"
+RANKINGS = ("class_selectivity", "importance")
+
+
+def checked(request: Mapping[str, Any]) -> tuple[str, str, str]:
+    """The checked request: question, client, model and arguments of the right types, and nothing
+    else."""
+    what, client, model = (request.get(name) for name in ("do", "client", "model"))
+    if not isinstance(what, str) or what not in ARGUMENTS:
+        raise _invalid(f"do must be one of {', '.join(ARGUMENTS)}")
+    if not isinstance(client, str) or not 1 <= len(client) <= LONGEST_CLIENT:
+        raise _invalid(f"client must be a text of 1 to {LONGEST_CLIENT} letters")
+    if not isinstance(model, str):
+        raise _invalid("model must be the id of a model")
+    wanted = {"do": str, "client": str, "model": str, **ARGUMENTS[what]}
+    if set(request) - {SHA256} != set(wanted):
+        raise _invalid(f"exactly these are needed: {', '.join(sorted(wanted))}")
+    if SHA256 in request:
+        wanted |= {SHA256: str}
+    for name, kind in wanted.items():
+        if type(request[name]) is not kind:
+            raise _invalid(f"{name} must be of type {kind.__name__}")
+    if "lesions" in wanted:
+        _check_lesions(request["lesions"])
+    if what == "rank" and request["by"] not in RANKINGS:
+        raise _invalid(f"by must be one of {', '.join(RANKINGS)}")
+    return what, client, model
+
+
+def _check_lesions(lesions: Mapping[str, Any]) -> None:
+    """Checks the form {layer: [unit, ...]}; the child checks that the units exist."""
+    for units in lesions.values():
+        if not isinstance(units, list) or not all(type(unit) is int for unit in units):
+            raise _invalid("lesions must name whole numbers of units for each layer")
+        if len(set(units)) < len(units) or any(unit < 0 for unit in units):
+            raise _invalid("lesions must name each unit once, counted from 0")
+
+
+def _invalid(message: str) -> LabError:
+    return LabError("invalid_argument", message)

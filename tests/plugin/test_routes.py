@@ -393,6 +393,8 @@ def test_the_experiment_is_passed_on(fake_provider):
         "%2e%2e/plugin.py",
         "..%2fplugin.py",
         "vendor/../../plugin.py",
+        "views/curves",
+        "views/curves/../../app.js",
         "/etc/passwd",
         "%2fetc%2fpasswd",
         "./index.js",
@@ -410,7 +412,12 @@ def test_no_trick_with_a_path_leaves_the_folder(client, name):
 
 @pytest.mark.parametrize(
     ("name", "content_type"),
-    [("index.js", "text/javascript"), ("style.css", "text/css"), ("app.js", "text/javascript")],
+    [
+        ("index.js", "text/javascript"),
+        ("style.css", "text/css"),
+        ("app.js", "text/javascript"),
+        ("views/curves/curves_view.js", "text/javascript"),
+    ],
 )
 def test_static_files_have_their_type_whatever_the_machine_thinks(client, name, content_type):
     reply = client.get(f"{ROUTES}/static/{name}")

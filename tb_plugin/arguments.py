@@ -1,4 +1,7 @@
-"""Reads what a request asks for: the arguments in its address, or the JSON in its body."""
+"""Reads what a request asks for: the arguments in its address, or the JSON in its body.
+
+An argument that is missing or malformed raises TensorBoard's InvalidArgumentError.
+"""
 
 import json
 import math
@@ -14,6 +17,7 @@ LARGEST_BODY = 64 * 1024
 
 
 def run_and_tag(request) -> tuple[str, str]:
+    """The arguments run= and tag=, both needed."""
     run, tag = request.args.get("run"), request.args.get("tag")
     if not run or not tag:
         raise errors.InvalidArgumentError("both run= and tag= are needed")
@@ -21,6 +25,7 @@ def run_and_tag(request) -> tuple[str, str]:
 
 
 def pairs(request) -> list[tuple[str, str]]:
+    """Runs and tags of run=A&tag=B&run=C&tag=D."""
     runs, tags = request.args.getlist("run"), request.args.getlist("tag")
     if not runs or len(runs) != len(tags) or "" in runs + tags:
         raise errors.InvalidArgumentError(
@@ -30,6 +35,7 @@ def pairs(request) -> list[tuple[str, str]]:
 
 
 def optional_step(request) -> int | None:
+    """The argument step=, None without it."""
     return whole(request, "step") if "step" in request.args else None
 
 
@@ -47,6 +53,7 @@ def extent(request) -> tuple[float, float] | None:
 
 
 def whole(request, name: str) -> int:
+    """A whole number from 0 to LARGEST_STEP."""
     text = request.args.get(name, "")
     # isdecimal alone would accept digits of other alphabets, and any length.
     if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= LARGEST_STEP):
@@ -55,6 +62,11 @@ def whole(request, name: str) -> int:
 
 
 def json_body(request) -> Mapping[str, Any]:
+    """The JSON object in the body.
+
+    Raises:
+        LabError: the body is too large, of unknown length, or no JSON object.
+    """
     length = request.content_length
     if length is None or length > LARGEST_BODY:
         raise LabError("too_large_request", f"At most {LARGEST_BODY:,} bytes, with their length.")

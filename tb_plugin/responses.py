@@ -43,6 +43,7 @@ Answer = tuple[bytes, str]  # content, content type
 
 
 def json_answer(content: Mapping[str, Any]) -> Answer:
+    """A reply of JSON without NaN."""
     # The JSON is written here: TensorBoard would first search every number for NaN and bytes, which
     # takes longer than all the rest. This call raises if there are any.
     text = json.dumps(content, allow_nan=False, separators=(",", ":"))

@@ -61,7 +61,8 @@ export function density(x, y, xExtent, yExtent, columns, rows) {
 
 /** The points nearest to one of the points; distances in units of each axis's extent.
  * @param {ArrayLike<number>} x @param {ArrayLike<number>} y @param {number} place
- * @param {number} n @returns {number[]} their places, the nearest first, without the point itself */
+ * @param {number} n
+ * @returns {number[]} their places, the nearest first, without the point itself */
 export function nearest(x, y, place, n) {
   const [left, right] = paddedExtent(x, 0);
   const [bottom, top] = paddedExtent(y, 0);

@@ -43,13 +43,15 @@ export async function fetchTable({ run, tag }, header, columns) {
 }
 
 /** All stored values of one unit. @param {import("../numbers/types.js").Series} series
- * @param {number} step @param {number} row @returns {Promise<import("../numbers/types.js").Unit>} */
+ * @param {number} step @param {number} row
+ * @returns {Promise<import("../numbers/types.js").Unit>} */
 export async function fetchUnit({ run, tag }, step, row) {
   const query = new URLSearchParams({ run, tag, step: String(step), row: String(row) });
   return (await get(`api/v1/unit?${query}`)).json();
 }
 
-/** @param {import("../numbers/types.js").Series[]} series @param {string} column @param {number} step
+/** @param {import("../numbers/types.js").Series[]} series @param {string} column
+ * @param {number} step
  * @returns {Promise<import("../numbers/types.js").Distributions>} */
 export async function fetchDistributions(series, column, step) {
   const asked = (/** @type {number[]} */ edges) =>

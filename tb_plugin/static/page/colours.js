@@ -15,7 +15,7 @@ export function colouredBy(series, chosen) {
 
 /** Colours by run, or by the value of a fact; a ramp if the values are numbers.
  * @param {Coloured[]} series @param {string} by
- * @param {typeof import("./theme.js").LIGHT} theme @param {string[]} allRuns
+ * @param {import("./theme.js").Theme} theme @param {string[]} allRuns
  * @param {Coloured[]} [among]  all series in the list: also unticked series have a colour
  * @returns {string[]} */
 export function seriesColours(series, by, theme, allRuns, among = series) {

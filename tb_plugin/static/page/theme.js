@@ -12,7 +12,9 @@ export const LIGHT = {
   ramp: ["#0d47a1", "#9c27b0", "#f57c00"],
 };
 
-/** @type {typeof LIGHT} */
+/** @typedef {typeof LIGHT} Theme */
+
+/** @type {Theme} */
 export const DARK = {
   text: "#f1f3f4",
   muted: "#bdc1c6",
@@ -27,13 +29,13 @@ export const DARK = {
 
 /** TensorBoard's default colour of a run: by its place in the list of all runs, modulo 7. Plugins
  * cannot read colours that the user chose in TensorBoard.
- * @param {string} run @param {string[]} allRuns @param {typeof LIGHT} theme */
+ * @param {string} run @param {string[]} allRuns @param {Theme} theme */
 export function runColour(run, allRuns, theme) {
   const place = allRuns.indexOf(run);
   return theme.runs[(place < 0 ? 0 : place) % theme.runs.length];
 }
 
-/** A colour along the ramp. @param {number} share in [0, 1] @param {typeof LIGHT} theme */
+/** A colour along the ramp. @param {number} share in [0, 1] @param {Theme} theme */
 export function rampColour(share, theme) {
   const stops = theme.ramp.map((hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)));
   const at = Math.min(Math.floor(share * (stops.length - 1)), stops.length - 2);

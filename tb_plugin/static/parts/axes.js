@@ -53,7 +53,8 @@ function isMultiple(value, step) {
 }
 
 /** An axis with a name at each place.
- * @param {typeof import("../page/theme.js").LIGHT} theme @param {string} title @param {string[]} names
+ * @param {typeof import("../page/theme.js").LIGHT} theme @param {string} title
+ * @param {string[]} names
  * @param {[number, number] | undefined} zoomed  first and last place
  * @param {object} [label]  of the names */
 export function categoryAxis(theme, title, names, zoomed, label = {}) {
@@ -103,7 +104,8 @@ export function tooltip(theme, more) {
 }
 
 /** The tooltip of histograms drawn as outlines: the bin under the pointer, and a row for each run.
- * @param {typeof import("../page/theme.js").LIGHT} theme @param {number[]} edges @param {string} what
+ * @param {typeof import("../page/theme.js").LIGHT} theme @param {number[]} edges
+ * @param {string} what
  * @param {(grid: number) => {label: string, colour: string, heights: number[]}[]} drawn  in a panel
  * @param {(grid: number) => string} [panel]  its name */
 export function histogramTooltip(theme, edges, what, drawn, panel = () => "") {

@@ -58,7 +58,8 @@ export class Card {
   }
 
   /** The numbers behind the chart, for the table and for CSV.
-   * @param {import("../numbers/types.js").Column[]} columns @param {any[]} rows @param {boolean} asTable */
+   * @param {import("../numbers/types.js").Column[]} columns @param {any[]} rows
+   * @param {boolean} asTable */
   setData(columns, rows, asTable) {
     this.columns = columns;
     this.rows = rows;

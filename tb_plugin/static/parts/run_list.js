@@ -70,7 +70,8 @@ export class RunList {
     return within;
   }
 
-  /** Check boxes for runs. @param {Entry[]} entries @param {import("../page/state.js").State} state */
+  /** Check boxes for runs. @param {Entry[]} entries
+   * @param {import("../page/state.js").State} state */
   showMany(entries, state) {
     const shown = this.filtered(entries, state);
     const off = new Set(state.off);
@@ -94,7 +95,8 @@ export class RunList {
     );
   }
 
-  /** Radio buttons for runs. @param {Entry[]} entries @param {import("../page/state.js").State} state
+  /** Radio buttons for runs. @param {Entry[]} entries
+   * @param {import("../page/state.js").State} state
    * @param {string} chosen */
   showOne(entries, state, chosen) {
     this.showChoices(entries, state, chosen, "run with a unit table", (run) =>

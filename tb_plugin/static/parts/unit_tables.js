@@ -24,7 +24,8 @@ export function noTable(tables) {
     : "No unit tables in this log directory. Write them with tb_plugin.summary.unit_table.";
 }
 
-/** Tags of a run's tables. @param {import("../numbers/types.js").Series[]} tables @param {string} run */
+/** Tags of a run's tables. @param {import("../numbers/types.js").Series[]} tables
+ * @param {string} run */
 export function tablesOf(tables, run) {
   return tables
     .filter((s) => s.run === run)

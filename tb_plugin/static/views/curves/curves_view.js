@@ -227,7 +227,8 @@ export class CurvesView {
     return colouredBy(this.offered, state.colour || (compared?.title.toLowerCase() ?? ""));
   }
 
-  /** @param {import("../../numbers/types.js").Series[]} offered @param {import("../../numbers/types.js").Series[]} curves
+  /** @param {import("../../numbers/types.js").Series[]} offered
+   * @param {import("../../numbers/types.js").Series[]} curves
    * @param {Model} model */
   showRuns(offered, curves, model) {
     // One entry for each run, named by its facts and not by compared settings.

@@ -1,4 +1,4 @@
-// Draws the distribution of a quantity over units: a panel for each layer, a line for each run. Pure.
+// Draws the distribution of a quantity over units: a panel for each layer, a line for each run.
 
 import { niceExtent } from "../../numbers/geometry.js";
 import { histogramOutline, pooledCounts } from "../../numbers/histogram.js";

@@ -209,7 +209,8 @@ export class LabView {
     if (focused) buttons[chosen]?.focus();
   }
 
-  /** Class probabilities of the chosen image, intact and now. @param {import("../../page/state.js").State} state */
+  /** Class probabilities of the chosen image, intact and now.
+   * @param {import("../../page/state.js").State} state */
   showAnswer(state) {
     const { images, classes } = /** @type {import("../../numbers/types.js").LabModel} */ (this.session.opened);
     const i = this.session.image(state);

@@ -63,7 +63,8 @@ export class NetworkGrid {
     );
   }
 
-  /** @param {boolean[][]} deleted @param {number[][]} activity  of each unit, on the chosen image */
+  /** @param {boolean[][]} deleted
+   * @param {number[][]} activity  of each unit, on the chosen image */
   show(deleted, activity) {
     if (this.painting !== null) return; // during a drag the page shows newer units than this update
     this.deleted = deleted.map((units) => [...units]);

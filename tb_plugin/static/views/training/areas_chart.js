@@ -10,7 +10,8 @@ import { el } from "../../parts/dom.js";
 
 /** @param {{item: Item, step: number, x: number, y: number}[]} dots @param {string} title
  * @param {string} area  name of the area
- * @param {import("../../numbers/types.js").Window} zoom @param {typeof import("../../page/theme.js").LIGHT} theme */
+ * @param {import("../../numbers/types.js").Window} zoom
+ * @param {typeof import("../../page/theme.js").LIGHT} theme */
 export function areasOption(dots, title, area, zoom, theme) {
   const xExtent = roundExtent(dots.map((d) => d.x));
   const yExtent = roundExtent(dots.map((d) => d.y));

@@ -17,7 +17,8 @@ const SMALLEST_DROP = 0.01; // least extent of the axis: else rounding errors wo
 
 /** Mean activation and accuracy drop of each class, on two axes.
  * @param {{name: string, mean: number | null, drop: number | null}[]} rows
- * @param {import("../../numbers/types.js").Window} zoom @param {typeof import("../../page/theme.js").LIGHT} theme */
+ * @param {import("../../numbers/types.js").Window} zoom
+ * @param {typeof import("../../page/theme.js").LIGHT} theme */
 export function profileOption(rows, zoom, theme) {
   const names = ["mean activation", "accuracy drop when ablated"];
   const bars = (/** @type {number} */ i, /** @type {"mean" | "drop"} */ key) => ({
@@ -80,7 +81,8 @@ export function profileOption(rows, zoom, theme) {
 
 /** Share of each group's images in each bin.
  * @param {number[]} edges @param {{name: string, totals: number[], n: number}[]} groups
- * @param {import("../../numbers/types.js").Window} zoom @param {typeof import("../../page/theme.js").LIGHT} theme */
+ * @param {import("../../numbers/types.js").Window} zoom
+ * @param {typeof import("../../page/theme.js").LIGHT} theme */
 export function activityOption(edges, groups, zoom, theme) {
   const shares = groups.map(({ totals, n }) => totals.map((count) => count / Math.max(1, n)));
   const highest = Math.max(0.01, ...shares.flat());
@@ -111,7 +113,8 @@ export function activityOption(edges, groups, zoom, theme) {
 /** The distribution of a quantity over the units of a layer, with the place of one unit.
  * @param {string} column @param {{edges: number[], counts: number[]}} histogram
  * @param {number} value  of the unit @param {string} name  of the unit
- * @param {import("../../numbers/types.js").Window} zoom @param {typeof import("../../page/theme.js").LIGHT} theme */
+ * @param {import("../../numbers/types.js").Window} zoom
+ * @param {typeof import("../../page/theme.js").LIGHT} theme */
 export function standingOption(column, { edges, counts }, value, name, zoom, theme) {
   const extent = /** @type {[number, number]} */ ([edges[0], edges[edges.length - 1]]);
   const colour = theme.muted;

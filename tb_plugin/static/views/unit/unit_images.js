@@ -6,7 +6,8 @@ import { writeLesions } from "../../page/lesion_codec.js";
 import { el } from "../../parts/dom.js";
 
 /** Pictures of a unit, if the lab has the model that the run's fact "model" names.
- * @param {LabClient} client @param {string} wanted @param {import("../../numbers/types.js").Unit} unit
+ * @param {LabClient} client @param {string} wanted
+ * @param {import("../../numbers/types.js").Unit} unit
  * @returns {Promise<{unit: import("../../numbers/types.js").LabUnit, classes: string[], model: string,
  *     lesion: string} | string>} */
 export async function pictures(client, wanted, unit) {
@@ -24,7 +25,8 @@ export async function pictures(client, wanted, unit) {
   return { unit: found, classes, model: model.id, lesion: writeLesions(alone) };
 }
 
-/** @param {Awaited<ReturnType<typeof pictures>>} found @param {import("../../numbers/types.js").Unit} unit */
+/** @param {Awaited<ReturnType<typeof pictures>>} found
+ * @param {import("../../numbers/types.js").Unit} unit */
 export function pictureElements(found, unit) {
   if (typeof found === "string") return [el("p", { class: "faint" }, found)];
   const picture = (/** @type {{label: number, activation: number, png: string}} */ one) =>

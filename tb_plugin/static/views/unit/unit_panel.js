@@ -131,7 +131,8 @@ export class UnitPanel {
     );
   }
 
-  /** The unit's place among the units of its layer. @param {import("../../numbers/types.js").UnitTable} table
+  /** The unit's place among the units of its layer.
+   * @param {import("../../numbers/types.js").UnitTable} table
    * @param {number} row */
   showStanding(table, row) {
     const { state, theme } = /** @type {Model} */ (this.context.model());
@@ -264,7 +265,8 @@ export class UnitPanel {
 }
 
 /** Numbers of images of several classes: in each bin, silent, in total.
- * @param {import("../../numbers/types.js").LabUnit} unit @param {string} name @param {number[]} classes */
+ * @param {import("../../numbers/types.js").LabUnit} unit @param {string} name
+ * @param {number[]} classes */
 function together({ edges, counts, silent }, name, classes) {
   const totals = edges.slice(1).map((_, bin) => sum(classes.map((c) => counts[c][bin])));
   const still = sum(classes.map((c) => silent[c]));

@@ -129,7 +129,8 @@ export class UnitView {
 }
 
 /** The unit of that number, or the nearest number in the layer.
- * @param {import("../../numbers/types.js").UnitTable} table @param {number} layer @param {number} unit */
+ * @param {import("../../numbers/types.js").UnitTable} table @param {number} layer
+ * @param {number} unit */
 function nearestRow(table, layer, unit) {
   const rows = Array.from({ length: table.n }, (_, i) => i).filter((i) => table.layer[i] === layer);
   const away = (/** @type {number} */ row) => Math.abs(table.unit[row] - unit);

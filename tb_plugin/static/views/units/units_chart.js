@@ -144,7 +144,8 @@ function selectedSeries({ related, selected = [], theme }) {
   };
 }
 
-/** The line at which ablation changes nothing. @param {typeof import("../../page/theme.js").LIGHT} theme
+/** The line at which ablation changes nothing.
+ * @param {typeof import("../../page/theme.js").LIGHT} theme
  * @param {[number, number]} extent */
 function zeroLine(theme, [low, high]) {
   if (!(low < 0 && high > 0)) return undefined;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
+  axesOf,
   axisColumns,
   decodeTable,
   selectiveAndConfusing,
@@ -48,4 +49,13 @@ test("the selective and the confusing unit are among those that matter and are a
   assert.deepEqual(selectiveAndConfusing(table([0, 3, 1, 4, 0, 9])), [1, 3]);
   assert.deepEqual(selectiveAndConfusing(table(null)), [0, 4]);
   assert.deepEqual(selectiveAndConfusing(table([0, 0, 0, 0, 0, 0])), [0, 4]);
+});
+
+test("the axes are those of the address, or else the first two quantities", () => {
+  const measured = unitTable();
+  const axes = (unitX, unitY) => Object.values(axesOf(measured, { unitX, unitY }));
+  assert.deepEqual(axes("importance", "class_selectivity"), ["importance", "class_selectivity"]);
+  assert.deepEqual(axes("gone", "gone"), ["class_selectivity", "importance"]);
+  measured.columns.delete("importance");
+  assert.deepEqual(axes("gone", "importance"), ["class_selectivity", "class_selectivity"]);
 });

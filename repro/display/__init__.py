@@ -1,1 +1,1 @@
-"""HTML without a word of the paper in it. Begin with `markup`."""
+"""HTML and terminals without a word of the paper in it. Begin with `markup`."""

@@ -2,7 +2,8 @@
 
 `measured` holds what lesions of one network tell, and `study` makes and shows it; `page`, `figures`
 and `show` are how it looks, `sample` and `standing` what its sample allows it to say, `budget` how
-much fits into a time, `command` the command line's way. Begin with `study`.
+much fits into a time. `request` is what the command `lesion` is asked, `command` obeys, and
+`terminal` shows it. Begin with `study`.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from repro.models.heads import Compiled
 from repro.study import budget, measured, study
 from repro.study import page as study_page
 from repro.study.progress import Bar, Progress
+from repro.study.request import LesionRequest
 from repro.study.study import Study
 
 # Images read before it is known how many there is time for.
@@ -42,37 +43,6 @@ _REPORT, _TENSORBOARD, _NETWORKS = "report", "tb", "networks"
 
 class LesionError(ValueError):
     """A study that cannot be made; the message says why."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be studied, how, and where to put it.
-
-    model: a `.keras` file; or "", and model_fn and weights are given, see
-        `models.model_from_function`.
-    data, scale, resize: see `labelled`. classes: a file of class names, one a line; "" for none.
-    layers: names or patterns of hidden layers; () for all.
-    out: the folder of results.
-    seconds: that it may take; None for everything, however long that is.
-    split: "test", or "train" for images that the model was trained on; "" for what the data say.
-    command: what was typed, for the report.
-    """
-
-    model: str
-    data: str
-    out: Path
-    seconds: float | None = 600.0
-    model_fn: str = ""
-    weights: str = ""
-    scale: str = "auto"
-    resize: str = "stretch"
-    classes: str = ""
-    layers: tuple[str, ...] = ()
-    split: str = ""
-    seed: int = 0
-    data_dir: str = ""
-    offline: bool = False
-    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,7 +60,7 @@ class Results:
 
 
 def run(
-    request: Request,
+    request: LesionRequest,
     say: Callable[[str], None],
     bar: Callable[[float], AbstractContextManager[Bar]],
 ) -> Results:
@@ -104,7 +74,7 @@ def run(
         LesionError: the model or the images cannot be used. DataError: nor found.
         RunsError: the results cannot be written, or would replace what no study wrote.
     """
-    ends = None if request.seconds is None else time.monotonic() + request.seconds
+    ends = None if request.limit is None else time.monotonic() + request.limit
     # First, so that a folder that cannot be written is known before the work.
     out = Runs(request.out).root
     model = _loaded(request)
@@ -140,7 +110,7 @@ def run(
         raise LesionError(str(error)) from error
 
 
-def listing(request: Request) -> str:
+def listing(request: LesionRequest) -> str:
     """Every layer of the model, which are lesioned, and why the others are not; without a lesion.
 
     Raises:
@@ -153,7 +123,7 @@ def listing(request: Request) -> str:
         raise LesionError(str(error)) from error
 
 
-def _loaded(request: Request) -> keras.Model:
+def _loaded(request: LesionRequest) -> keras.Model:
     try:
         if request.model_fn:
             return loading.model_from_function(request.model_fn, request.weights)
@@ -162,7 +132,7 @@ def _loaded(request: Request) -> keras.Model:
         raise LesionError(str(error)) from error
 
 
-def _found(request: Request, given: keras.Model, model: keras.Model) -> tuple[Labelled, str]:
+def _found(request: LesionRequest, given: keras.Model, model: keras.Model) -> tuple[Labelled, str]:
     """The images, and what the model itself does to pixels, see `models.scaling`.
 
     Args:
@@ -200,7 +170,7 @@ def _found(request: Request, given: keras.Model, model: keras.Model) -> tuple[La
 
 
 def _studied(
-    request: Request,
+    request: LesionRequest,
     found: Labelled,
     order: np.ndarray,
     given: keras.Model,
@@ -304,11 +274,11 @@ def _longer_words(left: float, compilation: float, n_layers: int) -> str:
     )
 
 
-def _written(request: Request, made: Study, out: Path) -> Results:
+def _written(request: LesionRequest, made: Study, out: Path) -> Results:
     name = _name(request, made.model)
     model = made.save(out / _NETWORKS / name)
     made.to_tensorboard(out / _TENSORBOARD, run=name)
-    page = made.report(out / _REPORT, request.command)
+    page = made.report(out / _REPORT, request.typed)
     found = (
         study_page.first_line(made),
         study_page.warning(made),
@@ -317,7 +287,7 @@ def _written(request: Request, made: Study, out: Path) -> Results:
     return Results(tuple(filter(None, found)), page, model, out / _TENSORBOARD, out / _NETWORKS)
 
 
-def _name(request: Request, model: keras.Model) -> str:
+def _name(request: LesionRequest, model: keras.Model) -> str:
     return run_name(model.name if request.model_fn else Path(request.model).stem)
 
 

@@ -8,13 +8,11 @@ import shlex
 from pathlib import Path
 
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
-import repro.__main__ as command_line
 from repro.core import config
 from repro.paper import claims
 from repro.paper.choices import choices
+from repro.paper.request import ReportRequest
 from tests.helpers import synthetic
 from tests.helpers.page import Page, written
 
@@ -41,14 +39,11 @@ def own(tmp_path: Path) -> Path:
 
 def test_the_printed_command_names_the_folder_of_the_configs(own: Path) -> None:
     figure = config.load_figure(own / "fig7a_fashion.toml", "quick")
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(["repro"])
-    with flagsaver.flagsaver(configs_dir=str(own)):
-        words = shlex.split(command_line._command(figure))
-        assert f"--configs_dir={own}" in words
-        # The command finds the figure again.
-        assert command_line.configs.find_figures(command_line._configs_directory(), ["fig7a"])
-    assert "configs_dir" not in command_line._command(figure)
+    asked = ReportRequest(configs_dir=str(own))
+    assert f"--configs_dir={own}" in shlex.split(asked.command_of(figure))
+    # The command finds the figure again.
+    assert config.find_figures(asked.configs_directory, ["fig7a"])
+    assert "configs_dir" not in ReportRequest().command_of(figure)
 
 
 def test_beside_another_data_set_the_papers_number_says_on_which_it_is() -> None:

@@ -16,15 +16,15 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 import repro.__main__ as command_line
+from repro.core.flags import Usage
 from repro.data import source
 from repro.experiments.runs import RunsError
 from repro.models import loading, trial
 from repro.study import budget, command
-from repro.study.command import LesionError, Request, run_name
+from repro.study.command import LesionError, run_name
+from repro.study.request import LesionRequest
 from tests.helpers import hostile
 from tests.helpers.page import Page
 from tests.helpers.planted import plant, snapshot
@@ -145,7 +145,7 @@ class Watched:
         yield self
 
 
-def run(request: Request) -> tuple[command.Results, Watched]:
+def run(request: LesionRequest) -> tuple[command.Results, Watched]:
     watched = Watched()
     return command.run(request, watched.said.append, watched.bar), watched
 
@@ -157,9 +157,9 @@ def untried(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return workplace
 
 
-def request(folder: Path, out: Path, **changes: Any) -> Request:
+def request(folder: Path, out: Path, **changes: Any) -> LesionRequest:
     given = {"model": str(folder / "my model.keras"), "data": f"npz:{folder / 'images.npz'}"}
-    return Request(**(given | {"out": out} | changes))
+    return LesionRequest(**(given | {"out": out} | changes))
 
 
 def test_what_does_not_fit_into_the_time_is_left_out_and_told(
@@ -201,7 +201,7 @@ def test_everything_is_done_if_asked_for_and_the_time_told_before(
     pace = budget.Pace(image=0.2, lesion=0.1, order=0.0, point=0.01, compilation=30.0)
     monkeypatch.setattr(budget, "measure", lambda *given: pace)
     results, watched = run(
-        request(untried, tmp_path, seconds=None, layers=("nar*",), split="train", seed=5)
+        request(untried, tmp_path, full=True, layers=("nar*",), split="train", seed=5)
     )
     plan = "Plan: all 300 images, all 10 units, a curve of 10 orders at 11 points: about 17 min"
     assert watched.said[-2] == plan
@@ -311,44 +311,40 @@ def test_images_of_the_wrong_shape_and_models_with_two_inputs_are_refused(
 def test_flags_that_make_no_sense_are_refused_before_anything_is_loaded(
     words: Sequence[str], sentence: str
 ) -> None:
-    with flagsaver.flagsaver():
-        left = flags.FLAGS(["repro", *words])
-        with pytest.raises(command_line.Usage, match=re.escape(sentence)):
-            command_line._lesion_request(left[1:])
+    with pytest.raises(Usage, match=re.escape(sentence)):
+        command_line.asked(["lesion", *words])
+
+
+def requested(*words: str) -> LesionRequest:
+    made = command_line.asked(["lesion", *words]).request
+    assert isinstance(made, LesionRequest)
+    return made
 
 
 def test_flags_become_a_request() -> None:
-    words = ["a.keras", "--data=dir:b", "--out=c", "--budget=2h", "--layers=d,e", "--seed=3"]
-    with flagsaver.flagsaver():
-        request, seconds = command_line._lesion_request(flags.FLAGS(["repro", *words])[1:])
-        made = Request(**request, seconds=seconds)
-        assert (made.model, made.data, made.out, made.seconds) == (
-            "a.keras", "dir:b", Path("c"), 7200.0,
-        )  # fmt: skip
-        assert made.layers == ("d", "e") and made.seed == 3 and made.scale == "auto"
-        assert made.split == ""  # as the data say
-    with flagsaver.flagsaver():
-        request, seconds = command_line._lesion_request(
-            flags.FLAGS(["repro", "a.keras", "--data=dir:b", "--full", "--split=train"])[1:]
-        )
-        assert seconds is None and request["split"] == "train"
+    made = requested(
+        "a.keras", "--data=dir:b", "--out=c", "--budget=2h", "--layers=d,e", "--seed=3"
+    )
+    assert (made.model, made.data, made.out, made.limit) == ("a.keras", "dir:b", Path("c"), 7200.0)
+    assert made.layers == ("d", "e") and made.seed == 3 and made.scale == "auto"
+    assert made.split == ""  # as the data say
+    assert made.typed.startswith("python -m repro lesion a.keras --data=dir:b --out=c")
+    made = requested("a.keras", "--data=dir:b", "--full", "--split=train")
+    assert made.limit is None and made.split == "train"
 
 
 def test_layers_are_listed_without_images(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(trial, "attempt", lambda path: None)
-    with flagsaver.flagsaver():
-        words = ["repro", str(workplace / "my model.keras"), "--list", "--layers=nar*"]
-        assert command_line._lesion(flags.FLAGS(words)[1:]) == 0
+    words = ["lesion", str(workplace / "my model.keras"), "--list"]
+    assert command_line.answer([*words, "--layers=nar*"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [line[:3] for line in lines if line[0] == "x"] == [["x", "narrow", "Dense"]]
     # Keras numbers the layers that were given no name.
     names = [line[1].split("_")[0] for line in lines if line[0] == "."]
     assert names[1:3] == ["flatten", "wide"]
-    with flagsaver.flagsaver():
-        words = ["repro", str(workplace / "my model.keras"), "--list", "--layers=conv*"]
-        assert command_line._lesion(flags.FLAGS(words)[1:]) == 1
+    assert command_line.answer([*words, "--layers=conv*"]) == 1
     assert "repro: no hidden layer fits 'conv*'" in capsys.readouterr().err
 
 
@@ -358,8 +354,7 @@ def test_a_bad_model_ends_with_one_sentence(
     cut = tmp_path / "cut.keras"
     cut.write_bytes((workplace / "my model.keras").read_bytes()[:2000])
     words = [str(cut), f"--data=npz:{workplace / 'images.npz'}", f"--out={tmp_path / 'out'}"]
-    with flagsaver.flagsaver():
-        assert command_line._lesion(flags.FLAGS(["repro", *words])[1:]) == 1
+    assert command_line.answer(["lesion", *words]) == 1
     (sentence,) = capsys.readouterr().err.splitlines()
     assert sentence.startswith("repro: ") and "cut.keras is not a complete .keras file" in sentence
 
@@ -384,8 +379,7 @@ def test_a_hostile_model_ends_with_one_sentence_too(
         hostile.write(path, hostile.members(weights=path.read_bytes()))
     monkeypatch.setattr(keras.models, "load_model", lambda *_, **__: pytest.fail("Keras read it"))
     words = [str(path), f"--data=npz:{workplace / 'images.npz'}", f"--out={tmp_path / 'out'}"]
-    with flagsaver.flagsaver():
-        assert command_line._lesion(flags.FLAGS(["repro", *words])[1:]) == 1
+    assert command_line.answer(["lesion", *words]) == 1
     (sentence,) = capsys.readouterr().err.splitlines()
     assert sentence.startswith("repro: ") and "bad.keras" in sentence
 

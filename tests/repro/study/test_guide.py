@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 import repro.__main__ as command_line
 from repro.models import trial
@@ -44,8 +42,7 @@ def type_in(command: str, **instead: str) -> None:
     for flag, value in instead.items():
         (place,) = (n for n, word in enumerate(words) if word.startswith(f"--{flag}="))
         words[place] = f"--{flag}={value}"
-    with flagsaver.flagsaver():
-        assert command_line._lesion(flags.FLAGS(["repro", *words[4:]])[1:]) == 0
+    assert command_line.answer(words[3:]) == 0
 
 
 def test_the_guide_works(

@@ -1,0 +1,285 @@
+"""`python -m repro run`, `status` and `report`: makes the figures of the paper, tells how far they
+are, and reports on them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from repro.core.config import FigureConfig, TrainConfig
+from repro.core.results import FigureResult, NetworkResult
+from repro.data.source import DataSource
+from repro.display.terminal import bar, print_tensorboard, shown
+from repro.experiments import collect, executors, jobs, progress, runs
+from repro.experiments.jobs import Job
+from repro.experiments.progress import Step
+from repro.experiments.runs import TRAINING, Runs
+from repro.paper import summaries
+from repro.paper.request import FiguresRequest, ReportRequest, RunRequest, StatusRequest
+from repro.paper.verdicts import counted
+
+
+def run(request: RunRequest) -> int:
+    """Trains what is missing, lesions it, and reports; returns the status to exit with."""
+    began = time.monotonic()
+    figures, sources = request.figures()
+    runs_folder = Runs(Path(request.runs_dir))
+    _check_places(figures, runs_folder)
+    for source in sources.values():
+        print(f"Data: {source.describe()}")
+    plan = jobs.plan(figures)
+    if request.retry_failed:
+        jobs.forget_failures(plan, runs_folder)
+    todo = jobs.unfinished(plan, runs_folder)
+    failed_before = jobs.failures(plan, runs_folder)
+    n_failed = len({failure.job for failure in failed_before} - set(todo))
+    print(
+        f"Plan: {counted(len(figures), 'figure')}, {counted(len(plan), 'network')} "
+        f"({len(plan) - len(todo) - n_failed} done, {len(todo)} to do"
+        f"{f', {n_failed} failed before' if n_failed else ''}), "
+        + ("a network of your own" if request.model else f"profile {request.profile}")
+    )
+    stops = {n.stop_at_train_accuracy for f in figures for n in f.networks()} - {0.0}
+    if stops:
+        print(
+            f"Trainings stop at a training accuracy of {max(stops):g}, which the paper's do "
+            "not; --profile=desk or paper trains in full"
+        )
+    errors = _work(request, todo, runs_folder, sources) if todo else {}
+    with runs_folder.reporting():
+        incomplete = _finish(request, figures, sources, runs_folder, began)
+    failures = jobs.failures(plan, runs_folder)
+    for failure in failures:
+        print(f"Failed: {failure}")
+    for job, error in errors.items():
+        print(f"Failed: {job.train.run_id}: {error}")
+    if failures:
+        print("What failed is left alone from now on; --retry-failed tries it again.")
+    return 1 if failures or errors or incomplete else 0
+
+
+def status(request: StatusRequest) -> int:
+    """Tells what is done, running, failed and left; returns the status to exit with."""
+    figures, _ = request.figures()
+    runs_folder = Runs(Path(request.runs_dir))
+    plan = jobs.plan(figures)
+    steps = progress.survey(plan, runs_folder)
+    of_network: dict[TrainConfig, dict[str, Step]] = {}
+    for step in steps:
+        of_network.setdefault(step.job.train, {})[step.name] = step
+    for figure in figures:
+        print(f"{figure.name} ({figure.profile}): {figure.title}")
+        if figure.not_run:
+            print(f"  not run: {figure.not_run}")
+            continue
+        for network in figure.networks():
+            names = [TRAINING, *(sweep.sweep_id for _, sweep in figure.lesions(network))]
+            state = _state([of_network[network][name] for name in dict.fromkeys(names)])
+            print(f"  {summaries.network_label(figure, network):28} {network.run_id:26} {state}")
+    failures = jobs.failures(plan, runs_folder)
+    for failure in failures:
+        print(f"Failed: {failure}")
+    if failures:
+        print("./run_all.sh --retry-failed tries again what failed.")
+    counts = Counter(step.state for step in steps)
+    states = (progress.DONE, progress.RUNNING, progress.FAILED, progress.LEFT)
+    print(
+        f"Plan: {len(steps)} steps in {len(plan)} networks: "
+        + ", ".join(f"{counts[state]} {state}" for state in states)
+    )
+    if counts[progress.RUNNING] or counts[progress.LEFT]:
+        print(_time_left(plan, runs_folder, request.workers))
+    return 0
+
+
+def _state(steps: Sequence[Step]) -> str:
+    """The state of one network's steps, in words."""
+    if all(step.state == progress.DONE for step in steps):
+        return "done"
+    if all(step.state == progress.LEFT for step in steps):
+        return "to do"
+    words = [
+        f"{step.name} {step.state}" + (f" ({step.detail})" if step.detail else "")
+        for step in steps
+        if step.state in (progress.RUNNING, progress.FAILED)
+    ]
+    left = sum(step.state == progress.LEFT for step in steps)
+    if left:
+        words.append(f"{left} of {len(steps)} steps to do")
+    return ", ".join(words)
+
+
+def _time_left(plan: Sequence[Job], runs_folder: Runs, workers: int) -> str:
+    """One sentence on how long the rest will take."""
+    pace = progress.Pace(runs_folder)
+    todo = jobs.unfinished(plan, runs_folder)
+    workers = executors.local_slots(workers, len(todo))
+    seconds = progress.time_left(todo, runs_folder, workers, pace)
+    if seconds is None:
+        return "Time left: unknown until the first step of its kind is done"
+    return (
+        f"Time left: about {progress.in_words(seconds)} with {workers} at a time "
+        f"(from {pace.n_measured} measured steps)"
+    )
+
+
+def report(request: ReportRequest) -> int:
+    """Reports on the results that exist; returns the status to exit with."""
+    figures, sources = request.figures()
+    runs_folder = Runs(Path(request.runs_dir))
+    _check_places(figures, runs_folder)
+    with runs_folder.reporting():
+        return 1 if _finish(request, figures, sources, runs_folder, time.monotonic()) else 0
+
+
+def _work(
+    request: RunRequest, todo: Sequence[Job], runs_folder: Runs, sources: dict[str, DataSource]
+) -> dict[Job, str]:
+    """Trains and lesions what is missing, under one progress bar; see `executors.run`."""
+    together = request.n_together()
+    executor = executors.connect(
+        request.executor,
+        len(todo),
+        runs_folder,
+        request.workers,
+        address=request.ray_address,
+        gpus=request.gpus_per_job,
+        cpus=request.cpus_per_job,
+    )
+    totals = {job: sum(jobs.amounts(job).values()) for job in todo}
+    # Long jobs come first, so that none runs alone at the end.
+    todo = sorted(todo, key=lambda job: totals[job], reverse=True)
+    shown = dict.fromkeys(todo, 0.0)
+    with bar(sum(totals.values())) as one_bar:
+
+        def on_progress(job: Job, done: float) -> None:
+            # A job that is tried again starts behind the progress already shown.
+            done = min(max(done, shown[job]), totals[job])
+            one_bar.update(done - shown[job])
+            shown[job] = done
+
+        def on_finished(job: Job) -> None:
+            on_progress(job, totals[job])
+            failed = [failure.step for failure in jobs.failures([job], runs_folder)]
+            state = f"FAILED: {', '.join(failed)}" if failed else "done"
+            one_bar.write(
+                f"  {job.train.run_id} (label corruption {job.train.label_corruption:g}): {state}"
+            )
+
+        return executors.run(
+            todo,
+            runs_folder,
+            sources,
+            executor,
+            request.checkpoint_seconds,
+            on_progress,
+            on_finished,
+            one_bar.write,
+            together,
+        )
+
+
+def _finish(
+    request: FiguresRequest,
+    figures: Sequence[FigureConfig],
+    sources: dict[str, DataSource],
+    runs_folder: Runs,
+    began: float,
+) -> bool:
+    """Writes summaries, figures and report from finished results, and prints where they are.
+
+    Returns:
+        Whether results are missing.
+    """
+    # Imported only for drawing: matplotlib takes a second to import.
+    from repro.paper import report as reports
+
+    found = [
+        collect.collect(
+            figure, runs_folder, _data_words(figure, sources), request.command_of(figure)
+        )
+        for figure in figures
+    ]
+    missing = 0
+    for figure in found:
+        missing += (n := collect.n_missing(figure))
+        if n:
+            total = len(figure.config.networks())
+            print(f"{figure.config.name}: {n} of {total} networks not done, left out")
+        for network in figure.networks:
+            _summarize(figure, network, runs_folder)
+    if not any(figure.networks or figure.config.not_run for figure in found):
+        return True
+    seconds = {
+        figure.config.name: collect.seconds(figure, runs_folder)
+        for figure in found
+        if figure.networks
+    }
+    files = runs.Beside(runs_folder.report)
+    verdicts = reports.write(found, runs_folder.report, seconds, files.write)
+    print()
+    print(reports.console(found, verdicts))
+    print(f"\nReport:      {shown(runs_folder.report / 'index.html')}")
+    networks = runs_folder.root / "networks"
+    print(f"Networks:    {shown(networks)} (.keras models, results)")
+    print_tensorboard(runs_folder.tensorboard, networks)
+    print(f"({time.monotonic() - began:.0f} s)")
+    return missing > 0
+
+
+def _data_words(figure: FigureConfig, sources: dict[str, DataSource]) -> str:
+    """Words for the images of a figure."""
+    if figure.not_run:
+        return "none"
+    words = sources[figure.train.dataset].describe()
+    if figure.instead_of:
+        words += f", in place of {figure.instead_of}, which is not at hand"
+    return words
+
+
+def _check_places(figures: Sequence[FigureConfig], runs_folder: Runs) -> None:
+    """Checks before hours of work that report and summaries can be written.
+
+    Raises:
+        RunsError: a file or folder of the user's is in the way.
+    """
+    if runs_folder.report.exists():
+        from repro.paper import report as reports
+
+        names = (name for figure in figures for name in reports.file_names(figure.name))
+        runs.Beside(runs_folder.report, names)
+    for figure in figures:
+        for network in () if figure.not_run else figure.networks():
+            directory, source = _summary_place(figure, network, runs_folder)
+            if not _shows(directory, source):
+                runs.check_replaceable(directory)
+
+
+def _summary_place(
+    figure: FigureConfig, network: TrainConfig, runs_folder: Runs
+) -> tuple[Path, str]:
+    """The folder of a network's TensorBoard run, and the content of its source.txt."""
+    label = summaries.network_label(figure, network)
+    sweeps = [sweep.sweep_id for _, sweep in figure.lesions(network)]
+    source = " ".join([network.run_id, *sweeps]) + "\n"
+    return runs_folder.tensorboard / figure.profile / figure.name / label, source
+
+
+def _shows(directory: Path, source: str) -> bool:
+    marker = directory / "source.txt"
+    return marker.is_file() and marker.read_bytes() == source.encode()
+
+
+def _summarize(figure: FigureResult, network: NetworkResult, runs_folder: Runs) -> None:
+    """Writes a network's TensorBoard run unless the folder already shows these results."""
+    directory, source = _summary_place(figure.config, network.config, runs_folder)
+    if _shows(directory, source):
+        return
+
+    def fill(temporary: Path) -> None:
+        summaries.write(figure, network, temporary)
+        (temporary / "source.txt").write_text(source)
+
+    runs.replace_directory(directory, fill)

@@ -96,33 +96,21 @@ class AblationCurve:
 
 
 @dataclass(frozen=True)
-class UnitTable:
-    """Every unit of a network: how selective it is, and what its ablation does (Fig. 7).
+class UnitMeasures:
+    """Every unit of a network: how selective it is, and what its ablation does.
 
     layers: name and number of units of each layer; rows run through the layers in order.
     class_means: float64 (n_classes, n_units), mean activation over the images of each class.
-    n_correct: int64 (n_units, n_classes), correct images of each class with the unit ablated.
-    loss: float64 (n_units,), mean cross-entropy in nats with the unit ablated.
-    intact_correct: int64 (n_classes,); intact_loss: the same for the intact network.
+    n_correct: (n_units, n_columns), correct answers with the unit ablated: images of each class.
+    loss: float64 (n_units,), mean loss with the unit ablated, in nats for a cross-entropy.
+    intact_correct: int64 (n_columns,); intact_loss: the same for the intact network.
     class_counts: int64 (n_classes,), images of each class.
     sparsity: float64 (n_units,) in [0, 1], fraction of images and positions of exact zero.
     mutual_information: float64 (n_units,), bits that the activation tells about the class, by the
         plug-in estimate (docs/paper.md, "Mutual information").
     mutual_information_bias: float64 (n_units,), bits that this estimate gives on average to a unit
         that is independent of the class.
-    weight_norm: float64 (n_units,), L1 norm of the incoming weights (appendix A.4); NaN where a
-        unit is not the output of one layer's weights.
-    images: which images ("test" or "train").
-    n_tied: (image, unit) pairs whose two best logits tie within rounding; None if not counted.
-    basis: "unit"; or "random": a row is a direction of a random rotation of its layer, and its
-        activation the projection on that direction, of either sign (docs/paper.md, "Rotated
-        bases").
-    drop_held_out: float64 (n_units,), accuracy lost by the class that loses most, with the class
-        chosen on other images (`metrics.held_out_class_drop`); NaN if no class has two images; None
-        if not measured.
     """
-
-    kind: ClassVar[str] = "single_unit"
 
     layers: tuple[tuple[str, int], ...]
     class_means: np.ndarray
@@ -134,24 +122,14 @@ class UnitTable:
     sparsity: np.ndarray
     mutual_information: np.ndarray
     mutual_information_bias: np.ndarray
-    weight_norm: np.ndarray
-    images: str
-    fill: str
-    n_tied: int | None = None
-    basis: str = "unit"
-    drop_held_out: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n_units = sum(size for _, size in self.layers)
-        n_classes = len(self.class_counts)
-        for name in ("sparsity", "mutual_information", "mutual_information_bias", "weight_norm"):
+        for name in ("sparsity", "mutual_information", "mutual_information_bias", "loss"):
             _check_shape(name, getattr(self, name), (n_units,))
-        _check_shape("class_means", self.class_means, (n_classes, n_units))
-        _check_shape("n_correct", self.n_correct, (n_units, n_classes))
-        _check_shape("loss", self.loss, (n_units,))
-        _check_shape("intact_correct", self.intact_correct, (n_classes,))
-        if self.drop_held_out is not None:
-            _check_shape("drop_held_out", self.drop_held_out, (n_units,))
+        _check_shape("class_means", self.class_means, (len(self.class_counts), n_units))
+        _check_shape("intact_correct", self.intact_correct, self.answer_counts.shape)
+        _check_shape("n_correct", self.n_correct, (n_units, len(self.answer_counts)))
 
     @property
     def n_units(self) -> int:
@@ -160,6 +138,11 @@ class UnitTable:
     @property
     def n_images(self) -> int:
         return int(self.class_counts.sum())
+
+    @property
+    def answer_counts(self) -> np.ndarray:
+        """int64 (n_columns,), the answers in each column of n_correct: images of each class."""
+        return self.class_counts
 
     @property
     def n_absent(self) -> int:
@@ -177,16 +160,6 @@ class UnitTable:
         return np.concatenate([np.arange(size) for _, size in self.layers])
 
     @property
-    def class_selectivity(self) -> np.ndarray:
-        """float64 (n_units,) in [0, 1], over the classes that have images; 0 for a dead unit (paper
-        section 2.3). NaN for directions, for units with a negative mean, as after GELU, and if all
-        images are of one class."""
-        defined = (self.class_means >= 0).all(axis=0) & (self.basis == "unit")
-        means = np.where(defined, self.class_means, 0.0)
-        found = metrics.class_selectivity(means, self.class_counts)
-        return np.where(defined, found, np.nan)
-
-    @property
     def dead(self) -> np.ndarray:
         """bool (n_units,): silent on every image."""
         return (self.class_means == 0).all(axis=0)
@@ -199,8 +172,11 @@ class UnitTable:
     @property
     def accuracy_drop(self) -> np.ndarray:
         """float64 (n_units,), drop of accuracy as a fraction of images; above 0 if the ablation
-        harms."""
-        return (self.intact_correct.sum() - self.n_correct.sum(axis=1)) / self.n_images
+        harms. NaN where no answer is right or wrong."""
+        n_answers = self.answer_counts.sum()
+        if not n_answers:
+            return np.full(self.n_units, np.nan)
+        return (self.intact_correct.sum() - self.n_correct.sum(axis=1)) / n_answers
 
     @property
     def mean_activation(self) -> np.ndarray:
@@ -215,14 +191,59 @@ class UnitTable:
 
     @property
     def class_drops(self) -> np.ndarray:
-        """float64 (n_units, n_classes), accuracy that each class loses; NaN for a class without
+        """float64 (n_units, n_columns), accuracy that each class loses; NaN for a class without
         images (docs/paper.md, "Class drops")."""
-        return metrics.class_drops(self.intact_correct, self.n_correct, self.class_counts)
+        return metrics.class_drops(self.intact_correct, self.n_correct, self.answer_counts)
 
     @property
     def largest_class_drop(self) -> np.ndarray:
-        """float64 (n_units,), accuracy lost by the class that loses most."""
+        """float64 (n_units,), accuracy lost by the class that loses most; NaN without classes."""
+        if not len(self.answer_counts):
+            return np.full(self.n_units, np.nan)
         return metrics.largest_class_drop(self.class_drops)
+
+
+@dataclass(frozen=True)
+class UnitTable(UnitMeasures):
+    """`UnitMeasures` of a classifier, as a sweep records them (Fig. 7); n_columns is n_classes.
+
+    n_correct: int64.
+    weight_norm: float64 (n_units,), L1 norm of the incoming weights (appendix A.4); NaN where a
+        unit is not the output of one layer's weights.
+    images: which images ("test" or "train").
+    n_tied: (image, unit) pairs whose two best logits tie within rounding; None if not counted.
+    basis: "unit"; or "random": a row is a direction of a random rotation of its layer, and its
+        activation the projection on that direction, of either sign (docs/paper.md, "Rotated
+        bases").
+    drop_held_out: float64 (n_units,), accuracy lost by the class that loses most, with the class
+        chosen on other images (`metrics.held_out_class_drop`); NaN if no class has two images; None
+        if not measured.
+    """
+
+    kind: ClassVar[str] = "single_unit"
+
+    weight_norm: np.ndarray
+    images: str
+    fill: str
+    n_tied: int | None = None
+    basis: str = "unit"
+    drop_held_out: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_shape("weight_norm", self.weight_norm, (self.n_units,))
+        if self.drop_held_out is not None:
+            _check_shape("drop_held_out", self.drop_held_out, (self.n_units,))
+
+    @property
+    def class_selectivity(self) -> np.ndarray:
+        """float64 (n_units,) in [0, 1], over the classes that have images; 0 for a dead unit (paper
+        section 2.3). NaN for directions, for units with a negative mean, as after GELU, and if all
+        images are of one class."""
+        defined = (self.class_means >= 0).all(axis=0) & (self.basis == "unit")
+        means = np.where(defined, self.class_means, 0.0)
+        found = metrics.class_selectivity(means, self.class_counts)
+        return np.where(defined, found, np.nan)
 
     @property
     def held_out_class_drop(self) -> np.ndarray:

@@ -26,10 +26,11 @@ from repro.experiments import progress, runs
 from repro.experiments.runs import Runs
 from repro.models import insertion, loading, scaling
 from repro.models.heads import Compiled
-from repro.study import budget, measured, study
+from repro.study import budget, study
 from repro.study import page as study_page
 from repro.study.progress import Bar, Progress
 from repro.study.request import LesionRequest
+from repro.study.settings import StudySettings, Subject
 from repro.study.study import Study
 
 # Images read before it is known how many there is time for.
@@ -175,7 +176,7 @@ def _studied(
     order: np.ndarray,
     given: keras.Model,
     model: keras.Model,
-    hidden: Sequence[measured.HiddenLayer],
+    hidden: Sequence[insertion.HiddenLayer],
     ends: float | None,
     say: Callable[[str], None],
     bar: Callable[[float], AbstractContextManager[Bar]],
@@ -204,20 +205,22 @@ def _studied(
         say(_longer_words(left, pace.compilation, len(engine.layout.layers)))
     chosen = order[: plan.n_images]
     used = engine.on(found.images(chosen), found.labels[chosen])
-    made = Study(
+    subject = Subject(
         used,
         model,
-        hidden,
+        tuple(hidden),
         n_available=len(found),
+        others=_others(engine, found, order[plan.n_images :], math.inf if ends is None else left),
+    )
+    settings = StudySettings(
         n_units=plan.n_units,
-        class_names=found.class_names,
+        class_names=tuple(found.class_names),
         data=found.words,
         split=request.split or found.split,
         seed=request.seed,
-        deadline=float("inf") if ends is None else ends - plan.last_seconds - _KEPT * left,
-        others=_others(engine, found, order[plan.n_images :], math.inf if ends is None else left),
-        progress=progress_of,
+        deadline=math.inf if ends is None else ends - plan.last_seconds - _KEPT * left,
     )
+    made = Study(subject, settings, progress_of)
     pairs = plan.curve_images * plan.orders * plan.points
     pairs += plan.n_images * (
         plan.n_units + budget.n_tested(plan.n_units, plan.n_images) + budget.LESIONS_BESIDES

@@ -5,15 +5,14 @@ Each answer is computed when it is first asked for, and kept. The model is never
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import pickle
 import time
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from repro.core import metrics
@@ -26,38 +25,22 @@ from repro.engine.counts import Outcome
 from repro.engine.engine import Engine
 from repro.engine.layout import Layout
 from repro.engine.tasks import Task
-from repro.models.insertion import HiddenLayer
 from repro.study import budget, sample
 from repro.study import curve as study_curve
 from repro.study import words as study_words
 from repro.study.model import Frozen, from_bytes
 from repro.study.progress import Progress
 from repro.study.sample import Sample, Tested
+from repro.study.settings import StudySettings, Subject
+from repro.study.table import ROUNDING, StudiedUnits
 from repro.study.words import Words
 
 if TYPE_CHECKING:
     import pandas
 
-UNIT_COLUMNS = (
-    ("unit", np.int64),
-    ("class_selectivity", np.float64),
-    ("mutual_information", np.float64),
-    ("mutual_information_bias", np.float64),
-    ("importance", np.float64),
-    ("accuracy_drop", np.float64),
-    ("largest_class_drop", np.float64),
-    ("mean_activation", np.float64),
-    ("sparsity", np.float64),
-    ("dead", np.bool_),
-    ("redundant", np.bool_),
-)
-"""Columns of `Study.units` after the first, which is the layer's name."""
-
 CHECKED_IMAGES = 16
 # Pieces in which units are lesioned, so that a deadline is heeded between them.
 _PIECES = 20
-# Of a mean loss, relative: what the order of summation explains.
-_ROUNDING = 1e-6
 # Random sets of other units, beside the redundant ones, that are removed together.
 CONTROLS = 5
 
@@ -105,56 +88,41 @@ class Measured:
         sample: on how many images, and what that means.
         task: what the network was trained for, see `engine.tasks`.
         labels: int32 (n_images,), the class of each image; zeros where they have none.
-        n_classes, class_names, data, split, seed: as given.
+        settings: what the study was made with. n_classes, class_names: of the images.
     """
 
     def __init__(
-        self,
-        engine: Engine,
-        model: keras.Model,
-        hidden: Sequence[HiddenLayer],
-        *,
-        n_available: int,
-        n_units: int = 0,
-        class_names: Sequence[str] = (),
-        data: str = "",
-        split: str = "test",
-        seed: int = 0,
-        deadline: float = math.inf,
-        others: Callable[[], Iterable[Engine]] | None = None,
-        progress: Progress | None = None,
+        self, subject: Subject, settings: StudySettings, progress: Progress | None = None
     ) -> None:
         """
         Args:
-            engine: on these images. deadline: by `time.monotonic()`, after which no more units
-                are lesioned alone, but for the first few. others: gives engines on the images that
-                are there and not among these, in pieces; None where there are none or they cannot
-                be had. progress: what the engine reports to; None for no bars. The rest: as for
-                `lesion`.
+            progress: what the engine reports to; None for no bars.
+
+        Raises:
+            ValueError: settings that do not fit the network.
         """
-        if split not in ("train", "test"):
-            raise ValueError(f"split must be 'train' or 'test', got {split!r}")
-        self.model, self.hidden_layers = model, tuple(hidden)
+        engine, model = subject.engine, subject.model
+        self.model, self.hidden_layers = model, tuple(subject.hidden)
         self.layout: Layout = engine.layout
-        if not 0 <= n_units <= self.layout.n_units:
+        if not 0 <= settings.n_units <= self.layout.n_units:
             raise ValueError(
-                f"n_units must be 0 (all) to {self.layout.n_units}, the masked units; got {n_units}"
+                f"n_units must be 0 (all) to {self.layout.n_units}, the masked units; "
+                f"got {settings.n_units}"
             )
-        self.sample = Sample(engine.n_images, n_available)
+        self.sample = Sample(engine.n_images, subject.n_available)
         self.task: Task = engine.task
         self.own_loss: str = engine.own_loss
         self.labels, self.n_classes = strata(engine), engine.n_classes
-        class_names = tuple(class_names) or engine.class_names
+        class_names = settings.class_names or engine.class_names
         if len(class_names) not in (0, self.n_classes):
             cure = f"give one for each of the model's {self.n_classes} classes, in its order"
             if not self.n_classes:
                 cure = f"leave them out, since {self.task.kind} has no classes"
             raise ValueError(f"class_names has {len(class_names)} names; {cure}")
         self.class_names = tuple(map(str, class_names))
-        self.data, self.split, self.seed = data, split, seed
-        self._engine, self._deadline = engine, deadline
-        self._n_units = n_units or self.layout.n_units
-        self._others, self._progress = others, progress or Progress()
+        self.settings = settings
+        self._engine = engine
+        self._others, self._progress = subject.others, progress or Progress()
         self._frozen = Frozen(model, engine.witness)
         self._curves: dict[tuple[int, int, int], AblationCurve] = {}
         self._saved_as = ""  # its folder's name
@@ -178,7 +146,8 @@ class Measured:
         state = self.__dict__.copy()
         for name in ("model", "_engine", "_frozen", "_others", "_progress"):
             state.pop(name, None)
-        state |= {"_deadline": math.inf, "_asked": self._engine.asked}
+        settings = dataclasses.replace(self.settings, deadline=math.inf)
+        state |= {"settings": settings, "_asked": self._engine.asked}
         state |= {"witness": self._frozen.witness}
         return state | {"model": self._frozen.to_bytes()}
 
@@ -207,7 +176,22 @@ class Measured:
     @property
     def n_planned(self) -> int:
         """Units that were to be lesioned alone; fewer were where the time ran out."""
-        return self._n_units
+        return self.settings.n_units or self.layout.n_units
+
+    @property
+    def data(self) -> str:
+        """What the images are, in words."""
+        return self.settings.data
+
+    @property
+    def split(self) -> str:
+        """ "test", or "train" for images that the model was trained on."""
+        return self.settings.split
+
+    @property
+    def seed(self) -> int:
+        """Of the samples and of the curve's orders."""
+        return self.settings.seed
 
     # --- Answers ------------------------------------------------------------------------------
 
@@ -269,56 +253,41 @@ class Measured:
         dead: 0 on every image. redundant: not dead, and yet removing it alone neither raises the
             loss nor loses images on balance.
         """
-        statistics, layout = self.statistics, self.layout
+        return self.unit_table.to_array()
+
+    @functools.cached_property
+    def unit_table(self) -> StudiedUnits:
+        """What `units` is made from, and the formulas of its columns."""
+        found, intact = self.statistics, self.intact
         n_correct, loss = self._lesioned_alone
-        names = [name for name, _ in layout.layers]
-        sizes = [size for _, size in layout.layers]
-        longest = max(map(len, names))
-        table = np.zeros(layout.n_units, [("layer", f"U{longest}"), *UNIT_COLUMNS])
-        table["layer"] = np.repeat(names, sizes)
-        table["unit"] = np.concatenate([np.arange(size) for size in sizes])
-        # Without classes, what depends on them is not defined.
-        for name in ("class_selectivity", "mutual_information", "mutual_information_bias"):
-            table[name] = np.nan
+        information = bias = np.full(self.layout.n_units, np.nan)  # not defined without classes
         if self.task.has_classes:
-            table["class_selectivity"] = defined_selectivity(
-                statistics.class_means, statistics.class_counts
-            )
-            table["mutual_information"] = statistics.mutual_information
-            table["mutual_information_bias"] = statistics.mutual_information_bias
-        table["importance"] = loss - float(self.intact.loss)
-        table["accuracy_drop"] = np.nan
-        if self.task.has_accuracy:
-            n_answers = self.sample.n_images * self.task.answers_each
-            correct = float(self.intact.n_correct.sum())
-            table["accuracy_drop"] = (correct - n_correct.sum(axis=1)) / n_answers
-        table["largest_class_drop"] = np.nan
-        if self.n_classes:
-            table["largest_class_drop"] = metrics.largest_class_drop(self.class_drops)
-        table["mean_activation"] = statistics.means
-        table["sparsity"] = statistics.sparsity
-        silent = np.all(statistics.class_means == 0, axis=0)
-        table["dead"] = silent & (statistics.variance == 0)
-        raised = table["importance"] > _ROUNDING * abs(float(self.intact.loss))
-        harmless = ~np.isnan(loss) & ~raised & ~(table["accuracy_drop"] > 0)
-        table["redundant"] = harmless & ~table["dead"]
-        return table
+            information, bias = found.mutual_information, found.mutual_information_bias
+        n_answers = np.bincount(self.labels, minlength=self.n_classes)[: self.n_classes]
+        if self.task.answers_each > 1:
+            n_answers = np.full(self.n_classes, self.sample.n_images)
+        return StudiedUnits(
+            layers=tuple(self.layout.layers),
+            class_means=found.class_means,
+            n_correct=n_correct,
+            loss=loss,
+            intact_correct=intact.n_correct,
+            intact_loss=float(intact.loss),
+            class_counts=found.class_counts,
+            sparsity=found.sparsity,
+            mutual_information=information,
+            mutual_information_bias=bias,
+            n_answers=n_answers,
+            variance=found.variance,
+            has_classes=self.task.has_classes,
+        )
 
     @functools.cached_property
     def class_drops(self) -> np.ndarray:
         """float64 (n_units, n_classes), accuracy that each class loses without the unit; NaN where
         it was not lesioned, and for classes without images. Of several yes-or-no answers, of each;
         (n_units, 0) where no answer is right or wrong."""
-        n_correct, loss = self._lesioned_alone
-        done = np.isfinite(loss)
-        drops = np.full(n_correct.shape, np.nan)
-        if not self.n_classes:
-            return drops
-        counts = np.bincount(self.labels, minlength=self.n_classes)
-        if self.task.answers_each > 1:
-            counts = np.full(self.n_classes, self.sample.n_images)
-        drops[done] = metrics.class_drops(self.intact.n_correct, n_correct[done], counts)
-        return drops
+        return self.unit_table.class_drops
 
     @property
     def lesioned(self) -> np.ndarray:
@@ -426,7 +395,7 @@ class Measured:
             error,
             units["redundant"][rows],
             len(alive),
-            _ROUNDING * abs(float(self.intact.loss)),
+            ROUNDING * abs(float(self.intact.loss)),
         )
 
     def relation(
@@ -463,8 +432,6 @@ class Measured:
             {name: self.units[name].copy() for name in self.units.dtype.names or ()}
         )
 
-    # --- What is written ----------------------------------------------------------------------
-
     # --- How ----------------------------------------------------------------------------------
 
     @functools.cached_property
@@ -479,8 +446,8 @@ class Measured:
         layer = np.repeat(
             np.arange(len(self.layout.layers)), [size for _, size in self.layout.layers]
         )
-        order = labelled.stratified_order(layer, self._rng())[: self._n_units]
-        timed = self._deadline < math.inf
+        order = labelled.stratified_order(layer, self._rng())[: self.n_planned]
+        timed = self.settings.deadline < math.inf
         pairs = len(order) * self.sample.n_images
         with self._progress.step(f"Lesioning {len(order):,} units", pairs):
             for piece in np.array_split(order, min(len(order), _PIECES) if timed else 1):
@@ -488,7 +455,7 @@ class Measured:
                 piece = np.sort(piece)
                 outcome = self._engine.single_units(units=piece)
                 n_correct[piece], loss[piece] = outcome.n_correct, outcome.loss
-                if time.monotonic() > self._deadline:
+                if time.monotonic() > self.settings.deadline:
                     break
         return n_correct, loss
 
@@ -522,20 +489,6 @@ class Measured:
 
     def _rng(self) -> np.random.Generator:
         return np.random.default_rng(self.seed)
-
-
-def defined_selectivity(
-    class_means: np.ndarray, class_counts: np.ndarray | None = None
-) -> np.ndarray:
-    """float64 (n_units,), `metrics.class_selectivity`; NaN for units with a negative class mean.
-
-    >>> defined_selectivity(np.array([[3.0, -1.0], [1.0, 2.0]]))
-    array([0.5, nan])
-    """
-    defined = np.all(class_means >= 0, axis=0)
-    found = np.full(class_means.shape[1], np.nan)
-    found[defined] = metrics.class_selectivity(class_means[:, defined], class_counts)
-    return found
 
 
 def standard_error(values: np.ndarray) -> float:

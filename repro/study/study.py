@@ -34,8 +34,10 @@ from repro.models.masking import AblationMask
 from repro.models.outputs import with_output
 from repro.study import figures, page, show
 from repro.study.figures import Plots
-from repro.study.measured import UNIT_COLUMNS, Measured, strata
+from repro.study.measured import Measured, strata
 from repro.study.progress import Progress
+from repro.study.settings import StudySettings, Subject
+from repro.study.table import UNIT_COLUMNS
 from tb_plugin import summary
 
 _IMAGES_PER_PIECE = 5_000  # of those that no unit is lesioned on
@@ -100,8 +102,7 @@ def lesion(
         ValueError: a model that cannot be lesioned, or images and labels that do not fit it.
         FileNotFoundError: no such file.
     """
-    if split not in ("train", "test"):
-        raise ValueError(f"split must be 'train' or 'test', got {split!r}")
+    settings = StudySettings(n_units, tuple(class_names), data, split, seed)
     asked = accepted(model, "repro.lesion")
     masked, hidden = prepare(with_output(asked, output), layers)
     shown = Progress(progress, on_progress)
@@ -127,19 +128,7 @@ def lesion(
     if n_images:
         order = labelled.stratified_order(strata(whole), np.random.default_rng(seed))
         engine, others = whole.on_some(order[:n_images]), _pieces(whole, order[n_images:])
-    return Study(
-        engine,
-        masked,
-        hidden,
-        n_available=n_available,
-        n_units=n_units,
-        class_names=class_names,
-        data=data,
-        split=split,
-        seed=seed,
-        others=others,
-        progress=shown,
-    )
+    return Study(Subject(engine, masked, hidden, n_available, others), settings, shown)
 
 
 def _pieces(engine: Engine, rows: np.ndarray) -> Callable[[], Iterable[Engine]]:

@@ -95,7 +95,7 @@ def test_the_guide_works_on_photographs(
 
 
 def test_the_guide_names_every_column_and_scale() -> None:
-    from repro.study.measured import UNIT_COLUMNS
+    from repro.study.table import UNIT_COLUMNS
 
     text = GUIDE.read_text(encoding="utf-8")
     assert all(f"`{name}`" in text for name, _ in UNIT_COLUMNS if name != "unit")

@@ -20,6 +20,7 @@ from repro.study import page as study_page
 from repro.study import sample, show, standing
 from repro.study import words as study_words
 from repro.study.sample import Sample
+from repro.study.settings import StudySettings, Subject
 from repro.study.study import Study, lesion
 from tests.helpers.masks import set_masks
 from tests.helpers.page import Page
@@ -33,11 +34,18 @@ def base(_tiny_mlp: Any, tiny_images: tuple[np.ndarray, np.ndarray]) -> Study:
     return made
 
 
-def on(base: Study, images: np.ndarray, labels: np.ndarray, **options: Any) -> Study:
+def on(
+    base: Study,
+    images: np.ndarray,
+    labels: np.ndarray,
+    n_available: int = 0,
+    others: Any = None,
+    **settings: Any,
+) -> Study:
     """The same network studied on other images, with what was compiled already."""
     engine = base._engine.on(images, labels)
-    options = {"n_available": len(labels)} | options
-    made = Study(engine, base.model, base.hidden_layers, **options)
+    subject = Subject(engine, base.model, base.hidden_layers, n_available or len(labels), others)
+    made = Study(subject, StudySettings(**settings))
     made.curve(orders=2, points=3)
     return made
 

@@ -22,6 +22,7 @@ from repro.models import trial
 from repro.study import measured
 from repro.study import page as study_page
 from repro.study.sample import Sample
+from repro.study.settings import StudySettings, Subject
 from repro.study.study import Study, lesion
 from tb_plugin import metadata
 from tb_plugin.lab import Lab
@@ -291,7 +292,7 @@ def test_a_network_on_which_rounding_shows_is_refused_with_what_to_do(
         raise RuntimeError("the engine's intact network does not answer as the model does")
 
     monkeypatch.setattr("repro.engine.engine.Engine.check", check)
-    other = Study(made._engine, made.model, (), n_available=230)
+    other = Study(Subject(made._engine, made.model, (), 230), StudySettings())
     with pytest.raises(RuntimeError, match="does not answer as.*; repro.ablate and model.predict"):
         other.units  # noqa: B018
 
@@ -333,13 +334,8 @@ def test_what_a_sample_of_so_many_images_can_tell() -> None:
 def test_when_the_time_is_up_no_more_units_are_lesioned_and_the_report_says_so(
     made: Study, tmp_path: Path
 ) -> None:
-    late = Study(
-        made._engine,
-        made.model,
-        made.hidden_layers,
-        n_available=10_000,
-        deadline=-math.inf,
-    )
+    subject = Subject(made._engine, made.model, made.hidden_layers, n_available=10_000)
+    late = Study(subject, StudySettings(deadline=-math.inf))
     assert np.count_nonzero(late.lesioned) == 2  # the first of twenty pieces
     page = Page(late.report(tmp_path).read_text(encoding="utf-8"))
     assert "2 of 40" in page.text and "230 of 10,000" in page.text
@@ -359,7 +355,7 @@ def test_pieces_of_the_units_are_lesioned_until_the_time_is_up(
     made: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measured, "time", Clock())
-    late = Study(made._engine, made.model, (), n_available=230, deadline=400.0)
+    late = Study(Subject(made._engine, made.model, (), 230), StudySettings(deadline=400.0))
     # Seven looks at the clock: 7 of 20 pieces, of 2 units each, in both layers.
     lesioned = late.units[late.lesioned]
     assert len(lesioned) == 14 and set(lesioned["layer"]) == {"hidden_1", "hidden_2"}
@@ -423,7 +419,7 @@ def test_a_network_no_better_than_chance_is_warned_of(made: Study, classifier: A
     answers = classifier.predict(made.images, verbose=0).argmax(axis=1)
     for labels, warned in ((answers, False), ((answers + 1) % 5, True)):
         engine = made._engine.on(made.images, labels)
-        found = Study(engine, made.model, (), n_available=230)
+        found = Study(Subject(engine, made.model, (), 230), StudySettings())
         assert float(found.intact.accuracy) == (not warned)
         assert ("hardly better than chance" in study_page.render(found)) == warned
 

@@ -321,9 +321,9 @@ def _named(place: str) -> Any:
 def main() -> None:
     """Entry point of `python -m repro`."""
     if sys.argv[1:2] == [_WORKER]:
-        from repro.experiments import jobs
+        from repro.experiments import worker
 
-        sys.exit(jobs.worker())
+        sys.exit(worker.main())
     # SIGTERM has the effect of Ctrl-C, so that workers end with their parent.
     signal.signal(signal.SIGTERM, _interrupt)
     app.run(_done, flags_parser=_asked_or_exit)
@@ -354,7 +354,7 @@ def _done(what: Asked) -> int:
     does = _named(what.command.does)
     from repro.core.config import ConfigError
     from repro.data.source import DataError
-    from repro.experiments.executors import ExecutorError
+    from repro.experiments.executor import ExecutorError
     from repro.experiments.runs import RunsError
 
     try:

@@ -17,7 +17,7 @@ from typing import Any
 
 from repro.core import config as configs
 from repro.core.config import TrainConfig
-from repro.experiments.jobs import Job, amounts, open_steps
+from repro.experiments.plan import Job, amounts, open_steps
 from repro.experiments.runs import TRAINING, Runs
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600}

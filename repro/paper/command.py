@@ -12,8 +12,9 @@ from repro.core.config import FigureConfig, TrainConfig
 from repro.core.results import FigureResult, NetworkResult
 from repro.data.source import DataSource
 from repro.display.terminal import bar, print_tensorboard, shown
-from repro.experiments import collect, executors, jobs, progress, runs
-from repro.experiments.jobs import Job
+from repro.experiments import collect, local, progress, runs, schedule
+from repro.experiments import plan as plans
+from repro.experiments.plan import Job
 from repro.experiments.progress import Step
 from repro.experiments.runs import TRAINING, Runs
 from repro.paper import summaries
@@ -29,11 +30,11 @@ def run(request: RunRequest) -> int:
     _check_places(figures, runs_folder)
     for source in sources.values():
         print(f"Data: {source.describe()}")
-    plan = jobs.plan(figures)
+    plan = plans.plan(figures)
     if request.retry_failed:
-        jobs.forget_failures(plan, runs_folder)
-    todo = jobs.unfinished(plan, runs_folder)
-    failed_before = jobs.failures(plan, runs_folder)
+        plans.forget_failures(plan, runs_folder)
+    todo = plans.unfinished(plan, runs_folder)
+    failed_before = plans.failures(plan, runs_folder)
     n_failed = len({failure.job for failure in failed_before} - set(todo))
     print(
         f"Plan: {counted(len(figures), 'figure')}, {counted(len(plan), 'network')} "
@@ -50,7 +51,7 @@ def run(request: RunRequest) -> int:
     errors = _work(request, todo, runs_folder, sources) if todo else {}
     with runs_folder.reporting():
         incomplete = _finish(request, figures, sources, runs_folder, began)
-    failures = jobs.failures(plan, runs_folder)
+    failures = plans.failures(plan, runs_folder)
     for failure in failures:
         print(f"Failed: {failure}")
     for job, error in errors.items():
@@ -64,7 +65,7 @@ def status(request: StatusRequest) -> int:
     """Tells what is done, running, failed and left; returns the status to exit with."""
     figures, _ = request.figures()
     runs_folder = Runs(Path(request.runs_dir))
-    plan = jobs.plan(figures)
+    plan = plans.plan(figures)
     steps = progress.survey(plan, runs_folder)
     of_network: dict[TrainConfig, dict[str, Step]] = {}
     for step in steps:
@@ -78,7 +79,7 @@ def status(request: StatusRequest) -> int:
             names = [TRAINING, *(sweep.sweep_id for _, sweep in figure.lesions(network))]
             state = _state([of_network[network][name] for name in dict.fromkeys(names)])
             print(f"  {summaries.network_label(figure, network):28} {network.run_id:26} {state}")
-    failures = jobs.failures(plan, runs_folder)
+    failures = plans.failures(plan, runs_folder)
     for failure in failures:
         print(f"Failed: {failure}")
     if failures:
@@ -114,8 +115,8 @@ def _state(steps: Sequence[Step]) -> str:
 def _time_left(plan: Sequence[Job], runs_folder: Runs, workers: int) -> str:
     """One sentence on how long the rest will take."""
     pace = progress.Pace(runs_folder)
-    todo = jobs.unfinished(plan, runs_folder)
-    workers = executors.local_slots(workers, len(todo))
+    todo = plans.unfinished(plan, runs_folder)
+    workers = local.local_slots(workers, len(todo))
     seconds = progress.time_left(todo, runs_folder, workers, pace)
     if seconds is None:
         return "Time left: unknown until the first step of its kind is done"
@@ -137,9 +138,9 @@ def report(request: ReportRequest) -> int:
 def _work(
     request: RunRequest, todo: Sequence[Job], runs_folder: Runs, sources: dict[str, DataSource]
 ) -> dict[Job, str]:
-    """Trains and lesions what is missing, under one progress bar; see `executors.run`."""
+    """Trains and lesions what is missing, under one progress bar; see `Schedule`."""
     together = request.n_together()
-    executor = executors.connect(
+    executor = schedule.connect(
         request.executor,
         len(todo),
         runs_folder,
@@ -148,7 +149,7 @@ def _work(
         gpus=request.gpus_per_job,
         cpus=request.cpus_per_job,
     )
-    totals = {job: sum(jobs.amounts(job).values()) for job in todo}
+    totals = {job: sum(plans.amounts(job).values()) for job in todo}
     # Long jobs come first, so that none runs alone at the end.
     todo = sorted(todo, key=lambda job: totals[job], reverse=True)
     shown = dict.fromkeys(todo, 0.0)
@@ -162,13 +163,13 @@ def _work(
 
         def on_finished(job: Job) -> None:
             on_progress(job, totals[job])
-            failed = [failure.step for failure in jobs.failures([job], runs_folder)]
+            failed = [failure.step for failure in plans.failures([job], runs_folder)]
             state = f"FAILED: {', '.join(failed)}" if failed else "done"
             one_bar.write(
                 f"  {job.train.run_id} (label corruption {job.train.label_corruption:g}): {state}"
             )
 
-        return executors.run(
+        return schedule.Schedule(
             todo,
             runs_folder,
             sources,
@@ -178,7 +179,7 @@ def _work(
             on_finished,
             one_bar.write,
             together,
-        )
+        ).run()
 
 
 def _finish(

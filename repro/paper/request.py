@@ -183,12 +183,12 @@ class RunRequest(FiguresRequest):
         Raises:
             Usage: several, on a backend that cannot.
         """
-        from repro.experiments import executors
+        from repro.experiments import local
 
         jax = os.environ.get("KERAS_BACKEND") == "jax"
         if self.together > 1 and not jax:
             raise Usage("--together needs JAX: set KERAS_BACKEND=jax")
-        on_gpu = self.gpus_per_job > 0 if self.executor == "ray" else executors.has_gpu()
+        on_gpu = self.gpus_per_job > 0 if self.executor == "ray" else local.has_gpu()
         return self.together or (_MOST_TOGETHER if jax and on_gpu else 1)
 
 

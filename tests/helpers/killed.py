@@ -25,7 +25,8 @@ from typing import Any
 
 from repro.core.config import CumulativeConfig, SingleUnitConfig, TrainConfig
 from repro.data.source import DataSource
-from repro.experiments.jobs import Job, Task
+from repro.experiments.plan import Job
+from repro.experiments.task import Task
 
 SOURCE = DataSource("mnist", "embedded")
 PLAN = [
@@ -72,10 +73,10 @@ def kill_at_call(n: int) -> None:
 
 def work(runs_dir: str) -> None:
     """The whole plan in this process, a checkpoint after every epoch."""
-    from repro.experiments import jobs
+    from repro.experiments import worker
 
     for job in PLAN:
-        jobs.work(Task(job, runs_dir, SOURCE, 1, 0.0))
+        worker.work(Task(job, runs_dir, SOURCE, 1, 0.0))
 
 
 def ended_well(action: Callable[[], None], kill_after: float | None = None) -> bool:

@@ -29,9 +29,11 @@ from repro.core.results import Checkpoint
 from repro.data import load
 from repro.data.images import Images, Splits, epoch_order
 from repro.data.source import DataSource
-from repro.experiments import jobs
-from repro.experiments.jobs import Job, Task
+from repro.experiments import plan as plans
+from repro.experiments import worker
+from repro.experiments.plan import Job
 from repro.experiments.runs import Runs
+from repro.experiments.task import Task
 from repro.models import loading
 from repro.models import networks as untrained
 from repro.training import ensembles, train, trainee
@@ -168,12 +170,12 @@ def one_worker() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         runs = Runs(Path(folder))
         source = DataSource("mnist", "embedded")
-        jobs.work(Task(plan[0], folder, source, 1, 0.0, tuple(plan[1:])))
+        worker.work(Task(plan[0], folder, source, 1, 0.0, tuple(plan[1:])))
         networks = [runs.network(job.train) for job in plan]
         alone = train.train(plan[0].train, splits(), Kept()).model
         return {
             "done": [network.done(plan[0].sweeps[0].sweep_id) for network in networks],
-            "failed": [[one.job.train.run_id, one.reason] for one in jobs.failures(plan, runs)],
+            "failed": [[one.job.train.run_id, one.reason] for one in plans.failures(plan, runs)],
             "diverging": plan[1].train.run_id,
             "held": [network.holder is not None for network in networks],
             "logs": [network.log.is_file() for network in networks],

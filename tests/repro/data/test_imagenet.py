@@ -17,9 +17,10 @@ from repro.core.results import AblationCurve, FigureResult, UnitTable
 from repro.data import load
 from repro.data import source as data_source
 from repro.data.source import DataSource
-from repro.experiments import collect, jobs
-from repro.experiments.jobs import Task
+from repro.experiments import collect, worker
+from repro.experiments import plan as plans
 from repro.experiments.runs import Runs
+from repro.experiments.task import Task
 from repro.models import loading
 from repro.paper import claims, figures, findings
 from repro.training import train
@@ -86,12 +87,12 @@ def cut(name: str) -> FigureConfig:
 def done(source: DataSource, tmp_path_factory: pytest.TempPathFactory) -> Done:
     folder = tmp_path_factory.mktemp("runs")
     wanted = [cut(name) for name in FIGURES]
-    (job,) = jobs.plan(wanted)
+    (job,) = plans.plan(wanted)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "configure", lambda threads: None)  # TensorFlow has begun
-        jobs.work(Task(job, str(folder), source, 1, 1e9))
+        worker.work(Task(job, str(folder), source, 1, 1e9))
     runs = Runs(folder)
-    assert jobs.failures([job], runs) == []
+    assert plans.failures([job], runs) == []
     found = (collect.collect(one, runs, source.describe(), "") for one in wanted)
     return Done({one.config.name: one for one in found}, runs)
 

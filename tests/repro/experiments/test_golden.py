@@ -30,9 +30,10 @@ from repro.data import load
 from repro.data import source as data_source
 from repro.data.images import Splits
 from repro.engine.engine import Engine
-from repro.experiments import collect, jobs
-from repro.experiments.jobs import Task
+from repro.experiments import collect, worker
+from repro.experiments import plan as plans
 from repro.experiments.runs import Runs
+from repro.experiments.task import Task
 from repro.models import loading, networks
 from repro.paper import claims, findings
 from repro.training import train as training
@@ -136,9 +137,9 @@ def run(folder: Path) -> list[FigureResult]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "configure", lambda threads: None)  # TensorFlow has begun
         patch.setattr(training, "train", fitted)
-        for job in jobs.plan(figures):
-            jobs.work(Task(job, str(folder), source, 1, 1e9), lambda words: None)
-        assert not jobs.failures(jobs.plan(figures), runs)
+        for job in plans.plan(figures):
+            worker.work(Task(job, str(folder), source, 1, 1e9), lambda words: None)
+        assert not plans.failures(plans.plan(figures), runs)
     return [collect.collect(figure, runs, "the digits", "no command") for figure in figures]
 
 

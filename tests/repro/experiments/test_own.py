@@ -17,9 +17,11 @@ from repro.core import config
 from repro.core.config import OWN, ConfigError, FigureConfig, TrainConfig
 from repro.core.results import FigureResult, NetworkResult, Portraits, UnitTable
 from repro.data.source import DataError, DataSource
-from repro.experiments import jobs, own
-from repro.experiments.jobs import Job, Task
+from repro.experiments import own, worker
+from repro.experiments import plan as plans
+from repro.experiments.plan import Job
 from repro.experiments.runs import NetworkFolder, Runs
+from repro.experiments.task import Task
 from repro.models import trial
 from repro.paper import figures, page
 from repro.paper.findings import summary
@@ -77,22 +79,22 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     for name in FIGURES:
         (path,) = CONFIGS.glob(f"{name}_*.toml")
         plan.append(dataclasses.replace(config.load_figure(path, OWN), train=given))
-    (job,) = jobs.plan(plan)
+    (job,) = plans.plan(plan)
     source = DataSource("photos", OWN)
     task = Task(job, str(folder / "runs"), source, 1, 10.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "configure", lambda threads: None)
         patch.setattr(trial, "attempt", lambda path: None)  # has its own tests, and takes seconds
-        jobs.work(task)
+        worker.work(task)
         yield Done(model, pixels, labels, plan, task, Runs(folder / "runs").network(job.train))
 
 
 def test_every_step_is_done_once_and_nothing_failed(done: Done) -> None:
-    assert jobs.failures([done.task.job], Runs(Path(done.task.runs_dir))) == []
+    assert plans.failures([done.task.job], Runs(Path(done.task.runs_dir))) == []
     files = {path: path.stat().st_mtime_ns for path in done.folder.path.glob("*.npz")}
     # Figs. 7d and A3a ask the same of the network, so there are two sweeps and a training.
     assert len(files) == 3
-    jobs.work(done.task)
+    worker.work(done.task)
     assert files == {path: path.stat().st_mtime_ns for path in done.folder.path.glob("*.npz")}
 
 

@@ -20,8 +20,9 @@ from repro.core.results import Checkpoint, TrainingRecord
 from repro.data.images import Images, Splits
 from repro.data.source import DataSource
 from repro.experiments import runs
-from repro.experiments.jobs import Task, plan
+from repro.experiments.plan import plan
 from repro.experiments.runs import DiskCheckpoints, Runs, RunsError
+from repro.experiments.task import Task
 
 
 def checkpoint(epoch: int) -> Checkpoint:

@@ -18,10 +18,12 @@ import pytest
 
 from repro.core.config import CumulativeConfig, SingleUnitConfig, TrainConfig, load_figure
 from repro.data.source import DataSource
-from repro.experiments import executors, jobs, leases, progress
-from repro.experiments.executors import Ending
-from repro.experiments.jobs import Job, Task
+from repro.experiments import leases, local, processes, progress, ray, schedule, worker
+from repro.experiments import plan as plans
+from repro.experiments.executor import Ending, ExecutorError
+from repro.experiments.plan import Job
 from repro.experiments.runs import TRAINING, Runs
+from repro.experiments.task import Task
 
 CURVE, UNITS = CumulativeConfig(), SingleUnitConfig()
 MNIST = {"mnist": DataSource("mnist", "embedded")}
@@ -45,7 +47,7 @@ def write(runs: Runs, job: Job, *steps: str, seconds: float = 1.0) -> None:
         if step == TRAINING:
             folder.model.write_bytes(b"model")
         (folder.path / f"{step}.npz").write_bytes(b"result")
-        folder.note_seconds(step, seconds, jobs.amounts(job)[step])
+        folder.note_seconds(step, seconds, plans.amounts(job)[step])
 
 
 @pytest.fixture
@@ -59,21 +61,21 @@ def runs(tmp_path: Path) -> Runs:
 def test_a_failed_training_closes_its_network_and_a_failed_sweep_only_itself(runs: Runs) -> None:
     one = job(0)
     folder = runs.network(one.train)
-    assert jobs.open_steps(one, folder) == one.steps == (TRAINING, CURVE.sweep_id, UNITS.sweep_id)
+    assert plans.open_steps(one, folder) == one.steps == (TRAINING, CURVE.sweep_id, UNITS.sweep_id)
     folder.note_failure(TRAINING, "it diverged")
-    assert jobs.open_steps(one, folder) == () and jobs.unfinished([one], runs) == []
-    jobs.forget_failures([one], runs)
-    assert jobs.open_steps(one, folder) == one.steps
+    assert plans.open_steps(one, folder) == () and plans.unfinished([one], runs) == []
+    plans.forget_failures([one], runs)
+    assert plans.open_steps(one, folder) == one.steps
     do(runs, one, TRAINING)
     folder.note_failure(CURVE.sweep_id, "no memory")
-    assert jobs.open_steps(one, folder) == (UNITS.sweep_id,)
+    assert plans.open_steps(one, folder) == (UNITS.sweep_id,)
     do(runs, one, CURVE.sweep_id, UNITS.sweep_id)
-    assert jobs.failures([one], runs) == [], "a failure is over once the step is done"
+    assert plans.failures([one], runs) == [], "a failure is over once the step is done"
 
 
 def test_sweeps_of_one_snapshot_follow_each_other() -> None:
     (path,) = (Path(__file__).parents[3] / "configs").glob("fig4b_*.toml")
-    for one in jobs.plan([load_figure(path, "quick")]):
+    for one in plans.plan([load_figure(path, "quick")]):
         epochs = [sweep.epoch for sweep in one.sweeps]
         assert epochs == sorted(epochs) and len(set(epochs)) == len(one.train.snapshots)
         assert len(epochs) > len(set(epochs)), "several sweeps of each"
@@ -84,7 +86,7 @@ def test_failures_are_told_with_the_log_and_its_last_line(runs: Runs) -> None:
     folder = runs.network(one.train)
     folder.note_failure(TRAINING, "it diverged")
     folder.log.write_text("much\nValueError: at the very end\n\n")
-    (failure,) = jobs.failures([other, one], runs)
+    (failure,) = plans.failures([other, one], runs)
     assert str(failure).splitlines() == [
         f"{one.train.run_id}, training: it diverged",
         f"  log: {folder.log}",
@@ -101,8 +103,8 @@ def test_a_worker_that_cannot_read_its_images_fails_all_its_steps(
     one = job(0)
     task = Task(one, str(runs.root), DataSource("mnist", "tfds", str(tmp_path)), 1, 10.0)
     monkeypatch.setattr("repro.data.load", lambda *_: (_ for _ in ()).throw(OSError(5, "bad disk")))
-    jobs.work(task)
-    assert [failure.step for failure in jobs.failures([one], runs)] == list(one.steps)
+    worker.work(task)
+    assert [failure.step for failure in plans.failures([one], runs)] == list(one.steps)
     assert runs.network(one.train).holder is None
 
 
@@ -131,8 +133,8 @@ class Played:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executors, "_SECONDS_BETWEEN_LOOKS", 0.01)
-    monkeypatch.setattr(executors, "_SECONDS_OF_REST", 0.01)
+    monkeypatch.setattr(schedule, "_SECONDS_BETWEEN_LOOKS", 0.01)
+    monkeypatch.setattr(schedule, "_SECONDS_OF_REST", 0.01)
 
 
 def test_each_job_is_done_once_whatever_happens_to_its_neighbours(runs: Runs) -> None:
@@ -150,12 +152,12 @@ def test_each_job_is_done_once_whatever_happens_to_its_neighbours(runs: Runs) ->
         return Ending()
 
     played = Played(script)
-    errors = executors.run(
+    errors = schedule.Schedule(
         plan, runs, MNIST, played, 10.0, on_finished=finished.append, on_note=notes.append
-    )
+    ).run()
     assert sorted(finished, key=plan.index) == plan and played.closed
     assert [played.started[job] for job in plan] == [1, 3, 1, 1]
-    assert [failure.job for failure in jobs.failures(plan, runs)] == plan[:1]
+    assert [failure.job for failure in plans.failures(plan, runs)] == plan[:1]
     assert errors == {plan[2]: "no space left"}
     first, second = plan[0].train.run_id, plan[1].train.run_id
     tried_again = f"{second}: the process was killed; it is tried again"
@@ -166,10 +168,10 @@ def test_a_worker_that_dies_each_time_is_a_failure_of_the_step_at_hand(runs: Run
     one = job(0)
     do(runs, one, TRAINING)
     played = Played(lambda job, attempt: Ending(died="the process was killed"))
-    executors.run([one], runs, MNIST, played, 10.0)
+    schedule.Schedule([one], runs, MNIST, played, 10.0).run()
     # Three attempts at each sweep: the second is not given up with the first.
     assert played.started[one] == 6
-    assert [(f.step, f.reason) for f in jobs.failures([one], runs)] == [
+    assert [(f.step, f.reason) for f in plans.failures([one], runs)] == [
         (CURVE.sweep_id, "the process was killed"),
         (UNITS.sweep_id, "the process was killed"),
     ]
@@ -184,8 +186,8 @@ def test_a_machine_that_leaves_is_never_held_against_the_job(runs: Runs) -> None
         do(runs, job, *job.steps)
         return Ending()
 
-    executors.run([one], runs, MNIST, Played(script), 10.0)
-    assert jobs.failures([one], runs) == [] and jobs.unfinished([one], runs) == []
+    schedule.Schedule([one], runs, MNIST, Played(script), 10.0).run()
+    assert plans.failures([one], runs) == [] and plans.unfinished([one], runs) == []
 
 
 def test_networks_that_can_share_a_program_share_a_worker(runs: Runs) -> None:
@@ -203,10 +205,12 @@ def test_networks_that_can_share_a_program_share_a_worker(runs: Runs) -> None:
 
     finished: list[Job] = []
     played = Grouped(lambda job, attempt: Ending(), slots=1)
-    executors.run(plan, runs, MNIST, played, 10.0, on_finished=finished.append, together=3)
+    schedule.Schedule(
+        plan, runs, MNIST, played, 10.0, on_finished=finished.append, together=3
+    ).run()
     assert handed_out == [(plan[0], plan[3], plan[4]), (plan[1],), (plan[2],)]
     assert sorted(finished, key=plan.index) == plan
-    assert jobs.unfinished(plan, runs) == []
+    assert plans.unfinished(plan, runs) == []
 
 
 def test_networks_whose_worker_died_are_trained_alone_from_then_on(runs: Runs) -> None:
@@ -224,9 +228,9 @@ def test_networks_whose_worker_died_are_trained_alone_from_then_on(runs: Runs) -
         do(runs, job, *job.steps)
         return Ending()
 
-    executors.run(plan, runs, MNIST, Grouped(script, slots=1), 10.0, together=8)
+    schedule.Schedule(plan, runs, MNIST, Grouped(script, slots=1), 10.0, together=8).run()
     assert handed_out == [tuple(plan), (plan[0],), (plan[1],)]
-    assert jobs.failures(plan, runs) == []
+    assert plans.failures(plan, runs) == []
 
 
 def test_what_another_command_works_on_is_left_to_it_and_waited_for(runs: Runs) -> None:
@@ -250,10 +254,10 @@ def test_what_another_command_works_on_is_left_to_it_and_waited_for(runs: Runs) 
 
     finished: list[Job] = []
     played = Played(script)
-    executors.run([theirs, mine], runs, MNIST, played, 10.0, on_finished=finished.append)
+    schedule.Schedule([theirs, mine], runs, MNIST, played, 10.0, on_finished=finished.append).run()
     thread.join()
     assert finished[0] == mine and set(finished) == {mine, theirs}
-    assert played.started[mine] == 1 and jobs.unfinished([mine, theirs], runs) == []
+    assert played.started[mine] == 1 and plans.unfinished([mine, theirs], runs) == []
 
 
 def test_a_job_is_taken_up_when_the_other_command_dies(runs: Runs) -> None:
@@ -277,8 +281,8 @@ def test_a_job_is_taken_up_when_the_other_command_dies(runs: Runs) -> None:
         do(runs, job, *job.steps)
         return Ending()
 
-    executors.run([one], runs, MNIST, Played(script), 10.0)
-    assert jobs.unfinished([one], runs) == []
+    schedule.Schedule([one], runs, MNIST, Played(script), 10.0).run()
+    assert plans.unfinished([one], runs) == []
 
 
 def test_an_interrupted_command_ends_its_workers(runs: Runs) -> None:
@@ -287,7 +291,7 @@ def test_an_interrupted_command_ends_its_workers(runs: Runs) -> None:
 
     played = Played(script)
     with pytest.raises(KeyboardInterrupt):
-        executors.run([job(0)], runs, MNIST, played, 10.0)
+        schedule.Schedule([job(0)], runs, MNIST, played, 10.0).run()
     assert played.closed
 
 
@@ -295,8 +299,8 @@ def test_ray_without_its_package_is_one_sentence(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(executors.ExecutorError, match="pip install -r requirements-ray.txt"):
-        executors.connect("ray", 1, runs, 0, address="", gpus=0.0, cpus=1)
+    with pytest.raises(ExecutorError, match="pip install -r requirements-ray.txt"):
+        schedule.connect("ray", 1, runs, 0, address="", gpus=0.0, cpus=1)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:{}", "ray://127.0.0.1:{}"])
@@ -305,12 +309,12 @@ def test_a_cluster_that_does_not_answer_is_one_sentence(runs: Runs, address: str
     with socket.socket() as taken:  # bound but not listening: a port where nothing answers
         taken.bind(("127.0.0.1", 0))
         nowhere = address.format(taken.getsockname()[1])
-        with pytest.raises(executors.ExecutorError, match=f"no Ray cluster at {nowhere}: Connec"):
-            executors.connect("ray", 1, runs, 0, address=nowhere, gpus=0.0, cpus=1)
+        with pytest.raises(ExecutorError, match=f"no Ray cluster at {nowhere}: Connec"):
+            schedule.connect("ray", 1, runs, 0, address=nowhere, gpus=0.0, cpus=1)
 
 
 def test_a_machine_that_does_not_see_the_runs_folder_does_no_work(tmp_path: Path) -> None:
-    ending = executors._on_node("not even read", {}, str(tmp_path / "elsewhere/.cluster-1"))
+    ending = ray._on_node("not even read", {}, str(tmp_path / "elsewhere/.cluster-1"))
     assert "elsewhere: --runs_dir must lie on storage" in ending.error and not ending.died
 
 
@@ -329,7 +333,7 @@ def test_how_a_worker_died_is_told(
     shell.write_text(f"#!/bin/sh\n{program}\n")
     shell.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(shell))
-    ending = executors._Processes().run("a task", {})
+    ending = processes.Processes().run("a task", {})
     assert cause in ending.died and ending.blame and not ending.error
 
 
@@ -340,7 +344,7 @@ def test_workers_share_what_is_compiled_as_long_as_the_command_lives(
     monkeypatch.setattr(sys, "executable", str(tmp_path / "shell"))
     (tmp_path / "shell").write_text(f'#!/bin/sh\necho "$TF_XLA_FLAGS" >> "{tmp_path}/flags"\n')
     (tmp_path / "shell").chmod(0o755)
-    executor = executors.LocalProcesses(1, 1)
+    executor = local.LocalProcesses(1, 1)
     task = Task(job(0), str(runs.root), MNIST["mnist"], 1, 0.0)
     for _ in range(2):
         executor.submit(task).result()
@@ -401,7 +405,7 @@ def test_what_a_running_process_has_done_is_not_left(runs: Runs) -> None:
     measured, running = job(0), job(1)
     do(runs, measured, *measured.steps, seconds=10.0)
     pace = progress.Pace(runs)
-    total = sum(jobs.amounts(running).values())
+    total = sum(plans.amounts(running).values())
     with runs.network(running.train).prepare() as lease:
         lease.done = total / 4
         lease.renew()

@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from repro.core.config import SWEEPS, load_figure
+from repro.display.tables import to_csv, to_json
 from repro.paper.findings import figure_label
-from repro.paper.report import to_csv, to_json
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs/results"

@@ -1,1 +1,4 @@
-"""HTML and terminals without a word of the paper in it. Begin with `markup`."""
+"""Pages, tables and terminals without a word of the paper in them.
+
+`html` makes pages from templates, `tables` writes CSV and JSON. Begin with `html`.
+"""

@@ -1,13 +1,12 @@
-"""The report as one HTML page that needs nothing but itself: style, pictures and numbers inline.
+"""What the report of the paper's figures says, as values; `templates/report.html` lays it out.
 
-Every text that is not written here goes through `markup.text`, so nothing in a title, a path or a
-layer's name can become markup.
+The page needs nothing but itself: style, pictures and numbers stand in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from repro.core.config import (
     OWN,
@@ -18,19 +17,13 @@ from repro.core.config import (
     SweepConfig,
 )
 from repro.core.results import FigureResult
-from repro.display.markup import STYLE, code, data_uri, table, text
+from repro.display import html
+from repro.display.html import Item, Picture, Table
 from repro.paper import figures as drawing
 from repro.paper.choices import choices, optimizer_words
-from repro.paper.claims import INCONCLUSIVE, NOT_RUN, NOT_SUPPORTED, SUPPORTED, Verdict
+from repro.paper.claims import Verdict
 from repro.paper.findings import figure_label, setting_words
 
-# Each verdict has a sign and a word beside the colour, so that colour is never the only cue.
-_BADGES = {
-    SUPPORTED: ("yes", "✓"),
-    NOT_SUPPORTED: ("no", "✗"),
-    INCONCLUSIVE: ("open", "?"),
-    NOT_RUN: ("none", "–"),
-}
 _PROFILES = {
     "quick": "Quick settings: fewer images, narrow convnets on MNIST where no CIFAR-10 is at "
     "hand, and trainings much shorter than the paper's. They show that everything works and what "
@@ -47,6 +40,35 @@ _PROFILES = {
 _ROWS = 24  # most rows of a table of networks; summary.json has all
 
 
+class Judged(NamedTuple):
+    """A verdict in the page.
+
+    anchor: where the page tells of it; several figures may decide one claim. figure: its label.
+    """
+
+    verdict: Verdict
+    anchor: str
+    figure: str
+
+
+class Section(NamedTuple):
+    """What the page says of one figure.
+
+    picture: None where no network was made; not_run says why. files: names of those beside the
+        page that hold this figure.
+    """
+
+    name: str
+    label: str
+    title: str
+    picture: Picture | None
+    not_run: str
+    claims: Sequence[Judged]
+    tables: Sequence[Table]
+    made: Sequence[Item]
+    files: Sequence[str]
+
+
 def render(
     figures: Sequence[FigureResult],
     verdicts: Sequence[Verdict],
@@ -61,17 +83,18 @@ def render(
         numbers: `findings.summary(figures)`.
         seconds: computing time of each figure, by name; figures may be missing.
     """
-    sections = [
-        _figure(figure, verdicts, numbers[figure.config.name], seconds.get(figure.config.name))
-        for figure in figures
-    ]
-    return _PAGE.format(
-        style=STYLE,
-        lead=_lead(figures, verdicts),
-        contents=_contents(figures),
-        figures="\n".join(sections),
-        claims=_claims_table(verdicts),
-        choices=_choices(figures),
+    judged = [_judged(verdict) for verdict in verdicts]
+    profiles = dict.fromkeys(figure.config.profile for figure in figures)
+    configs = [figure.config for figure in figures]
+    return html.render(
+        "paper/templates/report.html",
+        profiles=[_PROFILES[name] for name in profiles],
+        claims=judged,
+        figures=[
+            _section(figure, judged, numbers[figure.config.name], seconds.get(figure.config.name))
+            for figure in figures
+        ],
+        choices=[Item(topic, choice) for topic, choice in choices(configs)],
     )
 
 
@@ -91,80 +114,42 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600:,} h {whole % 3600 // 60} min"
 
 
-def _lead(figures: Sequence[FigureResult], verdicts: Sequence[Verdict]) -> str:
-    profiles = list(dict.fromkeys(figure.config.profile for figure in figures))
-    notes = "".join(f'<p class="profile">{text(_PROFILES[name])}</p>' for name in profiles)
-    found = "".join(
-        f'<li>{_badge(verdict.verdict)}<div><a href="#{text(_anchor(verdict))}">'
-        f"<b>{text(verdict.claim)}</b></a> {text(verdict.statement)} "
-        f'<span class="ours">{text(verdict.ours)}</span></div></li>'
-        for verdict in verdicts
-    )
-    return notes + (f'<ul class="found">{found}</ul>' if found else "<p>No claim was judged.</p>")
+def _judged(verdict: Verdict) -> Judged:
+    return Judged(verdict, f"{verdict.claim}-{verdict.figure}", figure_label(verdict.figure))
 
 
-def _contents(figures: Sequence[FigureResult]) -> str:
-    return "".join(
-        f'<a href="#{text(figure.config.name)}">{text(figure_label(figure.config.name))}</a>'
-        for figure in figures
-    )
-
-
-def _figure(
+def _section(
     figure: FigureResult,
-    verdicts: Sequence[Verdict],
+    claims: Sequence[Judged],
     numbers: Mapping[str, Any],
     seconds: float | None,
-) -> str:
+) -> Section:
     name = figure.config.name
-    own = [verdict for verdict in verdicts if verdict.figure == name]
-    files = " ".join(f'<a href="{text(file)}">{text(file)}</a>' for file in _files(figure))
-    return f"""<section id="{text(name)}" aria-labelledby="{text(name)}-title">
-<h2 id="{text(name)}-title"><span class="number">{text(figure_label(name))}</span>
-{text(figure.config.title)}</h2>
-<div class="beside">
-{_picture(figure)}
-<div class="cards">{"".join(_card(verdict) for verdict in own)}</div>
-</div>
-<h3>Networks</h3>
-{_networks_table(numbers)}
-{"".join(_sweep_table(numbers, sweep) for sweep, _ in figure.config.sweeps)}
-<h3>How it was made</h3>
-{_settings(figure, seconds)}
-<p class="files">Files: {files}</p>
-</section>"""
+    return Section(
+        name=name,
+        label=figure_label(name),
+        title=figure.config.title,
+        picture=_picture(figure),
+        not_run=figure.not_run or "there is no network to show",
+        claims=[judged for judged in claims if judged.verdict.figure == name],
+        tables=[
+            _networks_table(numbers),
+            *(one for sweep, _ in figure.config.sweeps for one in _sweep_tables(numbers, sweep)),
+        ],
+        made=_settings(figure, seconds),
+        files=_files(figure),
+    )
 
 
-def _picture(figure: FigureResult) -> str:
+def _picture(figure: FigureResult) -> Picture | None:
+    """None for a figure without networks."""
     if not figure.networks:
-        why = figure.not_run or "there is no network to show"
-        return f"<p>Not run: {text(why)}.</p>"
+        return None
     light, dark = (
-        data_uri(drawing.draw(figure, kinds=["svg"], dark=dark, standalone=False)["svg"])
+        drawing.draw(figure, kinds=["svg"], dark=dark, standalone=False)["svg"]
         for dark in (False, True)
     )
-    return (
-        f'<figure><picture><source media="screen and (prefers-color-scheme: dark)" srcset="{dark}">'
-        f'<img src="{light}" alt="{text(drawing.alternative_text(figure))}"></picture>'
-        f"<figcaption>{text(drawing.caption(figure))}</figcaption></figure>"
-    )
-
-
-def _card(verdict: Verdict) -> str:
-    note = f'<p class="note">{text(verdict.note)}</p>' if verdict.note else ""
-    return f"""<article class="claim" id="{text(_anchor(verdict))}">
-<h3>{_badge(verdict.verdict)}<span>{text(verdict.claim)}</span></h3>
-<p>{text(verdict.statement)}</p>
-<dl><dt>Paper</dt><dd>{text(verdict.paper)}</dd>
-<dt>Ours</dt><dd>{text(verdict.ours)}</dd>
-<dt>n</dt><dd>{text(verdict.n or "none")}</dd></dl>
-{note}<p class="rule"><b>Rule.</b> {text(verdict.rule)}</p>
-</article>"""
-
-
-def _anchor(verdict: Verdict) -> str:
-    """The anchor of a verdict in the page. Several figures may decide one claim."""
-    return f"{verdict.claim}-{verdict.figure}"
+    return Picture(light, dark, drawing.alternative_text(figure), drawing.caption(figure))
 
 
 def _files(figure: FigureResult) -> list[str]:
@@ -177,20 +162,13 @@ def _files(figure: FigureResult) -> list[str]:
     return [f"{name}.png", f"{name}.svg", *(f"{name}_{part}.csv" for part in parts)]
 
 
-def _badge(verdict: str) -> str:
-    kind, sign = _BADGES[verdict]
-    return (
-        f'<span class="badge {kind}"><span aria-hidden="true">{sign}</span> {text(verdict)}</span>'
-    )
-
-
-def _networks_table(numbers: Mapping[str, Any]) -> str:
+def _networks_table(numbers: Mapping[str, Any]) -> Table:
     networks = numbers["networks"][:_ROWS]
     more = len(numbers["networks"]) - len(networks)
-    return table(
+    return Table(
         "One row a network." + (f" {more} more are in summary.json." if more else ""),
         ("Network", "Epochs", "Train accuracy", "Test accuracy", "Train loss", "Test loss"),
-        (
+        [
             (
                 _label(network),
                 _epochs(network),
@@ -200,7 +178,7 @@ def _networks_table(numbers: Mapping[str, Any]) -> str:
                 _decimal(network["test_loss"], 4),
             )
             for network in networks
-        ),
+        ],
     )
 
 
@@ -212,8 +190,8 @@ def _label(network: Mapping[str, Any]) -> str:
     return ", ".join(words) or f"seed {network['seed']}"
 
 
-def _sweep_table(numbers: Mapping[str, Any], name: str) -> str:
-    """A table of one sweep's results in each network; empty for a sweep along training, which the
+def _sweep_tables(numbers: Mapping[str, Any], name: str) -> Iterable[Table]:
+    """Tables of one sweep's results in each network; none for a sweep along training, which the
     picture shows."""
     found = [
         (network, network["sweeps"][name])
@@ -221,26 +199,26 @@ def _sweep_table(numbers: Mapping[str, Any], name: str) -> str:
         if name in network["sweeps"]
     ]
     kinds = {
-        "cumulative": _curves_table,
-        "noise": _noise_table,
+        "cumulative": _curves_tables,
+        "noise": _noise_tables,
         "single_unit": _units_tables,
-        "portraits": _portraits_table,
+        "portraits": _portraits_tables,
     }
     if not found or found[0][1]["kind"] not in kinds:
-        return ""
+        return ()
     return kinds[found[0][1]["kind"]](numbers, name, found)
 
 
 _Rows = Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
 
 
-def _curves_table(numbers: Mapping[str, Any], name: str, found: _Rows) -> str:
-    return table(
+def _curves_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> Iterator[Table]:
+    yield Table(
         f"Cumulative ablation {_quoted(name)}. AUC: mean ± s.d. over orders, on "
         f"{found[0][1]['n_images']:,} {found[0][1]['images']} images, filled with "
         f"{found[0][1]['fill'].replace('_', ' ')}.",
         ("Network", "AUC", "Normalized AUC", "Orders", "Units"),
-        (
+        [
             (
                 _label(network),
                 _spread(sweep["auc"]),
@@ -249,25 +227,25 @@ def _curves_table(numbers: Mapping[str, Any], name: str, found: _Rows) -> str:
                 f"{sweep['n_units']:,}",
             )
             for network, sweep in found
-        ),
+        ],
     )
 
 
-def _noise_table(numbers: Mapping[str, Any], name: str, found: _Rows) -> str:
-    return table(
+def _noise_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> Iterator[Table]:
+    yield Table(
         f"Noise {_quoted(name)}. Accuracy relative to the intact network, averaged over all "
         f"scales: mean ± s.d. over draws, on {found[0][1]['n_images']:,} "
         f"{found[0][1]['images']} images.",
         ("Network", "Relative accuracy", "Draws"),
-        (
+        [
             (_label(network), _spread(sweep["noise_tolerance"]), str(sweep["draws"]))
             for network, sweep in found
-        ),
+        ],
     )
 
 
-def _units_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> str:
-    return table(
+def _units_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> Iterator[Table]:
+    yield Table(
         f"Single units {_quoted(name)}. rho: Spearman's rank correlation of class selectivity and "
         f"importance over all units, with its 95 % bootstrap interval.{_absent_words(found)}",
         ("Network", "rho", "rho without silent units", "Silent units", "Class selectivity"),
@@ -284,7 +262,8 @@ def _units_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> str:
             ),
             *_over_networks(numbers),
         ],
-    ) + table(
+    )
+    yield Table(
         "One row a layer. Importance: change of loss when the unit is ablated, mean ± s.d. "
         "over units. Mutual information: its bias subtracted.",
         (
@@ -326,11 +305,11 @@ def _absent_words(found: _Rows) -> str:
     )
 
 
-def _portraits_table(numbers: Mapping[str, Any], name: str, found: _Rows) -> str:
-    return table(
+def _portraits_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> Iterator[Table]:
+    yield Table(
         "The units shown. Rank: by importance, among the units they were picked from.",
         ("Picked as", "Unit", "Class selectivity", "Importance (nats)", "Rank", "Network"),
-        (
+        [
             (
                 unit["role"],
                 unit["unit"],
@@ -341,7 +320,7 @@ def _portraits_table(numbers: Mapping[str, Any], name: str, found: _Rows) -> str
             )
             for network, sweep in found
             for unit in sweep["units"]
-        ),
+        ],
     )
 
 
@@ -377,7 +356,7 @@ def _rho(found: Mapping[str, Any]) -> str:
     return f"{found['rho']:.2f} [{found['low']:.2f}, {found['high']:.2f}]"
 
 
-def _settings(figure: FigureResult, seconds: float | None) -> str:
+def _settings(figure: FigureResult, seconds: float | None) -> list[Item]:
     config, train = figure.config, figure.config.train
     rows = {
         "Data": figure.data,
@@ -395,14 +374,7 @@ def _settings(figure: FigureResult, seconds: float | None) -> str:
         "Computing time": duration(seconds),
         "Command": figure.command,
     }
-    items = "".join(
-        f"<div><dt>{text(term)}</dt><dd>"
-        + (code(value) if term == "Command" else text(value))
-        + "</dd></div>"
-        for term, value in rows.items()
-        if value
-    )
-    return f'<dl class="settings">{items}</dl>'
+    return [Item(term, words, term == "Command") for term, words in rows.items() if words]
 
 
 def _lesion_words(sweep: SweepConfig) -> str:
@@ -461,103 +433,3 @@ def _facts(figure: FigureResult, key: str) -> str:
         if value and str(value) not in answers:
             answers.append(str(value))
     return "; ".join(answers)
-
-
-def _claims_table(verdicts: Sequence[Verdict]) -> str:
-    heads = ("Claim", "Paper", "Ours", "n", "Data", "Verdict", "Rule", "Command")
-    top = "".join(f'<th scope="col" role="columnheader">{head}</th>' for head in heads)
-    body = "".join(_claim_row(verdict, heads) for verdict in verdicts)
-    # The roles are written out: in the narrow layout rows are blocks, and screen readers would not
-    # find them otherwise.
-    return (
-        '<table class="claims" role="table"><caption>Every claim that these results decide.'
-        f'</caption><thead role="rowgroup"><tr role="row">{top}</tr></thead>'
-        f'<tbody role="rowgroup">{body}</tbody></table>'
-    )
-
-
-def _claim_row(verdict: Verdict, heads: Sequence[str]) -> str:
-    cells = (
-        text(verdict.paper),
-        text(verdict.ours) + (f'<p class="note">{text(verdict.note)}</p>' if verdict.note else ""),
-        text(verdict.n),
-        text(f"{verdict.data}; {verdict.profile} settings"),
-        _badge(verdict.verdict),
-        text(verdict.rule),
-        code(verdict.command),
-    )
-    rest = "".join(
-        f'<td role="cell" data-head="{head}"><div>{cell}</div></td>'
-        for head, cell in zip(heads[1:], cells, strict=True)
-    )
-    return (
-        f'<tr role="row"><th scope="row" role="rowheader">{text(verdict.claim)} '
-        f"<span>{text(figure_label(verdict.figure))}</span></th>{rest}</tr>"
-    )
-
-
-def _choices(figures: Sequence[FigureResult]) -> str:
-    items = "".join(
-        f"<div><dt>{text(topic)}</dt><dd>{text(choice)}</dd></div>"
-        for topic, choice in choices([figure.config for figure in figures])
-    )
-    return f'<dl class="choices">{items}</dl>'
-
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Single directions: report</title>
-<link rel="icon" href="data:,">
-<style>{style}</style>
-</head>
-<body>
-<header>
-<h1>What networks lose when their units are ablated</h1>
-<p class="subtitle">A reproduction of Morcos, Barrett, Rabinowitz and Botvinick, “On the importance
-of single directions for generalization”, ICLR 2018
-(<a href="https://arxiv.org/abs/1803.06959">arXiv:1803.06959</a>).</p>
-<nav aria-label="Contents">{contents}<a href="#claims">All claims</a>
-<a href="#choices">Our choices</a><a href="#words">Words</a></nav>
-</header>
-<main>
-<section id="found" aria-labelledby="found-title">
-<h2 id="found-title">What was found</h2>
-{lead}
-</section>
-{figures}
-<section id="claims" aria-labelledby="claims-title">
-<h2 id="claims-title">All claims</h2>
-{claims}
-</section>
-<section id="choices" aria-labelledby="choices-title">
-<h2 id="choices-title">Where the paper is silent, what we chose</h2>
-{choices}
-</section>
-<section id="words" aria-labelledby="words-title">
-<h2 id="words-title">Words</h2>
-<dl class="choices">
-<div><dt>Unit</dt><dd>A neuron of a dense layer, or a feature map of a convolution, ablated at
-every position.</dd></div>
-<div><dt>Ablation</dt><dd>Clamping a unit’s activation to a fixed value, on every image.</dd></div>
-<div><dt>Cumulative ablation curve</dt><dd>Accuracy as more and more units are ablated in a random
-order.</dd></div>
-<div><dt>AUC</dt><dd>Area under that curve. Low: the network relies on single directions.</dd></div>
-<div><dt>Class selectivity</dt><dd>(µ<sub>max</sub> − µ<sub>rest</sub>) / (µ<sub>max</sub> +
-µ<sub>rest</sub>) of a unit’s mean activations by class. 0: alike for all classes. 1: active for
-one class only.</dd></div>
-<div><dt>Mutual information</dt><dd>What a unit’s activation tells about the class, in
-bits.</dd></div>
-<div><dt>Importance</dt><dd>Change of test loss when the unit alone is ablated.</dd></div>
-<div><dt>Label corruption</dt><dd>Fraction of training images whose labels were shuffled among
-themselves.</dd></div>
-</dl>
-</section>
-</main>
-<footer>The same numbers for programs: <a href="summary.json">summary.json</a>,
-<a href="claims.json">claims.json</a>, <a href="claims.csv">claims.csv</a>.</footer>
-</body>
-</html>
-"""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from repro.core.results import (
     SweepResult,
     UnitTable,
 )
+from repro.display.tables import CURVE_COLUMNS, curve_rows, lesion_rows, to_csv, to_json
 from repro.paper import claims, figures, page
 from repro.paper.claims import Verdict
 from repro.paper.findings import figure_label, summary, varied_settings
@@ -31,7 +29,6 @@ __all__ = ["console", "summary", "write"]
 # First columns of every table. The settings are those in which the figure's networks differ; epoch
 # is the epoch of a snapshot, empty for the trained network.
 COMMON_COLUMNS = ("run_id", "settings", "label_corruption", "seed", "sweep", "epoch")
-CURVE_COLUMNS = ("order", "n_ablated", "n_correct", "n_images", "accuracy", "loss")
 NOISE_COLUMNS = ("draw", "scale", "n_correct", "n_images", "accuracy", "loss")
 UNIT_COLUMNS = (
     "layer", "unit", "class_selectivity", "mutual_information", "mutual_information_bias",
@@ -160,20 +157,8 @@ def claims_csv(verdicts: Sequence[Verdict]) -> bytes:
     )
 
 
-def curve_rows(curve: AblationCurve) -> Iterator[tuple[Any, ...]]:
-    """A row of CURVE_COLUMNS for each point of each order."""
-    return _lesion_rows(curve, curve.n_ablated)
-
-
 def _noise_rows(curve: NoiseCurve) -> Iterator[tuple[Any, ...]]:
-    return _lesion_rows(curve, curve.scales)
-
-
-def _lesion_rows(curve: AblationCurve | NoiseCurve, x: np.ndarray) -> Iterator[tuple[Any, ...]]:
-    columns = (curve.n_correct.tolist(), curve.accuracy.tolist(), curve.loss.tolist())
-    for repeat, of_repeat in enumerate(zip(*columns, strict=True)):
-        for at, correct, fraction, nats in zip(x.tolist(), *of_repeat, strict=True):
-            yield repeat, at, correct, curve.n_images, fraction, nats
+    return lesion_rows(curve, curve.scales)
 
 
 def _unit_rows(table: UnitTable) -> Iterator[tuple[Any, ...]]:
@@ -224,17 +209,3 @@ _TABLES: dict[type, tuple[str, tuple[str, ...], Callable[[Any], Iterator[tuple[A
     Intact: ("intact", INTACT_COLUMNS, _intact_rows),
     Portraits: ("portraits", PORTRAIT_COLUMNS, _portrait_rows),
 }
-
-
-def to_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """A table as CSV in UTF-8; floats are written so that reading them gives the same float64."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return buffer.getvalue().encode()
-
-
-def to_json(content: Any) -> bytes:
-    """Plain values as JSON in UTF-8; NaN is not allowed."""
-    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

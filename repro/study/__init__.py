@@ -1,10 +1,10 @@
 """A study of anybody's network: `repro.lesion` and `python -m repro lesion`.
 
 `settings` is what a study is made with, whoever asks; `measured` holds what lesions of one network
-tell, `table` its units, and `study` makes and shows it; `page`, `figures` and `show` are how it
-looks, `sample` and `standing` what its sample allows it to say, `budget` how much fits into a time.
-`request` is what the command `lesion` is asked, `command` obeys, and `terminal` shows it. Begin
-with `study`.
+tell, `table` its units, and `study` makes and shows it. `sentences`, `tables` and `figures` say
+what was found; `page`, `files` and `show` put it before the reader. `sample` and `standing` are
+what its sample allows it to say, `budget` how much fits into a time. `request` is what the command
+`lesion` is asked, `command` obeys, and `terminal` shows it. Begin with `study`.
 """
 
 from __future__ import annotations

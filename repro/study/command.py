@@ -26,8 +26,7 @@ from repro.experiments import progress, runs
 from repro.experiments.runs import Runs
 from repro.models import insertion, loading, scaling
 from repro.models.heads import Compiled
-from repro.study import budget, study
-from repro.study import page as study_page
+from repro.study import budget, files, sentences, study
 from repro.study.progress import Bar, Progress
 from repro.study.request import LesionRequest
 from repro.study.settings import StudySettings, Subject
@@ -86,7 +85,7 @@ def run(
     name = _name(request, masked)
     for folder in (_NETWORKS, _TENSORBOARD):
         runs.check_replaceable(out / folder / name)
-    study_page.check(out / _REPORT)
+    files.check(out / _REPORT)
     n_masked = sum(row.masked for row in hidden)
     say(f"Model: {masked.name}, {n_masked} layers masked, {len(hidden) - n_masked} not")
     found, kind = _found(request, model, masked)
@@ -283,9 +282,9 @@ def _written(request: LesionRequest, made: Study, out: Path) -> Results:
     made.to_tensorboard(out / _TENSORBOARD, run=name)
     page = made.report(out / _REPORT, request.typed)
     found = (
-        study_page.first_line(made),
-        study_page.warning(made),
-        *study_page.findings(made, made.curves[-1]),
+        sentences.first_line(made),
+        sentences.warning(made),
+        *sentences.findings(made, made.curves[-1]),
     )
     return Results(tuple(filter(None, found)), page, model, out / _TENSORBOARD, out / _NETWORKS)
 

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from repro.core.results import AblationCurve
-from repro.display.markup import data_uri
+from repro.display import html
 from repro.paper import figures, panels
 from repro.paper.findings import UNIT_MEASURES, Series
 from repro.paper.panels import DARK, LIGHT, Theme, correlation_words, split_name
@@ -38,11 +38,12 @@ class Plots(NamedTuple):
 
     def _repr_html_(self) -> str:
         """Both, for a notebook."""
-        return "".join(
-            f'<img alt="{alternative}" style="max-width: 100%" src="{data_uri(_svg(figure))}">'
-            for figure, alternative in zip(
-                self, ("cumulative ablation curve", "units by importance"), strict=True
-            )
+        return html.render(
+            "study/templates/plots.html",
+            pictures=[
+                {"svg": _svg(self.curve), "alternative": "cumulative ablation curve"},
+                {"svg": _svg(self.units), "alternative": "units by importance"},
+            ],
         )
 
 

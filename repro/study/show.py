@@ -6,24 +6,31 @@ Nothing is computed for it. What was not asked for yet says so, and how to ask.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from repro.core import metrics
 from repro.core.results import AblationCurve
-from repro.display.markup import text
+from repro.display import html
 from repro.paper.findings import mean_and_sd
 from repro.study import standing
 from repro.study.measured import Measured
 
-_NOT_YET = "not asked yet"
+
+class Number(NamedTuple):
+    """One of the numbers that matter. how: what to ask for it; "" where it is known."""
+
+    name: str
+    value: str
+    how: str
 
 
 def lines(study: Measured) -> str:
     """Two lines: what was studied on what, and the four numbers."""
     numbers = ", ".join(
-        f"{name} {value}" + f" ({how})" * (value == _NOT_YET)
-        for name, value, how in _numbers(study)
+        f"{number.name} {number.value}" + f" ({number.how})" * bool(number.how)
+        for number in _numbers(study)
     )
     own = f"\n {study.own_loss}" if study.own_loss else ""
     return f"<Study of {study.model.name!r}: {_measured(study)}\n {numbers}{own}>"
@@ -31,18 +38,11 @@ def lines(study: Measured) -> str:
 
 def table(study: Measured) -> str:
     """The same as HTML, in the colours of whatever it is shown in."""
-    rows = "".join(
-        '<tr><th scope="row" style="text-align: left; font-weight: normal">'
-        f'{text(name)}</th><td style="text-align: left">{text(value)}'
-        + (f" (<code>study{text(how)}</code>)" if value == _NOT_YET else "")
-        + "</td></tr>"
-        for name, value, how in _numbers(study)
-    )
-    return (
-        '<table style="color: inherit; background: transparent; border-collapse: collapse">'
-        '<caption style="color: inherit; text-align: left; caption-side: top">'
-        f"<b>{text(study.model.name)}</b>: {text(_measured(study))}</caption>"
-        f"<tbody>{rows}</tbody></table>"
+    return html.render(
+        "study/templates/notebook.html",
+        name=study.model.name,
+        measured=_measured(study),
+        numbers=_numbers(study),
     )
 
 
@@ -85,26 +85,26 @@ def _measured(study: Measured) -> str:
     )
 
 
-def _numbers(study: Measured) -> list[tuple[str, str, str]]:
-    """Name, value, and what to ask where the value is not known."""
+def _numbers(study: Measured) -> list[Number]:
     known, words = vars(study), study.words
     intact, units = known.get("intact"), known.get("units")
     shown = []
     if words.has_accuracy:
         accuracy = None if intact is None else f"{100 * float(intact.accuracy):.1f} %"
-        shown.append((words.accuracy, accuracy or _NOT_YET, ".intact"))
+        shown.append(_number(words.accuracy, accuracy, ".intact"))
         curve = study.curves[-1] if study.asked_curves else None
-        area = _NOT_YET if curve is None else auc_words(curve, chance(study)) or "undefined"
-        shown.append(("normalized AUC", area, ".curve()"))
+        area = None if curve is None else auc_words(curve, chance(study)) or "undefined"
+        shown.append(_number("normalized AUC", area, ".curve()"))
     else:
         loss = None if intact is None else words.amount(f"{float(intact.loss):.4g}")
-        shown.append((words.loss, loss or _NOT_YET, ".intact"))
-    counted = {
-        name: _NOT_YET if units is None else f"{int(units[name].sum()):,}"
-        for name in ("dead", "redundant")
-    }
+        shown.append(_number(words.loss, loss, ".intact"))
+    dead = redundant = None
     if units is not None:
         n_lesioned = int(np.isfinite(units["importance"]).sum())
-        counted["dead"] += f" of {len(units):,} units"
-        counted["redundant"] += f" of {n_lesioned:,} lesioned alone"
-    return [*shown, *((name, value, ".units") for name, value in counted.items())]
+        dead = f"{int(units['dead'].sum()):,} of {len(units):,} units"
+        redundant = f"{int(units['redundant'].sum()):,} of {n_lesioned:,} lesioned alone"
+    return [*shown, _number("dead", dead, ".units"), _number("redundant", redundant, ".units")]
+
+
+def _number(name: str, value: str | None, how: str) -> Number:
+    return Number(name, "not asked yet", how) if value is None else Number(name, value, "")

@@ -32,7 +32,7 @@ from repro.models.insertion import (
 )
 from repro.models.masking import AblationMask
 from repro.models.outputs import with_output
-from repro.study import figures, page, show
+from repro.study import figures, files, show
 from repro.study.figures import Plots
 from repro.study.measured import Measured, strata
 from repro.study.progress import Progress
@@ -200,7 +200,7 @@ class Study(Measured):
             RunsError: it cannot be written, or a file there would be overwritten that no report
                 wrote, or that was changed since. Nothing is computed before.
         """
-        return page.write(self, Path(directory).expanduser(), command)
+        return files.write(self, Path(directory).expanduser(), command)
 
     def to_tensorboard(self, logdir: str | Path, run: str = "study") -> Path:
         """Writes what the plugin's tab shows: unit table and curve.

@@ -194,7 +194,10 @@ def asked_and_loaded(folder: Path, *modules: str) -> tuple[set[str], set[str]]:
     return set(asked), set(loaded)
 
 
-HEAVY = {"tensorflow", "keras", "jax", "tensorflow_datasets", "tensorboard", "matplotlib"}
+HEAVY = {
+    *("tensorflow", "keras", "jax", "tensorflow_datasets"),
+    *("tensorboard", "matplotlib", "jinja2"),
+}
 
 
 def in_rooms(*rooms: str) -> list[str]:

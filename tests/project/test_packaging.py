@@ -286,6 +286,9 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel):
     plugin = set((ROOT / "tb_plugin").rglob("*.py"))
     plugin -= set((ROOT / "tb_plugin" / "frontend").iterdir())
     expected |= {p.relative_to(ROOT).as_posix() for p in plugin}
+    templates = {p.relative_to(ROOT).as_posix() for p in (ROOT / "repro").glob("*/templates/*")}
+    assert "repro/display/templates/style.css" in templates
+    expected |= templates
     expected |= {f"repro/configs/{p.name}" for p in (ROOT / "configs").glob("*.toml")}
     static = ROOT / "tb_plugin" / "static"
     expected |= {
@@ -322,6 +325,17 @@ print(repro.__file__, tb_plugin.__file__, len(texts))
     for place in (ours, plugin):
         assert Path(place).is_relative_to(installed.parents[1])
     assert int(n_configs) == len(list((ROOT / "configs").glob("*.toml"))) > 0
+
+
+def test_an_installed_wheel_finds_its_templates(installed, tmp_path):
+    program = """
+from repro.display import html
+for name in ("paper/templates/report.html", "study/templates/study.html"):
+    html.environment().get_template(name)
+numbers = [{"name": "accuracy", "value": "9 & 9 %", "how": ""}]
+print(html.render("study/templates/notebook.html", name="m", measured="", numbers=numbers))
+"""
+    assert "9 &amp; 9 %" in ask(installed, program, tmp_path)
 
 
 def test_tensorboard_finds_the_installed_plugin_with_its_front_end(installed, tmp_path):

@@ -18,7 +18,7 @@ from repro.data.labelled import find, read_names
 from repro.data.source import DataError
 from repro.engine import scale_trial
 from repro.models import scaling
-from repro.study import command, page
+from repro.study import command, sentences
 
 RNG = np.random.default_rng(8)
 PIXELS = RNG.integers(0, 256, (20, 6, 6), dtype=np.uint8)
@@ -208,7 +208,7 @@ def test_the_warning_near_chance_names_the_causes() -> None:
 
     study = repro.lesion(model_of(), RNG.normal(size=(80, 6, 6, 3)), np.arange(80) % 2)
     if float(study.intact.accuracy) < 0.75:
-        words = page.warning(study)
+        words = sentences.warning(study)
         assert all(flag in words for flag in ("--scale", "--resize", "--classes", "model.evaluate"))
 
 

@@ -21,7 +21,7 @@ from repro.core import config
 from repro.core.config import PortraitsConfig, SingleUnitConfig
 from repro.engine import sweeps as sweep
 from repro.engine.engine import Engine
-from repro.study import page
+from repro.study import sentences
 from repro.study.study import Study, lesion
 from tests.helpers import synthetic
 from tests.helpers.masks import set_masks
@@ -99,7 +99,7 @@ def test_with_every_class_nothing_is_said(
     _tiny_mlp: Any, tiny_images: tuple[np.ndarray, np.ndarray]
 ) -> None:
     whole = lesion(_tiny_mlp, *tiny_images)
-    assert not list(page._class_count_words(whole))
+    assert not list(sentences._class_count_words(whole))
 
 
 def test_the_tab_reads_numbers_of_the_classes_that_occur_alone(made: Study, tmp_path: Path) -> None:

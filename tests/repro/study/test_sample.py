@@ -16,8 +16,9 @@ from scipy import stats
 from repro.core.results import AblationCurve
 from repro.engine.engine import Engine
 from repro.study import curve as study_curve
+from repro.study import files as study_files
 from repro.study import page as study_page
-from repro.study import sample, show, standing
+from repro.study import sample, sentences, show, standing, tables
 from repro.study import words as study_words
 from repro.study.sample import Sample
 from repro.study.settings import StudySettings, Subject
@@ -53,9 +54,9 @@ def on(
 def words_of(study: Study) -> str:
     return "\n".join(
         [
-            study_page.first_line(study),
-            *study_page.findings(study, study.curves[-1]),
-            *(f"{topic}: {words}" for topic, words in study_page.sample_words(study.sample, study)),
+            sentences.first_line(study),
+            *sentences.findings(study, study.curves[-1]),
+            *(f"{topic}: {words}" for topic, words in sentences.sample_words(study.sample, study)),
         ]
     )
 
@@ -77,7 +78,7 @@ def test_the_first_line_says_on_how_many_images_and_units(
     images, labels = tiny_images
     options = {"n_available": 230, "n_units": 20, "data": "<noise>"}
     made = on(base, images[:115], labels[:115], **options)
-    line = study_page.first_line(made)
+    line = sentences.first_line(made)
     assert line.startswith("Measured on 115 of 230 test images: 20 of 40 units lesioned alone")
     assert "The other 20 units were not asked for." in line
     # 6 images of 115, all for the worse, are what a sign test needs.
@@ -86,7 +87,7 @@ def test_the_first_line_says_on_how_many_images_and_units(
     (subtitle,) = (one for one in page.all("p") if one.get("class") == "subtitle")
     assert subtitle is not None and line in page.text and "Data: <noise>." in page.text
     assert not page.all("noise") and not page.all("strong")
-    assert study_page.first_line(base).startswith(
+    assert sentences.first_line(base).startswith(
         "Measured on all 230 test images: all 40 units of 2 layers lesioned alone. Enough"
     )
 
@@ -96,15 +97,15 @@ def test_what_the_time_cut_off_is_said_first(
 ) -> None:
     """The head said that all layers were lesioned where seven units were."""
     late = on(base, *tiny_images, n_available=10_000, deadline=-math.inf)
-    line = study_page.first_line(late)
+    line = sentences.first_line(late)
     assert "Measured on 230 of 10,000 test images: 2 of 40 units lesioned alone" in line
     assert "Time ran out: of 40 units that were to be lesioned, 38 were not" in line
-    found = study_page.numbers(late)
+    found = study_files.numbers(late)
     assert found["sample"]["cut"].startswith("Time ran out") and found["units"]["planned"] == 40
     one = on(base, *tiny_images, n_units=1)
-    assert "in 1 of 2 layers" in study_page.first_line(one)
+    assert "in 1 of 2 layers" in sentences.first_line(one)
     missed = ({"hidden_1", "hidden_2"} - set(one.units["layer"][one.lesioned])).pop()
-    assert f"no unit of 1 layer was lesioned ({missed})" in study_page.first_line(one)
+    assert f"no unit of 1 layer was lesioned ({missed})" in sentences.first_line(one)
 
 
 @pytest.mark.parametrize(
@@ -118,10 +119,10 @@ def test_a_useless_sample_is_warned_of_in_the_first_line(
     n_images: int, labels: Any, reason: str, base: Study, tiny_images: tuple[Any, Any]
 ) -> None:
     made = on(base, tiny_images[0][:n_images], labels(n_images))
-    line = study_page.first_line(made)
+    line = sentences.first_line(made)
     assert "Not enough: " in line and reason in line and "give more images" in line
     assert "<strong>Not enough" in study_page.render(made)
-    assert study_page.numbers(made)["sample"]["enough"] is False
+    assert study_files.numbers(made)["sample"]["enough"] is False
 
 
 def _many_classes(n_classes: int) -> keras.Model:
@@ -133,10 +134,10 @@ def test_fewer_than_two_images_of_a_class_tell_nothing_of_classes() -> None:
     images = np.random.default_rng(0).normal(size=(80, 6)).astype(np.float32)
     made = lesion(_many_classes(100), images, np.arange(80))
     made.curve(orders=2, points=3)
-    assert "fewer than 2 images of a class (80 images of 80 classes)" in study_page.first_line(made)
+    assert "fewer than 2 images of a class (80 images of 80 classes)" in sentences.first_line(made)
     assert "too few images" in study_page.render(made)
     cure = lesion(_many_classes(100), images, np.arange(80) % 8)
-    line = study_page.first_line(cure)
+    line = sentences.first_line(cure)
     assert "Not enough" not in line and "92 of 100 classes have no images" in line
 
 
@@ -147,8 +148,8 @@ def test_too_few_images_for_mutual_information_are_said_and_no_number_is() -> No
     few.curve(orders=2, points=3)
     page = study_page.render(few)
     assert page.count("<td>too few images</td>") >= 12 and "with its bias subtracted" not in page
-    assert "needs 100 or more" in study_page.first_line(few)
-    assert study_page.numbers(few)["mutual_information"] == {"enough_images": False}
+    assert "needs 100 or more" in sentences.first_line(few)
+    assert study_files.numbers(few)["mutual_information"] == {"enough_images": False}
     images = np.concatenate([images, images[:1]])
     enough = lesion(_many_classes(5), images, np.arange(100) % 5)
     enough.curve(orders=2, points=3)
@@ -176,7 +177,7 @@ def test_dead_units_are_dead_on_these_images(base: Study, tiny_images: tuple[Any
     assert f"{n_dead} units are 0 on all of these 16 images, of 40" in said
     assert "may still be active on up to 17.1 % of all images" in said
     assert "0 on every image" not in study_page.render(made)
-    assert study_page.numbers(made)["units"]["dead_active_on_at_most"] == pytest.approx(
+    assert study_files.numbers(made)["units"]["dead_active_on_at_most"] == pytest.approx(
         0.1707, 1e-3
     )
 
@@ -214,7 +215,7 @@ def test_units_within_a_standard_error_of_nothing_cannot_be_told(base: Study) ->
     made = base
     n_untold = int(made.tested.untold.sum())
     assert n_untold and f"and of {n_untold} it cannot be told" in words_of(made)
-    found = study_page.numbers(made)["tested"]
+    found = study_files.numbers(made)["tested"]
     assert found["cannot_be_told"] == n_untold and found["units"] == found["of"]
     assert found["redundant"] < made.units["redundant"].sum()
 
@@ -224,7 +225,7 @@ def test_with_few_images_no_unit_is_told_to_be_redundant(
 ) -> None:
     images, labels = tiny_images
     few = on(base, images[:9], labels[:9])
-    assert len(few.tested.units) == 0 == study_page.numbers(few)["tested"]["redundant"]
+    assert len(few.tested.units) == 0 == study_files.numbers(few)["tested"]["redundant"]
     assert few.units["redundant"].any()
     assert "cannot be told: that takes 50 images or more" in words_of(few)
 
@@ -246,7 +247,7 @@ def test_the_accuracy_on_all_images_is_said_where_a_sample_was_lesioned(
         f"On all 230 images, none of them lesioned, it is right on {100 * right.mean():.3g} %"
         in (words_of(made))
     )
-    assert study_page.numbers(made)["accuracy_on_all"] == {
+    assert study_files.numbers(made)["accuracy_on_all"] == {
         "accuracy": right.mean(),
         "images": 230,
     }
@@ -290,7 +291,7 @@ def test_a_class_that_loses_nothing_is_not_named(
     drops = made.class_drops.max(axis=1)
     assert (drops > 0).any() and (drops <= 0).any()
     for row, drop in enumerate(drops):
-        named = study_page._class_that_loses(made, row)
+        named = tables._class_that_loses(made, row)
         assert named == (names[made.class_drops[row].argmax()] if drop > 0 else "none")
 
 
@@ -356,7 +357,7 @@ def test_a_curve_that_falls_at_once_has_more_points_near_its_beginning() -> None
         mask.keep.assign([1.0])
     assert standing.at_most(curve)  # even one unit takes all
     assert f"normalized AUC at most {curve.normalized_auc.mean():.3f}" in words_of(made)
-    assert study_page.numbers(made)["normalized_auc"]["at_most"] is True
+    assert study_files.numbers(made)["normalized_auc"]["at_most"] is True
 
 
 def test_a_curve_that_falls_slowly_keeps_the_points_asked_for() -> None:

@@ -19,7 +19,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import repro
 from repro.experiments.runs import RunsError
 from repro.models import trial
-from repro.study import measured
+from repro.study import files as study_files
+from repro.study import measured, sentences
 from repro.study import page as study_page
 from repro.study.sample import Sample
 from repro.study.settings import StudySettings, Subject
@@ -272,16 +273,16 @@ def test_the_report_says_what_its_images_do_to_importance_and_curve(
 ) -> None:
     few = lesion(classifier, *tiny_images, n_images=115)
     few.curve(orders=2, points=3, n_images=46)
-    words = dict(study_page.sample_words(few.sample, few))
+    words = dict(sentences.sample_words(few.sample, few))
     error = few.errors[0].importance
     assert (
         f"± {error:.2g} (with all images {error / 2**0.5:.2g})"
         in (words["Standard error, most important unit"])
     )
     assert words["Curve"].startswith("on 46 of these images")
-    assert f"± {study_page._percent(0.5 / 46**0.5)}" in words["Curve"]
+    assert f"± {sentences.percent(0.5 / 46**0.5)}" in words["Curve"]
     assert f"± {error:.2g} nats (standard error" in study_page.render(few)
-    written = study_page.numbers(few)["standard_errors"]
+    written = study_files.numbers(few)["standard_errors"]
     assert [one["importance"] for one in written] == [found.importance for found in few.errors]
 
 
@@ -394,7 +395,7 @@ def test_the_page_says_what_was_found(made: Study, written: Path) -> None:
     for row in made.hidden_layers:
         assert row.layer in text
     low, high = made.sample.interval(int(made.intact.n_correct.sum()))
-    assert study_page._percent(low) in text and study_page._percent(high) in text
+    assert sentences.percent(low) in text and sentences.percent(high) in text
 
 
 def test_every_number_is_in_the_tables(made: Study, written: Path) -> None:

@@ -28,6 +28,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jinja2
+
 from repro.core.config import SWEEPS, load_figure
 from repro.display.tables import to_csv, to_json
 from repro.paper.findings import figure_label
@@ -228,25 +230,27 @@ def table(folders: Iterable[Path], said: Remarks) -> str:
         first = pairs[0][1]
         title = said.titles.get(name, first["statement"].rstrip("."))
         number = rho(first["paper"])
-        ours = [
-            f"[{data_name(one['data'])}](docs/results/{folder.name}/{one['figure']}): "
-            f"**{one['verdict']}**{rho(one['ours']) if number else ''}"
+        entries = [
+            {
+                "data": data_name(one["data"]),
+                "link": f"docs/results/{folder.name}/{one['figure']}",
+                "verdict": one["verdict"],
+                "number": rho(one["ours"]) if number else "",
+            }
             for folder, one in pairs
         ]
-        rows.append(
-            (f"[{name}](docs/results/README.md#{name.lower()})", title + number, "<br>".join(ours))
-        )
+        ours = rendered("entries.md.jinja", entries=entries)
+        rows.append((f"[{name}](docs/results/README.md#{name.lower()})", title + number, ours))
     return f"{counts(verdicts)}\n\n{markdown(rows)}"
 
 
 def page(folders: Sequence[Path], said: Remarks) -> str:
     """docs/results/README.md: every claim with its numbers, rule and remarks, and the commands."""
     verdicts = found(folders)
-    parts = [PAGE_HEAD, said.preface, f"## The claims\n\n{counts(verdicts)}"]
+    told = []
     commands = [("figure", "what was cut", "command")]
     for name, pairs in verdicts.items():
-        title = said.titles.get(name, "")
-        parts.append(f"### {name}" + f"\n\n**{title}.**" * bool(title))
+        statements = []
         for statement, paper in dict.fromkeys((one["statement"], one["paper"]) for _, one in pairs):
             these = [(folder, one) for folder, one in pairs if one["statement"] == statement]
             rows = [("figure", "we find", "measured on", "cut", "verdict")]
@@ -254,15 +258,22 @@ def page(folders: Sequence[Path], said: Remarks) -> str:
             every = {one["rule"] for _, one in these}
             # A rule that was only added to since is told once.
             rules = [rule for rule in every if not any(_longer(one, rule) for one in every)]
-            listed = "".join(f"\n\n{rule}" for rule in sorted(rules))
-            number = re.sub("^no number[,;]? ?", "", paper)
-            parts += [
-                f"The paper: {statement.rstrip('.')}{f' ({number})' * bool(number)}.",
-                markdown(rows).rstrip(),
-                f"<details><summary>The rule</summary>{listed}\n\n</details>",
-            ]
-        if body := said.bodies.get(name):
-            parts.append(body)
+            statements.append(
+                {
+                    "statement": statement.rstrip("."),
+                    "number": re.sub("^no number[,;]? ?", "", paper),
+                    "rows": rows,
+                    "rules": sorted(rules),
+                }
+            )
+        told.append(
+            {
+                "name": name,
+                "title": said.titles.get(name, ""),
+                "told": statements,
+                "remark": said.bodies.get(name, ""),
+            }
+        )
         commands += [
             (
                 _figure(folder, one),
@@ -271,13 +282,28 @@ def page(folders: Sequence[Path], said: Remarks) -> str:
             )
             for folder, one in pairs
         ]
-    once = list(dict.fromkeys(commands))
-    origins = ", ".join(f"[{folder.name}]({folder.name}/README.md)" for folder in folders)
-    parts += [
-        said.rest,
-        f"## Commands\n\nDevices, dates and versions: {origins}.\n\n{markdown(once).rstrip()}",
-    ]
-    return "\n\n".join(filter(None, parts)) + "\n"
+    return rendered(
+        "results.md.jinja",
+        head=PAGE_HEAD,
+        said=said,
+        counts=counts(verdicts),
+        claims=told,
+        folders=[folder.name for folder in folders],
+        commands=list(dict.fromkeys(commands)),
+    )
+
+
+def rendered(template: str, **values: Any) -> str:
+    """A piece of Markdown from a template of docs/templates. Nothing is escaped in it."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ROOT / "docs/templates"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["markdown"] = markdown
+    return environment.get_template(template).render(values)
 
 
 def _longer(one: str, rule: str) -> bool:

@@ -573,3 +573,16 @@ def _row_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     b = b - b.mean(axis=1, keepdims=True)
     scale = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
     return np.divide((a * b).sum(axis=1), scale, out=np.full(len(a), np.nan), where=scale > 0)
+
+
+def mean_and_sd(values: np.ndarray, axis: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and sample standard deviation (n - 1); the s.d. of a single value is NaN.
+
+    >>> [float(value) for value in mean_and_sd(np.array([1.0, 2.0, 3.0]))]
+    [2.0, 1.0]
+    """
+    values = np.asarray(values, np.float64)
+    mean = values.mean(axis=axis)
+    if values.shape[axis] < 2:
+        return mean, np.full_like(mean, np.nan)
+    return mean, values.std(axis=axis, ddof=1)

@@ -1,4 +1,5 @@
-"""Pages, tables and terminals without a word of the paper in them.
+"""Pages, pictures, tables and terminals without a word of the paper in them.
 
-`html` makes pages from templates, `tables` writes CSV and JSON. Begin with `html`.
+`html` makes pages from templates, `plots` has the parts of pictures, `tables` writes CSV and JSON,
+`terminal` shows progress. Begin with `html`.
 """

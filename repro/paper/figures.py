@@ -7,23 +7,29 @@ scale and also differ in marker, so that they can be told apart in a grey print.
 
 from __future__ import annotations
 
-import io
 import textwrap
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from repro.core.config import OWN, PanelConfig
 from repro.core.results import AblationCurve, FigureResult, NetworkResult, NoiseCurve, Portraits
+from repro.display.plots import (
+    DARK,
+    LIGHT,
+    PAGE_SIZE,
+    UNIT_MEASURES,
+    Theme,
+    correlation_words,
+    rendered,
+    split_name,
+)
 from repro.paper import panels
 from repro.paper.findings import (
     NETWORK_MEASURES,
-    UNIT_MEASURES,
     class_name,
     figure_label,
     paper_epochs,
@@ -38,22 +44,11 @@ from repro.paper.findings import (
     unit_tables,
 )
 from repro.paper.findings import panels as panels_of
-from repro.paper.panels import (
-    DARK,
-    LIGHT,
-    Theme,
-    correlation_words,
-    has_data,
-    portrait_words,
-    portraits,
-    split_name,
-)
+from repro.paper.panels import has_data, portrait_words, portraits
 
 __all__ = ["alternative_text", "caption", "compose", "draw", "percent", "training_words"]
 
 _SIZE = (6.0, 4.0)  # inches, with type of 10 points
-_PAGE_SIZE = (5.3, 3.8)  # in a page: smaller, readable on a phone
-_PNG_DPI = 200
 
 
 def draw(
@@ -79,36 +74,6 @@ def draw(
     )
 
 
-def rendered(
-    picture: Callable[[], Figure], kinds: Sequence[str], dark: bool, standalone: bool
-) -> dict[str, bytes]:
-    """Draws the figure that `picture` composes, in the style of this project; arguments as for
-    `draw`."""
-    files = {}
-    with styled(dark):
-        composed = picture()
-        background = background_of(dark) if standalone else "none"
-        # No date and no version in the file, and a fixed salt: the same input gives the same bytes.
-        metadata = {"png": {"Software": None}, "svg": {"Date": None}}
-        for kind in kinds:
-            buffer = io.BytesIO()
-            composed.savefig(
-                buffer, format=kind, dpi=_PNG_DPI, facecolor=background, metadata=metadata[kind]
-            )
-            files[kind] = buffer.getvalue()
-    return files
-
-
-def styled(dark: bool) -> AbstractContextManager[None]:
-    """Sets the style of this project inside the block, and restores the former style after it."""
-    return matplotlib.style.context(["default", _settings(DARK if dark else LIGHT)])
-
-
-def background_of(dark: bool) -> str:
-    """The background of a standalone picture."""
-    return "#15151c" if dark else "#ffffff"
-
-
 def compose(figure: FigureResult, *, dark: bool = False, standalone: bool = True) -> Figure:
     """The figure before it is rendered; `draw` says what the arguments do.
 
@@ -119,7 +84,7 @@ def compose(figure: FigureResult, *, dark: bool = False, standalone: bool = True
         raise ValueError(f"{figure.config.name} has no network to draw")
     theme = DARK if dark else LIGHT
     shown = panels_of(figure.config)
-    width, height = _SIZE if standalone else _PAGE_SIZE
+    width, height = _SIZE if standalone else PAGE_SIZE
     heights = [height + panels.legend_height(figure, panel) for panel in shown]
     across = 1
     if standalone:  # up to three side by side, four two by two
@@ -299,27 +264,6 @@ def _panel_alternative(figure: FigureResult, panel: PanelConfig) -> str:
         return "Along training: what ablated units cost, and the losses of the network."
     names = [NETWORK_MEASURES[name][0] for name in (panel.x, panel.y) if name]
     return f"Scatter of networks whose units were ablated: {' against '.join(names)}."
-
-
-def _settings(theme: Theme) -> dict[str, Any]:
-    return {
-        "svg.hashsalt": "single-directions",
-        "text.parse_math": False,  # a "$" in a title or a layer's name is a "$"
-        "font.size": 10,
-        "axes.edgecolor": theme.muted,
-        "axes.labelcolor": theme.ink,
-        "text.color": theme.ink,
-        "xtick.color": theme.muted,
-        "ytick.color": theme.muted,
-        "axes.facecolor": "none",
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": theme.grid,
-        "grid.linewidth": 0.8,
-        "legend.frameon": False,
-        "legend.fontsize": 9,
-        "legend.title_fontsize": 9,
-    }
 
 
 def _add_words(figure: FigureResult, picture: Figure, theme: Theme) -> None:

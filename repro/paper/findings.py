@@ -26,6 +26,7 @@ from repro.core.config import (
     SingleUnitConfig,
     TrainConfig,
 )
+from repro.core.metrics import mean_and_sd
 from repro.core.results import (
     AblationCurve,
     FigureResult,
@@ -295,33 +296,7 @@ def noise_tolerance(network: NetworkResult, name: str = "") -> np.ndarray:
     return accuracy[:, 1:].mean(axis=1) / accuracy[:, 0]
 
 
-def mean_and_sd(values: np.ndarray, axis: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and sample standard deviation (n - 1); the s.d. of a single value is NaN.
-
-    >>> [float(value) for value in mean_and_sd(np.array([1.0, 2.0, 3.0]))]
-    [2.0, 1.0]
-    """
-    values = np.asarray(values, np.float64)
-    mean = values.mean(axis=axis)
-    if values.shape[axis] < 2:
-        return mean, np.full_like(mean, np.nan)
-    return mean, values.std(axis=axis, ddof=1)
-
-
 # --- Units -------------------------------------------------------------------------------------
-
-UNIT_MEASURES: dict[str, str] = {
-    "class_selectivity": "class selectivity",
-    "mutual_information": "mutual information (bits)",
-    "corrected_information": "mutual information, bias subtracted (bits)",
-    "importance": "change of loss on ablation",
-    "accuracy_drop": "drop of accuracy on ablation",
-    "largest_class_drop": "largest drop of a class's accuracy",
-    "held_out_class_drop": "held-out drop of the class that loses most",
-    "weight_norm": "L1 norm of incoming weights",
-    "mean_activation": "mean activation",
-    "sparsity": "fraction of silent images and positions",
-}
 
 
 def relation(
@@ -342,7 +317,7 @@ def relation(
     Args:
         tables: one a network.
         layer: name of the layer to look at; None for all units.
-        x, y: two of UNIT_MEASURES.
+        x, y: two of `display.plots.UNIT_MEASURES`.
         live_only: leave out units that are silent on every image. Otherwise they count with a
             class selectivity of 0, as in the paper's footnote.
         within_layers: rank units within their layer, so that differences between layers are left

@@ -12,8 +12,8 @@ number>", "dead-...", "line-...", "distribution-<series>", "networks-<series>", 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -21,18 +21,32 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from repro.core import metrics
 from repro.core.config import PanelConfig
+from repro.core.metrics import mean_and_sd
 from repro.core.results import AblationCurve, FigureResult, NoiseCurve, Portraits, UnitTable
+from repro.display.plots import (
+    CROWDED,
+    LEGEND_LINE,
+    LINES,
+    MARKERS,
+    UNIT_MEASURES,
+    Theme,
+    bands,
+    correlation_words,
+    key_words,
+    points,
+    power_of_ten,
+    regression,
+    split_name,
+    styles,
+)
 from repro.paper.findings import (
     NETWORK_MEASURES,
-    UNIT_MEASURES,
     Series,
     Trajectory,
     class_name,
     correlation,
     curves,
-    mean_and_sd,
     memorised,
     relation,
     score_name,
@@ -46,53 +60,11 @@ from repro.paper.findings import (
 
 N_CLASSES = {"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "imagenet2012": 1000}
 
-_MARKERS = "os^Dv*Pp"
-_LINES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_LEGEND_LINE = 0.19  # inches, of type of 9 points
 _ACROSS = 8  # images of a portrait in one row
 _NAMED_CLASSES = 20  # most class names below a portrait's bars
 # A legend above the axes has two columns from so many series on.
 _TWO_COLUMNS = 6
-
-
-@dataclass(frozen=True)
-class Theme:
-    """Colours. first, last: ends of the part of the plasma scale that has enough contrast with the
-    page.
-
-    blue, purple, green: the colours of the paper's Figs. 4a and 6, adapted for contrast.
-    """
-
-    ink: str
-    muted: str
-    grid: str
-    first: float
-    last: float
-    blue: str
-    purple: str
-    green: str
-
-    def series(self, n: int) -> list[Any]:
-        """Colours of n series in order; the first stands apart and has the strongest contrast."""
-        others = np.linspace(0.35 if n > 2 else 1.0, 1.0, max(n - 1, 0))
-        positions = self.first + np.r_[0.0, others] * (self.last - self.first)
-        return [matplotlib.colormaps["plasma"](position) for position in positions]
-
-
-LIGHT = Theme("#1d1d28", "#5c5c6b", "#e4e4ea", 0.0, 0.76, "#1f5fbf", "#8e3fa8", "#2b8a3e")
-DARK = Theme("#ececf1", "#a9a9b8", "#34343f", 0.94, 0.44, "#7db3ff", "#d79bee", "#7fdda8")
-
-
-def correlation_words(found: metrics.Correlation) -> str:
-    """Spearman's rho with its interval, or that there is none.
-
-    >>> correlation_words(metrics.Correlation(0.095, -0.03, 0.2, 256, 0.1))
-    'ρ = 0.10 [-0.03, 0.20]'
-    """
-    if not np.isfinite(found.rho):
-        return "ρ undefined"
-    return f"ρ = {found.rho:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
 def legend_height(figure: FigureResult, panel: PanelConfig) -> float:
@@ -102,8 +74,8 @@ def legend_height(figure: FigureResult, panel: PanelConfig) -> float:
     if panel.kind == "units":
         tables = unit_tables(figure.networks, panel.sweep)
         lines = len(tables[0].layers) if tables else 0
-        return _LEGEND_LINE * (1 + (lines if lines < _TWO_COLUMNS else -(-lines // 2)))
-    return _LEGEND_LINE * (1 + (3 if panel.kind == "epochs" else len(series(figure, panel))))
+        return LEGEND_LINE * (1 + (lines if lines < _TWO_COLUMNS else -(-lines // 2)))
+    return LEGEND_LINE * (1 + (3 if panel.kind == "epochs" else len(series(figure, panel))))
 
 
 def draw(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
@@ -140,74 +112,6 @@ def has_data(figure: FigureResult, panel: PanelConfig) -> bool:
 
 
 # --- Curves ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Style:
-    colour: Any
-    line: Literal["-", "--", "-.", ":"]
-    marker: str
-
-
-def _styles(shown: Sequence[Series], theme: Theme) -> list[_Style]:
-    """Colour by the last setting of the series' key, line style by the settings before it."""
-    tones = list(dict.fromkeys(one.key[-1:] for one in shown))
-    lines = list(dict.fromkeys(one.key[:-1] for one in shown))
-    colours = theme.series(len(tones))
-    # The type is compared too: label corruptions of 0 and 1 equal False and True.
-    if len(shown) == 2 and all(isinstance(one.key[-1], bool) for one in shown):
-        colours = [theme.purple, theme.blue]  # as the paper draws networks without and with
-    return [
-        _Style(
-            colours[tones.index(one.key[-1:])],
-            _LINES[lines.index(one.key[:-1]) % len(_LINES)],
-            _MARKERS[index % len(_MARKERS)],
-        )
-        for index, one in enumerate(shown)
-    ]
-
-
-def _key(one: Series) -> str:
-    return "-".join(f"{k:g}" if isinstance(k, int | float) else str(k) for k in one.key)
-
-
-def bands(
-    axes: Axes,
-    theme: Theme,
-    shown: Sequence[Series],
-    x: np.ndarray,
-    samples: Sequence[np.ndarray],
-) -> None:
-    """A curve for each series, mean over samples, with a band of one s.d. to either side."""
-    for index, (one, style, values) in enumerate(
-        zip(shown, _styles(shown, theme), samples, strict=True)
-    ):
-        mean, sd = mean_and_sd(values)
-        step = max(1, len(x) // 10)
-        axes.plot(
-            x,
-            mean,
-            color=style.colour,
-            linestyle=style.line,
-            linewidth=2.4 if index == 0 else 1.5,
-            marker=style.marker,
-            markersize=4.5,
-            # Each curve's markers start at another point, so that they do not hide each other.
-            markevery=(index * step // len(shown), step),
-            label=one.label,
-            gid=f"mean-{_key(one)}",
-            zorder=3 + 0.1 * (len(shown) - index),
-        )
-        if np.all(np.isfinite(sd)):
-            axes.fill_between(
-                x,
-                mean - sd,
-                mean + sd,
-                color=style.colour,
-                alpha=0.2,
-                linewidth=0,
-                gid=f"band-{_key(one)}",
-            )
 
 
 def _above(panel: PanelConfig) -> tuple[float, float]:
@@ -266,7 +170,7 @@ def _mark_fractions(
     """Dashed vertical lines at the fraction of units that dropout silenced in training (Fig.
     5a)."""
     drawn = set()
-    for one, style in zip(shown, _styles(shown, theme), strict=True):
+    for one, style in zip(shown, styles(shown, theme), strict=True):
         fraction = getattr(one.networks[0].config, panel.mark)
         if fraction and fraction not in drawn:
             drawn.add(fraction)
@@ -319,8 +223,8 @@ def _units(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -
     finite = np.isfinite(across) & np.isfinite(up)
     for index, (name, size) in enumerate(table.layers):
         colour = theme.series(len(table.layers))[index]
-        marker = _MARKERS[2 * index % len(_MARKERS)]
-        style = _LINES[index % len(_LINES)]
+        marker = MARKERS[2 * index % len(MARKERS)]
+        style = LINES[index % len(LINES)]
         rows = (table.layer_names == name) & finite
         if not panel.lines_only:
             crowded = table.n_units >= CROWDED
@@ -381,54 +285,6 @@ def supposed(table: UnitTable, relation: str, x: str = "class_selectivity") -> U
     return replace(table, loss=table.intact_loss + importance)
 
 
-# From so many units on, points are small.
-CROWDED = 500
-
-
-def points(
-    axes: Axes,
-    measures: tuple[np.ndarray, np.ndarray],
-    rows: np.ndarray,
-    dead: np.ndarray,
-    look: tuple[Any, str],
-    index: int,
-    crowded: bool,
-) -> None:
-    """The units of one layer as points; dead units as crosses.
-
-    Args:
-        measures: float (n_units,) each, across and up. rows, dead: bool (n_units,), the layer's
-            units, and those silent on every image.
-        look: colour and marker. index: number of the layer in the drawing's element names.
-        crowded: whether the points are to be small.
-    """
-    (across, up), (colour, marker) = measures, look
-    live, silent = rows & ~dead, rows & dead
-    axes.scatter(
-        across[live],
-        up[live],
-        s=9 if crowded else 22,
-        marker=marker,
-        color=[colour],
-        alpha=0.7,
-        linewidths=0,
-        zorder=2,
-        gid=f"units-{index}",
-    )
-    if silent.any():
-        axes.scatter(
-            across[silent],
-            up[silent],
-            s=34,
-            marker="x",
-            color=[colour],
-            linewidths=1.3,
-            zorder=4,
-            clip_on=False,
-            gid=f"dead-{index}",
-        )
-
-
 def _label_up(axes: Axes, table: UnitTable, measure: str, values: np.ndarray) -> None:
     """Labels the y axis; losses are scaled by a power of ten."""
     if measure != "importance":
@@ -438,23 +294,6 @@ def _label_up(axes: Axes, table: UnitTable, measure: str, values: np.ndarray) ->
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y / 10.0**exponent:.4g}"))
     unit = f"10{str(exponent).translate(_SUPERSCRIPTS)} nats" if exponent else "nats"
     axes.set_ylabel(f"change of {split_name(table.images)} loss on ablation ({unit})")
-
-
-def regression(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Ends of the least-squares line over the range of x; None if the line is undefined."""
-    if len(x) < 2 or np.ptp(x) == 0:
-        return None
-    slope, intercept = np.polyfit(x, y, 1)
-    ends = np.array([x.min(), x.max()])
-    return ends, slope * ends + intercept
-
-
-def power_of_ten(values: np.ndarray) -> int:
-    """Power of ten, a multiple of 3, by which an axis is scaled to readable numbers."""
-    largest = float(np.abs(values).max(initial=0.0))
-    if largest == 0 or 0.1 <= largest < 1000:
-        return 0
-    return 3 * int(np.floor(np.log10(largest) / 3))
 
 
 # --- Distributions -----------------------------------------------------------------------------
@@ -480,7 +319,7 @@ def _distributions(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: 
     low, high = (0.0, 1.0)
     if measure != "class_selectivity" and len(everything):
         low, high = everything.min(), everything.max()
-    colours = [style.colour for style in _styles(shown, theme)]
+    colours = [style.colour for style in styles(shown, theme)]
     digits = ".2g" if measure in _COSTS else ".2f"
     for index, (one, values) in enumerate(zip(shown, pooled, strict=True)):
         turned = unit_tables(one.networks, one.sweep)[0].basis == "random"
@@ -498,7 +337,7 @@ def _distributions(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: 
             label=f"{one.label}: mean {values.mean():{digits}}, "
             f"n = {len(values):,} {'directions' if turned else 'units'} "
             f"of {len(one.networks)} network{'' if len(one.networks) == 1 else 's'}",
-            gid=f"distribution-{_key(one)}",
+            gid=f"distribution-{key_words(one)}",
         )
     axes.set_xlabel(UNIT_MEASURES[measure])
     axes.set_ylabel("density of units")
@@ -614,7 +453,7 @@ def _relations(paths: Sequence[Trajectory], axes: Axes, theme: Theme) -> None:
             path.epochs,
             rho,
             color=theme.series(len(paths))[index],
-            marker=_MARKERS[index % len(_MARKERS)],
+            marker=MARKERS[index % len(MARKERS)],
             markersize=5,
             label=f"network {index + 1}",
             gid=f"epochs-relation-{index}",
@@ -678,13 +517,13 @@ def _networks(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme
                     [of_x(network) for network in part],
                     [of_y(network) for network in part],
                     s=26,
-                    marker=_MARKERS[index % len(_MARKERS)],
+                    marker=MARKERS[index % len(MARKERS)],
                     facecolors=[colour] if counts else "none",
                     edgecolors=[colour],
                     alpha=0.8,
                     linewidths=0 if counts else 1,
                     label=(one.label or None) if counts else None,
-                    gid=f"networks-{_key(one)}" + "-hollow" * (not counts),
+                    gid=f"networks-{key_words(one)}" + "-hollow" * (not counts),
                 )
     found = correlation(map(of_x, counted), map(of_y, counted))
     if panel.x == "selectivity_regularizer":  # strengths of both signs, powers of ten apart
@@ -826,8 +665,3 @@ def _profile(axes: Axes, means: np.ndarray, names: Sequence[str], theme: Theme) 
 def _short(name: str) -> str:
     """A layer's name, shortened for a legend; nested models give long names."""
     return name if len(name) <= 24 else f"{name[:23]}…"
-
-
-def split_name(images: str) -> str:
-    """The name of a split in axes and captions."""
-    return "training" if images == "train" else "test"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from repro.core.metrics import mean_and_sd
 from repro.core.results import AblationCurve, FigureResult, NetworkResult, NoiseCurve, UnitTable
 from repro.paper.findings import (
     MEMORISED,
@@ -22,7 +23,6 @@ from repro.paper.findings import (
     correlation,
     curves,
     generalization_error,
-    mean_and_sd,
     mean_selectivity,
     memorised,
     noise_tolerance,

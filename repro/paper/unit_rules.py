@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from repro.core.metrics import Correlation
+from repro.core.metrics import Correlation, mean_and_sd
 from repro.core.results import FigureResult, UnitTable
-from repro.paper.findings import correlation, mean_and_sd, relation, unit_tables
+from repro.paper.findings import correlation, relation, unit_tables
 from repro.paper.verdicts import (
     INCONCLUSIVE,
     NEGLIGIBLE_RHO,

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from repro.core.metrics import Correlation
+from repro.core.metrics import Correlation, mean_and_sd
 from repro.core.results import FigureResult, UnitTable
-from repro.paper.findings import mean_and_sd
 
 SUPPORTED = "supported"
 NOT_SUPPORTED = "not supported"

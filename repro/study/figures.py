@@ -16,18 +16,14 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from repro.core.results import AblationCurve
 from repro.display import html
-from repro.paper import figures, panels
-from repro.paper.findings import UNIT_MEASURES, Series
-from repro.paper.panels import DARK, LIGHT, Theme, correlation_words, split_name
+from repro.display import plots as kit
+from repro.display.plots import DARK, LIGHT, Theme, correlation_words, split_name
 from repro.study import words as study_words
 from repro.study.measured import Measured
 from repro.study.words import Words
 
-_SIZE = (5.3, 3.8)  # inches
-_LEGEND_LINE = 0.19  # inches
 # Layers with a colour, a line and a row of the legend of their own; of more, all units are alike.
 _NAMED_LAYERS = 8
-_MARKERS = "os^Dv*Pp"
 
 
 class Plots(NamedTuple):
@@ -50,13 +46,13 @@ class Plots(NamedTuple):
 def plots(study: Measured, *, dark: bool = False) -> Plots:
     """The pictures of the report, of the finest curve asked for."""
     made = []
-    with figures.styled(dark):
+    with kit.styled(dark):
         for picture in (
             _curve_picture(study.curves[-1], study.words, study.n_classes, dark),
             _units_picture(study, dark),
         ):
             figure = picture()
-            figure.set_facecolor(figures.background_of(dark))
+            figure.set_facecolor(kit.background_of(dark))
             # What is made when a figure is drawn, such as ticks, takes the style of then.
             figure.canvas.draw()
             made.append(figure)
@@ -77,9 +73,9 @@ def curve_figure(
 
     Args:
         n_classes: for the line of chance. words: of the study's task.
-        kinds, dark, standalone: as for `figures.draw`.
+        kinds, dark, standalone: as for `display.plots.rendered`.
     """
-    return figures.rendered(_curve_picture(curve, words, n_classes, dark), kinds, dark, standalone)
+    return kit.rendered(_curve_picture(curve, words, n_classes, dark), kinds, dark, standalone)
 
 
 def units_figure(
@@ -91,7 +87,7 @@ def units_figure(
 ) -> dict[str, bytes]:
     """Importance of each unit against its class selectivity, or, where no unit has one, against
     its mutual information; see `selectivity_column`."""
-    return figures.rendered(_units_picture(study, dark), kinds, dark, standalone)
+    return kit.rendered(_units_picture(study, dark), kinds, dark, standalone)
 
 
 def selectivity_column(study: Measured) -> str:
@@ -119,8 +115,8 @@ def _picture(
     draw: Callable[[Axes, Theme], None], legend_lines: int, dark: bool
 ) -> Callable[[], Figure]:
     def compose() -> Figure:
-        width, height = _SIZE
-        picture = Figure((width, height + legend_lines * _LEGEND_LINE), layout="constrained")
+        width, height = kit.PAGE_SIZE
+        picture = Figure((width, height + legend_lines * kit.LEGEND_LINE), layout="constrained")
         FigureCanvasAgg(picture)
         axes = picture.add_subplot()
         for side in ("top", "right"):
@@ -139,7 +135,7 @@ def _svg(figure: Figure) -> bytes:
 
 def _curve(curve: AblationCurve, words: Words, n_classes: int, axes: Axes, theme: Theme) -> None:
     shown = curve.accuracy if words.has_accuracy else curve.loss
-    panels.bands(axes, theme, [Series(("all",), "mean", (), "")], curve.n_ablated, [shown])
+    kit.bands(axes, theme, [kit.Line(("all",), "mean")], curve.n_ablated, [shown])
     if words.has_accuracy and words.has_classes:
         axes.axhline(
             1 / n_classes, color=theme.muted, linewidth=1, linestyle=(0, (4, 3)), label="chance"
@@ -163,12 +159,12 @@ def _units(study: Measured, axes: Axes, theme: Theme) -> None:
     names = [name for name, _ in study.layout.layers]
     colours = theme.series(len(names))
     for index, (name, colour) in enumerate(zip(names, colours, strict=True)):
-        marker = _MARKERS[index % len(_MARKERS)] if len(names) <= _NAMED_LAYERS else "o"
+        marker = kit.MARKERS[index % len(kit.MARKERS)] if len(names) <= _NAMED_LAYERS else "o"
         rows = known & (units["layer"] == name)
-        crowded = bool(np.count_nonzero(rows) >= panels.CROWDED)
-        panels.points(axes, (across, up), rows, units["dead"], (colour, marker), index, crowded)
+        crowded = bool(np.count_nonzero(rows) >= kit.CROWDED)
+        kit.points(axes, (across, up), rows, units["dead"], (colour, marker), index, crowded)
         if len(names) <= _NAMED_LAYERS:
-            ends = panels.regression(across[rows], up[rows])
+            ends = kit.regression(across[rows], up[rows])
             if ends is not None:
                 axes.plot(*ends, color=colour, linewidth=2, gid=f"line-{index}")
             words = f"{name[:24]}: {correlation_words(study.relation(name, x))}"
@@ -176,8 +172,8 @@ def _units(study: Measured, axes: Axes, theme: Theme) -> None:
             handles.append(Line2D([], [], color=colour, marker=marker, markersize=5, label=label))
     if x == "class_selectivity":
         axes.set_xlim(-0.02, 1.02)
-    axes.set_xlabel(UNIT_MEASURES[x])
-    exponent = panels.power_of_ten(up[known])
+    axes.set_xlabel(kit.UNIT_MEASURES[x])
+    exponent = kit.power_of_ten(up[known])
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y / 10.0**exponent:.4g}"))
     scale = " ".join(filter(None, [f"1e{exponent}" if exponent else "", study.words.unit]))

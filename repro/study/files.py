@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from repro.core.metrics import mean_and_sd
 from repro.core.results import AblationCurve
 from repro.display.tables import CURVE_COLUMNS, curve_rows, to_csv, to_json
 from repro.experiments import runs
-from repro.paper.findings import mean_and_sd
 from repro.study import figures, page, standing
 from repro.study.measured import Measured
 from repro.study.page import BESIDE

@@ -9,8 +9,8 @@ import numpy as np
 from repro.core.results import AblationCurve
 from repro.display import html
 from repro.display.html import Item, Picture
+from repro.display.plots import correlation_words, split_name
 from repro.experiments import runs
-from repro.paper.panels import correlation_words, split_name
 from repro.study import figures, sentences, standing, tables
 from repro.study.measured import Measured
 from repro.study.words import Words

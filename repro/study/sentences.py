@@ -14,8 +14,8 @@ from scipy import stats
 
 from repro.core import metrics
 from repro.core.results import AblationCurve
+from repro.display.plots import correlation_words
 from repro.engine.counts import Outcome
-from repro.paper.panels import correlation_words
 from repro.study import budget, figures, standing
 from repro.study.measured import CONTROLS, Measured
 from repro.study.sample import BINS, Sample, most_active

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from repro.core import metrics
+from repro.core.metrics import mean_and_sd
 from repro.core.results import AblationCurve
 from repro.display import html
-from repro.paper.findings import mean_and_sd
 from repro.study import standing
 from repro.study.measured import Measured
 

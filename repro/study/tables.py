@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from repro.display.html import Table
-from repro.paper.panels import correlation_words
+from repro.display.plots import correlation_words
 from repro.study import figures, standing
 from repro.study.measured import Measured
 from repro.study.sample import most_active

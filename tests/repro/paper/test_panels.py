@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 from repro.core import config
 from repro.core.config import PanelConfig
 from repro.core.metrics import area_under_curve
+from repro.display.plots import LIGHT
 from repro.paper import claims, figures, findings, page, panels
 from tests.helpers import synthetic
 
@@ -246,7 +247,7 @@ def test_the_page_of_a_figure_without_data_says_why():
 
 def test_with_and_without_have_the_papers_colours_and_corruptions_do_not():
     colours = [artist("fig5b", f"mean-{key}").get_color() for key in (0, 1)]
-    assert colours == [panels.LIGHT.purple, panels.LIGHT.blue]
+    assert colours == [LIGHT.purple, LIGHT.blue]
     figure = synthetic.curves_figure({0.0: 0.8, 1.0: 0.4}, orders=2, points=5)
     lines = figures.compose(figure).findobj(lambda item: str(item.get_gid()).startswith("mean-"))
-    assert not {panels.LIGHT.purple, panels.LIGHT.blue} & {str(x.get_color()) for x in lines}
+    assert not {LIGHT.purple, LIGHT.blue} & {str(x.get_color()) for x in lines}

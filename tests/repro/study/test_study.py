@@ -384,6 +384,33 @@ def test_the_page_needs_no_other_file_and_no_text_becomes_markup(written: Path) 
     assert anchors <= set(page.ids) and len(page.ids) == len(set(page.ids))
 
 
+def test_hostile_names_stay_text_wherever_a_study_shows_them(tmp_path: Path) -> None:
+    evil = '"><script>x</script><img src=x onerror=y> & {{ 7 * 7 }} {% raw %} </style>'
+    layers = [
+        keras.Input((6, 6, 1)),
+        keras.layers.Flatten(),
+        keras.layers.Dense(4, "relu", name=evil.replace("/", "")),
+        keras.layers.Dense(3, name=f"{evil}2".replace("/", "")),
+    ]
+    model = keras.Sequential(layers, name=evil.replace("/", ""))
+    rng = np.random.default_rng(0)
+    names = [f"{evil} of {number}" for number in range(3)]
+    images, labels = rng.random((60, 6, 6, 1)), rng.integers(0, 3, 60)
+    found = lesion(model, images, labels, class_names=names, data=evil, layers=[layers[2].name])
+    found.curve(orders=2, points=3)
+    page = Page(found.report(tmp_path, f"repro lesion {evil}").read_text(encoding="utf-8"))
+    small, plots = Page(found._repr_html_()), Page(found.plot()._repr_html_())
+    for shown in (page, small, plots):
+        assert not shown.all("script")
+        assert not any("onerror" in attributes for _, attributes in shown.tags)
+    assert len(page.all("img")) == 2 == len(plots.all("img")) and not small.all("img")
+    # Data twice, class names in the table of units, the command.
+    assert page.text.count(evil) >= 4 and f"repro lesion {evil}" in page.text
+    # Name of the model in title, heading and settings; of layers in tables and sentences.
+    assert page.text.count(evil.replace("/", "")) >= 8
+    assert small.text.count(evil.replace("/", "")) == 1
+
+
 def test_the_page_says_what_was_found(made: Study, written: Path) -> None:
     text = Page(written.read_text(encoding="utf-8")).text
     best = made.units[np.argmax(made.units["importance"])]

@@ -128,8 +128,8 @@ def test_the_style_is_whole_and_asks_for_nothing_from_elsewhere():
     style = (ROOT / "repro/display/templates/style.css").read_text(encoding="utf-8")
     assert style.count("{") == style.count("}") > 50
     assert not re.search(r"url\(|@import|<|\{\{|\{%|\{#", style)
-    for scheme in ("light", "dark"):
-        assert scheme in style.split(";")[0]
+    assert "color-scheme: light dark" in style
+    assert "@media screen and (prefers-color-scheme: dark)" in style
 
 
 # --- No HTML in Python -------------------------------------------------------------------------

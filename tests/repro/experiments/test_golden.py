@@ -88,15 +88,17 @@ def fitted(config: TrainConfig, splits: Splits, checkpoints: Checkpoints, *_: An
         if hasattr(layer, "kernel") and layer.name != "logits":
             shape = layer.kernel.shape
             layer.kernel.assign(rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[:-1])))
-    images = splits.train.images
-    for layer in model.layers:
+    last = model.get_layer("logits")
+    # One pass, layer by layer: a normalization takes the moments of what reaches it.
+    x = keras.ops.convert_to_tensor(splits.train.images)
+    for layer in model.layers[1:-1]:
         if isinstance(layer, keras.layers.BatchNormalization):
-            before = keras.Model(model.inputs, layer.input).predict(images, verbose=0)
-            values = before.reshape(-1, before.shape[-1]).astype(np.float64)
+            values = keras.ops.convert_to_numpy(x).reshape(-1, x.shape[-1]).astype(np.float64)
             layer.moving_mean.assign(values.mean(axis=0))
             layer.moving_variance.assign(values.var(axis=0))
-    last = model.get_layer("logits")
-    features = keras.Model(model.inputs, last.input).predict(images, verbose=0).astype(np.float64)
+        x = layer(x)
+    assert model.layers[-1] is last
+    features = keras.ops.convert_to_numpy(x).astype(np.float64)
     features = np.c_[features, np.ones(len(features))]
     targets = 6.0 * np.eye(splits.train.n_classes)[splits.train.labels]
     history = []

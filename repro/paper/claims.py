@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from repro.core.datasets import DATASETS
 from repro.core.results import FigureResult
 from repro.paper import rules, unit_rules
 from repro.paper.findings import learned
@@ -60,13 +61,9 @@ class Claim:
     def paper_words(self, dataset: str) -> str:
         """The paper's number in words; beside results on another data set with the paper's data
         set."""
-        name = _DATA_NAMES.get(self.data, self.data)
-        if not self.data or dataset == self.data or name in self.paper:
+        if not self.data or dataset == self.data or DATASETS[self.data].words in self.paper:
             return self.paper
-        return f"{self.paper}, on {name}"
-
-
-_DATA_NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "imagenet2012": "ImageNet"}
+        return f"{self.paper}, on {DATASETS[self.data].words}"
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,6 @@ from scipy import stats
 
 from repro.core import metrics
 from repro.core.config import (
-    DATASETS,
-    OWN,
     CumulativeConfig,
     FigureConfig,
     NoiseConfig,
@@ -39,10 +37,9 @@ from repro.core.results import (
 )
 
 MEMORISED = 0.99  # training accuracy from which a network counts as having memorised its labels
-N_CLASSES = dict.fromkeys(DATASETS, 10) | {"imagenet2012": 1000}
+LEARNED = 2  # times the accuracy of guessing, from which a network counts as having learned at all
 # Circumstances of a training that the summary repeats.
 _FACTS = ("data", "device", "processor", "backend", "versions", "git_commit", "date", "seconds")
-_TOP5 = ("imagenet2012",)  # data sets on which the paper reads top-5 accuracy
 _OWN_FIGURES = {
     "rotated": "Rotated basis",
     "classdrop": "Largest class drop",
@@ -53,11 +50,6 @@ _OWN_FIGURES = {
     "illustration": "Two units",
     "memorizing": "AUC while memorising",
     "relations": "Relations",
-}
-# Class names of data sets whose classes are not digits.
-CLASS_NAMES = {
-    "cifar10": "airplane automobile bird cat deer dog frog horse ship truck".split(),
-    "fashion_mnist": "T-shirt trouser pullover dress coat sandal shirt sneaker bag boot".split(),
 }
 
 T = TypeVar("T", bound=SweepResult)
@@ -78,16 +70,14 @@ def figure_label(name: str) -> str:
 
 def class_name(network: NetworkResult, number: int) -> str:
     """The name of a class; its number if the data set has no names."""
-    names = network.training.facts.get("class_names") or CLASS_NAMES.get(network.config.dataset, [])
+    names = network.training.facts.get("class_names") or network.config.data_set.class_names
     return names[number] if number < len(names) else str(number)
 
 
 def paper_epochs(config: TrainConfig) -> int | None:
     """Epochs of such a network in the paper (appendix A.2); None for ResNet-50, whose 200,000 steps
     are not a whole number of epochs."""
-    if config.network == "mlp":
-        return 5000 if config.dropout else 640
-    return 100 if config.network == "convnet" else None
+    return config.architecture.paper_epochs(config.dropout)
 
 
 # --- Results by sweep and by series ------------------------------------------------------------
@@ -229,9 +219,10 @@ def learned(network: NetworkResult) -> bool:
     """Whether the network's training accuracy is at least twice that of guessing. A network at
     chance loses nothing by an ablation and has a normalized AUC of 1. A user's own network counts
     as trained."""
-    if network.config.network == OWN:
+    config = network.config
+    if config.architecture.given:
         return True
-    return network.training.train_accuracy >= 2 / N_CLASSES[network.config.dataset]
+    return network.training.train_accuracy >= LEARNED / config.data_set.n_classes
 
 
 def generalization_error(network: NetworkResult) -> float:
@@ -244,14 +235,14 @@ def generalization_error(network: NetworkResult) -> float:
 
 def score(network: NetworkResult, curve: AblationCurve | NoiseCurve) -> np.ndarray:
     """float64 (n_orders or n_draws, n_points): accuracy, top-5 on ImageNet as in the paper."""
-    if network.config.dataset in _TOP5 and curve.n_top5 is not None:
+    if network.config.data_set.top5 and curve.n_top5 is not None:
         return curve.n_top5 / curve.n_images
     return curve.accuracy
 
 
 def score_name(network: NetworkResult) -> str:
     """The name of what `score` returns."""
-    return "top-5 accuracy" if network.config.dataset in _TOP5 else "accuracy"
+    return "top-5 accuracy" if network.config.data_set.top5 else "accuracy"
 
 
 def scores(networks: Iterable[NetworkResult], kind: type[T], name: str = "") -> np.ndarray:

@@ -532,7 +532,7 @@ class PanelConfig:
     series: settings of the training that tell series apart, in words as in the TOML; networks
         that agree in them are pooled. "layer" for distributions by layer.
     x, y: measures, for the kinds with a choice, see `UNIT_MEASURES` and `NETWORK_MEASURES` in
-        `repro.paper.findings`.
+        `repro.paper.measures`.
     title: text above the panel.
     lines_only: no points, only each layer's regression line (Fig. 7c and e).
     supposed: draw a possible relation instead of the one found: the same importances, assigned to

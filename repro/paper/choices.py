@@ -15,7 +15,7 @@ from repro.core.config import (
     SweepConfig,
     TrainConfig,
 )
-from repro.paper.findings import figure_label
+from repro.paper.series import figure_label
 
 
 def choices(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:

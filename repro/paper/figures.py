@@ -28,23 +28,21 @@ from repro.display.plots import (
     split_name,
 )
 from repro.paper import panels
-from repro.paper.findings import (
+from repro.paper.measures import (
     NETWORK_MEASURES,
-    class_name,
-    figure_label,
     paper_epochs,
     percent,
     relation,
     score_name,
     scores,
-    series,
-    stopped_early,
     sweeps_of,
     trajectory,
     unit_tables,
 )
-from repro.paper.findings import panels as panels_of
 from repro.paper.panels import has_data, portrait_words, portraits
+from repro.paper.series import class_name, figure_label, series
+from repro.paper.series import panels as panels_of
+from repro.paper.summary import stopped_early
 
 __all__ = ["alternative_text", "caption", "compose", "draw", "percent", "training_words"]
 

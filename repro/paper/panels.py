@@ -41,23 +41,21 @@ from repro.display.plots import (
     split_name,
     styles,
 )
-from repro.paper.findings import (
+from repro.paper.measures import (
     NETWORK_MEASURES,
-    Series,
     Trajectory,
-    class_name,
     correlation,
     curves,
     memorised,
     relation,
     score_name,
     scores,
-    series,
     sweep_of,
     sweeps_of,
     trajectory,
     unit_tables,
 )
+from repro.paper.series import Series, class_name, series
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _ACROSS = 8  # images of a portrait in one row

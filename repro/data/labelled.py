@@ -28,8 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from repro.core.config import TrainConfig
-from repro.data import images as data_images
+from repro.core.datasets import DATASETS, named_sets
 from repro.data import load
 from repro.data import source as data_source
 from repro.data.given import GivenError, class_labels
@@ -73,8 +72,6 @@ _ARRAYS = (("images", "labels"), ("x_test", "y_test"))
 _HEADERS = 20
 _IMAGE_FILES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
 _SPLITS = ("test", "validation", "val", "valid", "train")
-# The sets that the laboratory's own networks see, read as their training reads them.
-_OWN = ("mnist", "fashion_mnist", "cifar10")
 
 
 @dataclass(frozen=True)
@@ -401,7 +398,7 @@ def _tfds(
 ) -> Labelled:
     """A split of a TFDS data set."""
     first, _, rest = spec.partition("/")
-    if first in _OWN:
+    if first in named_sets() and not DATASETS[first].streamed:
         return _own(first, rest, data_dir, offline)
     directory = Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets"))
     prepared, name, split = _prepared(directory.expanduser(), spec)
@@ -461,19 +458,16 @@ def _prepared(directory: Path, spec: str) -> tuple[Path, str, str]:
 
 
 def _own(name: str, split: str, data_dir: str, offline: bool) -> Labelled:
-    """One of the laboratory's own data sets, with the pixels that its networks are trained on."""
-    split = split or "test"
-    if split not in ("train", "test"):
+    """One of the laboratory's own data sets, read as its networks' training reads it."""
+    splits = DATASETS[name].splits
+    split = split or splits[1]
+    if split not in splits:
         raise DataError(
-            f"{name} has the splits train and test, not {split!r}; it is read whole, and --budget "
-            f"takes a sample: give --data=tfds:{name}/train, or leave the split out"
+            f"{name} has the splits {' and '.join(splits)}, not {split!r}; it is read whole, and "
+            f"--budget takes a sample: give --data=tfds:{name}/train, or leave the split out"
         )
     source = data_source.locate(name, data_dir, offline)
-    # The network of these settings does not matter: only its images are read.
-    splits = load.load(source, TrainConfig(name, "mlp", (1,), origin=source.origin))
-    images = splits.train if split == "train" else splits.test
-    if not isinstance(images, data_images.Images):
-        raise DataError(f"{name} does not fit into memory")
+    images = load.in_memory(source)[splits.index(split)]
     pixels = images.images
 
     def read(places: np.ndarray) -> np.ndarray:

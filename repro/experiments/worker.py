@@ -28,7 +28,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from repro.core.config import OWN, CumulativeConfig, SweepConfig
+from repro.core.config import CumulativeConfig, SweepConfig
 from repro.core.results import TrainingRecord
 from repro.data.images import Splits
 from repro.experiments.leases import Held, Lease
@@ -122,7 +122,7 @@ class _HeldJob:
         from repro.data import load
         from repro.experiments import own
 
-        if self.job.train.network == OWN:
+        if self.job.train.architecture.given:
             return own.splits(self.job.train, self.task.source, self.training.own_model)
         return load.load(self.task.source, self.job.train)
 
@@ -193,7 +193,7 @@ class _TrainStep:
 
     def run(self) -> float | None:
         """Does the step; returns the seconds of the training."""
-        if self._held.job.train.network == OWN:
+        if self._held.job.train.architecture.given:
             self._adopt()
             return None
         return self._train()

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from repro.core.config import TrainConfig
+from repro.core.records import function_at
 from repro.models.masking import AblationMask
 
 # (channels, stride) of each layer of the paper's CIFAR-10 network.
@@ -35,20 +36,9 @@ def build(config: TrainConfig, input_shape: Sequence[int], n_classes: int) -> ke
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.precision)
     try:
-        if config.network == "mlp":
-            return mlp(
-                input_shape, n_classes, config.hidden_units, config.seed, dropout=config.dropout
-            )
-        if config.network == "convnet":
-            return convnet(
-                input_shape,
-                n_classes,
-                width=config.width,
-                batch_norm=config.batch_norm,
-                dropout=config.dropout,
-                seed=config.seed,
-            )
-        return resnet50(input_shape, n_classes, width=config.width, seed=config.seed)
+        builder = function_at(config.architecture.builder)
+        settings = {name: getattr(config, name) for name in config.architecture.settings}
+        return builder(input_shape, n_classes, seed=config.seed, **settings)
     finally:
         keras.config.set_dtype_policy(before)
 

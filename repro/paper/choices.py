@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
+from repro.core.architectures import ARCHITECTURES
 from repro.core.config import (
-    OWN,
     CumulativeConfig,
     FigureConfig,
     NoiseConfig,
@@ -15,13 +15,13 @@ from repro.core.config import (
     SweepConfig,
     TrainConfig,
 )
-from repro.paper.findings import figure_label
+from repro.paper.series import figure_label
 
 
 def choices(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
     """(topic, choice) for each point that the paper leaves open and that concerns the given
     figures."""
-    trained = [config for config in configs if config.train.network != OWN]
+    trained = [config for config in configs if not config.train.architecture.given]
     return [
         *(_training(trained) if trained else ()),
         *_networks({config.train.network for config in configs}),
@@ -36,7 +36,7 @@ def optimizer_words(train: TrainConfig) -> str:
     >>> optimizer_words(TrainConfig("mnist", "mlp", (8,), optimizer="adam", learning_rate=0.001))
     'Adam, learning rate 0.001, batches of 128'
     """
-    if train.network == OWN:
+    if train.architecture.given:
         return "not known: a trained network was given"
     name, momentum = "Adam", ""
     if train.optimizer == "sgd":
@@ -57,13 +57,9 @@ def _training(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
     if compared := _grids(configs):
         found.append(("Learning rates and batch sizes compared", compared))
     epochs = [
-        words
-        for kind, words in (
-            ("mlp", "MLPs for 640 epochs (5,000 with dropout)"),
-            ("convnet", "convnets for 100 epochs"),
-            ("resnet50", "ResNet-50 for 200,000 steps"),
-        )
-        if kind in kinds
+        record.paper_length
+        for name, record in ARCHITECTURES.items()
+        if name in kinds and record.paper_length
     ]
     several = [
         words
@@ -103,10 +99,10 @@ def _training(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
                 "permuted among themselves. Class counts stay exact, and the chosen images keep "
                 "their label as often as chance has it, with ten classes about one in ten. Test "
                 "labels are never corrupted. "
-                + (
-                    "The paper does not list its fractions on ImageNet. "
-                    if any(config.train.dataset == "imagenet2012" for config, _ in corrupted)
-                    else ""
+                + "".join(
+                    f"The paper does not list its fractions on {words}. "
+                    for words in dict.fromkeys(_unlisted(config) for config, _ in corrupted)
+                    if words
                 )
                 + f"Fractions: {_by_figure(corrupted)}",
             )
@@ -118,27 +114,22 @@ def _corruptions(config: FigureConfig) -> str:
     """The fractions of corrupted labels of a figure's networks, in words."""
     fractions = sorted({network.label_corruption for network in config.networks()})
     words = _and([f"{fraction:g}" for fraction in fractions])
-    names = {"imagenet2012": " on ImageNet"}
-    return words if words == "0" else words + names.get(config.train.dataset, "")
+    data = _unlisted(config)
+    return f"{words} on {data}" if data and words != "0" else words
+
+
+def _unlisted(config: FigureConfig) -> str:
+    """The figure's data set in words, if the paper does not list its fractions there; else ""."""
+    data = config.train.data_set
+    return "" if data.fractions_listed else data.words
 
 
 def _networks(kinds: Collection[str]) -> list[tuple[str, str]]:
-    every = {
-        "convnet": (
-            "Convnet",
-            "Padding “same”; one dense layer on the flattened maps. Batch normalisation averages "
-            "its statistics with a momentum of 0.9. The last three layers are the last three "
-            "convolutions.",
-        ),
-        "resnet50": (
-            "ResNet-50",
-            "The stride sits in the last block of a stage, as in the paper; where the shape "
-            "changes, the shortcut is a convolution of size 1 with batch normalisation. Its units "
-            "are the feature maps of a block after the final ReLU, and its last three layers the "
-            "three blocks of its last stage.",
-        ),
-    }
-    return [words for kind, words in every.items() if kind in kinds]
+    return [
+        record.open_choice
+        for name, record in ARCHITECTURES.items()
+        if name in kinds and record.open_choice
+    ]
 
 
 def _lesions(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
@@ -228,8 +219,11 @@ def _measures(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
                 "Weights",
                 "L1 norm of the filter that leads to a unit, the scale of batch normalisation left "
                 "out"
-                + "; in ResNet-50 that of the block’s last convolution"
-                * any(config.train.network == "resnet50" for config in configs)
+                + "".join(
+                    f"; {record.weights_words}"
+                    for name, record in ARCHITECTURES.items()
+                    if record.weights_words and name in {one.train.network for one in configs}
+                )
                 + "."
                 + " Which panel of Fig. A3 is ImageNet and which CIFAR-10 is uncertain in the "
                 "paper: here a is ImageNet." * bool(names & {"figA3a", "figA3b"}),

@@ -1,28 +1,30 @@
 """The paper's claims, which figures decide them, and the verdicts on our results.
 
-The rules themselves stand in `repro.paper.rules` and `repro.paper.unit_rules`, each in words beside
-the function that applies it.
+The rules themselves stand in `repro.paper.rules_networks` and `repro.paper.rules_units`, each in
+words beside the code that applies it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from repro.core.datasets import DATASETS
 from repro.core.results import FigureResult
-from repro.paper import rules, unit_rules
-from repro.paper.findings import learned
-from repro.paper.verdicts import (
+from repro.paper import rules_networks, rules_units
+from repro.paper.finding import (
     INCONCLUSIVE,
     NOT_RUN,
     NOT_SUPPORTED,
     SUPPORTED,
     Finding,
+    Interval,
     counted,
     missing_networks,
 )
+from repro.paper.measures import LEARNED, learned
+from repro.paper.rule import Rule, times
 
 __all__ = [
     "CLAIMS",
@@ -42,6 +44,7 @@ class Claim:
     """One claim of the paper (docs/paper.md, "Claims") and how it is decided.
 
     figures: names of the figures whose results decide it, each on its own.
+    rule: decides the claim, and states in words how.
     paper, paper_value: the paper's number in words and as a number, if it gives one.
     of_all: whether networks that learned nothing count too, because the claim is about them.
     data: the data set of the paper's number; "" if the paper gives no number.
@@ -50,23 +53,18 @@ class Claim:
     name: str
     figures: tuple[str, ...]
     statement: str
-    paper: str
-    paper_value: float | None
-    rule: str
-    decide: Callable[[FigureResult], Finding]
+    rule: Rule
+    paper: str = "no number"
+    paper_value: float | None = None
     of_all: bool = False
     data: str = ""
 
     def paper_words(self, dataset: str) -> str:
         """The paper's number in words; beside results on another data set with the paper's data
         set."""
-        name = _DATA_NAMES.get(self.data, self.data)
-        if not self.data or dataset == self.data or name in self.paper:
+        if not self.data or dataset == self.data or DATASETS[self.data].words in self.paper:
             return self.paper
-        return f"{self.paper}, on {name}"
-
-
-_DATA_NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "imagenet2012": "ImageNet"}
+        return f"{self.paper}, on {DATASETS[self.data].words}"
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ class Verdict:
     paper_value: float | None
     ours: str
     value: float | None
-    interval: tuple[float, float] | None
+    interval: Interval | None
     n: str
     data: str
     profile: str
@@ -96,7 +94,9 @@ class Verdict:
     seconds: float | None = None
 
 
-_LEARNED = " A network whose training accuracy is below twice that of guessing does not count."
+_LEARNED = (
+    f" A network whose training accuracy is below {times(LEARNED)} that of guessing does not count."
+)
 
 
 def judge(figure: FigureResult) -> list[Verdict]:
@@ -107,7 +107,7 @@ def judge(figure: FigureResult) -> list[Verdict]:
             if figure.not_run:
                 finding = Finding(NOT_RUN, f"not run: {figure.not_run}")
             else:
-                finding = claim.decide(figure) if claim.of_all else _of_learned(claim, figure)
+                finding = claim.rule(figure) if claim.of_all else _of_learned(claim, figure)
             found.append(_verdict(claim, figure, finding))
     return found
 
@@ -117,11 +117,11 @@ def _of_learned(claim: Claim, figure: FigureResult) -> Finding:
     kept = tuple(network for network in figure.networks if learned(network))
     n_left_out = len(figure.networks) - len(kept)
     if not n_left_out:
-        return claim.decide(figure)
-    found = claim.decide(dataclasses.replace(figure, networks=kept, n_unlearned=n_left_out))
+        return claim.rule(figure)
+    found = claim.rule(dataclasses.replace(figure, networks=kept, n_unlearned=n_left_out))
     note = (
         f"{n_left_out} of {counted(len(figure.networks), 'network')} left out: training accuracy "
-        "below twice that of guessing."
+        f"below {times(LEARNED)} that of guessing."
     )
     return dataclasses.replace(
         found,
@@ -151,241 +151,230 @@ def _verdict(claim: Claim, figure: FigureResult, found: Finding) -> Verdict:
         n=found.n,
         data=figure.data,
         profile=figure.config.profile,
-        rule=claim.rule if claim.of_all else claim.rule + _LEARNED,
+        rule=claim.rule.text if claim.of_all else claim.rule.text + _LEARNED,
         verdict=found.verdict,
         note=" ".join(filter(None, notes)),
         command=figure.command,
     )
 
 
-_NO_NUMBER = "no number"
-
 CLAIMS = (
     Claim(
-        "C1",
-        ("fig1a", "fig1b", "fig1c"),
-        "Networks that memorise corrupted labels rely more on single units than a network trained "
-        "on true labels.",
-        "no number; the curve with true labels falls much more slowly",
-        None,
-        rules.C1_RULE,
-        rules.memorising_networks_rely_more,
+        name="C1",
+        figures=(
+            "fig1a",
+            "fig1b",
+            "fig1c",
+        ),
+        statement=(
+            "Networks that memorise corrupted labels rely more on single units than a network "
+            "trained on true labels."
+        ),
+        paper="no number; the curve with true labels falls much more slowly",
+        rule=rules_networks.memorising_networks_rely_more,
     ),
     Claim(
-        "C2",
-        ("fig2a", "fig2b"),
-        "Networks that memorise corrupted labels rely more on random directions: they are more "
-        "sensitive to noise on all units.",
-        "no number; consistently and substantially more sensitive",
-        None,
-        rules.C2_RULE,
-        rules.memorising_networks_bear_less_noise,
+        name="C2",
+        figures=(
+            "fig2a",
+            "fig2b",
+        ),
+        statement=(
+            "Networks that memorise corrupted labels rely more on random directions: they are "
+            "more sensitive to noise on all units."
+        ),
+        paper="no number; consistently and substantially more sensitive",
+        rule=rules_networks.memorising_networks_bear_less_noise,
     ),
     Claim(
-        "C3",
-        ("fig3",),
-        "Among networks of one topology trained on true labels, those that generalise better rely "
-        "less on single units.",
-        "no number, 200 networks",
-        None,
-        rules.C3_RULE,
-        rules.better_networks_rely_less,
+        name="C3",
+        figures=("fig3",),
+        statement=(
+            "Among networks of one topology trained on true labels, those that generalise better "
+            "rely less on single units."
+        ),
+        paper="no number, 200 networks",
+        rule=rules_networks.better_networks_rely_less,
     ),
     Claim(
-        "C4",
-        ("fig3",),
-        "These networks fall into discrete regimes, and the relation holds inside them.",
-        _NO_NUMBER,
-        None,
-        rules.C4_RULE,
-        rules.networks_fall_into_regimes,
+        name="C4",
+        figures=("fig3",),
+        statement="These networks fall into discrete regimes, and the relation holds inside them.",
+        rule=rules_networks.networks_fall_into_regimes,
     ),
     Claim(
-        "C5",
-        ("fig4a",),
-        "Reliance on single units signals when to stop training: AUC begins to fall where training "
-        "and test loss part.",
-        _NO_NUMBER,
-        None,
-        rules.C5_RULE,
-        rules.reliance_signals_early_stopping,
+        name="C5",
+        figures=("fig4a",),
+        statement=(
+            "Reliance on single units signals when to stop training: AUC begins to fall where "
+            "training and test loss part."
+        ),
+        rule=rules_networks.reliance_signals_early_stopping,
         of_all=True,
     ),
     Claim(
-        "C6",
-        ("fig4b",),
-        "Over training, AUC follows the test loss.",
-        "rho = -0.728",
-        -0.728,
-        rules.C6_RULE,
-        rules.reliance_tracks_test_loss,
-        of_all=True,
-        data="cifar10",
-    ),
-    Claim(
-        "C7",
-        ("fig4c",),
-        "AUC ranks hyper-parameters as test accuracy does.",
-        "rho = 0.914, 192 networks",
-        0.914,
-        rules.C7_RULE,
-        rules.reliance_ranks_settings,
+        name="C6",
+        figures=("fig4b",),
+        statement="Over training, AUC follows the test loss.",
+        paper="rho = -0.728",
+        paper_value=-0.728,
+        rule=rules_networks.reliance_tracks_test_loss,
         of_all=True,
         data="cifar10",
     ),
     Claim(
-        "C8",
-        ("fig4c",),
-        "Choosing hyper-parameters by AUC costs little test accuracy.",
-        "of 48 settings the chosen one is the best in 13 %, among the best 5 in 83 % and the best "
-        "10 in 98 % of draws; 1 ± 1.1 points of accuracy below the best",
-        0.01,
-        rules.C8_RULE,
-        rules.reliance_selects_settings,
+        name="C7",
+        figures=("fig4c",),
+        statement="AUC ranks hyper-parameters as test accuracy does.",
+        paper="rho = 0.914, 192 networks",
+        paper_value=0.914,
+        rule=rules_networks.reliance_ranks_settings,
         of_all=True,
         data="cifar10",
     ),
     Claim(
-        "C9",
-        ("fig5a",),
-        "Dropout protects against ablation only up to the fraction dropped in training.",
-        _NO_NUMBER,
-        None,
-        rules.C9_RULE,
-        rules.dropout_protects_up_to_its_rate,
+        name="C8",
+        figures=("fig4c",),
+        statement="Choosing hyper-parameters by AUC costs little test accuracy.",
+        paper=(
+            "of 48 settings the chosen one is the best in 13 %, among the best 5 in 83 % and the "
+            "best 10 in 98 % of draws; 1 ± 1.1 points of accuracy below the best"
+        ),
+        paper_value=0.01,
+        rule=rules_networks.reliance_selects_settings,
+        of_all=True,
+        data="cifar10",
     ),
     Claim(
-        "C10",
-        ("fig5a",),
-        "Dropout discourages memorising: the more of it, the worse the training on corrupted "
-        "labels.",
-        _NO_NUMBER,
-        None,
-        rules.C10_RULE,
-        rules.dropout_discourages_memorising,
+        name="C9",
+        figures=("fig5a",),
+        statement="Dropout protects against ablation only up to the fraction dropped in training.",
+        rule=rules_networks.dropout_protects_up_to_its_rate,
+    ),
+    Claim(
+        name="C10",
+        figures=("fig5a",),
+        statement=(
+            "Dropout discourages memorising: the more of it, the worse the training on corrupted "
+            "labels."
+        ),
+        rule=rules_networks.dropout_discourages_memorising,
         of_all=True,
     ),
     Claim(
-        "C11",
-        ("fig5b", "bnxdropout"),
-        "Batch normalisation lowers the reliance on single units.",
-        "no number, 4 networks each",
-        None,
-        rules.C11_RULE,
-        rules.batch_norm_lowers_reliance,
+        name="C11",
+        figures=(
+            "fig5b",
+            "bnxdropout",
+        ),
+        statement="Batch normalisation lowers the reliance on single units.",
+        paper="no number, 4 networks each",
+        rule=rules_networks.batch_norm_lowers_reliance,
     ),
     Claim(
-        "C12",
-        ("fig6",),
-        "Batch normalisation lowers class selectivity.",
-        _NO_NUMBER,
-        None,
-        rules.C12_RULE,
-        rules.batch_norm_lowers_selectivity,
+        name="C12",
+        figures=("fig6",),
+        statement="Batch normalisation lowers class selectivity.",
+        rule=rules_networks.batch_norm_lowers_selectivity,
     ),
     Claim(
-        "C13",
-        ("fig6",),
-        "Batch normalisation raises the mutual information of units and classes.",
-        _NO_NUMBER,
-        None,
-        rules.C13_RULE,
-        rules.batch_norm_raises_information,
+        name="C13",
+        figures=("fig6",),
+        statement="Batch normalisation raises the mutual information of units and classes.",
+        rule=rules_networks.batch_norm_raises_information,
     ),
     Claim(
-        "C14",
-        ("fig7a",),
-        "A unit's class selectivity does not predict its importance.",
-        "rho = 0.095",
-        0.095,
-        unit_rules.C14_RULE,
-        unit_rules.selectivity_does_not_predict_importance,
+        name="C14",
+        figures=("fig7a",),
+        statement="A unit's class selectivity does not predict its importance.",
+        paper="rho = 0.095",
+        paper_value=0.095,
+        rule=rules_units.selectivity_does_not_predict_importance,
         data="mnist",
     ),
     Claim(
-        "C15",
-        ("fig7b",),
-        "In convolutional networks class selectivity does not mark the important feature maps "
-        "either: if anything, they are the less selective ones.",
-        "rho = -0.428 on CIFAR-10",
-        -0.428,
-        unit_rules.C15_RULE,
-        unit_rules.selective_maps_are_not_important,
+        name="C15",
+        figures=("fig7b",),
+        statement=(
+            "In convolutional networks class selectivity does not mark the important feature "
+            "maps either: if anything, they are the less selective ones."
+        ),
+        paper="rho = -0.428 on CIFAR-10",
+        paper_value=-0.428,
+        rule=rules_units.selective_maps_are_not_important,
         data="cifar10",
     ),
     Claim(
-        "C15",
-        ("fig7d",),
-        "In ResNet-50 class-selective feature maps are no more important than others.",
-        _NO_NUMBER,
-        None,
-        unit_rules.C15_IMAGENET_RULE,
-        unit_rules.selective_maps_are_not_more_important,
+        name="C15",
+        figures=("fig7d",),
+        statement="In ResNet-50 class-selective feature maps are no more important than others.",
+        rule=rules_units.selective_maps_are_not_more_important,
     ),
     Claim(
-        "C16",
-        ("fig7b", "fig7d"),
-        "That relation comes from early layers; late layers show none.",
-        _NO_NUMBER,
-        None,
-        unit_rules.C16_RULE,
-        unit_rules.relation_comes_from_early_layers,
+        name="C16",
+        figures=(
+            "fig7b",
+            "fig7d",
+        ),
+        statement="That relation comes from early layers; late layers show none.",
+        rule=rules_units.relation_comes_from_early_layers,
     ),
     Claim(
-        "C17",
-        ("fig7a", "fig7b", "fig7d"),
-        "Ablating units of early layers hurts more than ablating units of late layers.",
-        _NO_NUMBER,
-        None,
-        unit_rules.C17_RULE,
-        unit_rules.early_units_matter_more,
+        name="C17",
+        figures=(
+            "fig7a",
+            "fig7b",
+            "fig7d",
+        ),
+        statement="Ablating units of early layers hurts more than ablating units of late layers.",
+        rule=rules_units.early_units_matter_more,
     ),
     Claim(
-        "C18",
-        ("figA4a", "figA4b", "figA4d"),
-        "Mutual information does not predict a unit's importance either.",
-        _NO_NUMBER,
-        None,
-        unit_rules.C18_RULE,
-        unit_rules.information_does_not_predict_importance,
+        name="C18",
+        figures=(
+            "figA4a",
+            "figA4b",
+            "figA4d",
+        ),
+        statement="Mutual information does not predict a unit's importance either.",
+        rule=rules_units.information_does_not_predict_importance,
     ),
     Claim(
-        "C19",
-        ("figA3a", "figA3b"),
-        "Class selectivity is unrelated, or negatively related, to the L1 norm of a filter's "
-        "weights.",
-        _NO_NUMBER,
-        None,
-        unit_rules.C19_RULE,
-        unit_rules.selectivity_is_unrelated_to_weights,
+        name="C19",
+        figures=(
+            "figA3a",
+            "figA3b",
+        ),
+        statement=(
+            "Class selectivity is unrelated, or negatively related, to the L1 norm of a filter's "
+            "weights."
+        ),
+        rule=rules_units.selectivity_is_unrelated_to_weights,
     ),
     Claim(
-        "C20",
-        ("figA2a", "figA2b"),
-        "Class selectivity grows with depth.",
-        _NO_NUMBER,
-        None,
-        unit_rules.C20_RULE,
-        unit_rules.selectivity_grows_with_depth,
+        name="C20",
+        figures=(
+            "figA2a",
+            "figA2b",
+        ),
+        statement="Class selectivity grows with depth.",
+        rule=rules_units.selectivity_grows_with_depth,
     ),
     Claim(
-        "C21",
-        ("figA1",),
-        "Clamping units to their mean hurts more than clamping them to zero.",
-        _NO_NUMBER,
-        None,
-        rules.C21_RULE,
-        rules.zero_hurts_less_than_mean,
+        name="C21",
+        figures=("figA1",),
+        statement="Clamping units to their mean hurts more than clamping them to zero.",
+        rule=rules_networks.zero_hurts_less_than_mean,
     ),
     Claim(
-        "C22",
-        ("regularizer",),
-        "Class-selective units may be unnecessary, or harmful, for generalization (the paper's "
-        "interpretation; tested as Leavitt and Morcos did in 2020).",
-        "not tested in the paper",
-        None,
-        rules.C22_RULE,
-        rules.selectivity_is_not_needed,
+        name="C22",
+        figures=("regularizer",),
+        statement=(
+            "Class-selective units may be unnecessary, or harmful, for generalization (the "
+            "paper's interpretation; tested as Leavitt and Morcos did in 2020)."
+        ),
+        paper="not tested in the paper",
+        rule=rules_networks.selectivity_is_not_needed,
         of_all=True,
     ),
 )

@@ -18,8 +18,8 @@ from repro.experiments.plan import Job
 from repro.experiments.progress import Step
 from repro.experiments.runs import TRAINING, Runs
 from repro.paper import summaries
+from repro.paper.finding import counted
 from repro.paper.request import FiguresRequest, ReportRequest, RunRequest, StatusRequest
-from repro.paper.verdicts import counted
 
 
 def run(request: RunRequest) -> int:

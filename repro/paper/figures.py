@@ -15,7 +15,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from repro.core.config import OWN, PanelConfig
+from repro.core.config import PanelConfig
 from repro.core.results import AblationCurve, FigureResult, NetworkResult, NoiseCurve, Portraits
 from repro.display.plots import (
     DARK,
@@ -28,23 +28,21 @@ from repro.display.plots import (
     split_name,
 )
 from repro.paper import panels
-from repro.paper.findings import (
+from repro.paper.measures import (
     NETWORK_MEASURES,
-    class_name,
-    figure_label,
     paper_epochs,
     percent,
     relation,
     score_name,
     scores,
-    series,
-    stopped_early,
     sweeps_of,
     trajectory,
     unit_tables,
 )
-from repro.paper.findings import panels as panels_of
 from repro.paper.panels import has_data, portrait_words, portraits
+from repro.paper.series import class_name, figure_label, series
+from repro.paper.series import panels as panels_of
+from repro.paper.summary import stopped_early
 
 __all__ = ["alternative_text", "caption", "compose", "draw", "percent", "training_words"]
 
@@ -187,7 +185,7 @@ def _curve_words(figure: FigureResult, panel: PanelConfig) -> str:
 
 def training_words(networks: Sequence[NetworkResult]) -> str:
     """How long the networks trained, and whether the paper trained as long."""
-    if any(network.config.network == OWN for network in networks):
+    if any(network.config.architecture.given for network in networks):
         return "Not trained here."
     epochs = [network.training.epochs for network in networks]
     span = (
@@ -289,16 +287,15 @@ def _architecture(networks: Sequence[NetworkResult]) -> str:
 def network_words(network: NetworkResult) -> str:
     """Architecture and sizes of one network."""
     config = network.config
-    if config.network == OWN:
+    if config.architecture.given:
         return f"your own, {Path(config.model).name}"
-    if config.network == "mlp":
-        widths = config.hidden_units
+    if widths := config.hidden_units:
         if len(set(widths)) == 1:
-            return f"mlp, {len(widths)} × {widths[0]:,} hidden units"
-        return f"mlp, {', '.join(f'{width:,}' for width in widths)} hidden units"
+            return f"{config.network}, {len(widths)} × {widths[0]:,} hidden units"
+        return f"{config.network}, {', '.join(f'{width:,}' for width in widths)} hidden units"
     words = config.network
     if config.width != 1:
         words += f", {config.width:g} of the paper's feature maps"
-    if config.network == "convnet" and not config.batch_norm:
+    if not config.batch_norm:
         words += ", without batch norm"
     return words

@@ -22,7 +22,7 @@ from repro.display.html import Item, Picture, Table
 from repro.paper import figures as drawing
 from repro.paper.choices import choices, optimizer_words
 from repro.paper.claims import Verdict
-from repro.paper.findings import figure_label, setting_words
+from repro.paper.series import figure_label, setting_words
 
 _PROFILES = {
     "quick": "Quick settings: fewer images, narrow convnets on MNIST where no CIFAR-10 is at "
@@ -80,7 +80,7 @@ def render(
     Args:
         figures: figures in the order in which they are shown.
         verdicts: verdicts on all claims of these figures.
-        numbers: `findings.summary(figures)`.
+        numbers: `summary.summary(figures)`.
         seconds: computing time of each figure, by name; figures may be missing.
     """
     judged = [_judged(verdict) for verdict in verdicts]

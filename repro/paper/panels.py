@@ -22,6 +22,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from repro.core.config import PanelConfig
+from repro.core.datasets import DataSet
 from repro.core.metrics import mean_and_sd
 from repro.core.results import AblationCurve, FigureResult, NoiseCurve, Portraits, UnitTable
 from repro.display.plots import (
@@ -40,25 +41,21 @@ from repro.display.plots import (
     split_name,
     styles,
 )
-from repro.paper.findings import (
+from repro.paper.measures import (
     NETWORK_MEASURES,
-    Series,
     Trajectory,
-    class_name,
     correlation,
     curves,
     memorised,
     relation,
     score_name,
     scores,
-    series,
     sweep_of,
     sweeps_of,
     trajectory,
     unit_tables,
 )
-
-N_CLASSES = {"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "imagenet2012": 1000}
+from repro.paper.series import Series, class_name, series
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _ACROSS = 8  # images of a portrait in one row
@@ -140,7 +137,7 @@ def _curves(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) 
     bands(axes, theme, shown, first.n_ablated, samples)
     if panel.mark:
         _mark_fractions(axes, theme, panel, shown, first.n_units)
-    _chance(axes, theme, network.config.dataset)
+    _chance(axes, theme, network.config.data_set)
     axes.set_xlim(0, first.n_units)
     axes.set_ylim(0, 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10], integer=True))
@@ -183,10 +180,12 @@ def _mark_fractions(
             )
 
 
-def _chance(axes: Axes, theme: Theme, dataset: str) -> None:
-    n_classes = N_CLASSES[dataset]
-    # Top-5 accuracy is shown where there are many classes.
-    chance = (1 if n_classes <= 10 else 5) / n_classes
+def _chance(axes: Axes, theme: Theme, data: DataSet) -> None:
+    """A line at the accuracy of guessing; none for a user's own images, whose classes are not known
+    here."""
+    if data.given:
+        return
+    chance = (5 if data.top5 else 1) / data.n_classes
     axes.axhline(chance, color=theme.muted, linewidth=1, linestyle=(0, (4, 3)), label="chance")
 
 
@@ -198,7 +197,7 @@ def _noise(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -
     network = shown[0].networks[0]
     samples = [scores(one.networks, NoiseCurve, one.sweep)[:, 1:] for one in shown]
     bands(axes, theme, shown, first.scales[1:], samples)
-    _chance(axes, theme, network.config.dataset)
+    _chance(axes, theme, network.config.data_set)
     axes.set_xscale("log")
     axes.set_xlim(first.scales[1], first.scales[-1])
     axes.set_ylim(0, 1.02)

@@ -22,7 +22,8 @@ from repro.core.results import (
 from repro.display.tables import CURVE_COLUMNS, curve_rows, lesion_rows, to_csv, to_json
 from repro.paper import claims, figures, page
 from repro.paper.claims import Verdict
-from repro.paper.findings import figure_label, summary, varied_settings
+from repro.paper.series import figure_label
+from repro.paper.summary import summary, varied_settings
 
 __all__ = ["console", "summary", "write"]
 

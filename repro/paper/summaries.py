@@ -21,7 +21,9 @@ from repro.core.results import (
     SweepResult,
     UnitTable,
 )
-from repro.paper.findings import auc, class_name, normalized_auc, score, score_name, varied_settings
+from repro.paper.measures import auc, normalized_auc, score, score_name
+from repro.paper.series import class_name
+from repro.paper.summary import varied_settings
 from tb_plugin import summary as plugin_summary
 
 # Names of the fills in the tab.

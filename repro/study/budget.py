@@ -1,13 +1,13 @@
 """How much of a study fits into a given time: measured on a few lesions, then divided.
 
-Costs are taken to grow with images, units and points, which holds for convolutional networks; of
-dense ones even everything takes seconds. What is left out is chosen by two rules:
+Costs are taken to grow with images, units and points, which holds for convolutional networks; a
+study of everything in a dense network takes seconds. Two rules choose what is left out:
 
 - images before units: every unit on a sample of images, as long as that is `FEW_IMAGES` or more;
   only then a sample of the units, the same share of each layer;
-- of the time for lesions, `_CURVE_SHARE` goes to the cumulative ablation curve.
+- the cumulative ablation curve gets the share `_CURVE_SHARE` of the time for lesions.
 
-Measuring is itself bounded: what there is no time to try is estimated from the rest.
+Measuring is itself bounded: costs that there is no time to try are estimated from the others.
 """
 
 from __future__ import annotations
@@ -22,36 +22,37 @@ from typing import Any
 import numpy as np
 
 from repro.engine.engine import Engine
+from repro.study.sample import CONTROLS
 
-FEW_IMAGES = 100
-_FEWEST_IMAGES = 16
-_FEWEST_UNITS = 4  # of a layer
-_CURVE_SHARE = 0.35
-# Of the budget, what is divided: the rest is for pictures, files, and for being wrong.
+FEW_IMAGES = 100  # images below which units are left out before images
+_FEWEST_IMAGES = 16  # images of the smallest sample
+_FEWEST_UNITS = 4  # units of a layer in the smallest sample
+_CURVE_SHARE = 0.35  # share of the time for lesions that the curve gets
+# Share of the time given to lesions; the rest covers drawing, writing and estimation error.
 _DIVIDED = 0.85
-# Orders and points of the curve: the first that leaves it FEW_IMAGES.
+# Choices of (orders, points) of the curve; the first that leaves it FEW_IMAGES is taken.
 _CURVES = ((10, 51), (10, 21), (5, 21), (3, 11), (2, 6))
-# Lesions of many units that a report asks for besides, on all images: redundant units together and
-# as many others (`measured.CONTROLS`), and three for standard errors.
-LESIONS_BESIDES = 9
-# Units that are lesioned once more, on groups of the images, to know whether their importance is
-# told from 0 (`study.Study.tested`), if there are so many images.
+# Lesions of many units that a report makes besides, on all images: the redundant units together,
+# CONTROLS sets of as many others, and three lesions for standard errors.
+LESIONS_BESIDES = 1 + CONTROLS + 3
+# Units that are lesioned once more, on groups of the images, so that the study can tell whether
+# their importance differs from 0 (`study.Study.tested`).
 TESTED = 64
-TESTED_ON = 50
-_PROBED_UNITS = 12
-_PROBE_SECONDS = 2.0
-_PROBE_POINTS = (3, 9)
-_PROBE_IMAGES = 256
+TESTED_ON = 50  # images below which no unit is tested
+_PROBED_UNITS = 12  # units that are lesioned to measure what a lesion costs
+_PROBE_SECONDS = 2.0  # time that these lesions shall take
+_PROBE_POINTS = (3, 9)  # points of the two curves that tell an order's cost from a point's
+_PROBE_IMAGES = 256  # most images that the costs are measured on
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds on this machine, compilation apart.
+    """Seconds that each part of a study takes on this machine, compilation apart.
 
-    image: to read one image intact, with every unit's activity.
-    lesion: to lesion one unit on one image, averaged over units.
-    order: to follow one random order on one image; point: for each of its points besides.
-    compilation: until everything has run once, in all.
+    image: reading one image in the intact network, with every unit's activity.
+    lesion: lesioning one unit on one image, averaged over units.
+    order: following one random order on one image. point: each point of that order besides.
+    compilation: compiling everything, in all.
     """
 
     image: float
@@ -65,10 +66,12 @@ class Pace:
 class Plan:
     """What a study does.
 
-    n_images: a sample stratified by class; n_units: that are lesioned alone.
-    orders, points, curve_images: of the cumulative ablation curve.
-    seconds: that it will take, as far as a few lesions tell. last_seconds: of them for what comes
-        after the units alone: the curve, units tested once more, a few lesions of many units.
+    n_images: size of the sample, which is stratified by class.
+    n_units: number of units that are lesioned alone.
+    orders, points, curve_images: size of the cumulative ablation curve.
+    seconds: time that the study will take, estimated from a few lesions.
+    last_seconds: the part of it after the lesions of single units: the curve, units tested once
+        more, a few lesions of many units.
     """
 
     n_images: int
@@ -86,18 +89,18 @@ def measure(
     """Times a few lesions of a few images, and compiles what they need.
 
     Args:
-        engine: of the network; its graphs are compiled on the way.
-        images, labels: some of those to study; as many as are needed are used.
-        seconds: after which nothing new is begun. One layer is tried in any case; what the others
-            need is taken to be as much, and a point of a curve to cost as much as an image.
+        engine: engine of the network; its graphs are compiled on the way.
+        images, labels: some of the study's images; as many as are needed are used.
+        seconds: time after which nothing new is begun. One layer is tried in any case. Layers that
+            are not tried are taken to need as much, and a point of a curve as much as an image.
     """
     ends = time.perf_counter() + seconds
     few = min(len(images), _FEWEST_IMAGES)
     probe = engine.on(images[:few], labels[:few])
     first, again = _twice(probe.statistics)
     compilation = max(0.0, first - again)
-    # As many images as make the probe lesions last, and not too long: each costs about as much
-    # as reading the image again.
+    # The probe lesions shall last _PROBE_SECONDS; each lesion costs about as much as reading the
+    # image again.
     fitting = int(_PROBE_SECONDS / _PROBED_UNITS / max(again / few, 1e-9))
     few = min(len(images), _PROBE_IMAGES, max(_FEWEST_IMAGES, fitting))
     probe = engine.on(images[:few], labels[:few])
@@ -131,7 +134,7 @@ def _compiled(probe: Engine, ends: float) -> tuple[np.ndarray, float, float]:
     """Lesions some units, the layers in a scattered order, until the time is up.
 
     Returns:
-        Those units; the seconds that it took; and the share of the layers that they are of.
+        The lesioned units; the seconds that they took; the share of the layers that were reached.
     """
     layout = probe.layout
     # Spread evenly over all units, so that large layers count for more.
@@ -157,11 +160,12 @@ def everything(pace: Pace, n_images: int, n_units: int) -> Plan:
 
 
 def within(pace: Pace, seconds: float, n_images: int, n_units: int, n_layers: int) -> Plan:
-    """As much as fits into a time; at least a little of everything, even where that takes longer.
+    """The largest plan that fits into a time; at least a little of everything, even where that
+    takes longer.
 
     Args:
-        seconds: for all of it, from now on.
-        n_images, n_units, n_layers: that there are.
+        seconds: time for all of it, from now on.
+        n_images, n_units, n_layers: how many there are.
     """
     whole = everything(pace, n_images, n_units)
     if whole.seconds <= _DIVIDED * seconds:
@@ -173,10 +177,10 @@ def within(pace: Pace, seconds: float, n_images: int, n_units: int, n_layers: in
     images = _between(for_units / of_image, min(FEW_IMAGES, n_images), n_images)
     fewest = min(n_units, _FEWEST_UNITS * n_layers)
     fitting = (for_units / images - besides) / pace.lesion
-    # So many units that with those of them that are tested, they are as many as fit.
+    # Tested units are lesioned twice: units and tested units together are as many as fit.
     units = _between(max(fitting / 2, fitting - TESTED), fewest, n_units)
     if units == fewest:
-        # With a test of them if enough images fit, else fewer than it takes, and none.
+        # If enough images fit, some units are tested; otherwise fewer images, and no test.
         for most in (images, min(images, TESTED_ON - 1)):
             of_image = besides + _lesions(units, most) * pace.lesion
             images = _between(for_units / of_image, min(_FEWEST_IMAGES, n_images), most)
@@ -203,7 +207,7 @@ def _estimated(
 
 
 def _lesions(n_units: int, n_images: int) -> int:
-    """Lesions of single units that so many units take, those that are tested besides."""
+    """How many lesions of single units a study of so many units makes, tests included."""
     return n_units + n_tested(n_units, n_images)
 
 

@@ -32,11 +32,13 @@ from repro.study.request import LesionRequest
 from repro.study.settings import StudySettings, Subject
 from repro.study.study import Study
 
-# Images read before it is known how many there is time for.
+# Images that are read before the plan says how many there is time for.
 _PILOT_IMAGES = 256
-# Of the time, the most for the measurement that the plan is made by; without a limit, seconds.
-_MEASURED, _MEASURED_SECONDS = 0.25, 120.0
-# Of the time after the measurement, what is kept for pictures and files.
+# Largest share of the time for the measurement that the plan is made by.
+_MEASURED = 0.25
+# Most seconds of that measurement where the time has no limit.
+_MEASURED_SECONDS = 120.0
+# Share of the time after the measurement that is kept for pictures and files.
 _KEPT = 0.05
 _REPORT, _TENSORBOARD, _NETWORKS = "report", "tb", "networks"
 

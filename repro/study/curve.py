@@ -13,8 +13,8 @@ import numpy as np
 from repro.core.results import AblationCurve
 from repro.engine.engine import Engine
 
-_MOST_POINTS = 6  # that are added, each at half the number of units of the one after it
-_LOST_EARLY = 0.5  # of what can be lost, by the first point
+_MOST_POINTS = 6  # points that are added at most, each at half the units of the one after it
+_LOST_EARLY = 0.5  # share of what can be lost that the first point must have lost
 
 
 def refined(curve: AblationCurve, engine: Engine, points: int) -> AblationCurve:

@@ -22,7 +22,8 @@ from repro.study import words as study_words
 from repro.study.measured import Measured
 from repro.study.words import Words
 
-# Layers with a colour, a line and a row of the legend of their own; of more, all units are alike.
+# Most layers that have a colour, a line and a row of the legend each. A network with more layers
+# has one colour for all units.
 _NAMED_LAYERS = 8
 
 

@@ -52,7 +52,7 @@ def write(study: Measured, directory: Path, command: str = "") -> Path:
 
 
 def check(directory: Path) -> None:
-    """That `write` may write there.
+    """Checks that `write` may write there.
 
     Raises:
         RunsError: as `write`.

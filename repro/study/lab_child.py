@@ -22,9 +22,9 @@ from typing import IO, Any
 
 from repro.study.lab_session import Session, SessionError
 
-# A model with its images; switching back to the last one is at once.
+# Models that stay open with their images, so that switching back to the last one is at once.
 SESSIONS_KEPT = 2
-# What TensorFlow takes from the system without using it, above its resident memory.
+# Memory that TensorFlow takes from the system without using it, above its resident memory.
 RESERVED_MB = 8192
 
 
@@ -81,7 +81,7 @@ class Questions:
             yield question
 
     def check(self) -> None:
-        """Between two batches of images.
+        """Is called between two batches of images, and ends work that was cancelled.
 
         Raises:
             SessionError: nobody waits for the answer any more.

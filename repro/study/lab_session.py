@@ -22,17 +22,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-# Images shown: fewer of a costly network, whose first answer shall come within 300 ms.
-MOST_CHOSEN, FEWEST_CHOSEN = 20, 10
+# Multiplications within which the first answer comes in 300 ms; they bound the images shown.
 MULTIPLICATIONS_AT_ONCE = 4e9
-# Images that accuracy is read on: as many as take about a second on two cores, 120 of the paper's
-# CIFAR-10 network (3.2e8 multiplications an image), within these bounds.
+MOST_CHOSEN, FEWEST_CHOSEN = 20, 10  # bounds of the number of images shown
+# Multiplications that two cores do in about a second; they bound the images that accuracy is read
+# on. The paper's CIFAR-10 network takes 3.2e8 an image, which makes 120 images.
 MULTIPLICATIONS = 4e10
-FEWEST_IMAGES, MOST_IMAGES = 100, 2000
-LONGEST_RANKING_S = 60.0
-LARGEST_LAYERS = 20_000  # units in all; more could not be drawn
-N_EXTREME = 8  # images that drive a unit most, and least
-N_BINS = 30
+FEWEST_IMAGES, MOST_IMAGES = 100, 2000  # bounds of the number of these images
+LONGEST_RANKING_S = 60.0  # seconds beyond which no ranking by importance is offered
+LARGEST_LAYERS = 20_000  # most units in all; more could not be drawn
+N_EXTREME = 8  # images that drive a unit most, and as many that drive it least
+N_BINS = 30  # bins of a histogram of activations
 
 
 class SessionError(Exception):
@@ -303,8 +303,8 @@ class Session:
         return self._statistics
 
     def _rankings(self) -> list[str]:
-        """By what units can be ranked here: importance takes a pass for every unit, unless the
-        network is dense, or a sweep of the laboratory left it beside the model."""
+        """The measures that units can be ranked by here. Importance takes a pass for every unit,
+        unless the network is dense, or a sweep of the laboratory left it beside the model."""
         soon = self._dense or sum(self._sizes) * self._seconds < LONGEST_RANKING_S
         if soon or self._stored is not None:
             return ["class_selectivity", "importance"]
@@ -396,8 +396,8 @@ def stratified(labels: np.ndarray, n: int) -> np.ndarray:
 
 
 def probabilities(outputs: np.ndarray, already: bool) -> np.ndarray:
-    """float64 (n, n_classes): the softmax of logits; outputs that are probabilities stay. Of one
-    number, those of class 0 and class 1.
+    """float64 (n, n_classes): the softmax of logits; outputs that are probabilities stay. One
+    number becomes the probabilities of class 0 and class 1.
 
     >>> probabilities(np.array([[0.25], [1.0]]), True)
     array([[0.75, 0.25],
@@ -448,7 +448,7 @@ def _stored_importance(
     folder: Path, layers: tuple[tuple[str, int], ...]
 ) -> tuple[np.ndarray, str] | None:
     """Change of the loss with each unit ablated, as a sweep of the laboratory left it beside the
-    model, and what it was read on; of several the one on most images.
+    model, and what it was read on. If there are several, the one on most images is taken.
 
     Args:
         layers: name and number of units of each, all of which it must have.
@@ -471,11 +471,10 @@ def _stored_importance(
 
 
 def _images_of_run(config: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:
-    """The test images of a network of the laboratory; of one that learned corrupted labels, its
-    training images with the labels it learned, since it can do nothing else."""
+    """The test images of a network of the laboratory. A network that learned corrupted labels gets
+    its training images with the labels it learned, since it can do nothing else."""
     from repro.core.config import TrainConfig, from_dict
     from repro.data import load, source
-    from repro.paper import findings
 
     try:
         train = from_dict(TrainConfig, json.loads(config.read_text(encoding="utf-8")))
@@ -487,7 +486,7 @@ def _images_of_run(config: Path) -> tuple[np.ndarray, np.ndarray, list[str], str
     if not isinstance(chosen.images, np.ndarray) or chosen.labels is None:
         raise SessionError("no_images", f"The images of {train.dataset} do not fit into memory.")
     which = "training images with the labels it learned" if corrupted else "test images"
-    names = findings.CLASS_NAMES.get(train.dataset, [])  # the same names as in the report
+    names = list(train.data_set.class_names)
     return chosen.images, chosen.labels.astype(np.int64), names, f"{train.dataset}, {which}"
 
 

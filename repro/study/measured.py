@@ -30,7 +30,7 @@ from repro.study import curve as study_curve
 from repro.study import words as study_words
 from repro.study.model import Frozen, from_bytes
 from repro.study.progress import Progress
-from repro.study.sample import Sample, Tested
+from repro.study.sample import CONTROLS, Sample, Tested
 from repro.study.settings import StudySettings, Subject
 from repro.study.table import ROUNDING, StudiedUnits
 from repro.study.words import Words
@@ -38,11 +38,10 @@ from repro.study.words import Words
 if TYPE_CHECKING:
     import pandas
 
+# Images on which the lesioned network is compared with the user's own model.
 CHECKED_IMAGES = 16
 # Pieces in which units are lesioned, so that a deadline is heeded between them.
 _PIECES = 20
-# Random sets of other units, beside the redundant ones, that are removed together.
-CONTROLS = 5
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ class Measured:
         self._frozen = Frozen(model, engine.witness)
         self._curves: dict[tuple[int, int, int], AblationCurve] = {}
         self._saved_as = ""  # its folder's name
-        self._asked: dict[str, Any] = {}  # of a study that was copied: how to make its engine
+        self._asked: dict[str, Any] = {}  # how to make the engine of a copied study
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything that was computed, the images, and the model as bytes with the weights that it
@@ -160,7 +159,7 @@ class Measured:
 
     @functools.cached_property
     def _engine(self) -> Engine:
-        """Of a study that was copied or read from a pickle; another one is given its engine."""
+        """The engine, made anew where the study was copied or read from a pickle."""
         return Engine(self.model, **self._asked, on_progress=self._progress.advance)
 
     @property
@@ -190,7 +189,7 @@ class Measured:
 
     @property
     def seed(self) -> int:
-        """Of the samples and of the curve's orders."""
+        """The seed of the samples and of the curve's orders."""
         return self.settings.seed
 
     # --- Answers ------------------------------------------------------------------------------
@@ -356,10 +355,11 @@ class Measured:
 
     @functools.cached_property
     def errors(self) -> tuple[Errors, ...]:
-        """Of the most important unit, and of the one in the middle of those lesioned alone.
+        """The standard errors of the most important unit, and of the one in the middle of those
+        lesioned alone.
 
-        The images are a sample; these tell how far another one would give other numbers. By plain
-        Keras, image by image. Empty where no unit was lesioned.
+        The images are a sample; standard errors tell how far another sample would give other
+        numbers. Plain Keras computes them, image by image. Empty where no unit was lesioned.
         """
         importance = self.units["importance"]
         order = np.argsort(-importance, kind="stable")[: np.count_nonzero(self.lesioned)]
@@ -492,7 +492,8 @@ class Measured:
 
 
 def standard_error(values: np.ndarray) -> float:
-    """Of the mean of independent values: s.d. / sqrt(n); NaN of fewer than two.
+    """The standard error of the mean of independent values: s.d. / sqrt(n); NaN if there are fewer
+    than two.
 
     >>> standard_error(np.array([1.0, 2.0, 3.0, 4.0, 5.0]))  # s.d. 1.58 over sqrt(5)
     0.7071067811865476

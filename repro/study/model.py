@@ -16,7 +16,7 @@ from repro.models.adapted import Adapted
 from repro.models.inputs import structure_of
 from repro.models.outputs import outputs_of
 
-# How far answers may be apart, of the largest: by the order of summation.
+# Difference of two answers that the order of summation can cause, relative to the largest answer.
 _CLOSE = 1e-3
 
 _CURE = (
@@ -41,7 +41,7 @@ class Frozen:
     """
 
     def __init__(self, model: keras.Model, witness: tuple[Any, np.ndarray]) -> None:
-        # Without optimizer and metrics, of which Keras would make variables while it saves.
+        # The copy has no optimizer and no metrics, whose variables Keras would make as it saves.
         self._model = keras.Model(structure_of(model), outputs_of(model), name=model.name)
         self._adapted, self.witness = Adapted(model), witness
         self._variables = list(model.variables)
@@ -64,7 +64,8 @@ class Frozen:
                     f"{_CURE}; the study's report and its summaries need no file of the model"
                 ) from error
         try:
-            # Of layers that Keras does not know here, `repro.load_model` tells what to do.
+            # A file with layers that Keras does not know here fails; `repro.load_model` then tells
+            # what to do.
             saved = keras.saving.load_model(path, compile=False, safe_mode=False)
         except Exception:
             return

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-BINS = 20  # of mutual information, as `Engine.statistics` makes them
-GROUPS = 10  # of images, between which the importance of a unit varies
+BINS = 20  # bins of activations for mutual information, as `Engine.statistics` makes them
+GROUPS = 10  # groups of images, between which the importance of a unit varies
+CONTROLS = 5  # random sets of other units that are removed beside the redundant ones
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Tested:
 
     @property
     def n_told_redundant(self) -> int:
-        """Of these units, those that are redundant by more than one standard error."""
+        """How many of the units are redundant by more than one standard error."""
         return int(np.count_nonzero(self.redundant & ~self.untold))
 
 
@@ -73,17 +74,17 @@ def most_active(n_images: int) -> float:
 class Sample:
     """On how many images a study stands, and what that does to its numbers.
 
-    n_images: that were used; n_available: that there were.
+    n_images: how many were used. n_available: how many there were.
     """
 
     n_images: int
     n_available: int
 
-    # 2 / 2^6 = 0.03 < 0.05 < 2 / 2^5: with fewer, a two-sided sign test cannot tell.
+    # Fewest changed images that a two-sided sign test tells from chance: 2 / 2^6 < 0.05 < 2 / 2^5.
     CHANGED = 6
 
     def standard_error(self, accuracy: float) -> float:
-        """Of an accuracy: sqrt(p (1 - p) / n).
+        """The standard error of an accuracy: sqrt(p (1 - p) / n).
 
         >>> Sample(400, 10_000).standard_error(0.8)
         0.02

@@ -17,12 +17,13 @@ from repro.core.results import AblationCurve
 from repro.display.plots import correlation_words
 from repro.engine.counts import Outcome
 from repro.study import budget, figures, standing
-from repro.study.measured import CONTROLS, Measured
-from repro.study.sample import BINS, Sample, most_active
+from repro.study.measured import Measured
+from repro.study.sample import BINS, CONTROLS, Sample, most_active
 from repro.study.show import auc_words, chance
 
 # An accuracy of less than so many times chance suggests that images and model do not fit.
 _NEAR_CHANCE = 1.5
+# Probability by guessing above which an accuracy counts as luck.
 _LUCK = 0.01
 
 
@@ -37,7 +38,7 @@ def warning(study: Measured) -> str:
         return ""
     accuracy = float(study.intact.accuracy)
     n, guessing = study.sample.n_images, 1 / study.n_classes
-    # Of many classes one right answer is more than chance, and may be chance.
+    # With many classes, one right answer is above the accuracy of guessing, and may be luck.
     lucky = accuracy < 0.5 and stats.binomtest(
         round(accuracy * n), n, guessing, "greater"
     ).pvalue > (_LUCK)
@@ -102,7 +103,8 @@ def findings(study: Measured, curve: AblationCurve) -> Iterator[str]:
 
 
 def _class_count_words(study: Measured) -> Iterator[str]:
-    """That some classes have no image, and what that means for what is told of classes."""
+    """A sentence that some classes have no image, and what that means for the other sentences on
+    classes."""
     n_occurring = int(np.count_nonzero(np.bincount(study.labels, minlength=study.n_classes)))
     if n_occurring == study.n_classes:
         return

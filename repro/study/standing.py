@@ -15,13 +15,13 @@ from repro.study import budget
 from repro.study.measured import Measured
 from repro.study.sample import BINS
 
-# Fewer images tell next to nothing: of 50, the 95 % interval of an accuracy is up to 28 % wide.
+# Fewer images tell next to nothing: with 50, the 95 % interval of an accuracy is up to 28 % wide.
 FEW_IMAGES = budget.TESTED_ON
-# Of a class, so that its mean activation is more than one image's.
+# Images that a class needs, so that its mean activation is more than one image's.
 FEW_OF_A_CLASS = 2
 # A curve that has lost so much of what it can lose at its first point is only bounded by it.
 _LOST_AT_ONCE = 0.9
-_NAMED = 3  # layers in a sentence
+_NAMED = 3  # most layers that a sentence names
 
 
 def enough_for_information(study: Measured) -> bool:

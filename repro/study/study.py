@@ -40,10 +40,10 @@ from repro.study.settings import StudySettings, Subject
 from repro.study.table import UNIT_COLUMNS
 from tb_plugin import summary
 
-_IMAGES_PER_PIECE = 5_000  # of those that no unit is lesioned on
-_CLASS_COLUMNS = 100  # of whose profiles the tab's table can be wide
-_SAVED_BYTES = 64_000_000  # of images beside a saved model, for the lesion lab
-_SAVED_IMAGES = 2000
+_IMAGES_PER_PIECE = 5_000  # images copied at a time, of those that no unit is lesioned on
+_CLASS_COLUMNS = 100  # most classes whose profiles make columns of the tab's table
+_SAVED_BYTES = 64_000_000  # most bytes of images beside a saved model, for the lesion lab
+_SAVED_IMAGES = 2000  # most of these images
 
 
 def lesion(

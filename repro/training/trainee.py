@@ -101,7 +101,7 @@ class Trainee:
         # The loss takes logits and is averaged over the batch.
         losses: list[Any] = [keras.losses.SparseCategoricalCrossentropy(from_logits=True)]
         metrics: list[Any] = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
-        if config.dataset == "imagenet2012":
+        if config.data_set.top5:
             metrics.append(keras.metrics.SparseTopKCategoricalAccuracy(5, name="top_5_accuracy"))
         if config.selectivity_regularizer:
             masks = ablation_masks(self.network)
@@ -161,7 +161,7 @@ class Trainee:
             return float(logs[f"logits_{name}" if self.n_outputs > 1 else name])
 
         record = {"epoch": epoch, "loss": of_logits("loss"), "accuracy": of_logits("accuracy")}
-        if self.config.dataset == "imagenet2012":
+        if self.config.data_set.top5:
             record["top_5_accuracy"] = of_logits("top_5_accuracy")
         if self.config.selectivity_regularizer:
             penalty = float(logs["loss"]) - record["loss"]

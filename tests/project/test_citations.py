@@ -156,7 +156,7 @@ def test_files_and_functions_named_on_the_page_of_the_paper_exist():
     page = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
     paths = re.findall(r"`((?:repro|configs|tests)/[\w/.]*)`", page)
     assert paths and all((ROOT / path).exists() for path in paths)
-    for name, attribute in re.findall(r"`(metrics|rules|findings|networks)\.(\w+)`", page):
+    for name, attribute in re.findall(r"`(metrics|measures|rules_networks|networks)\.(\w+)`", page):
         (path,) = (ROOT / "repro").rglob(f"{name}.py")
         source = path.read_text(encoding="utf-8")
         if attribute != "py":  # the module itself

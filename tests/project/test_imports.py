@@ -113,7 +113,10 @@ def test_no_modules_import_each_other():
     ("source", "found"),
     [
         ("from repro.engine.engine import Engine", "repro.core.metrics -> repro.engine.engine"),
-        ("def f():\n    from repro.paper import rules", "repro.core.metrics -> repro.paper.rules"),
+        (
+            "def f():\n    from repro.paper import claims",
+            "repro.core.metrics -> repro.paper.claims",
+        ),
         (
             "if TYPE_CHECKING:\n    import repro.data.given",
             "repro.core.metrics -> repro.data.given",

@@ -1,8 +1,11 @@
 """The rules that hold for every file: lint, types, sizes, and nothing of one machine's own."""
 
+import ast
+import io
 import re
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -109,6 +112,53 @@ def test_no_lock_file_or_script_names_a_registry():
 )
 def test_the_patterns_find_what_they_are_for(pattern, text):
     assert pattern.search(text)
+
+
+# A comment or paragraph that begins so has its subject in another place, or nowhere: "Of a layer,
+# what it costs". Say "What a layer costs", or better name the thing: "Cost of a layer".
+FRAGMENT = re.compile(r"(?:Of|From which|For which|By which|With which)\b")
+
+
+def fragments(source: str) -> list[str]:
+    """Comments, and paragraphs of docstrings, that begin as a fragment does."""
+    found, lines, last = [], source.splitlines(), -1
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            number, words = token.start[0], token.string.lstrip("# ")
+            alone = lines[number - 1].lstrip().startswith("#")
+            if FRAGMENT.match(words) and not (alone and last == number - 1):
+                found.append(f"{number}: {words}")
+            last = number if alone else -1
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, documented) and (text := ast.get_docstring(node)):
+            paragraphs = (paragraph.strip() for paragraph in text.split("\n\n"))
+            found += [f"{p.splitlines()[0]}" for p in paragraphs if FRAGMENT.match(p)]
+    return found
+
+
+def test_no_comment_or_docstring_begins_as_a_fragment():
+    found = {
+        path.relative_to(ROOT).as_posix(): said
+        for path in tracked_files()
+        if path.suffix == ".py" and (said := fragments(path.read_text(encoding="utf-8")))
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "n"),
+    [
+        ("# Of the time, what is kept.\nKEPT = 0.05", 1),
+        ("KEPT = 0.05  # Of the time", 1),
+        ('def f():\n    """Of an accuracy: its error."""', 1),
+        ('def f():\n    """An error.\n\n    Of a class, the mean.\n    """', 1),
+        ("# The share of the time that is kept; the rest\n# Of it goes on.\nKEPT = 0.05", 0),
+        ("# Often this is enough.", 0),
+    ],
+)
+def test_a_fragment_would_be_found(source, n):
+    assert len(fragments(source)) == n
 
 
 def test_the_readme_gives_the_two_commands_that_exist():

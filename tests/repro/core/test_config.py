@@ -19,7 +19,7 @@ from repro.core.config import (
     TrainConfig,
     load_figure,
 )
-from repro.paper import findings
+from repro.paper import measures
 
 ROOT = Path(__file__).parents[3]
 GOOD = """
@@ -149,7 +149,7 @@ def test_every_shipped_config_is_valid(path: Path, profile: str) -> None:
             assert not network.stop_at_train_accuracy
         if profile == "paper" and network.network != "resnet50":
             # Appendix A.2; in Fig. 5a networks without dropout are our control.
-            epochs = 5000 if figure.name == "fig5a" else findings.paper_epochs(network)
+            epochs = 5000 if figure.name == "fig5a" else measures.paper_epochs(network)
             assert network.epochs == epochs
     if profile == "paper":
         # Without a stand-in: the paper's own data or nothing.

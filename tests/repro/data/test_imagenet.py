@@ -22,7 +22,7 @@ from repro.experiments import plan as plans
 from repro.experiments.runs import Runs
 from repro.experiments.task import Task
 from repro.models import loading
-from repro.paper import claims, figures, findings
+from repro.paper import claims, figures, measures
 from repro.training import train
 
 ROOT = Path(__file__).parents[3]
@@ -123,7 +123,7 @@ def test_top_5_accuracy_is_what_is_drawn(done: Done, source: DataSource) -> None
     ranks = np.argsort(-logits, axis=1)[:, :5]
     expected = int(np.sum(ranks == np.concatenate(labels)[:, None]))
     assert curve.n_top5[:, 0].tolist() == [expected] * 2
-    drawn = findings.score(network, curve)
+    drawn = measures.score(network, curve)
     np.testing.assert_array_equal(drawn, curve.n_top5 / 32)
 
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from keras.applications import imagenet_utils
 from PIL import Image
 
+from repro.core.config import TrainConfig
 from repro.data import images as data_images
-from repro.data import labelled, load
+from repro.data import load
 from repro.data import source as data_source
 from repro.data.labelled import find, stratified_order
 from repro.data.source import DataError
@@ -211,10 +212,10 @@ def test_a_data_set_of_the_laboratory_has_the_pixels_of_its_training(
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
     monkeypatch.setattr(data_source, "prepared", lambda directory, name: None)
     # It takes seconds to read.
-    monkeypatch.setattr(load, "_embedded_mnist", functools.cache(load._embedded_mnist))
+    monkeypatch.setattr(load, "embedded_mnist", functools.cache(load.embedded_mnist))
     found = find("tfds:mnist", (28, 28, 1), 10, offline=True)
     source = data_source.locate("mnist", offline=True)
-    test = load.load(source, labelled.TrainConfig("mnist", "mlp", (1,), origin=source.origin)).test
+    test = load.load(source, TrainConfig("mnist", "mlp", (1,), origin=source.origin)).test
     places = np.arange(0, 1000, 50)
     assert isinstance(test, data_images.Images)
     np.testing.assert_array_equal(found.images(places), test.images[places])

@@ -245,7 +245,7 @@ def test_a_random_crop_is_part_of_the_image_and_depends_on_its_seed_alone() -> N
     again = np.asarray(imagenet.random_crop(encoded(pixels), 16, (1, 7)))
     assert again.tobytes() == crops[7].tobytes()
     slopes = np.array([np.polyfit(np.arange(16), crop[8, :, 0], 1)[0] for crop in crops])
-    # Of 40 draws 20 are mirrored in the mean, with a standard deviation of 3.2.
+    # 20 of 40 draws are mirrored in the mean, with a standard deviation of 3.2.
     assert 8 < np.sum(slopes < 0) < 32
     # 8 to 100 % of the area: between 14 and 80 of 80 columns, so of the ramp.
     shares = np.abs(slopes) * 16

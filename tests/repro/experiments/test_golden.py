@@ -35,7 +35,8 @@ from repro.experiments import plan as plans
 from repro.experiments.runs import Runs
 from repro.experiments.task import Task
 from repro.models import loading, networks
-from repro.paper import claims, findings
+from repro.paper import claims
+from repro.paper.summary import summary as summary_of
 from repro.training import train as training
 from repro.training.trainee import Checkpoints, Trained
 
@@ -147,7 +148,7 @@ def run(folder: Path) -> list[FigureResult]:
 
 def pinned_part(figure: FigureResult) -> dict[str, Any]:
     """What is pinned of a figure: all its numbers, but not when and on what they were made."""
-    summary = findings.summary([figure])[figure.config.name]
+    summary = summary_of([figure])[figure.config.name]
     for network in summary["networks"]:
         del network["circumstances"]
     verdicts = [{"claim": one.claim, "n": one.n} for one in claims.judge(figure)]

@@ -24,7 +24,7 @@ from repro.experiments.runs import NetworkFolder, Runs
 from repro.experiments.task import Task
 from repro.models import trial
 from repro.paper import figures, page
-from repro.paper.findings import summary
+from repro.paper.summary import summary
 from repro.training import train
 
 CONFIGS = Path(__file__).parents[3] / "configs"

@@ -12,8 +12,10 @@ from scipy.stats import spearmanr
 from repro.core import config
 from repro.core.config import PanelConfig
 from repro.core.metrics import area_under_curve
+from repro.core.results import FigureResult
 from repro.display.plots import LIGHT
-from repro.paper import claims, figures, findings, page, panels
+from repro.paper import claims, figures, measures, page, panels, series
+from repro.paper.summary import summary
 from tests.helpers import synthetic
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -48,13 +50,13 @@ def gids(name, prefix):
 @pytest.mark.parametrize("name", sorted(path.stem.split("_")[0] for path in CONFIGS.glob("*.toml")))
 def test_every_figure_is_drawn_and_told_in_words(name):
     figure = made_up(name)
-    assert len(composed(name).axes) >= len(findings.panels(figure.config))
+    assert len(composed(name).axes) >= len(series.panels(figure.config))
     texts = [item.get_text() for item in composed(name).findobj(panels.matplotlib.text.Text)]
     assert "no results" not in texts
     words = figures.alternative_text(figure)
     assert ("noise" if name.startswith("fig2") else "ablated") in words and "nan" not in words
     assert "made up" in figures.caption(figure)
-    assert findings.figure_label(name) != name
+    assert series.figure_label(name) != name
 
 
 def test_noise_is_drawn_from_the_smallest_scale_on():
@@ -68,7 +70,7 @@ def test_noise_is_drawn_from_the_smallest_scale_on():
 
 def test_the_best_and_the_worst_are_those_of_generalization_error():
     figure = made_up("fig3")
-    errors = [findings.generalization_error(network) for network in figure.networks]
+    errors = [measures.generalization_error(network) for network in figure.networks]
     half = np.argsort(errors)[: len(errors) // 2]
     best = [figure.networks[i].sweeps["cumulative"].accuracy for i in half]
     drawn = artist("fig3", "mean-best").get_ydata()
@@ -126,7 +128,7 @@ def test_dashed_lines_mark_the_fraction_dropped():
 def test_distributions_pool_the_networks_of_a_series():
     figure = made_up("fig6")
     legends = [axes.get_legend() for axes in composed("fig6").axes]
-    tables = findings.unit_tables(
+    tables = measures.unit_tables(
         [network for network in figure.networks if not network.config.batch_norm]
     )
     pooled = np.concatenate([table.class_selectivity for table in tables])
@@ -138,7 +140,7 @@ def test_distributions_pool_the_networks_of_a_series():
 
 
 def test_layers_have_their_own_distribution_and_mean():
-    tables = findings.unit_tables(made_up("figA2a").networks)
+    tables = measures.unit_tables(made_up("figA2a").networks)
     names = [name for name, _ in tables[0].layers]
     assert gids("figA2a", "distribution-") == [f"distribution-{i}" for i in range(len(names))]
     third = np.concatenate([t.class_selectivity[t.layer_names == names[2]] for t in tables])
@@ -157,7 +159,7 @@ def test_measures_of_units_are_those_that_the_panel_names():
 
 
 def test_sweeps_are_series_where_the_panel_says_so():
-    shown = findings.series(made_up("figA1"), findings.panels(made_up("figA1").config)[0])
+    shown = series.series(made_up("figA1"), series.panels(made_up("figA1").config)[0])
     assert [one.label for one in shown] == ["zero", "mean per position"]
     zero = made_up("figA1").networks[0].sweeps["zero"]
     drawn = artist("figA1", "mean-zero").get_ydata()
@@ -235,13 +237,13 @@ def test_a_figure_of_which_one_network_is_done_is_drawn_and_judged(name):
         if len(whole.networks) > 1:
             missing = f"{len(whole.networks) - 1} of {len(whole.networks)} networks are missing."
             assert all(missing in verdict.note for verdict in verdicts)
-    assert page.render([part], verdicts, findings.summary([part]), {})
+    assert page.render([part], verdicts, summary([part]), {})
 
 
 def test_the_page_of_a_figure_without_data_says_why():
     settings = dataclasses.replace(made_up("fig1c").config, not_run="imagenet2012 is not prepared")
-    figure = findings.FigureResult(settings, (), "none", "./run_all.sh", settings.not_run)
-    text = page.render([figure], [], findings.summary([figure]), {})
+    figure = FigureResult(settings, (), "none", "./run_all.sh", settings.not_run)
+    text = page.render([figure], [], summary([figure]), {})
     assert "Not run: imagenet2012 is not prepared." in text
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from repro.core.config import (
     TrainConfig,
 )
 from repro.core.results import FigureResult, Intact, NetworkResult
-from repro.paper import claims, rules, unit_rules, verdicts
+from repro.paper import claims, finding, rules_units
+from repro.paper import rules_networks as rules
 from tests.helpers import synthetic
 
 ROOT = Path(__file__).parents[3]
@@ -461,7 +463,7 @@ def test_c12_and_c13_follow_selectivity_and_information(sign, expected):
 
 def test_welch_interval_is_that_of_scipy():
     a, b = [1.0, 1.3, 0.9, 1.2], [0.7, 0.6, 1.0]
-    _, low, high = verdicts.welch(a, b)
+    _, (low, high) = finding.welch(a, b)
     expected = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
     assert (low, high) == pytest.approx((expected.low, expected.high))
 
@@ -483,7 +485,7 @@ def units(*tables):
 )
 def test_c15_follows_the_sign_of_rho(slope, expected):
     table = synthetic.unit_table(slope, early=1.0)
-    assert unit_rules.selective_maps_are_not_important(units(table)).verdict == expected
+    assert rules_units.selective_maps_are_not_important(units(table)).verdict == expected
 
 
 @pytest.mark.parametrize(
@@ -522,7 +524,7 @@ def deep(importances):
     ],
 )
 def test_c17_compares_early_layers_with_late_ones_and_wants_a_fall(importances, expected):
-    found = unit_rules.early_units_matter_more(units(deep(importances)))
+    found = rules_units.early_units_matter_more(units(deep(importances)))
     assert found.verdict == expected
     assert "in conv_1 to conv_2" in found.ours and "conv_5 to conv_6" in found.ours
 
@@ -539,7 +541,7 @@ def test_c17_compares_early_layers_with_late_ones_and_wants_a_fall(importances, 
 )
 def test_c16_wants_the_relation_early_and_none_late(slopes, expected):
     table = synthetic.convnet_table(slopes=slopes, units=150)
-    found = unit_rules.relation_comes_from_early_layers(units(table))
+    found = rules_units.relation_comes_from_early_layers(units(table))
     assert found.verdict == expected
     assert "in conv_1 to conv_2" in found.ours and "conv_5 to conv_6" in found.ours
 
@@ -554,7 +556,7 @@ def test_c18_follows_the_interval_of_rho_within_layers(weight, expected):
     table = dataclasses.replace(
         table, mutual_information=5 + weight * order + rng.random(table.n_units)
     )
-    assert unit_rules.information_does_not_predict_importance(units(table)).verdict == expected
+    assert rules_units.information_does_not_predict_importance(units(table)).verdict == expected
 
 
 def test_c18_is_open_where_the_interval_reaches_over_the_limit():
@@ -563,7 +565,7 @@ def test_c18_is_open_where_the_interval_reaches_over_the_limit():
     rng = np.random.default_rng(1)
     information = 5 + 0.35 * order + rng.random(table.n_units)
     table = dataclasses.replace(table, mutual_information=information)
-    found = unit_rules.information_does_not_predict_importance(units(table))
+    found = rules_units.information_does_not_predict_importance(units(table))
     assert found.interval[0] < 0.3 < found.interval[1] and found.verdict == "inconclusive"
 
 
@@ -571,7 +573,7 @@ def test_c19_is_open_where_the_interval_reaches_over_the_limit():
     table = synthetic.unit_table(n_units=60)
     rng = np.random.default_rng(1)
     norms = table.class_selectivity + 1.5 * rng.random(table.n_units)
-    found = unit_rules.selectivity_is_unrelated_to_weights(
+    found = rules_units.selectivity_is_unrelated_to_weights(
         units(dataclasses.replace(table, weight_norm=norms))
     )
     assert found.interval[0] < 0.3 < found.interval[1] and found.verdict == "inconclusive"
@@ -581,7 +583,7 @@ def test_c19_is_open_where_the_interval_reaches_over_the_limit():
 def test_c19_accepts_no_relation_or_a_negative_one(power, expected):
     table = synthetic.unit_table()
     table = dataclasses.replace(table, weight_norm=(0.1 + table.class_selectivity) ** power)
-    found = unit_rules.selectivity_is_unrelated_to_weights(units(table))
+    found = rules_units.selectivity_is_unrelated_to_weights(units(table))
     assert found.verdict == expected
     assert found.value == pytest.approx(power)
 
@@ -589,17 +591,17 @@ def test_c19_accepts_no_relation_or_a_negative_one(power, expected):
 def test_c19_is_open_where_no_unit_has_weights_of_its_own():
     table = synthetic.unit_table(n_units=20)
     table = dataclasses.replace(table, weight_norm=np.full(20, np.nan))
-    assert unit_rules.selectivity_is_unrelated_to_weights(units(table)).verdict == "inconclusive"
+    assert rules_units.selectivity_is_unrelated_to_weights(units(table)).verdict == "inconclusive"
 
 
 def test_c20_compares_late_layers_with_early_ones():
     table = synthetic.convnet_table(slopes=np.zeros(9), units=30)
-    found = unit_rules.selectivity_grows_with_depth(units(table))
+    found = rules_units.selectivity_grows_with_depth(units(table))
     assert found.verdict == "supported"
     selectivity = table.class_selectivity
     assert found.value == pytest.approx(selectivity[180:].mean() - selectivity[:90].mean())
     upside_down = dataclasses.replace(table, class_means=table.class_means[:, ::-1])
-    assert unit_rules.selectivity_grows_with_depth(units(upside_down)).verdict == "not supported"
+    assert rules_units.selectivity_grows_with_depth(units(upside_down)).verdict == "not supported"
 
 
 # --- C21, C22
@@ -664,7 +666,7 @@ def test_all_claims_of_the_paper_have_a_rule_and_a_figure_with_a_config():
     assert {claim.name for claim in claims.CLAIMS} == {f"C{i}" for i in range(1, 23)}
     for claim in claims.CLAIMS:
         assert set(claim.figures) <= names
-        assert claim.rule.count("Supported:") == 1 and "Not supported:" in claim.rule
+        assert claim.rule.text.count("Supported:") == 1 and "Not supported:" in claim.rule.text
     decided = [(claim.name, name) for claim in claims.CLAIMS for name in claim.figures]
     assert len(decided) == len(set(decided))
 
@@ -677,7 +679,7 @@ def test_no_rule_fails_or_decides_without_networks():
         "./run_all.sh",
     )
     for claim in claims.CLAIMS:
-        assert claim.decide(empty).verdict == "not run", claim.name
+        assert claim.rule(empty).verdict == "not run", claim.name
 
 
 def test_a_figure_without_data_is_not_run_and_says_why():
@@ -688,3 +690,151 @@ def test_a_figure_without_data_is_not_run_and_says_why():
     (found,) = claims.judge(FigureResult(settings, (), "none", "", settings.not_run))
     assert found.verdict == "not run"
     assert found.ours == "not run: imagenet2012 is not prepared"
+
+
+# --- Thresholds and texts
+
+
+def tables_of(slope, **settings):
+    return units(synthetic.unit_table(slope, early=1.0, **settings))
+
+
+# Rules: results, the verdict on them, another threshold, the verdict by it, and its words.
+MOVED = [
+    (
+        rules.better_networks_rely_less,
+        lambda: figure(ensemble(lambda error: 0.8 - error)),
+        ("supported", {"fewest": 40}, "inconclusive", "fewer than 40 networks"),
+    ),
+    (
+        rules.networks_fall_into_regimes,
+        lambda: figure(ensemble(lambda error: (0.8 if error < 0.15 else 0.4) - 0.2 * error)),
+        ("supported", {"gain": 10_000}, "inconclusive", "better by 10000 or more"),
+    ),
+    (
+        rules.reliance_signals_early_stopping,
+        lambda: figure([trained_along([0.6, 0.7, 0.8, 0.6, 0.5], [1.0, 0.5, 0.4, 0.6, 0.9])]),
+        ("supported", {"rise": 2.0}, "inconclusive", "rises by 200 % or more"),
+    ),
+    (
+        rules.reliance_signals_early_stopping,
+        lambda: figure([trained_along([0.8, 0.7, 0.6, 0.5, 0.4], [1.0, 0.8, 0.6, 0.4, 0.9])]),
+        ("not supported", {"factor": 16}, "supported", "a factor of 16 apart"),
+    ),
+    (
+        rules.reliance_tracks_test_loss,
+        lambda: figure([trained_along(np.linspace(0.4, 0.8, 12), np.linspace(2.0, 1.0, 12))]),
+        ("supported", {"fewest": 13}, "inconclusive", "fewer than 13 snapshots"),
+    ),
+    (
+        rules.reliance_ranks_settings,
+        lambda: figure(grid(lambda accuracy, _: accuracy)),
+        ("supported", {"negligible": 1.5}, "not supported", "lies above 1.5"),
+    ),
+    (
+        rules.reliance_selects_settings,
+        lambda: figure(grid(lambda accuracy, _: accuracy)),
+        ("supported", {"top_share": 1.1}, "inconclusive", "in at least 110 % of draws"),
+    ),
+    (
+        rules.dropout_protects_up_to_its_rate,
+        lambda: figure(dropped(lambda p: p)),
+        ("supported", {"left": 1.1}, "not supported", "at least 1.1 is left at p"),
+    ),
+    (
+        rules.dropout_protects_up_to_its_rate,
+        lambda: figure(dropped(lambda p: p)),
+        ("supported", {"trained": 1.1}, "inconclusive", "accuracy of 1.1 or more"),
+    ),
+    (
+        rules.dropout_discourages_memorising,
+        lambda: figure(dropped(lambda p: p)),
+        ("supported", {"ratio": 4}, "inconclusive", "at least 4 times that"),
+    ),
+    (
+        rules_units.selectivity_does_not_predict_importance,
+        lambda: tables_of(3.0),
+        ("not supported", {"negligible": 1.0}, "supported", "(-1.0, 1.0)"),
+    ),
+    (
+        rules_units.selective_maps_are_not_important,
+        lambda: tables_of(3.0),
+        ("not supported", {"limit": 1.0}, "supported", "lies below 1.0"),
+    ),
+    (
+        rules_units.selective_maps_are_not_more_important,
+        lambda: tables_of(0.0),
+        ("supported", {"limit": -0.9}, "not supported", "lies below -0.9"),
+    ),
+    (
+        rules_units.relation_comes_from_early_layers,
+        lambda: units(synthetic.convnet_table(slopes=(-1.0,) * 6, units=150)),
+        ("not supported", {"negligible": 1.0}, "supported", "(-1.0, 1.0)"),
+    ),
+    (
+        rules_units.early_units_matter_more,
+        lambda: units(deep((0.9, 1.2, 8.0, 9.0, 0.1, 1.3))),
+        ("inconclusive", {"fewest_of_trend": 7}, "supported", "with seven layers or more"),
+    ),
+    (
+        rules_units.information_does_not_predict_importance,
+        lambda: tables_of(3.0),
+        ("not supported", {"negligible": 1.0}, "supported", "(-1.0, 1.0)"),
+    ),
+    (
+        rules_units.selectivity_is_unrelated_to_weights,
+        lambda: tables_of(0.0),
+        ("supported", {"negligible": -0.99}, "not supported", "lies below -0.99"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("rule", "made", "moved"), MOVED)
+def test_verdict_and_text_follow_a_threshold(rule, made, moved):
+    before, thresholds, after, words = moved
+    changed = dataclasses.replace(rule, **thresholds)
+    assert (rule(made()).verdict, changed(made()).verdict) == (before, after)
+    assert words in changed.text and words not in rule.text
+
+
+def test_a_training_accuracy_that_counts_follows_its_threshold():
+    networks = [
+        network(reach, label_corruption=corruption, train={"train_accuracy": 0.95})
+        for reach, corruption in ((0.4, 0.0), (0.8, 1.0))
+    ]
+    rule = rules.memorising_networks_rely_more
+    lower = dataclasses.replace(rule, memorised=0.9)
+    assert rule(figure(networks)).verdict == "inconclusive"
+    assert lower(figure(networks)).verdict == "not supported"
+    assert "0.99 or more" in rule.text and "0.9 or more" in lower.text
+
+
+RULES = {id(claim.rule): claim.rule for claim in claims.CLAIMS}.values()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
+def test_every_threshold_of_a_rule_stands_in_its_text(rule):
+    for field in dataclasses.fields(rule):
+        other = dataclasses.replace(rule, **{field.name: getattr(rule, field.name) + 4})
+        assert other.text != rule.text, field.name
+
+
+def numbers_written(template):
+    """Numbers in a template that come from no field. A sign is one of 0, and not of a threshold;
+    L1 and log2 are names."""
+    return re.findall(
+        r"[\w.]*\d[\w.]*", re.sub(r"\{[^}]*\}|\bL1\b|\blog2\b|\b0\b(?!\.\d)", "", template)
+    )
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
+def test_no_number_of_a_rule_is_written_out(rule):
+    assert numbers_written(rule.template) == []
+
+
+@pytest.mark.parametrize(
+    ("template", "found"),
+    [("above 0.3 or", ["0.3"]), ("the 95 % interval", ["95"]), ("{fewest} of 10 networks", ["10"])],
+)
+def test_a_number_that_is_written_out_would_be_found(template, found):
+    assert numbers_written(template) == found

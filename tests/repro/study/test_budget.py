@@ -79,7 +79,7 @@ def test_a_network_is_measured_by_lesioning_it(
 
 
 class Clock:
-    """Of a machine on which everything that is timed takes a minute."""
+    """The clock of a machine on which everything that is timed takes a minute."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -112,9 +112,3 @@ def test_measuring_ends_when_its_time_is_up(
     # Compiling one layer of two is taken for half of it.
     first, again, share = 30.0 * n_layers, 30.0, n_layers / 2
     assert pace.compilation == pytest.approx((first - again) / share)
-
-
-def test_the_lesions_besides_are_those_that_a_report_asks_for() -> None:
-    from repro.study import measured
-
-    assert budget.LESIONS_BESIDES == 1 + measured.CONTROLS + 3

@@ -383,7 +383,7 @@ def log(case: dict[str, Any], said: str) -> None:
 
 
 def plain_answers(model: keras.Model, images: Any, task: Any) -> np.ndarray:
-    """Of the user's model, called as it is; of several outputs the last one.
+    """Answers of the user's model, called as it is; those of the last output if there are several.
 
     A final softmax or sigmoid is taken off the last layer where Keras's loss looks behind it.
     """

@@ -155,8 +155,8 @@ N_MASKS = {
     "channels first": 3,
     "bytes as input": 1,
 }
-# Of the loss, relative, by the coarsest type: twice what was seen. In float32 the order of sums; in
-# the others what the last layer reads was rounded to 11 or 8 bits.
+# Relative differences of the loss, by the coarsest type: twice what was seen. Summation order
+# causes them in float32; in the other types the last layer's input was rounded to 11 or 8 bits.
 TOLERANCES = {"float32": 1e-5, "float16": 1e-3, "bfloat16": 3e-3}
 
 

@@ -22,7 +22,7 @@ from repro.models import trial
 from repro.study import files as study_files
 from repro.study import measured, sentences
 from repro.study import page as study_page
-from repro.study.sample import Sample
+from repro.study.sample import CONTROLS, Sample
 from repro.study.settings import StudySettings, Subject
 from repro.study.study import Study, lesion
 from tb_plugin import metadata
@@ -126,7 +126,7 @@ def test_redundant_units_are_removed_all_at_once(made: Study, classifier: Any) -
     set_masks(classifier, np.ones(len(chosen), np.float32))
     assert together.outcome.n_correct.tolist() == correct.tolist()
     if together.controls is not None:
-        assert together.controls.accuracy.shape == (measured.CONTROLS,)
+        assert together.controls.accuracy.shape == (CONTROLS,)
 
 
 def test_a_sequential_model_without_masks_is_studied_as_it_is() -> None:
@@ -243,7 +243,7 @@ def test_a_curve_may_be_read_on_fewer_images_with_the_share_of_each_class(made: 
 
 
 def test_standard_errors_are_those_of_plain_predictions(made: Study, classifier: Any) -> None:
-    """Of the most important unit and the middle one: image by image, in NumPy."""
+    """Those of the most important unit and the middle one, image by image, in NumPy."""
     images, labels = made.images, made.labels
     order = np.argsort(-made.units["importance"])
     assert [found.unit for found in made.errors] == [order[0], order[20]]

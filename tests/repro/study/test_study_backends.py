@@ -153,7 +153,8 @@ def on_tensorflow(folder: Path) -> dict[str, np.ndarray]:
     return found(folder)
 
 
-# Of float32 sums in another order; "step" and "recovery" after passes and gradients in float32.
+# Relative differences that summation order causes in float32; "step" and "recovery" follow many
+# passes and gradients in float32.
 CLOSE = {
     "importance": 1e-5,
     "class_selectivity": 1e-5,

@@ -234,7 +234,7 @@ def test_of_images_of_one_class_nothing_can_be_told(rng: Any) -> None:
 
 
 def test_untrained_networks_are_seldom_above_chance(rng: Any) -> None:
-    """Of labels that have nothing to do with the images."""
+    """The labels have nothing to do with the images."""
     images, labels = rng.random((200, 6), dtype=np.float32), rng.integers(0, 4, 200)
     model = dense(6, 4)
     reliance = began(model, images, labels)

@@ -1,0 +1,204 @@
+"""The numbers of each figure as JSON-ready values: summary.json."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from repro.core import metrics
+from repro.core.config import FigureConfig, TrainConfig
+from repro.core.metrics import mean_and_sd
+from repro.core.results import (
+    AblationCurve,
+    FigureResult,
+    NetworkResult,
+    NoiseCurve,
+    Portraits,
+    SweepResult,
+    UnitTable,
+)
+from repro.paper.measures import (
+    Trajectory,
+    auc,
+    noise_tolerance,
+    normalized_auc,
+    relation,
+    score,
+    trajectory,
+    unit_tables,
+)
+
+# Circumstances of a training that the summary repeats.
+_FACTS = ("data", "device", "processor", "backend", "versions", "git_commit", "date", "seconds")
+
+
+def stopped_early(network: NetworkResult) -> bool:
+    """Whether the training ended by reaching its training accuracy rather than its last epoch."""
+    config = network.config
+    return config.stop_at_train_accuracy > 0 and network.training.epochs < config.epochs
+
+
+def summary(figures: Sequence[FigureResult]) -> dict[str, Any]:
+    """The numbers of each figure as JSON-ready values, by the figure's name: summary.json.
+
+    Numbers that are undefined are None.
+    """
+    return {figure.config.name: _figure_summary(figure) for figure in figures}
+
+
+def _figure_summary(figure: FigureResult) -> dict[str, Any]:
+    tables = unit_tables(figure.networks)
+    found: dict[str, Any] = {
+        "title": figure.config.title,
+        "profile": figure.config.profile,
+        "data": figure.data,
+        "command": figure.command,
+        "not_run": figure.not_run,
+        "networks": [_network_summary(figure, network) for network in figure.networks],
+    }
+    if tables:
+        rhos = np.array([relation([table]).rho for table in tables])
+        defined = rhos[np.isfinite(rhos)]
+        found["over_networks"] = {
+            **_correlation(relation(tables)),
+            "sd": _number(mean_and_sd(defined)[1]) if len(defined) else None,
+            "networks": len(tables),
+        }
+    return found
+
+
+def varied_settings(figure: FigureConfig, network: TrainConfig) -> dict[str, Any]:
+    """The settings in which the networks of a figure differ, with the values of this network."""
+    return {key: getattr(network, key) for key, values in figure.grid if len(values) > 1}
+
+
+def _network_summary(figure: FigureResult, network: NetworkResult) -> dict[str, Any]:
+    training, config = network.training, network.config
+    return {
+        "run_id": config.run_id,
+        "settings": varied_settings(figure.config, config),
+        "label_corruption": config.label_corruption,
+        "seed": config.seed,
+        "epochs": training.epochs,
+        "stopped_early": stopped_early(network),
+        "n_train": training.n_train,
+        "n_test": training.n_test,
+        "train_accuracy": _number(training.train_accuracy),
+        "test_accuracy": _number(training.test_accuracy),
+        "train_loss": _number(training.train_loss),
+        "test_loss": _number(training.test_loss),
+        "circumstances": {key: training.facts[key] for key in _FACTS if key in training.facts},
+        "sweeps": {
+            name: _sweep_summary(network, name, found) for name, found in network.sweeps.items()
+        },
+        "snapshots": _snapshots_summary(trajectory(network)),
+    }
+
+
+def _sweep_summary(network: NetworkResult, name: str, found: SweepResult) -> dict[str, Any]:
+    common = {"kind": found.kind, "images": found.images, "n_images": found.n_images}
+    if isinstance(found, AblationCurve):
+        return common | {
+            "n_units": found.n_units,
+            "layers": [list(layer) for layer in found.layers],
+            "fill": found.fill,
+            "orders": len(found.orders),
+            "points": len(found.n_ablated),
+            "intact_accuracy": _number(score(network, found)[:, 0].mean()),
+            "auc": _spread(auc(network, name)),
+            "normalized_auc": _spread(normalized_auc(network, name)),
+        }
+    if isinstance(found, NoiseCurve):
+        return common | {
+            "scales": found.scales.tolist(),
+            "draws": len(found.n_correct),
+            "intact_accuracy": _number(score(network, found)[:, 0].mean()),
+            "accuracy": [_number(value) for value in score(network, found).mean(axis=0)],
+            "noise_tolerance": _spread(noise_tolerance(network, name)),
+        }
+    if isinstance(found, UnitTable):
+        return common | _units_summary(found)
+    if isinstance(found, Portraits):
+        return common | _portraits_summary(found)
+    return common | {"accuracy": _number(found.accuracy), "loss": _number(found.loss)}
+
+
+def _units_summary(table: UnitTable) -> dict[str, Any]:
+    layers = []
+    for name, size in table.layers:
+        rows = table.layer_names == name
+        layers.append(
+            {
+                "layer": name,
+                "n_units": size,
+                "dead": int(table.dead[rows].sum()),
+                "class_selectivity": _spread(table.class_selectivity[rows]),
+                "mutual_information": _spread(table.corrected_information[rows]),
+                "importance": _spread(table.importance[rows]),
+                **_correlation(relation([table], name)),
+            }
+        )
+    absent = {"classes_without_images": table.n_absent} if table.n_absent else {}
+    return absent | {
+        "n_units": table.n_units,
+        "dead": int(table.dead.sum()),
+        "class_selectivity": _spread(table.class_selectivity),
+        "mutual_information": _spread(table.corrected_information),
+        "all_units": _correlation(relation([table])),
+        "live_units": _correlation(relation([table], live_only=True)),
+        "layers": layers,
+    }
+
+
+def _portraits_summary(found: Portraits) -> dict[str, Any]:
+    """Numbers of the picked units, without their images."""
+    return {
+        "n_units": found.n_units,
+        "median_importance": _number(found.median_importance),
+        "units": [
+            {
+                "role": role,
+                "unit": found.name(role),
+                "class_selectivity": _number(found.class_selectivity[index]),
+                "importance": _number(found.importance[index]),
+                "rank": int(found.rank[index]),
+                "class_means": [_number(mean) for mean in found.class_means[:, index]],
+            }
+            for index, role in enumerate(found.roles)
+        ],
+    }
+
+
+def _snapshots_summary(found: Trajectory | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "epochs": found.epochs.tolist(),
+        "train_loss": [_number(value) for value in found.train_loss],
+        "test_loss": [_number(value) for value in found.test_loss],
+        "auc": [_number(value) for value in found.auc.mean(axis=1)],
+        "normalized_auc": [_number(value) for value in found.normalized_auc.mean(axis=1)],
+        "relations": [_correlation(one) for one in found.relations],
+    }
+
+
+def _correlation(found: metrics.Correlation) -> dict[str, Any]:
+    return {
+        "rho": _number(found.rho),
+        "low": _number(found.low),
+        "high": _number(found.high),
+        "n": found.n,
+    }
+
+
+def _spread(values: np.ndarray) -> dict[str, float | None]:
+    mean, sd = mean_and_sd(values)
+    return {"mean": _number(mean), "sd": _number(sd)}
+
+
+def _number(value: Any) -> float | None:
+    """A float for JSON, which has no NaN and no infinity."""
+    return float(value) if math.isfinite(value) else None

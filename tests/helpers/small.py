@@ -66,3 +66,14 @@ def legacy_h5(model: Any, path: Path) -> None:
             group.attrs["weight_names"] = names
             for name, value in zip(names, layer.get_weights(), strict=True):
                 group[name] = value
+
+
+def text_classifier() -> tuple[keras.Model, np.ndarray, np.ndarray]:
+    """A model of texts with a hidden layer of 6 units; 24 texts and their labels, 0 or 1."""
+    words = np.array(["good fine well", "bad poor ill", "so so well", "ill bad bad"] * 6)
+    vectorize = L.TextVectorization(max_tokens=12, output_sequence_length=4)
+    vectorize.adapt(words)
+    texts = keras.Input((), dtype="string")
+    x = L.Flatten()(L.Embedding(12, 3)(vectorize(texts)))
+    x = L.Dense(6, activation="relu", name="hidden")(x)
+    return keras.Model(texts, L.Dense(2)(x)), words, np.arange(24) % 2

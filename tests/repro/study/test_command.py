@@ -297,6 +297,52 @@ def test_images_of_the_wrong_shape_and_models_with_two_inputs_are_refused(
 
 
 @pytest.mark.parametrize(
+    ("loss", "answers", "sentence"),
+    [
+        ("mse", 3, "compiled for an error of numbers, and the command asks for one class an image"),
+        ("binary_crossentropy", 3, "compiled for several yes-or-no answers"),
+    ],
+)
+def test_a_task_without_one_class_an_image_is_refused_with_the_call_that_takes_it(
+    untried: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    loss: str,
+    answers: int,
+    sentence: str,
+) -> None:
+    model = keras.models.load_model(untried / "my model.keras")
+    model.compile(loss=loss)
+    monkeypatch.setattr(loading, "load_model", lambda path: model)
+    with pytest.raises(LesionError, match=f"{sentence}.*in Python repro.lesion"):
+        run(request(untried, tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def accuracy_found(results: command.Results) -> float:
+    return float(json.loads((results.report.parent / "summary.json").read_text())["accuracy"])
+
+
+def own_accuracy(folder: Path, images: np.ndarray, labels: np.ndarray) -> float:
+    """By plain Keras, on pixels as the model was trained on them."""
+    model = keras.models.load_model(folder / "my model.keras")
+    return float(np.mean(model.predict(images, verbose=0).argmax(axis=1) == labels))
+
+
+def test_a_number_as_scale_divides_pixels_of_any_depth(untried: Path, tmp_path: Path) -> None:
+    """Pixels of 12 bits, of which only the user knows the largest value."""
+    given = np.load(untried / "images.npz")
+    deep = given["images"].astype(np.uint16) * 16
+    np.savez(tmp_path / "deep.npz", images=deep, labels=given["labels"])
+    expected = own_accuracy(untried, deep[..., None] / np.float32(4095), given["labels"])
+    results, watched = run(
+        request(untried, tmp_path / "out", data=f"npz:{tmp_path / 'deep.npz'}", scale="4095")
+    )
+    assert expected > 0.9 and accuracy_found(results) == pytest.approx(expected, abs=1e-9)
+    assert any("divided by 4095" in words for words in watched.said), watched.said
+
+
+@pytest.mark.parametrize(
     ("words", "sentence"),
     [
         ([], "lesion needs one model"),

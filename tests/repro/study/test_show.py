@@ -19,11 +19,13 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+import repro
 from repro.models.insertion import insert_masks
 from repro.study import progress as study_progress
 from repro.study import words as study_words
 from repro.study.progress import Progress
 from repro.study.study import Study, lesion
+from tests.helpers.small import text_classifier
 
 ROOT = Path(__file__).parents[3]
 
@@ -487,3 +489,15 @@ def test_a_model_with_masks_that_is_compiled_and_trained_is_saved_as_it_was_stud
     np.testing.assert_allclose(saved.predict(x, verbose=0), before, rtol=1e-5, atol=1e-6)
     again = pickle.loads(pickle.dumps(study))
     assert float(again.intact.loss) == pytest.approx(float(study.intact.loss), rel=1e-6)
+
+
+def test_a_study_of_texts_is_saved_with_its_texts(tmp_path: Path) -> None:
+    model, words, _ = text_classifier()
+    given = keras.ops.convert_to_tensor(words)
+    answers = model.predict(given, verbose=0)
+    study = repro.lesion(model, words, answers.argmax(axis=1))
+    path = study.save(tmp_path / "saved")
+    loaded = keras.models.load_model(path)
+    np.testing.assert_allclose(loaded.predict(given, verbose=0), answers, rtol=1e-5, atol=1e-6)
+    with np.load(path.with_suffix(".images.npz"), allow_pickle=False) as stored:
+        assert set(stored["images"]) <= set(words) and len(stored["images"]) == 24

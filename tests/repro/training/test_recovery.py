@@ -12,6 +12,7 @@ import repro
 from repro.models.masking import ablation_masks
 from repro.training.recovery import Answers, Recovery, recover
 from tests.helpers import plain
+from tests.helpers.small import text_classifier
 
 N_CLASSES, EPOCHS = 3, 4
 LESION = {"hidden": [0, 1, 2, 4, 7, 8]}
@@ -274,3 +275,16 @@ def test_a_network_that_diverged_is_refused(model: keras.Model, data: Any) -> No
     broken.layers[0].bias.assign(np.full(10, np.nan))
     with pytest.raises(ValueError, match="not finite .*; scale the images as"):
         recover(broken, LESION, *data)
+
+
+def test_a_network_of_texts_is_refused_and_the_cure_works() -> None:
+    model, words, labels = text_classifier()
+    lesion = {"hidden": [0, 1]}
+    with pytest.raises(ValueError, match=r"no tables.*keras.Model\(layer.output, model.output\)"):
+        recover(model, lesion, words, labels, epochs=1)
+    (vectorize,) = (x for x in model.layers if isinstance(x, keras.layers.TextVectorization))
+    behind = keras.Model(vectorize.output, model.output)
+    tokens = keras.ops.convert_to_numpy(vectorize(words))
+    found = recover(behind, lesion, tokens, labels, epochs=1)
+    answers = model.predict(keras.ops.convert_to_tensor(words), verbose=0)
+    assert found.intact.accuracy == np.mean(answers.argmax(axis=1) == labels)

@@ -26,7 +26,7 @@ import numpy as np
 from absl import app
 
 from benchmarks import options
-from repro.core.config import TrainConfig
+from repro.core.settings import TrainConfig
 
 LARGEST_SHARE = 0.05
 """What the project set out to stay below."""

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from benchmarks import limits
-from repro.core.config import TrainConfig
+from repro.core.settings import TrainConfig
 from repro.data import load
 from repro.data import source as data_source
 from repro.engine.counts import Outcome

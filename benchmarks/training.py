@@ -34,7 +34,7 @@ from typing import Any
 from absl import app, flags
 
 from benchmarks import options
-from repro.core.config import TrainConfig
+from repro.core.settings import TrainConfig
 
 _CHILD = flags.DEFINE_string("child", "", "Internal: train in this process, print JSON.")
 _THREADS = flags.DEFINE_integer("threads", 1, "Internal: threads of the process.")

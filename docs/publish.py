@@ -30,7 +30,8 @@ from typing import Any, NamedTuple
 
 import jinja2
 
-from repro.core.config import SWEEPS, load_figure
+from repro.core.kinds import KINDS
+from repro.core.toml import load_figure
 from repro.display.tables import to_csv, to_json
 from repro.paper.series import figure_label
 
@@ -369,11 +370,10 @@ def _kinds(command: str, figure: str) -> Sequence[str]:
     files = list((ROOT / "configs").glob(f"{figure}_*.toml"))
     profile = re.search(r"--profile=(\w+)", command)
     if not figure or not files:
-        return tuple(SWEEPS)
+        return tuple(KINDS)
     sweeps = load_figure(files[0], profile[1] if profile else "quick").sweeps
-    return [
-        kind for kind, cls in SWEEPS.items() if any(isinstance(sweep, cls) for _, sweep in sweeps)
-    ]
+    made = {sweep.kind for _, sweep in sweeps}
+    return [kind for kind in KINDS if kind in made]
 
 
 def _value(text: str) -> Any:

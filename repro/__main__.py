@@ -352,7 +352,7 @@ def _asked_or_exit(argv: Sequence[str]) -> Asked:
 def _done(what: Asked) -> int:
     """Does it; tells expected errors in one sentence."""
     does = _named(what.command.does)
-    from repro.core.config import ConfigError
+    from repro.core.settings import ConfigError
     from repro.data.source import DataError
     from repro.experiments.executor import ExecutorError
     from repro.experiments.runs import RunsError

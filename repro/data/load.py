@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from repro.core.config import TrainConfig
 from repro.core.datasets import DATASETS
 from repro.core.records import function_at
+from repro.core.settings import TrainConfig
 from repro.data.imagenet import ImageStream
 from repro.data.images import Images, Splits, generator
 from repro.data.source import DataError, DataSource, prepared

@@ -15,8 +15,8 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro.core.config import OWN
 from repro.core.datasets import DATASETS, named_sets
+from repro.core.settings import OWN
 
 # Seconds that a host has to answer; TFDS itself retries an unreachable one for minutes.
 _PROBE_SECONDS = 2.0

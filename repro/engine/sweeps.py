@@ -1,27 +1,36 @@
-"""Which lesions answer which question of the paper: masks in, curves and unit tables out."""
+"""How each kind of sweep is made: a network and images in, curves and unit tables out.
+
+`repro.core.kinds` has the settings and the records of the kinds; here stands what makes the one
+from the other, under `@RUNNERS.of(name of the kind)`.
+"""
 
 from __future__ import annotations
 
 import functools
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 from repro.core import metrics
-from repro.core.config import (
+from repro.core.kinds import (
     ORDERS,
-    ROLES,
+    AblationCurve,
     CumulativeConfig,
+    Functions,
+    Intact,
     IntactConfig,
     NoiseConfig,
+    NoiseCurve,
+    Portraits,
     PortraitsConfig,
     SingleUnitConfig,
-    SweepConfig,
+    SweepResult,
+    UnitTable,
 )
-from repro.core.results import AblationCurve, Intact, NoiseCurve, Portraits, SweepResult, UnitTable
+from repro.core.settings import ROLES, SweepConfig
 from repro.engine.counts import Outcome
 from repro.engine.engine import Engine
 from repro.engine.layout import Fill, Layout
@@ -87,6 +96,34 @@ class Engines:
         )
 
 
+class Inputs(NamedTuple):
+    """What a sweep is made with, beside its settings.
+
+    engines: the network. images, labels: the images that the settings ask for; labels are None for
+        a stream, which has its own.
+    ranked_on: images and labels of the split `SweepConfig.other_images`; None if it is "".
+    rng: generator of all that the sweep draws.
+    """
+
+    engines: Engines
+    images: Any
+    labels: Any
+    ranked_on: tuple[Any, Any] | None
+    rng: np.random.Generator
+
+    def engine(self, check: bool = True) -> Engine:
+        """The engine on the images; `check` as for `Engines.on`."""
+        return self.engines.on(self.images, self.labels, check)
+
+    def turned(self, bases: Mapping[str, np.ndarray]) -> Engine:
+        """A new engine on the images whose units are the directions of these bases."""
+        return self.engines.turned(bases, self.images, self.labels)
+
+
+# How a kind of sweep is made, by its name: (settings, Inputs) -> record.
+RUNNERS = Functions()
+
+
 def run(
     config: SweepConfig,
     network: keras.Model | Engines,
@@ -100,8 +137,8 @@ def run(
         network: a model; or its `Engines`, where several sweeps are made in one model.
         images, labels: as for `engine.Engine`; images of the split that the config names. A stream
             (labels None) has a length and `take`, as `imagenet.ImageStream` does.
-        ranked_on: images and labels of the split config.ranked_on, on which an order by a measure
-            is found; None for the images above.
+        ranked_on: images and labels of the split config.other_images, on which an order by a
+            measure is found; None for the images above.
 
     Raises:
         ValueError: fewer images than config.n_images, or fewer than two where config.halves; fewer
@@ -114,29 +151,45 @@ def run(
         chosen = rng.permutation(len(images))[: config.n_images]
         images, labels = _taken(images, labels, chosen)
     engines = network if isinstance(network, Engines) else Engines(network)
+    return RUNNERS[config.kind](config, Inputs(engines, images, labels, ranked_on, rng))
 
-    def turned(bases: Mapping[str, np.ndarray]) -> Engine:
-        return engines.turned(bases, images, labels)
 
-    if isinstance(config, IntactConfig):
-        return without_lesion(engines.on(images, labels, check=False), config)
-    engine = engines.on(images, labels)
-    if isinstance(config, CumulativeConfig):
-        if config.basis == "random":
-            return rotated(engine.layout, turned, config, rng)
-        ranking = None if ranked_on is None else engines.on(*ranked_on, check=False)
-        return cumulative(engine, config, rng, ranking)
-    if isinstance(config, NoiseConfig):
-        return noise(engine, config)
-    if isinstance(config, PortraitsConfig):
-        return portraits(engine, images, labels, config)
+@RUNNERS.of("cumulative")
+def _run_cumulative(config: CumulativeConfig, inputs: Inputs) -> AblationCurve:
+    engine = inputs.engine()
+    if config.basis == "random":
+        return rotated(engine.layout, inputs.turned, config, inputs.rng)
+    if inputs.ranked_on is None:
+        return cumulative(engine, config, inputs.rng)
+    ranking = inputs.engines.on(*inputs.ranked_on, check=False)
+    return cumulative(engine, config, inputs.rng, ranking)
+
+
+@RUNNERS.of("single_unit")
+def _run_single_unit(config: SingleUnitConfig, inputs: Inputs) -> UnitTable:
+    engine = inputs.engine()
     if config.basis == "random":
         layers, _ = last_layers(engine.layout, config.last_layers)
-        bases = {name: metrics.random_basis(size, rng) for name, size in layers}
-        engine = turned(bases)
-    if not config.halves:
-        return single_unit(engine, config)
-    return single_unit(engine, config, _halves(engine, images, labels))
+        engine = inputs.turned(
+            {name: metrics.random_basis(size, inputs.rng) for name, size in layers}
+        )
+    halves = _halves(engine, inputs.images, inputs.labels) if config.halves else ()
+    return single_unit(engine, config, halves)
+
+
+@RUNNERS.of("noise")
+def _run_noise(config: NoiseConfig, inputs: Inputs) -> NoiseCurve:
+    return noise(inputs.engine(), config)
+
+
+@RUNNERS.of("intact")
+def _run_intact(config: IntactConfig, inputs: Inputs) -> Intact:
+    return without_lesion(inputs.engine(check=False), config)
+
+
+@RUNNERS.of("portraits")
+def _run_portraits(config: PortraitsConfig, inputs: Inputs) -> Portraits:
+    return portraits(inputs.engine(), inputs.images, inputs.labels, config)
 
 
 def cumulative(
@@ -437,7 +490,7 @@ def portraits(engine: Engine, images: Any, labels: Any, config: PortraitsConfig)
 
 
 def picked_units(selectivity: np.ndarray, importance: np.ndarray) -> np.ndarray:
-    """int64 (2,), a selective unit and a confusing one, see `config.PortraitsConfig`.
+    """int64 (2,), a selective unit and a confusing one, see `PortraitsConfig`.
 
     Ties go to the first unit. If no unit lies above the median, all units are candidates.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from repro.core.config import OWN, FigureConfig, TrainConfig
-from repro.core.results import FigureResult, NetworkResult, SweepResult
+from repro.core.kinds import SweepResult
+from repro.core.results import FigureResult, NetworkResult
+from repro.core.settings import OWN, FigureConfig, TrainConfig
 from repro.experiments.runs import NetworkFolder, Runs
 
 

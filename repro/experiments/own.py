@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repro.core.config import OWN, TrainConfig
+from repro.core.settings import OWN, TrainConfig
 from repro.data.images import Images, Splits
 from repro.data.labelled import LabelledStream, find, stratified_order
 from repro.data.source import DataError, DataSource

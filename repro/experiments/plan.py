@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro.core.config import FigureConfig, SweepConfig, TrainConfig
+from repro.core.settings import FigureConfig, SweepConfig, TrainConfig
 from repro.experiments.runs import TRAINING, NetworkFolder, Runs
 
 # A step of training is a forward pass and a backward pass, which costs about twice as much.

@@ -15,8 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from repro.core import config as configs
-from repro.core.config import TrainConfig
+from repro.core.settings import TrainConfig, to_dict
 from repro.experiments.plan import Job, amounts, open_steps
 from repro.experiments.runs import TRAINING, Runs
 
@@ -171,7 +170,7 @@ def seconds_of(text: str) -> float:
 def _likenesses(train: TrainConfig, step: str) -> Iterator[tuple[str, ...]]:
     """Classes of similar steps, the narrowest first."""
     kind = step.rpartition("-")[0] or step
-    settings = configs.to_dict(train)
+    settings = to_dict(train)
     if step == TRAINING:
         yield kind, _key({k: v for k, v in settings.items() if k not in _FREE_OF_COST})
     yield kind, _key({k: settings[k] for k in _OF_THE_NETWORK})

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from repro.core import folders, results
-from repro.core.config import SweepConfig, TrainConfig, from_dict, to_dict
+from repro.core.checked import from_dict
 from repro.core.folders import (
     Beside,
     RunsError,
@@ -40,8 +40,10 @@ from repro.core.folders import (
     replace_directory,
     write_bytes,
 )
+from repro.core.kinds import KINDS, SweepResult
 from repro.core.places import PARENT
-from repro.core.results import Checkpoint, SweepResult, TrainingRecord
+from repro.core.results import Checkpoint, TrainingRecord
+from repro.core.settings import SweepConfig, TrainConfig, to_dict
 from repro.experiments import leases
 
 __all__ = [
@@ -256,8 +258,7 @@ class NetworkFolder:
 
     def load_sweep(self, sweep: SweepConfig) -> SweepResult:
         """What a sweep found."""
-        kind: Any = results.SWEEP_RESULTS[sweep.kind]
-        return self._load(self.sweep_path(sweep), kind)
+        return self._load(self.sweep_path(sweep), KINDS[sweep.kind].result)
 
     @staticmethod
     def _load(path: Path, kind: type[results.R]) -> results.R:

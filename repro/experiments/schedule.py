@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
-from repro.core.config import can_share
+from repro.core.settings import can_share
 from repro.data.source import DataSource
 from repro.experiments.executor import Ending, Executor
 from repro.experiments.local import LocalProcesses

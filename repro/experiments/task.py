@@ -6,8 +6,9 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
-from repro.core import config as configs
-from repro.core.config import TrainConfig
+from repro.core.checked import from_dict
+from repro.core.kinds import KINDS
+from repro.core.settings import TrainConfig, to_dict
 from repro.data.source import DataSource
 from repro.experiments.plan import Job
 
@@ -17,7 +18,7 @@ class Task:
     """What a worker needs to know.
 
     companions: jobs on the same data to do in the same process; their networks can be trained in
-        one program with the job's network (`config.can_share`).
+        one program with the job's network (`settings.can_share`).
     """
 
     job: Job
@@ -32,7 +33,7 @@ class Task:
         return json.dumps(
             {
                 "jobs": [
-                    [configs.to_dict(job.train), [[s.kind, configs.to_dict(s)] for s in job.sweeps]]
+                    [to_dict(job.train), [[s.kind, to_dict(s)] for s in job.sweeps]]
                     for job in (self.job, *self.companions)
                 ],
                 "runs_dir": self.runs_dir,
@@ -48,8 +49,8 @@ class Task:
         values = json.loads(line)
         job, *companions = (
             Job(
-                configs.from_dict(TrainConfig, train),
-                tuple(configs.from_dict(configs.SWEEPS[kind], found) for kind, found in sweeps),
+                from_dict(TrainConfig, train),
+                tuple(from_dict(KINDS[kind].settings, found) for kind, found in sweeps),
             )
             for train, sweeps in values["jobs"]
         )

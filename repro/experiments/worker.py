@@ -28,8 +28,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from repro.core.config import CumulativeConfig, SweepConfig
 from repro.core.results import TrainingRecord
+from repro.core.settings import SweepConfig
 from repro.data.images import Splits
 from repro.experiments.leases import Held, Lease
 from repro.experiments.plan import Job, amounts, costs, open_steps
@@ -330,8 +330,8 @@ class _SweepStep:
         engines = self._snapshots.engines_at(settings.epoch)
         of_split = {"train": splits.train, "test": splits.test}
         data, ranked_on = of_split[settings.images], None
-        if isinstance(settings, CumulativeConfig) and settings.ranked_on:
-            ranking = of_split[settings.ranked_on]
+        if settings.other_images:
+            ranking = of_split[settings.other_images]
             ranked_on = ranking.images, ranking.labels
         result = sweeps.run(settings, engines, data.images, data.labels, ranked_on)
         self._held.folder.save_sweep(settings, result)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import keras
 
-from repro.core.config import TrainConfig, from_dict
+from repro.core.checked import from_dict
+from repro.core.settings import TrainConfig
 from repro.models import inspection, trial
 from repro.models.keras_file import check, loaded, sentence
 

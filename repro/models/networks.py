@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from repro.core.config import TrainConfig
 from repro.core.records import function_at
+from repro.core.settings import TrainConfig
 from repro.models.masking import AblationMask
 
 # (channels, stride) of each layer of the paper's CIFAR-10 network.

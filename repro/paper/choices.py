@@ -6,15 +6,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from repro.core.architectures import ARCHITECTURES
-from repro.core.config import (
-    CumulativeConfig,
-    FigureConfig,
-    NoiseConfig,
-    PortraitsConfig,
-    SingleUnitConfig,
-    SweepConfig,
-    TrainConfig,
-)
+from repro.core.kinds import KINDS
+from repro.core.settings import FigureConfig, SweepConfig, TrainConfig
 from repro.paper.series import figure_label
 
 
@@ -134,7 +127,8 @@ def _networks(kinds: Collection[str]) -> list[tuple[str, str]]:
 
 def _lesions(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
     sweeps = [sweep for config in configs for _, sweep in config.sweeps]
-    curves = any(isinstance(sweep, CumulativeConfig) for sweep in sweeps)
+    kinds = {sweep.kind for sweep in sweeps}
+    curves = "cumulative" in kinds
     fills = {getattr(sweep, "fill", "zero") for sweep in sweeps}
     found = [
         (
@@ -168,7 +162,7 @@ def _lesions(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
                 "Of each feature map at each position, over the images on which accuracy is read.",
             )
         )
-    if any(isinstance(sweep, NoiseConfig) for sweep in sweeps):
+    if "noise" in kinds:
         found.append(
             (
                 "Noise",
@@ -184,10 +178,10 @@ def _lesions(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
 
 
 def _measures(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
-    sweeps = [sweep for config in configs for _, sweep in config.sweeps]
+    kinds = {sweep.kind for config in configs for _, sweep in config.sweeps}
     names = _names(configs)
     found = []
-    if any(isinstance(sweep, CumulativeConfig) for sweep in sweeps):
+    if "cumulative" in kinds:
         found.append(
             (
                 "AUC",
@@ -198,7 +192,7 @@ def _measures(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
                 "other too.",
             )
         )
-    if any(isinstance(sweep, SingleUnitConfig | PortraitsConfig) for sweep in sweeps):
+    if kinds & {"single_unit", "portraits"}:
         found += [
             (
                 "Class selectivity",
@@ -313,8 +307,8 @@ def _length(train: TrainConfig) -> str:
 def _images(sweep: SweepConfig) -> str:
     """Which images a sweep reads, in words."""
     n = f"{sweep.n_images:,} random " if sweep.n_images else "all "
-    what = "importance on " if isinstance(sweep, SingleUnitConfig) else ""
-    return f"{what}{n}{sweep.images} images"
+    reads = KINDS[sweep.kind].reads
+    return (f"{reads} on " if reads else "") + f"{n}{sweep.images} images"
 
 
 def _by_figure(words: Iterable[tuple[FigureConfig, str]]) -> str:

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from repro.core.config import FigureConfig, TrainConfig
 from repro.core.results import FigureResult, NetworkResult
+from repro.core.settings import FigureConfig, TrainConfig
 from repro.data.source import DataSource
 from repro.display.terminal import bar, print_tensorboard, shown
 from repro.experiments import collect, local, progress, runs, schedule

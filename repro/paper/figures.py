@@ -15,8 +15,9 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from repro.core.config import PanelConfig
-from repro.core.results import AblationCurve, FigureResult, NetworkResult, NoiseCurve, Portraits
+from repro.core.kinds import AblationCurve, Functions, NoiseCurve, Portraits, shown_by
+from repro.core.results import FigureResult, NetworkResult
+from repro.core.settings import PanelConfig
 from repro.display.plots import (
     DARK,
     LIGHT,
@@ -30,6 +31,7 @@ from repro.display.plots import (
 from repro.paper import panels
 from repro.paper.measures import (
     NETWORK_MEASURES,
+    curves,
     paper_epochs,
     percent,
     relation,
@@ -40,7 +42,7 @@ from repro.paper.measures import (
     unit_tables,
 )
 from repro.paper.panels import has_data, portrait_words, portraits
-from repro.paper.series import class_name, figure_label, series
+from repro.paper.series import Series, class_name, figure_label, series
 from repro.paper.series import panels as panels_of
 from repro.paper.summary import stopped_early
 
@@ -103,7 +105,13 @@ def caption(figure: FigureResult) -> str:
     """The caption: data, number of images, spread, length of training."""
     parts = [f"Data: {figure.data}.", f"Network: {_architecture(figure.networks)}."]
     words = [_panel_words(figure, panel) for panel in panels_of(figure.config)]
-    return " ".join([*parts, *dict.fromkeys(words), training_words(figure.networks)])
+    said = [*parts, *dict.fromkeys(words), training_words(figure.networks)]
+    return " ".join(filter(None, said))
+
+
+# What a caption says of a panel that has data, and the text in place of its picture, by its kind:
+# (figure, panel) -> sentences.
+CAPTIONS, ALTERNATIVES = Functions(), Functions()
 
 
 def _panel_words(figure: FigureResult, panel: PanelConfig) -> str:
@@ -115,40 +123,55 @@ def _panel_words(figure: FigureResult, panel: PanelConfig) -> str:
             "Where a panel says “if”, the importances that were found are handed to other units, "
             "to show what such a relation would look like."
         )
-    if panel.kind in ("curves", "noise"):
-        return _curve_words(figure, panel)
-    if panel.kind == "units":
-        table = unit_tables(figure.networks, panel.sweep)[0]
-        n_networks = len(figure.networks)
-        first = figure.networks[0].config
-        return (
-            f"One point a unit; loss and selectivity on {table.n_images:,} "
-            f"{split_name(table.images)} images; ρ: Spearman, with its 95 % bootstrap interval."
-            + (f" Shown: seed {first.seed}, the first of {n_networks} networks." * (n_networks > 1))
-        )
-    if panel.kind == "distributions":
-        table = unit_tables(figure.networks, panel.sweep)[0]
-        where = "Units of all ablated layers, networks pooled."
-        if panel.series == ("layer",):
-            where = "Violins: units of a layer, networks pooled; dot: mean."
-        silent = "; silent units count with a class selectivity of 0"
-        return f"{where} Measured on {table.n_images:,} {split_name(table.images)} images" + (
-            f"{silent}." if panel.x in ("", "class_selectivity") else "."
-        )
-    if panel.kind == "portrait":
-        found = portraits(figure, panel)
-        return (
-            f"Images: those of {found.n_images:,} {split_name(found.images)} images that drive the "
-            "unit most, with their class; bars: its mean activation for each class. Picked from "
-            f"{_layers_words(found)} by rule: of the units whose importance (change of "
-            f"{split_name(found.images)} loss on ablation) lies above the median, the most "
-            "class-selective one and the least."
-        )
-    if panel.kind == "epochs":
-        path = trajectory(figure.networks[0])
-        n = 0 if path is None else len(path.epochs)
-        band = "95 % bootstrap" if panel.y == "relation" else "± 1 s.d. over random orders"
-        return f"{n} snapshots of the training. Band: {band}."
+    return CAPTIONS[panel.kind](figure, panel) if panel.kind in CAPTIONS else ""
+
+
+@CAPTIONS.of("units")
+def _units_words(figure: FigureResult, panel: PanelConfig) -> str:
+    table = unit_tables(figure.networks, panel.sweep)[0]
+    n_networks = len(figure.networks)
+    first = figure.networks[0].config
+    return (
+        f"One point a unit; loss and selectivity on {table.n_images:,} "
+        f"{split_name(table.images)} images; ρ: Spearman, with its 95 % bootstrap interval."
+        + (f" Shown: seed {first.seed}, the first of {n_networks} networks." * (n_networks > 1))
+    )
+
+
+@CAPTIONS.of("distributions")
+def _distributions_words(figure: FigureResult, panel: PanelConfig) -> str:
+    table = unit_tables(figure.networks, panel.sweep)[0]
+    where = "Units of all ablated layers, networks pooled."
+    if panel.series == ("layer",):
+        where = "Violins: units of a layer, networks pooled; dot: mean."
+    silent = "; silent units count with a class selectivity of 0"
+    return f"{where} Measured on {table.n_images:,} {split_name(table.images)} images" + (
+        f"{silent}." if panel.x in ("", "class_selectivity") else "."
+    )
+
+
+@CAPTIONS.of("portrait")
+def _portrait_caption(figure: FigureResult, panel: PanelConfig) -> str:
+    found = portraits(figure, panel)
+    return (
+        f"Images: those of {found.n_images:,} {split_name(found.images)} images that drive the "
+        "unit most, with their class; bars: its mean activation for each class. Picked from "
+        f"{_layers_words(found)} by rule: of the units whose importance (change of "
+        f"{split_name(found.images)} loss on ablation) lies above the median, the most "
+        "class-selective one and the least."
+    )
+
+
+@CAPTIONS.of("epochs")
+def _epochs_words(figure: FigureResult, panel: PanelConfig) -> str:
+    path = trajectory(figure.networks[0])
+    n = 0 if path is None else len(path.epochs)
+    band = "95 % bootstrap" if panel.y == "relation" else "± 1 s.d. over random orders"
+    return f"{n} snapshots of the training. Band: {band}."
+
+
+@CAPTIONS.of("networks")
+def _networks_words(figure: FigureResult, panel: PanelConfig) -> str:
     point = "snapshot" if figure.networks[0].snapshots else "network"
     return (
         f"One point a {point} of {len(figure.networks)} "
@@ -161,20 +184,41 @@ def _layers_words(found: Portraits) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
 
 
+@CAPTIONS.of("curves")
 def _curve_words(figure: FigureResult, panel: PanelConfig) -> str:
     shown = series(figure, panel)
-    noise = panel.kind == "noise"
-    kind: Any = NoiseCurve if noise else AblationCurve
-    found = [curve for one in shown for curve in sweeps_of(one.networks, kind, one.sweep)]
-    first = found[0]
+    first = [curve for one in shown for curve in curves(one.networks, one.sweep)][0]
+    n_orders = len(first.n_correct)
+    points = f", read at {len(first.n_ablated):,} numbers of ablated units"
+    return _accuracy_words(
+        figure, shown, first, points, f"{n_orders} random order{'s' * (n_orders > 1)}"
+    )
+
+
+@CAPTIONS.of("noise")
+def _noise_words(figure: FigureResult, panel: PanelConfig) -> str:
+    shown = series(figure, panel)
+    first = [curve for one in shown for curve in sweeps_of(one.networks, NoiseCurve, one.sweep)][0]
+    return _accuracy_words(figure, shown, first, "", f"{len(first.n_correct)} draws of noise")
+
+
+def _accuracy_words(
+    figure: FigureResult,
+    shown: Sequence[Series],
+    first: AblationCurve | NoiseCurve,
+    points: str,
+    repeats: str,
+) -> str:
+    """A caption of curves.
+
+    Args:
+        first: one of the curves; the others are read on as many images.
+        points, repeats: where each curve is read, and what it is a mean of in each network.
+    """
     labels = "labels as trained on" if first.images == "train" else "true labels"
     score = score_name(figure.networks[0]).capitalize()
-    repeats = len(first.n_correct)
-    spread = f"{repeats} {'draws of noise' if noise else 'random order' + 's' * (repeats > 1)}"
     n_networks = max(len(one.networks) for one in shown)
-    if n_networks > 1:
-        spread += f" in each of {n_networks} networks"
-    points = "" if noise else f", read at {len(first.n_ablated):,} numbers of ablated units"
+    spread = repeats + (f" in each of {n_networks} networks" if n_networks > 1 else "")
     layers = first.layers
     where = f" Units of {layers[0][0]} to {layers[-1][0]}." if len(layers) > 1 else ""
     return (
@@ -216,50 +260,77 @@ def _panel_alternative(figure: FigureResult, panel: PanelConfig) -> str:
         return "A panel of ablated units without results."
     if panel.supposed:
         return f"For comparison: the same units, were importance {panel.supposed}."
-    if panel.kind in ("curves", "noise"):
-        kind: Any = NoiseCurve if panel.kind == "noise" else AblationCurve
-        corrupted = panel.series == ("label_corruption",)
-        ends = []
-        for one in series(figure, panel):
-            mean = scores(one.networks, kind, one.sweep).mean(axis=0)
-            middle = (
-                "at a middling scale" if panel.kind == "noise" else "with half of the units ablated"
-            )
-            ends.append(
-                f"{one.label or 'all networks'}{' corrupted labels' * corrupted}: "
-                f"{mean[0]:.2f} intact, "
-                f"{mean[len(mean) // 2]:.2f} {middle}"
-            )
-        what = "scale of noise" if panel.kind == "noise" else "number of ablated units"
-        return f"Accuracy against the {what}, one curve a series. {'; '.join(ends)}."
-    if panel.kind == "units":
-        table = unit_tables(figure.networks, panel.sweep)[0]
-        x, y = panel.x or "class_selectivity", panel.y or "importance"
-        lines = "; ".join(
-            f"{name}: {correlation_words(relation([table], name, x=x, y=y))}"
-            for name, _ in table.layers
+    if panel.kind in ALTERNATIVES:
+        return ALTERNATIVES[panel.kind](figure, panel)
+    kind = shown_by(panel.kind)
+    return "" if kind is None else f"{kind.title}."
+
+
+@ALTERNATIVES.of("curves")
+def _curve_alternative(figure: FigureResult, panel: PanelConfig) -> str:
+    ends = _accuracies(figure, panel, AblationCurve, "with half of the units ablated")
+    return f"Accuracy against the number of ablated units, one curve a series. {ends}."
+
+
+@ALTERNATIVES.of("noise")
+def _noise_alternative(figure: FigureResult, panel: PanelConfig) -> str:
+    ends = _accuracies(figure, panel, NoiseCurve, "at a middling scale")
+    return f"Accuracy against the scale of noise, one curve a series. {ends}."
+
+
+def _accuracies(figure: FigureResult, panel: PanelConfig, result: Any, middle: str) -> str:
+    """Where each series begins, and where it is in the middle."""
+    corrupted = panel.series == ("label_corruption",)
+    ends = []
+    for one in series(figure, panel):
+        mean = scores(one.networks, result, one.sweep).mean(axis=0)
+        ends.append(
+            f"{one.label or 'all networks'}{' corrupted labels' * corrupted}: "
+            f"{mean[0]:.2f} intact, {mean[len(mean) // 2]:.2f} {middle}"
         )
-        return (
-            f"Scatter of {table.n_units} units: {UNIT_MEASURES[x]} against {UNIT_MEASURES[y]} of "
-            f"each unit when it is ablated, with a regression line for each layer. {lines}."
-        )
-    if panel.kind == "distributions":
-        return (
-            f"Distribution over ablated units of {UNIT_MEASURES[panel.x or 'class_selectivity']}."
-        )
-    if panel.kind == "portrait":
-        found = portraits(figure, panel)
-        index = found.roles.index(panel.role)
-        network = figure.networks[0]
-        classes = [class_name(network, label) for label in found.top_labels[index] if label >= 0]
-        strongest = class_name(network, int(found.class_means[:, index].argmax()))
-        return (
-            f"A {panel.role} unit, {found.name(panel.role)}, and what it costs when ablated: "
-            f"{portrait_words(found, panel.role)}. Images that drive it most are of the classes "
-            f"{', '.join(classes)}; its mean activation is largest for {strongest}."
-        )
-    if panel.kind == "epochs":
-        return "Along training: what ablated units cost, and the losses of the network."
+    return "; ".join(ends)
+
+
+@ALTERNATIVES.of("units")
+def _units_alternative(figure: FigureResult, panel: PanelConfig) -> str:
+    table = unit_tables(figure.networks, panel.sweep)[0]
+    x, y = panel.x or "class_selectivity", panel.y or "importance"
+    lines = "; ".join(
+        f"{name}: {correlation_words(relation([table], name, x=x, y=y))}"
+        for name, _ in table.layers
+    )
+    return (
+        f"Scatter of {table.n_units} units: {UNIT_MEASURES[x]} against {UNIT_MEASURES[y]} of "
+        f"each unit when it is ablated, with a regression line for each layer. {lines}."
+    )
+
+
+@ALTERNATIVES.of("distributions")
+def _distributions_alternative(figure: FigureResult, panel: PanelConfig) -> str:
+    return f"Distribution over ablated units of {UNIT_MEASURES[panel.x or 'class_selectivity']}."
+
+
+@ALTERNATIVES.of("portrait")
+def _portrait_alternative(figure: FigureResult, panel: PanelConfig) -> str:
+    found = portraits(figure, panel)
+    index = found.roles.index(panel.role)
+    network = figure.networks[0]
+    classes = [class_name(network, label) for label in found.top_labels[index] if label >= 0]
+    strongest = class_name(network, int(found.class_means[:, index].argmax()))
+    return (
+        f"A {panel.role} unit, {found.name(panel.role)}, and what it costs when ablated: "
+        f"{portrait_words(found, panel.role)}. Images that drive it most are of the classes "
+        f"{', '.join(classes)}; its mean activation is largest for {strongest}."
+    )
+
+
+@ALTERNATIVES.of("epochs")
+def _epochs_alternative(figure: FigureResult, panel: PanelConfig) -> str:
+    return "Along training: what ablated units cost, and the losses of the network."
+
+
+@ALTERNATIVES.of("networks")
+def _networks_alternative(figure: FigureResult, panel: PanelConfig) -> str:
     names = [NETWORK_MEASURES[name][0] for name in (panel.x, panel.y) if name]
     return f"Scatter of networks whose units were ablated: {' against '.join(names)}."
 

@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from repro.core.kinds import UnitTable
 from repro.core.metrics import Correlation, mean_and_sd
-from repro.core.results import FigureResult, UnitTable
+from repro.core.results import FigureResult
 from repro.paper.measures import TAILS
 
 SUPPORTED = "supported"

@@ -15,18 +15,9 @@ import numpy as np
 from scipy import stats
 
 from repro.core import metrics
-from repro.core.config import (
-    TrainConfig,
-)
-from repro.core.results import (
-    AblationCurve,
-    FigureResult,
-    Intact,
-    NetworkResult,
-    NoiseCurve,
-    SweepResult,
-    UnitTable,
-)
+from repro.core.kinds import AblationCurve, Intact, NoiseCurve, SweepResult, UnitTable
+from repro.core.results import FigureResult, NetworkResult
+from repro.core.settings import TrainConfig
 
 TAILS = (0.025, 0.975)  # quantiles at the ends of every interval
 CONFIDENCE = TAILS[1] - TAILS[0]  # coverage of every interval

@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from repro.core.config import (
-    OWN,
-    CumulativeConfig,
-    IntactConfig,
-    NoiseConfig,
-    PortraitsConfig,
-    SweepConfig,
+from repro.core.kinds import (
+    KINDS,
+    Functions,
 )
 from repro.core.results import FigureResult
+from repro.core.settings import OWN
 from repro.display import html
 from repro.display.html import Item, Picture, Table
 from repro.paper import figures as drawing
@@ -157,8 +154,7 @@ def _files(figure: FigureResult) -> list[str]:
     name = figure.config.name
     if not figure.networks:
         return []
-    names = {"cumulative": "curves", "single_unit": "units"}
-    parts = dict.fromkeys(names.get(sweep.kind, sweep.kind) for _, sweep in figure.config.sweeps)
+    parts = dict.fromkeys(KINDS[sweep.kind].table for _, sweep in figure.config.sweeps)
     return [f"{name}.png", f"{name}.svg", *(f"{name}_{part}.csv" for part in parts)]
 
 
@@ -198,23 +194,22 @@ def _sweep_tables(numbers: Mapping[str, Any], name: str) -> Iterable[Table]:
         for network in numbers["networks"][:_ROWS]
         if name in network["sweeps"]
     ]
-    kinds = {
-        "cumulative": _curves_tables,
-        "noise": _noise_tables,
-        "single_unit": _units_tables,
-        "portraits": _portraits_tables,
-    }
-    if not found or found[0][1]["kind"] not in kinds:
+    if not found or found[0][1]["kind"] not in TABLES:
         return ()
-    return kinds[found[0][1]["kind"]](numbers, name, found)
+    return TABLES[found[0][1]["kind"]](numbers, name, found)
 
 
 _Rows = Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
 
+# The page's tables of a sweep, by the name of its kind: (numbers of the figure, name of the sweep,
+# [(numbers of a network, numbers of the sweep in it)]) -> tables.
+TABLES = Functions()
 
+
+@TABLES.of("cumulative")
 def _curves_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> Iterator[Table]:
     yield Table(
-        f"Cumulative ablation {_quoted(name)}. AUC: mean ± s.d. over orders, on "
+        f"{_heading(name, found)}. AUC: mean ± s.d. over orders, on "
         f"{found[0][1]['n_images']:,} {found[0][1]['images']} images, filled with "
         f"{found[0][1]['fill'].replace('_', ' ')}.",
         ("Network", "AUC", "Normalized AUC", "Orders", "Units"),
@@ -231,9 +226,10 @@ def _curves_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> Itera
     )
 
 
+@TABLES.of("noise")
 def _noise_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> Iterator[Table]:
     yield Table(
-        f"Noise {_quoted(name)}. Accuracy relative to the intact network, averaged over all "
+        f"{_heading(name, found)}. Accuracy relative to the intact network, averaged over all "
         f"scales: mean ± s.d. over draws, on {found[0][1]['n_images']:,} "
         f"{found[0][1]['images']} images.",
         ("Network", "Relative accuracy", "Draws"),
@@ -244,9 +240,10 @@ def _noise_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> Iterat
     )
 
 
+@TABLES.of("single_unit")
 def _units_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> Iterator[Table]:
     yield Table(
-        f"Single units {_quoted(name)}. rho: Spearman's rank correlation of class selectivity and "
+        f"{_heading(name, found)}. rho: Spearman's rank correlation of class selectivity and "
         f"importance over all units, with its 95 % bootstrap interval.{_absent_words(found)}",
         ("Network", "rho", "rho without silent units", "Silent units", "Class selectivity"),
         [
@@ -305,6 +302,7 @@ def _absent_words(found: _Rows) -> str:
     )
 
 
+@TABLES.of("portraits")
 def _portraits_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> Iterator[Table]:
     yield Table(
         "The units shown. Rank: by importance, among the units they were picked from.",
@@ -324,8 +322,9 @@ def _portraits_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> It
     )
 
 
-def _quoted(name: str) -> str:
-    return f"“{name.replace('_', ' ')}”"
+def _heading(name: str, found: _Rows) -> str:
+    """What kind of sweep a table is of, and the sweep's name."""
+    return f"{KINDS[found[0][1]['kind']].title} “{name.replace('_', ' ')}”"
 
 
 def _over_networks(numbers: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -358,13 +357,14 @@ def _rho(found: Mapping[str, Any]) -> str:
 
 def _settings(figure: FigureResult, seconds: float | None) -> list[Item]:
     config, train = figure.config, figure.config.train
+    lesions = (KINDS[sweep.kind].words(sweep) for _, sweep in config.sweeps)
     rows = {
         "Data": figure.data,
         "Images": _n_images(figure),
         "Settings": f"{config.profile}, from {config.path}" if config.path else config.profile,
         "Optimizer": optimizer_words(train),
         "Training": drawing.training_words(figure.networks) if figure.networks else "none",
-        "Lesions": "; ".join(dict.fromkeys(_lesion_words(sweep) for _, sweep in config.sweeps)),
+        "Lesions": "; ".join(dict.fromkeys(lesions)),
         "Ties": _ties(figure),
         "Device": _facts(figure, "device"),
         "Processor": _facts(figure, "processor"),
@@ -375,37 +375,6 @@ def _settings(figure: FigureResult, seconds: float | None) -> list[Item]:
         "Command": figure.command,
     }
     return [Item(term, words, term == "Command") for term, words in rows.items() if words]
-
-
-def _lesion_words(sweep: SweepConfig) -> str:
-    """
-    >>> _lesion_words(CumulativeConfig(orders=3, last_layers=2, fill="mean"))
-    'cumulative ablation, units clamped to mean, last 2 layers, random order'
-    """
-    if isinstance(sweep, CumulativeConfig):
-        what = "directions of a random basis" if sweep.basis == "random" else "units"
-        words = f"cumulative ablation, {what} clamped to {sweep.fill.replace('_', ' ')}"
-        if sweep.last_layers:
-            words += f", last {sweep.last_layers} layers"
-        if sweep.order == "random":
-            return f"{words}, random order"
-        ends = "largest" if sweep.descending else "smallest"
-        return f"{words}, in order of {sweep.order.replace('_', ' ')}, {ends} first"
-    if isinstance(sweep, NoiseConfig):
-        drawn = ", one draw for each feature map" if sweep.per == "map" else ""
-        return f"noise of {sweep.smallest:g} to {sweep.largest:g} s.d. on all units{drawn}"
-    if isinstance(sweep, IntactConfig):
-        return f"none, on {sweep.images} images"
-    if isinstance(sweep, PortraitsConfig):
-        where = f" of the last {sweep.last_layers} layers" if sweep.last_layers > 1 else ""
-        where = " of the last layer" if sweep.last_layers == 1 else where
-        return (
-            f"every unit{where} alone, clamped to {sweep.fill.replace('_', ' ')}; of those whose "
-            "importance lies above the median, the most class-selective one and the least"
-        )
-    what = "every direction of a random basis" if sweep.basis == "random" else "every unit"
-    where = f" of the last {sweep.last_layers} layers" if sweep.last_layers else ""
-    return f"{what}{where} alone, clamped to {sweep.fill.replace('_', ' ')}"
 
 
 def _n_images(figure: FigureResult) -> str:

@@ -11,7 +11,7 @@ number>", "dead-...", "line-...", "distribution-<series>", "networks-<series>", 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,10 +21,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from repro.core.config import PanelConfig
 from repro.core.datasets import DataSet
+from repro.core.kinds import AblationCurve, Functions, NoiseCurve, Portraits, UnitTable, shown_by
 from repro.core.metrics import mean_and_sd
-from repro.core.results import AblationCurve, FigureResult, NoiseCurve, Portraits, UnitTable
+from repro.core.results import FigureResult
+from repro.core.settings import PanelConfig
 from repro.display.plots import (
     CROWDED,
     LEGEND_LINE,
@@ -64,48 +65,58 @@ _NAMED_CLASSES = 20  # most class names below a portrait's bars
 _TWO_COLUMNS = 6
 
 
+# How each kind of panel is drawn: (figure, panel, axes, theme) -> None.
+DRAWN = Functions()
+# Lines of a panel's legend above the axes, title left out: (figure, panel) -> int. A kind without
+# an entry has its legend elsewhere.
+LEGENDS = Functions()
+
+
 def legend_height(figure: FigureResult, panel: PanelConfig) -> float:
     """Inches that the panel's legend needs above the axes; 0 if the legend is elsewhere."""
-    if panel.kind in ("curves", "noise", "portrait") or panel.series == ("layer",):
+    if panel.kind not in LEGENDS or panel.series == ("layer",):
         return 0.0
-    if panel.kind == "units":
-        tables = unit_tables(figure.networks, panel.sweep)
-        lines = len(tables[0].layers) if tables else 0
-        return LEGEND_LINE * (1 + (lines if lines < _TWO_COLUMNS else -(-lines // 2)))
-    return LEGEND_LINE * (1 + (3 if panel.kind == "epochs" else len(series(figure, panel))))
+    return LEGEND_LINE * (1 + LEGENDS[panel.kind](figure, panel))
+
+
+@LEGENDS.of("units")
+def _lines_of_layers(figure: FigureResult, panel: PanelConfig) -> int:
+    tables = unit_tables(figure.networks, panel.sweep)
+    lines = len(tables[0].layers) if tables else 0
+    return lines if lines < _TWO_COLUMNS else -(-lines // 2)
+
+
+@LEGENDS.of("distributions", "networks")
+def _lines_of_series(figure: FigureResult, panel: PanelConfig) -> int:
+    return len(series(figure, panel))
+
+
+@LEGENDS.of("epochs")
+def _lines_of_measures(figure: FigureResult, panel: PanelConfig) -> int:
+    return 3
 
 
 def draw(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
     """Draws one panel; if its results are missing, the axes say so."""
-    kinds: dict[str, Callable[[FigureResult, PanelConfig, Axes, Theme], None]] = {
-        "curves": _curves,
-        "noise": _noise,
-        "units": _units,
-        "distributions": _distributions,
-        "epochs": _epochs,
-        "networks": _networks,
-        "portrait": _portrait,
-    }
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     if panel.title:
         axes.set_title(panel.title, loc="left", fontsize=10, color=theme.ink)
     if has_data(figure, panel):
-        kinds[panel.kind](figure, panel, axes, theme)
+        DRAWN[panel.kind](figure, panel, axes, theme)
     else:
         axes.text(0.5, 0.5, "no results", ha="center", va="center", color=theme.muted)
 
 
 def has_data(figure: FigureResult, panel: PanelConfig) -> bool:
     """Whether any network has the results that the panel shows."""
-    if panel.kind == "epochs" or (panel.kind == "networks" and _along_training(figure)):
+    kind = shown_by(panel.kind)
+    if kind is not None:
+        shown = series(figure, panel)
+        return any(sweeps_of(one.networks, kind.result, one.sweep) for one in shown)
+    if panel.kind == "epochs" or _along_training(figure):
         return any(network.snapshots for network in figure.networks)
-    if panel.kind == "networks":
-        return bool(figure.networks)
-    kinds = {"curves": AblationCurve, "noise": NoiseCurve, "portrait": Portraits}
-    kind: Any = kinds.get(panel.kind, UnitTable)
-    shown = series(figure, panel)
-    return any(sweeps_of(one.networks, kind, one.sweep) for one in shown)
+    return bool(figure.networks)
 
 
 # --- Curves ------------------------------------------------------------------------------------
@@ -128,6 +139,7 @@ def _legend_beside(axes: Axes, panel: PanelConfig) -> None:
     )
 
 
+@DRAWN.of("curves")
 def _curves(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
     """Accuracy against the number of ablated units (Fig. 1)."""
     shown = [one for one in series(figure, panel) if curves(one.networks, one.sweep)]
@@ -189,6 +201,7 @@ def _chance(axes: Axes, theme: Theme, data: DataSet) -> None:
     axes.axhline(chance, color=theme.muted, linewidth=1, linestyle=(0, (4, 3)), label="chance")
 
 
+@DRAWN.of("noise")
 def _noise(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
     """Accuracy against the scale of noise on all units (Fig. 2); the intact network, at scale 0,
     has no place on the logarithmic axis."""
@@ -210,6 +223,7 @@ def _noise(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -
 # --- Units -------------------------------------------------------------------------------------
 
 
+@DRAWN.of("units")
 def _units(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
     """Two measures of every unit of the first network, coloured by layer (Fig. 7)."""
     table = unit_tables(figure.networks, panel.sweep)[0]
@@ -302,6 +316,7 @@ def _label_up(axes: Axes, table: UnitTable, measure: str, values: np.ndarray) ->
 _COSTS = ("importance", "accuracy_drop", "largest_class_drop", "held_out_class_drop")
 
 
+@DRAWN.of("distributions")
 def _distributions(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
     """The distribution of a measure over units: by series (Fig. 6) or by layer (Fig. A2)."""
     measure = panel.x or "class_selectivity"
@@ -376,6 +391,7 @@ def _by_layer(
 # --- Along training ----------------------------------------------------------------------------
 
 
+@DRAWN.of("epochs")
 def _epochs(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
     """Losses and AUC along training (Fig. 4a), or the relation of selectivity and importance."""
     paths = [path for network in figure.networks if (path := trajectory(network))]
@@ -491,6 +507,7 @@ def _along_training(figure: FigureResult) -> bool:
     return any(sweep.at == "snapshots" for _, sweep in figure.config.sweeps)
 
 
+@DRAWN.of("networks")
 def _networks(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
     """One point a network (Figs. 3b, 4c), or a snapshot of one (Fig. 4b).
 
@@ -596,6 +613,7 @@ def portrait_words(found: Portraits, role: str) -> str:
     )
 
 
+@DRAWN.of("portrait")
 def _portrait(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
     """One unit: above, the images that drive it most; below, its mean activation for each class."""
     found = portraits(figure, panel)

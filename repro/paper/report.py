@@ -7,19 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from repro.core.results import (
-    AblationCurve,
-    FigureResult,
-    Intact,
-    NetworkResult,
-    NoiseCurve,
-    Portraits,
+from repro.core.kinds import (
+    KINDS,
     SweepResult,
-    UnitTable,
 )
-from repro.display.tables import CURVE_COLUMNS, curve_rows, lesion_rows, to_csv, to_json
+from repro.core.results import FigureResult, NetworkResult
+from repro.display.tables import to_csv, to_json
 from repro.paper import claims, figures, page
 from repro.paper.claims import Verdict
 from repro.paper.series import figure_label
@@ -27,20 +20,9 @@ from repro.paper.summary import summary, varied_settings
 
 __all__ = ["console", "summary", "write"]
 
-# First columns of every table. The settings are those in which the figure's networks differ; epoch
-# is the epoch of a snapshot, empty for the trained network.
+# First columns of every table; the others are `Kind.columns`. The settings are those in which the
+# figure's networks differ; epoch is the epoch of a snapshot, empty for the trained network.
 COMMON_COLUMNS = ("run_id", "settings", "label_corruption", "seed", "sweep", "epoch")
-NOISE_COLUMNS = ("draw", "scale", "n_correct", "n_images", "accuracy", "loss")
-UNIT_COLUMNS = (
-    "layer", "unit", "class_selectivity", "mutual_information", "mutual_information_bias",
-    "importance", "loss", "intact_loss", "accuracy_drop", "largest_class_drop",
-    "held_out_class_drop", "weight_norm", "mean_activation", "sparsity", "dead",
-)  # fmt: skip
-INTACT_COLUMNS = ("n_correct", "n_images", "accuracy", "loss")
-PORTRAIT_COLUMNS = (
-    "role", "unit", "class_selectivity", "importance", "rank", "n_units", "class",
-    "mean_activation", "top_images",
-)  # fmt: skip
 
 
 def write(
@@ -86,7 +68,7 @@ def write(
 
 def file_names(figure: str) -> list[str]:
     """All names that `write` may give to the files of a report with this figure."""
-    parts = [f"{figure}_{part}.csv" for part, _, _ in _TABLES.values()]
+    parts = [f"{figure}_{kind.table}.csv" for kind in KINDS.values()]
     shared = ["index.html", "summary.json", "claims.json", "claims.csv"]
     return [*shared, f"{figure}.png", f"{figure}.svg", *parts]
 
@@ -108,8 +90,8 @@ def console(results: Sequence[FigureResult], verdicts: Sequence[Verdict]) -> str
 
 
 def figure_csv(figure: FigureResult) -> dict[str, bytes]:
-    """{"curves": ..., "noise": ..., "units": ..., "intact": ..., "portraits": ...}, the tables that
-    the figure has, with every number drawn, one row a point.
+    """The tables that the figure has, with every number drawn, one row a point: {"curves": ...} for
+    cumulative ablation, see `Kind.table` and `Kind.columns`.
 
     Floats are written so that reading them gives the same float64.
     """
@@ -117,14 +99,13 @@ def figure_csv(figure: FigureResult) -> dict[str, bytes]:
     for network in figure.networks:
         common = _common(figure, network)
         for name, epoch, found in _all_sweeps(network):
-            part, _, of_sweep = _TABLES[type(found)]
-            rows.setdefault(part, []).extend(
-                (*common, name, epoch, *row) for row in of_sweep(found)
+            rows.setdefault(found.kind, []).extend(
+                (*common, name, epoch, *row) for row in KINDS[found.kind].rows(found)
             )
     return {
-        part: to_csv((*COMMON_COLUMNS, *columns), rows[part])
-        for part, columns, _ in _TABLES.values()
-        if part in rows
+        kind.table: to_csv((*COMMON_COLUMNS, *kind.columns), rows[name])
+        for name, kind in KINDS.items()
+        if name in rows
     }
 
 
@@ -156,57 +137,3 @@ def claims_csv(verdicts: Sequence[Verdict]) -> bytes:
             for verdict in verdicts
         ),
     )
-
-
-def _noise_rows(curve: NoiseCurve) -> Iterator[tuple[Any, ...]]:
-    return lesion_rows(curve, curve.scales)
-
-
-def _unit_rows(table: UnitTable) -> Iterator[tuple[Any, ...]]:
-    columns = (
-        table.layer_names,
-        table.unit_indices,
-        table.class_selectivity,
-        table.mutual_information,
-        table.mutual_information_bias,
-        table.importance,
-        table.loss,
-        np.full(table.n_units, table.intact_loss),
-        table.accuracy_drop,
-        table.largest_class_drop,
-        table.held_out_class_drop,
-        table.weight_norm,
-        table.mean_activation,
-        table.sparsity,
-        table.dead.astype(int),
-    )
-    return zip(*(column.tolist() for column in columns), strict=True)
-
-
-def _intact_rows(found: Intact) -> Iterator[tuple[Any, ...]]:
-    yield found.n_correct, found.n_images, found.accuracy, found.loss
-
-
-def _portrait_rows(found: Portraits) -> Iterator[tuple[Any, ...]]:
-    """One row for each picked unit and class; top_images counts the shown images of the class."""
-    for index, role in enumerate(found.roles):
-        unit = (
-            role,
-            found.name(role),
-            float(found.class_selectivity[index]),
-            float(found.importance[index]),
-            int(found.rank[index]),
-            found.n_units,
-        )
-        for number, mean in enumerate(found.class_means[:, index].tolist()):
-            shown = int(np.count_nonzero(found.top_labels[index] == number))
-            yield (*unit, number, mean, shown)
-
-
-_TABLES: dict[type, tuple[str, tuple[str, ...], Callable[[Any], Iterator[tuple[Any, ...]]]]] = {
-    AblationCurve: ("curves", CURVE_COLUMNS, curve_rows),
-    NoiseCurve: ("noise", NOISE_COLUMNS, _noise_rows),
-    UnitTable: ("units", UNIT_COLUMNS, _unit_rows),
-    Intact: ("intact", INTACT_COLUMNS, _intact_rows),
-    Portraits: ("portraits", PORTRAIT_COLUMNS, _portrait_rows),
-}

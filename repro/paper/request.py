@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from repro.core import config as configs
-from repro.core.config import OWN, FigureConfig
 from repro.core.flags import Usage, flag, number, one_of, whole_number, words
+from repro.core.settings import OWN, PROFILES, FigureConfig
+from repro.core.toml import find_figures, load_figure, takes_own_network
 from repro.data.request import ImageRequest
 from repro.data.source import DataSource, MissingDataError, locate
 
@@ -43,7 +43,7 @@ class FiguresRequest(ImageRequest):
     profile: str = flag(
         "quick",
         "Settings to use: quick (minutes, small), desk (full MNIST, hours on 2 cores), paper.",
-        one_of(configs.PROFILES),
+        one_of(PROFILES),
     )
     only: tuple[str, ...] = flag((), "Figures to make, e.g. fig1a,fig7a. Without it: all.", words)
     runs_dir: str = flag("runs", "Folder of all results.")
@@ -67,10 +67,10 @@ class FiguresRequest(ImageRequest):
             Usage: flags that contradict each other. ConfigError: of the configs.
             DataError: images that cannot be had.
         """
-        paths = configs.find_figures(self.configs_directory, self.only)
+        paths = find_figures(self.configs_directory, self.only)
         if self.model or self.data:
             return self._figures_of_own(paths)
-        figures = [configs.load_figure(path, self.profile, self.settings) for path in paths]
+        figures = [load_figure(path, self.profile, self.settings) for path in paths]
         sources: dict[str, DataSource] = {}
         return [self._located(figure, sources) for figure in figures], sources
 
@@ -105,15 +105,15 @@ class FiguresRequest(ImageRequest):
 
         if not (self.model and self.data):
             raise Usage("--model and --data go together: your trained network, and images for it")
-        fitting = [path for path in paths if configs.takes_own_network(path)]
+        fitting = [path for path in paths if takes_own_network(path)]
         if not fitting or (self.only and len(fitting) < len(paths)):
-            every = configs.find_figures(self.configs_directory)
-            names = (path.stem.split("_")[0] for path in every if configs.takes_own_network(path))
+            every = find_figures(self.configs_directory)
+            names = (path.stem.split("_")[0] for path in every if takes_own_network(path))
             raise Usage(f"--model is for figures that need no training: {', '.join(names)}")
         model = Path(self.model).expanduser()
         network = own.given(model, self.data, self.scale, self.resize)
         figures = [
-            dataclasses.replace(configs.load_figure(path, OWN, self.settings), train=network)
+            dataclasses.replace(load_figure(path, OWN, self.settings), train=network)
             for path in fitting
         ]
         return figures, {OWN: DataSource(self.data, OWN, self.data_dir)}

@@ -16,8 +16,9 @@ from typing import ClassVar
 import numpy as np
 from scipy import stats
 
+from repro.core.kinds import AblationCurve, NoiseCurve, UnitTable
 from repro.core.metrics import mean_and_sd
-from repro.core.results import AblationCurve, FigureResult, NetworkResult, NoiseCurve, UnitTable
+from repro.core.results import FigureResult, NetworkResult
 from repro.paper.finding import (
     FEWEST_NETWORKS,
     INCONCLUSIVE,

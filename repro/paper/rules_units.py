@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from repro.core.kinds import UnitTable
 from repro.core.metrics import Correlation, mean_and_sd
-from repro.core.results import FigureResult, UnitTable
+from repro.core.results import FigureResult
 from repro.paper.finding import (
     INCONCLUSIVE,
     NEGLIGIBLE_RHO,

@@ -7,15 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from repro.core.config import (
-    CumulativeConfig,
-    FigureConfig,
-    NoiseConfig,
-    PanelConfig,
-    PortraitsConfig,
-    SingleUnitConfig,
+from repro.core.kinds import (
+    KINDS,
+    shown_by,
 )
 from repro.core.results import FigureResult, NetworkResult
+from repro.core.settings import FigureConfig, PanelConfig
 from repro.paper.measures import generalization_error, memorised, percent
 
 _OWN_FIGURES = {
@@ -55,14 +52,9 @@ def panels(figure: FigureConfig) -> tuple[PanelConfig, ...]:
     if figure.panels:
         return figure.panels
     varied = tuple(k for k, values in figure.grid if len(values) > 1 and k != "seed")
-    kinds = {
-        CumulativeConfig: "curves",
-        NoiseConfig: "noise",
-        SingleUnitConfig: "units",
-        PortraitsConfig: "portrait",
-    }
     name, sweep = figure.sweeps[0]
-    return (PanelConfig(kinds.get(type(sweep), "networks"), sweep=name, series=varied),)
+    shown_in = (*KINDS[sweep.kind].panels, "networks")
+    return (PanelConfig(shown_in[0], sweep=name, series=varied),)
 
 
 @dataclass(frozen=True)
@@ -83,11 +75,12 @@ def series(figure: FigureResult, panel: PanelConfig) -> list[Series]:
     """The series of a panel, in the order of their settings."""
     names = [name for name, _ in figure.config.sweeps]
     if "sweep" in panel.series:
-        kind = CumulativeConfig if panel.kind == "curves" else SingleUnitConfig
+        kind = shown_by(panel.kind)
         chosen = [
             name
             for name, sweep in figure.config.sweeps
-            if isinstance(sweep, kind) and (not panel.sweeps or name in panel.sweeps)
+            if (kind is None or sweep.kind == kind.name)
+            and (not panel.sweeps or name in panel.sweeps)
         ]
     else:
         chosen = [panel.sweep or names[0]]

@@ -5,22 +5,23 @@ Uses TensorBoard's own writer through `tb_plugin.summary`; no TensorFlow is need
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from repro.core.config import CumulativeConfig, FigureConfig, TrainConfig
-from repro.core.results import (
-    FigureResult,
+from repro.core.kinds import (
+    AblationCurve,
+    CumulativeConfig,
+    Functions,
     Intact,
-    NetworkResult,
     NoiseCurve,
-    Portraits,
     SweepResult,
     UnitTable,
 )
+from repro.core.results import FigureResult, NetworkResult
+from repro.core.settings import FigureConfig, TrainConfig
 from repro.paper.measures import auc, normalized_auc, score, score_name
 from repro.paper.series import class_name
 from repro.paper.summary import varied_settings
@@ -62,11 +63,11 @@ def write(figure: FigureResult, network: NetworkResult, logdir: Path) -> None:
                     plugin_summary.training_scalar(name, value), step=network.training.epochs
                 )
         for name, found in network.sweeps.items():
-            for summary in _summaries(figure, network, name, found):
+            for summary in _summaries(found, Place(figure, network, name)):
                 writer.add(summary, step=network.training.epochs)
         for name, along in network.snapshots.items():
             for epoch, found in along:
-                for summary in _summaries(figure, network, name, found):
+                for summary in _summaries(found, Place(figure, network, name)):
                     writer.add(summary, step=epoch)
 
 
@@ -76,46 +77,82 @@ def _is_of_test_images(along: Sequence[tuple[int, SweepResult]]) -> bool:
     return any(isinstance(found, Intact) and found.images == "test" for _, found in along)
 
 
-def _summaries(
-    figure: FigureResult, network: NetworkResult, name: str, found: SweepResult
-) -> Iterator[plugin_summary.Summary]:
-    """The summaries of one sweep; a sweep's name becomes part of the tag unless it is the kind."""
-    shared: dict[str, Any] = {
-        "facts": _facts(figure, network),
-        "description": f"{figure.config.title}. Data: {figure.data}.",
-    }
-    prefix = figure.config.name if name == found.kind else f"{figure.config.name}/{name}"
-    if isinstance(found, UnitTable):
-        classes = [class_name(network, number) for number in range(len(found.class_counts))]
-        yield _unit_table(f"{prefix}/units", found, classes, **shared)
-        return
-    if isinstance(found, Intact):
-        yield plugin_summary.training_scalar(f"{found.images}_loss", found.loss)
-        yield plugin_summary.training_scalar(f"{found.images}_accuracy", found.accuracy)
-        return
-    if isinstance(found, Portraits):
-        return  # only in the report: the tab shows every unit, and no images
-    shared |= {"split": found.images, "score": score_name(network)}
-    accuracy = score(network, found)
-    n_units = sum(size for _, size in found.layers)
-    if isinstance(found, NoiseCurve):
-        yield plugin_summary.noise_curve(
-            f"{prefix}/accuracy_vs_noise", found.scales, accuracy, n_units=n_units, **shared
-        )
-        return
-    settings = dict(figure.config.sweeps)[name]
-    if isinstance(settings, CumulativeConfig):
-        names = ", ".join(layer for layer, _ in found.layers)
-        shared |= {
-            "fill": "direction" if settings.basis == "random" else _FILLS[found.fill],
-            "order": _order_words(settings),
-            "layers": names if settings.last_layers else "all",
-        }
-    yield plugin_summary.ablation_curve(
-        f"{prefix}/accuracy_vs_ablation", found.n_ablated, accuracy, n_units=n_units, **shared
+class Place(NamedTuple):
+    """Where a sweep was made, for its summaries.
+
+    name: name of the sweep in the figure's config.
+    """
+
+    figure: FigureResult
+    network: NetworkResult
+    name: str
+
+    def tag(self, last: str) -> str:
+        """The tag of a series; the sweep's name is part of it unless it is that of the kind."""
+        figure = self.figure.config
+        is_kind = self.name == dict(figure.sweeps)[self.name].kind
+        return f"{figure.name}/{last}" if is_kind else f"{figure.name}/{self.name}/{last}"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The arguments facts and description of the functions of `tb_plugin.summary`."""
+        description = f"{self.figure.config.title}. Data: {self.figure.data}."
+        return {"facts": _facts(self.figure, self.network), "description": description}
+
+
+# The summaries of a sweep, by the name of its kind: (record, Place) -> summaries. A kind without
+# them, as portraits, is only in the report: the tab shows every unit, and no images.
+SUMMARIES = Functions()
+
+
+def _summaries(found: SweepResult, place: Place) -> Iterable[plugin_summary.Summary]:
+    return SUMMARIES[found.kind](found, place) if found.kind in SUMMARIES else ()
+
+
+@SUMMARIES.of("single_unit")
+def _units(found: UnitTable, place: Place) -> Iterator[plugin_summary.Summary]:
+    classes = [class_name(place.network, number) for number in range(len(found.class_counts))]
+    yield _unit_table(place.tag("units"), found, classes, **place.facts)
+
+
+@SUMMARIES.of("intact")
+def _intact(found: Intact, place: Place) -> Iterator[plugin_summary.Summary]:
+    yield plugin_summary.training_scalar(f"{found.images}_loss", found.loss)
+    yield plugin_summary.training_scalar(f"{found.images}_accuracy", found.accuracy)
+
+
+@SUMMARIES.of("noise")
+def _noise(found: NoiseCurve, place: Place) -> Iterator[plugin_summary.Summary]:
+    yield plugin_summary.noise_curve(
+        place.tag("accuracy_vs_noise"),
+        found.scales,
+        score(place.network, found),
+        n_units=sum(size for _, size in found.layers),
+        split=found.images,
+        score=score_name(place.network),
+        **place.facts,
     )
-    if name in network.snapshots:
-        one = NetworkResult(network.config, network.training, {name: found})
+
+
+@SUMMARIES.of("cumulative")
+def _curve(found: AblationCurve, place: Place) -> Iterator[plugin_summary.Summary]:
+    settings: Any = dict(place.figure.config.sweeps)[place.name]
+    names = ", ".join(layer for layer, _ in found.layers)
+    yield plugin_summary.ablation_curve(
+        place.tag("accuracy_vs_ablation"),
+        found.n_ablated,
+        score(place.network, found),
+        n_units=sum(size for _, size in found.layers),
+        split=found.images,
+        score=score_name(place.network),
+        fill="direction" if settings.basis == "random" else _FILLS[found.fill],
+        order=_order_words(settings),
+        layers=names if settings.last_layers else "all",
+        **place.facts,
+    )
+    network = place.network
+    if place.name in network.snapshots:
+        one = NetworkResult(network.config, network.training, {place.name: found})
         for measure, values in (("auc", auc(one)), ("normalized_auc", normalized_auc(one))):
             yield plugin_summary.training_scalar(measure, float(values.mean()))
 

@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 
 from repro.core import metrics
-from repro.core.config import FigureConfig, TrainConfig
-from repro.core.metrics import mean_and_sd
-from repro.core.results import (
+from repro.core.kinds import (
     AblationCurve,
-    FigureResult,
-    NetworkResult,
+    Functions,
+    Intact,
     NoiseCurve,
     Portraits,
     SweepResult,
     UnitTable,
 )
+from repro.core.metrics import mean_and_sd
+from repro.core.results import FigureResult, NetworkResult
+from repro.core.settings import FigureConfig, TrainConfig
 from repro.paper.measures import (
     Trajectory,
     auc,
@@ -98,35 +99,50 @@ def _network_summary(figure: FigureResult, network: NetworkResult) -> dict[str, 
     }
 
 
+# What summary.json says of a sweep besides its images, by the name of its kind:
+# (network, name of the sweep, record) -> JSON-ready values.
+NUMBERS = Functions()
+
+
 def _sweep_summary(network: NetworkResult, name: str, found: SweepResult) -> dict[str, Any]:
     common = {"kind": found.kind, "images": found.images, "n_images": found.n_images}
-    if isinstance(found, AblationCurve):
-        return common | {
-            "n_units": found.n_units,
-            "layers": [list(layer) for layer in found.layers],
-            "fill": found.fill,
-            "orders": len(found.orders),
-            "points": len(found.n_ablated),
-            "intact_accuracy": _number(score(network, found)[:, 0].mean()),
-            "auc": _spread(auc(network, name)),
-            "normalized_auc": _spread(normalized_auc(network, name)),
-        }
-    if isinstance(found, NoiseCurve):
-        return common | {
-            "scales": found.scales.tolist(),
-            "draws": len(found.n_correct),
-            "intact_accuracy": _number(score(network, found)[:, 0].mean()),
-            "accuracy": [_number(value) for value in score(network, found).mean(axis=0)],
-            "noise_tolerance": _spread(noise_tolerance(network, name)),
-        }
-    if isinstance(found, UnitTable):
-        return common | _units_summary(found)
-    if isinstance(found, Portraits):
-        return common | _portraits_summary(found)
-    return common | {"accuracy": _number(found.accuracy), "loss": _number(found.loss)}
+    if found.kind not in NUMBERS:
+        return common
+    return common | NUMBERS[found.kind](network, name, found)
 
 
-def _units_summary(table: UnitTable) -> dict[str, Any]:
+@NUMBERS.of("cumulative")
+def _curve_summary(network: NetworkResult, name: str, found: AblationCurve) -> dict[str, Any]:
+    return {
+        "n_units": found.n_units,
+        "layers": [list(layer) for layer in found.layers],
+        "fill": found.fill,
+        "orders": len(found.orders),
+        "points": len(found.n_ablated),
+        "intact_accuracy": _number(score(network, found)[:, 0].mean()),
+        "auc": _spread(auc(network, name)),
+        "normalized_auc": _spread(normalized_auc(network, name)),
+    }
+
+
+@NUMBERS.of("noise")
+def _noise_summary(network: NetworkResult, name: str, found: NoiseCurve) -> dict[str, Any]:
+    return {
+        "scales": found.scales.tolist(),
+        "draws": len(found.n_correct),
+        "intact_accuracy": _number(score(network, found)[:, 0].mean()),
+        "accuracy": [_number(value) for value in score(network, found).mean(axis=0)],
+        "noise_tolerance": _spread(noise_tolerance(network, name)),
+    }
+
+
+@NUMBERS.of("intact")
+def _intact_summary(network: NetworkResult, name: str, found: Intact) -> dict[str, Any]:
+    return {"accuracy": _number(found.accuracy), "loss": _number(found.loss)}
+
+
+@NUMBERS.of("single_unit")
+def _units_summary(network: NetworkResult, name: str, table: UnitTable) -> dict[str, Any]:
     layers = []
     for name, size in table.layers:
         rows = table.layer_names == name
@@ -153,7 +169,8 @@ def _units_summary(table: UnitTable) -> dict[str, Any]:
     }
 
 
-def _portraits_summary(found: Portraits) -> dict[str, Any]:
+@NUMBERS.of("portraits")
+def _portraits_summary(network: NetworkResult, name: str, found: Portraits) -> dict[str, Any]:
     """Numbers of the picked units, without their images."""
     return {
         "n_units": found.n_units,

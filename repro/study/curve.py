@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from repro.core.results import AblationCurve
+from repro.core.kinds import AblationCurve
 from repro.engine.engine import Engine
 
 _MOST_POINTS = 6  # points that are added at most, each at half the units of the one after it

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from repro.core.results import AblationCurve
+from repro.core.kinds import AblationCurve
 from repro.display import html
 from repro.display import plots as kit
 from repro.display.plots import DARK, LIGHT, Theme, correlation_words, split_name

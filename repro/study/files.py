@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from repro.core.kinds import KINDS, AblationCurve
 from repro.core.metrics import mean_and_sd
-from repro.core.results import AblationCurve
-from repro.display.tables import CURVE_COLUMNS, curve_rows, to_csv, to_json
+from repro.display.tables import to_csv, to_json
 from repro.experiments import runs
 from repro.study import figures, page, standing
 from repro.study.measured import Measured
@@ -43,7 +43,7 @@ def write(study: Measured, directory: Path, command: str = "") -> Path:
     columns = units.dtype.names or ()
     rows = zip(*(_csv_column(units[name]) for name in columns), strict=True)
     files.write(directory / "units.csv", to_csv(columns, rows))
-    of_curve = to_csv(CURVE_COLUMNS, _curve_rows(study, curve))
+    of_curve = to_csv(KINDS["cumulative"].columns, _curve_rows(study, curve))
     files.write(directory / "curve.csv", of_curve)
     files.write(directory / "summary.json", to_json(numbers(study)))
     index = directory / "index.html"
@@ -162,8 +162,8 @@ def _pictures(
 
 
 def _curve_rows(study: Measured, curve: AblationCurve) -> Iterator[tuple[Any, ...]]:
-    """Rows of CURVE_COLUMNS; nothing where the task has no such thing as a correct answer."""
-    for order, n_ablated, n_correct, n_images, accuracy, loss in curve_rows(curve):
+    """Rows of the CSV of a curve; nothing where the task has no such thing as a correct answer."""
+    for order, n_ablated, n_correct, n_images, accuracy, loss in KINDS["cumulative"].rows(curve):
         right = (n_correct, n_images, accuracy)
         yield (
             order,

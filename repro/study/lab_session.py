@@ -454,11 +454,12 @@ def _stored_importance(
         layers: name and number of units of each, all of which it must have.
     """
     from repro.core import results
+    from repro.core.kinds import UnitTable
 
     found = []
-    for path in sorted(folder.glob(f"{results.UnitTable.kind}-*.npz")):
+    for path in sorted(folder.glob(f"{UnitTable.kind}-*.npz")):
         try:
-            table = results.from_bytes(path.read_bytes(), results.UnitTable)
+            table = results.from_bytes(path.read_bytes(), UnitTable)
         except (OSError, ValueError):
             continue  # damaged, or of another version: then it is computed
         if table.layers == layers and table.fill == "zero" and table.basis == "unit":
@@ -473,7 +474,8 @@ def _stored_importance(
 def _images_of_run(config: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:
     """The test images of a network of the laboratory. A network that learned corrupted labels gets
     its training images with the labels it learned, since it can do nothing else."""
-    from repro.core.config import TrainConfig, from_dict
+    from repro.core.checked import from_dict
+    from repro.core.settings import TrainConfig
     from repro.data import load, source
 
     try:

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repro.core import metrics
-from repro.core.config import CumulativeConfig
-from repro.core.results import AblationCurve
+from repro.core.kinds import AblationCurve, CumulativeConfig
 from repro.data import labelled
 from repro.engine import sweeps
 from repro.engine.activity import UnitStatistics

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from repro.core.results import AblationCurve
+from repro.core.kinds import AblationCurve
 from repro.display import html
 from repro.display.html import Item, Picture
 from repro.display.plots import correlation_words, split_name

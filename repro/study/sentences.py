@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from repro.core import metrics
-from repro.core.results import AblationCurve
+from repro.core.kinds import AblationCurve
 from repro.display.plots import correlation_words
 from repro.engine.counts import Outcome
 from repro.study import budget, figures, standing

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from repro.core import metrics
+from repro.core.kinds import AblationCurve
 from repro.core.metrics import mean_and_sd
-from repro.core.results import AblationCurve
 from repro.display import html
 from repro.study import standing
 from repro.study.measured import Measured

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from repro.core.results import AblationCurve
+from repro.core.kinds import AblationCurve
 from repro.study import budget
 from repro.study.measured import Measured
 from repro.study.sample import BINS

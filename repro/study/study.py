@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 from repro.core import folders
-from repro.core.results import AblationCurve
+from repro.core.kinds import AblationCurve
 from repro.data import labelled
 from repro.engine.engine import Engine
 from repro.models.accepted import accepted

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from repro.core import metrics
-from repro.core.results import UnitMeasures
+from repro.core.kinds import UnitMeasures
 
 UNIT_COLUMNS = (
     ("unit", np.int64),

@@ -6,7 +6,7 @@ over the networks, images in the device's memory, and only the order of images c
 in each epoch. A step is Keras's own (`model.train_step`), so losses, schedules, regularizers and
 metrics are the same as in `repro.training`; a single network is an ensemble of one.
 
-Networks can share a program if their configs differ in nothing but `config.PER_NETWORK`. Each
+Networks can share a program if their configs differ in nothing but `settings.PER_NETWORK`. Each
 network has its own checkpoints: an ensemble can be resumed in parts or one by one. On a CPU, a
 network trained alone is resumed to the same bits; in another ensemble sums may be computed in
 another order.
@@ -22,7 +22,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from repro.core.config import PER_NETWORK, TrainConfig, can_share
+from repro.core.settings import PER_NETWORK, TrainConfig, can_share
 from repro.data.images import Images, Splits, epoch_order
 from repro.training.trainee import (
     Checkpoints,

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from repro.core.config import TrainConfig
+from repro.core.settings import TrainConfig
 from repro.data.images import Images, Splits
 from repro.training import ensembles
 from repro.training.trainee import (

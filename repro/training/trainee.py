@@ -23,8 +23,8 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from repro.core.config import TrainConfig
 from repro.core.results import Checkpoint
+from repro.core.settings import TrainConfig
 from repro.data.images import Images, Splits
 from repro.models import networks
 from repro.models.masking import ablation_masks

@@ -282,9 +282,10 @@ def many_steps_curve(step: int) -> np.ndarray:
 def write_importance(folder: Path, importance: list[float]) -> None:
     """A sweep over the single units of a network of one layer, hidden_1, with ten classes."""
     from repro.core import results
+    from repro.core.kinds import UnitTable
 
     n_units = len(importance)
-    table = results.UnitTable(
+    table = UnitTable(
         layers=(("hidden_1", n_units),),
         class_means=np.zeros((10, n_units)),
         n_correct=np.zeros((n_units, 10), np.int64),

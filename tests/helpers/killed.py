@@ -23,7 +23,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from repro.core.config import CumulativeConfig, SingleUnitConfig, TrainConfig
+from repro.core.kinds import CumulativeConfig, SingleUnitConfig
+from repro.core.settings import TrainConfig
 from repro.data.source import DataSource
 from repro.experiments.plan import Job
 from repro.experiments.task import Task

@@ -8,28 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from repro.core.config import (
-    ROLES,
+from repro.core.kinds import (
+    AblationCurve,
     CumulativeConfig,
-    FigureConfig,
+    Intact,
     IntactConfig,
     NoiseConfig,
-    PortraitsConfig,
-    SingleUnitConfig,
-    SweepConfig,
-    TrainConfig,
-)
-from repro.core.results import (
-    AblationCurve,
-    FigureResult,
-    Intact,
-    NetworkResult,
     NoiseCurve,
     Portraits,
+    PortraitsConfig,
+    SingleUnitConfig,
     SweepResult,
-    TrainingRecord,
     UnitTable,
 )
+from repro.core.results import FigureResult, NetworkResult, TrainingRecord
+from repro.core.settings import ROLES, FigureConfig, SweepConfig, TrainConfig
 
 FACTS = {
     "device": "cpu, 2 cores",

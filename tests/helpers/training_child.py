@@ -24,8 +24,9 @@ if __name__ == "__main__" and os.environ["KERAS_BACKEND"] == "tensorflow":
 
 import keras
 
-from repro.core.config import IntactConfig, TrainConfig
+from repro.core.kinds import IntactConfig
 from repro.core.results import Checkpoint
+from repro.core.settings import TrainConfig
 from repro.data import load
 from repro.data.images import Images, Splits, epoch_order
 from repro.data.source import DataSource

@@ -89,7 +89,7 @@ def lab_models(tmp_path_factory) -> Path:
     import keras
 
     import repro
-    from repro.core.config import TrainConfig, to_dict
+    from repro.core.settings import TrainConfig, to_dict
 
     folder = tmp_path_factory.mktemp("models")
     model = repro.mlp((8, 8, 1), 4, (12, 6), seed=3)

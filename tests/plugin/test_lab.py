@@ -24,7 +24,8 @@ from werkzeug.test import Client
 
 import tb_plugin
 from repro.core import results
-from repro.core.config import TrainConfig, to_dict
+from repro.core.kinds import Intact
+from repro.core.settings import TrainConfig, to_dict
 from repro.data import load, source
 from repro.data.images import Images, Splits
 from repro.study import lab_child, lab_session
@@ -962,9 +963,7 @@ def test_what_a_sweep_found_beside_the_model_is_taken_for_its_importance(real):
     assert ranked["read_on"] == "1,000 test images"
 
 
-@pytest.mark.parametrize(
-    "content", [b"damaged", results.to_bytes(results.Intact(1, 1, 0.5, 2, "test"))]
-)
+@pytest.mark.parametrize("content", [b"damaged", results.to_bytes(Intact(1, 1, 0.5, 2, "test"))])
 def test_a_sweep_that_is_damaged_or_another_is_passed_over(tmp_path, content):
     layers = (("hidden_1", len(IMPORTANCE)),)
     (tmp_path / "single_unit-aaaaaaaaaa.npz").write_bytes(content)

@@ -26,7 +26,7 @@ SECTIONS = re.compile(r"(?:sections?|appendix) ((?:A\.)?\d(?:\.\d)?(?:(?:,| and)
 PAPER_SECTIONS = {"1", "2", "3", "4", "2.1", "2.2", "2.3", "3.1", "3.2", "3.3", "3.4"} | {
     f"A.{number}" for number in range(1, 6)
 }
-# Names in backquotes: `metrics.spearman`, `Engine.check`, `repro.core.config`.
+# Names in backquotes: `metrics.spearman`, `Engine.check`, `repro.core.settings`.
 NAME = re.compile(r"`~?([A-Za-z_]\w*(?:\.\w+)+)(?:\(\))?`")
 # Libraries, objects that a sentence is about, and files.
 NOT_OURS = {"keras", "tf", "jax", "torch", "time", "model", "self", "figure", "benchmarks"}

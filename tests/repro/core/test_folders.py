@@ -15,9 +15,9 @@ import pytest
 from absl import flags
 
 from repro.core import folders
-from repro.core.config import TrainConfig
 from repro.core.folders import MARKER, Beside
 from repro.core.results import Checkpoint, TrainingRecord
+from repro.core.settings import TrainConfig
 from repro.experiments import runs
 from repro.experiments.runs import Runs, RunsError
 from tests.helpers.planted import plant, snapshot

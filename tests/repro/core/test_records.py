@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from repro.core.architectures import ARCHITECTURES, Architecture
-from repro.core.config import ConfigError, TrainConfig, load_figure
 from repro.core.datasets import DATASETS, DataSet
+from repro.core.settings import ConfigError, TrainConfig
+from repro.core.toml import load_figure
 from repro.data.source import DataSource, locate
 from repro.experiments import plan
 from repro.paper import choices, claims

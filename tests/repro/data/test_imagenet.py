@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repro.core import config
-from repro.core.config import FigureConfig
-from repro.core.results import AblationCurve, FigureResult, UnitTable
+from repro.core.kinds import AblationCurve, UnitTable
+from repro.core.results import FigureResult
+from repro.core.settings import FigureConfig
+from repro.core.toml import load_figure
 from repro.data import load
 from repro.data import source as data_source
 from repro.data.source import DataSource
@@ -78,7 +79,7 @@ class Done:
 def cut(name: str) -> FigureConfig:
     (path,) = (ROOT / "configs").glob(f"{name}_*.toml")
     # Fig. 1c's network serves all of them.
-    figure = config.load_figure(path, "quick", CUTS)
+    figure = load_figure(path, "quick", CUTS)
     corrupted = dataclasses.replace(figure.train, label_corruption=1.0)
     return dataclasses.replace(figure, train=corrupted)
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro.core.config import TrainConfig
+from repro.core.settings import TrainConfig
 from repro.data import images as data_images
 from repro.data import load
 from repro.data import source as data_source

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from repro.core.config import SingleUnitConfig, TrainConfig
+from repro.core.kinds import SingleUnitConfig
 from repro.core.results import Checkpoint
+from repro.core.settings import TrainConfig
 from repro.data import imagenet
 from repro.data import load as data_load
 from repro.data import source as data_source
@@ -174,7 +175,7 @@ class Kept:
 
 
 def test_a_network_is_trained_and_read_from_streams(source: DataSource) -> None:
-    from repro.core.results import UnitTable
+    from repro.core.kinds import UnitTable
     from repro.engine import sweeps
     from repro.engine.engine import Engine
     from repro.training import train as training

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from repro.core import config
-from repro.core.config import CumulativeConfig, SingleUnitConfig
+from repro.core.kinds import ORDERS, CumulativeConfig, SingleUnitConfig
 from repro.engine import by_rows, network, passes, runner, sweeps
 from repro.engine.engine import Engine
 from repro.models.masking import AblationMask, ablation_masks
@@ -213,7 +212,7 @@ def test_mean_ablation_fills_with_the_mean(tiny_mlp: Any, tiny_images: Any) -> N
 
 
 @pytest.mark.parametrize("descending", [False, True])
-@pytest.mark.parametrize("order", config.ORDERS[1:])
+@pytest.mark.parametrize("order", ORDERS[1:])
 def test_a_curve_in_the_order_of_a_measure(
     tiny_mlp: Any, tiny_images: Any, order: str, descending: bool
 ) -> None:

@@ -11,16 +11,20 @@ import numpy as np
 import pytest
 
 from repro.core import metrics, results
-from repro.core.config import (
-    SWEEPS,
+from repro.core.kinds import (
+    KINDS,
+    AblationCurve,
     CumulativeConfig,
+    Intact,
     IntactConfig,
     NoiseConfig,
+    NoiseCurve,
+    Portraits,
     PortraitsConfig,
     SingleUnitConfig,
-    TrainConfig,
+    UnitTable,
 )
-from repro.core.results import AblationCurve, Intact, NoiseCurve, Portraits, UnitTable
+from repro.core.settings import TrainConfig
 from repro.engine import sweeps
 from repro.engine.engine import Engine
 from repro.engine.layout import Layout
@@ -313,11 +317,11 @@ def test_units_are_picked_among_all_where_none_is_needed_more_than_another() -> 
     assert picked.tolist() == [1, 2]
 
 
-@pytest.mark.parametrize("kind", sorted(SWEEPS))
+@pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_result_survives_the_disk(kind: str) -> None:
-    made_up = synthetic.sweep_result(SWEEPS[kind](), TrainConfig("mnist", "mlp", (8,)))
+    made_up = synthetic.sweep_result(KINDS[kind].settings(), TrainConfig("mnist", "mlp", (8,)))
     content = results.to_bytes(made_up)
-    again = results.from_bytes(content, results.SWEEP_RESULTS[kind])  # type: ignore[type-var]
+    again = results.from_bytes(content, KINDS[kind].result)
     assert results.to_bytes(again) == content
     assert type(again) is type(made_up)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from repro.core import config
-from repro.core.config import FigureConfig
+from repro.core.settings import FigureConfig
+from repro.core.toml import load_figure
 from repro.experiments import collect
 from repro.experiments.runs import Runs
 from tests.helpers import synthetic
@@ -16,7 +16,7 @@ from tests.helpers import synthetic
 
 @pytest.fixture
 def figure() -> FigureConfig:
-    found = config.load_figure(FIG1A, "quick")
+    found = load_figure(FIG1A, "quick")
     return dataclasses.replace(found, grid=(("label_corruption", (0.0, 1.0)),))
 
 

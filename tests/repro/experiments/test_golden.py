@@ -23,9 +23,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from repro.core import config, metrics
-from repro.core.config import FigureConfig, TrainConfig
+from repro.core import metrics
 from repro.core.results import FigureResult
+from repro.core.settings import FigureConfig, TrainConfig
+from repro.core.toml import find_figures, load_figure
 from repro.data import load
 from repro.data import source as data_source
 from repro.data.images import Splits
@@ -120,13 +121,13 @@ def fitted(config: TrainConfig, splits: Splits, checkpoints: Checkpoints, *_: An
 def figure_configs() -> list[FigureConfig]:
     """Every shipped figure's quick settings, cut, with the digits in place of CIFAR-10."""
     found = []
-    for path in config.find_figures(CONFIGS):
+    for path in find_figures(CONFIGS):
         name = path.stem.split("_")[0]
-        plain = config.load_figure(path, "quick")
+        plain = load_figure(path, "quick")
         if plain.train.dataset == "imagenet2012":
             continue  # `test_imagenet.py` has those
         by_network = MLP_CUTS if plain.train.network == "mlp" else CONVNET_CUTS
-        cut = config.load_figure(path, "quick", (*CUTS, *by_network, *OWN_CUTS.get(name, ())))
+        cut = load_figure(path, "quick", (*CUTS, *by_network, *OWN_CUTS.get(name, ())))
         train = dataclasses.replace(cut.train, dataset="mnist", origin="embedded")
         found.append(dataclasses.replace(cut, train=train, instead_of=cut.stand_in and "cifar10"))
     return found

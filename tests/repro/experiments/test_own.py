@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from repro.core import config
-from repro.core.config import OWN, ConfigError, FigureConfig, TrainConfig
-from repro.core.results import FigureResult, NetworkResult, Portraits, UnitTable
+from repro.core.kinds import Portraits, UnitTable
+from repro.core.results import FigureResult, NetworkResult
+from repro.core.settings import OWN, ConfigError, FigureConfig, TrainConfig
+from repro.core.toml import find_figures, load_figure, takes_own_network
 from repro.data.source import DataError, DataSource
 from repro.experiments import own, worker
 from repro.experiments import plan as plans
@@ -78,7 +79,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     plan = []
     for name in FIGURES:
         (path,) = CONFIGS.glob(f"{name}_*.toml")
-        plan.append(dataclasses.replace(config.load_figure(path, OWN), train=given))
+        plan.append(dataclasses.replace(load_figure(path, OWN), train=given))
     (job,) = plans.plan(plan)
     source = DataSource("photos", OWN)
     task = Task(job, str(folder / "runs"), source, 1, 10.0)
@@ -178,13 +179,13 @@ def test_a_config_cannot_name_a_network_of_ones_own(settings: dict[str, str]) ->
 
 
 def test_only_figures_that_need_no_training_take_it() -> None:
-    paths = config.find_figures(CONFIGS)
-    names = {path.stem.split("_")[0] for path in paths if config.takes_own_network(path)}
+    paths = find_figures(CONFIGS)
+    names = {path.stem.split("_")[0] for path in paths if takes_own_network(path)}
     assert names >= {"fig7d", "figA2b", "figA3a", "figA4d", "illustration"}
     assert not names & {"fig1a", "fig3", "fig4a", "fig5a", "fig6"}
     (path,) = CONFIGS.glob("fig1a_*.toml")
     with pytest.raises(ConfigError, match=r"has no \[own\] table"):
-        config.load_figure(path, OWN)
+        load_figure(path, OWN)
 
 
 def test_jobs_of_ones_own_travel_to_workers(tmp_path: Path) -> None:

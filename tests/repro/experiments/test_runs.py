@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from repro.core import results
-from repro.core.config import TrainConfig
+from repro.core.kinds import AblationCurve
 from repro.core.results import Checkpoint, TrainingRecord
+from repro.core.settings import TrainConfig
 from repro.data.images import Images, Splits
 from repro.data.source import DataSource
 from repro.experiments import runs
@@ -153,9 +154,9 @@ def test_a_damaged_result_says_which_file(tmp_path: Path) -> None:
 def test_results_refuse_another_kind_and_other_shapes() -> None:
     record = TrainingRecord((), 1, 1, 0.0, 0.0, 0.0, 0.0)
     with pytest.raises(ValueError, match="expected a result of kind 'cumulative', got 'training'"):
-        results.from_bytes(results.to_bytes(record), results.AblationCurve)
+        results.from_bytes(results.to_bytes(record), AblationCurve)
     with pytest.raises(ValueError, match=r"n_correct must have shape \(2, 3\), got \(2, 2\)"):
-        results.AblationCurve(
+        AblationCurve(
             layers=(("hidden_1", 4),),
             n_ablated=np.array([0, 2, 4]),
             n_correct=np.zeros((2, 2), int),
@@ -168,7 +169,7 @@ def test_results_refuse_another_kind_and_other_shapes() -> None:
 
 
 def test_figures_share_networks_and_tasks_survive_json(tmp_path: Path) -> None:
-    from repro.core.config import find_figures, load_figure
+    from repro.core.toml import find_figures, load_figure
 
     root = Path(__file__).parents[3]
     figures = [load_figure(path, "quick") for path in find_figures(root / "configs")]

@@ -16,7 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from repro.core.config import CumulativeConfig, SingleUnitConfig, TrainConfig, load_figure
+from repro.core.kinds import CumulativeConfig, SingleUnitConfig
+from repro.core.settings import TrainConfig
+from repro.core.toml import load_figure
 from repro.data.source import DataSource
 from repro.experiments import leases, local, processes, progress, ray, schedule, worker
 from repro.experiments import plan as plans

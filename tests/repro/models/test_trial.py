@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import repro
-from repro.core import config
+from repro.core.settings import TrainConfig, to_dict
 from repro.models import inspection, loading, networks, trial
 from repro.models.inspection import Refused
 from tests.helpers import hostile
@@ -175,10 +175,10 @@ def test_a_model_that_cannot_answer_is_a_sentence(path: Path) -> None:
 
 def run_folder(root: Path, name: str | None = None) -> Path:
     """A folder as a run leaves it, with a model in it."""
-    settings = config.TrainConfig("mnist", "mlp", (3,))
+    settings = TrainConfig("mnist", "mlp", (3,))
     folder = root / (name or settings.run_id)
     folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(config.to_dict(settings)))
+    (folder / "config.json").write_text(json.dumps(to_dict(settings)))
     (folder / "training.npz").write_bytes(b"")
     hostile.write(folder / "model.keras", hostile.members())
     return folder / "model.keras"

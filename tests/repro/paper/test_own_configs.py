@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from repro.core import config
+from repro.core.toml import find_figures, load_figure
 from repro.paper import claims
 from repro.paper.choices import choices
 from repro.paper.request import ReportRequest
@@ -38,11 +38,11 @@ def own(tmp_path: Path) -> Path:
 
 
 def test_the_printed_command_names_the_folder_of_the_configs(own: Path) -> None:
-    figure = config.load_figure(own / "fig7a_fashion.toml", "quick")
+    figure = load_figure(own / "fig7a_fashion.toml", "quick")
     asked = ReportRequest(configs_dir=str(own))
     assert f"--configs_dir={own}" in shlex.split(asked.command_of(figure))
     # The command finds the figure again.
-    assert config.find_figures(asked.configs_directory, ["fig7a"])
+    assert find_figures(asked.configs_directory, ["fig7a"])
     assert "configs_dir" not in ReportRequest().command_of(figure)
 
 
@@ -59,7 +59,7 @@ def test_beside_another_data_set_the_papers_number_says_on_which_it_is() -> None
 def test_each_number_of_the_paper_knows_its_data_set() -> None:
     datasets = {}
     for path in sorted(CONFIGS.glob("*.toml")):
-        figure = config.load_figure(path, "paper")
+        figure = load_figure(path, "paper")
         datasets[figure.name] = figure.train.dataset
     for claim in claims.CLAIMS:
         if claim.paper_value is not None:
@@ -70,14 +70,14 @@ def test_each_number_of_the_paper_knows_its_data_set() -> None:
 
 
 def test_choices_are_those_of_the_figures_that_are_shown(own: Path) -> None:
-    figure = config.load_figure(own / "fig7a_fashion.toml", "quick")
+    figure = load_figure(own / "fig7a_fashion.toml", "quick")
     figure = dataclasses.replace(figure, name="mine")
     found = dict(choices([figure]))
     words = " ".join([*found, *found.values()])
     assert not re.search(r"Fig\. |ImageNet|CIFAR|ResNet|[Cc]onvnet|None in", words)
     assert {"Optimizer", "Images", "Class selectivity", "Rank correlation"} <= set(found)
     assert not {"Noise", "AUC", "Label corruption", "Clamping to the mean"} & set(found)
-    curve = config.load_figure(CONFIGS / "fig1a_memorization_mnist.toml", "paper")
+    curve = load_figure(CONFIGS / "fig1a_memorization_mnist.toml", "paper")
     found = dict(choices([dataclasses.replace(curve, name="mine")]))
     assert "0, 0.2, 0.4, 0.6, 0.8 and 1" in found["Label corruption"] and "AUC" in found
     assert not {"Class selectivity", "Mutual information", "Noise"} & set(found)

@@ -9,10 +9,10 @@ import pytest
 from matplotlib.legend import Legend
 from scipy.stats import spearmanr
 
-from repro.core import config
-from repro.core.config import PanelConfig
 from repro.core.metrics import area_under_curve
 from repro.core.results import FigureResult
+from repro.core.settings import PanelConfig
+from repro.core.toml import load_figure
 from repro.display.plots import LIGHT
 from repro.paper import claims, figures, measures, page, panels, series
 from repro.paper.summary import summary
@@ -24,7 +24,7 @@ CONFIGS = Path(__file__).parents[3] / "configs"
 @functools.cache
 def made_up(name, profile="quick"):
     (path,) = CONFIGS.glob(f"{name}_*.toml")
-    return synthetic.figure_result(config.load_figure(path, profile))
+    return synthetic.figure_result(load_figure(path, profile))
 
 
 @functools.cache

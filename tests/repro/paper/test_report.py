@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repro.core import config
+from repro.core.toml import load_figure
 from repro.paper import choices, claims, page, report
 from tests.helpers import synthetic
 from tests.helpers.page import Page, written
@@ -368,6 +368,6 @@ OPEN_POINTS = {
 @pytest.mark.parametrize("topic", OPEN_POINTS)
 def test_each_point_that_the_paper_leaves_open_has_a_choice(topic):
     profile = "desk" if topic == "images" else "paper"
-    configs = [config.load_figure(path, profile) for path in sorted(CONFIGS.glob("*.toml"))]
+    configs = [load_figure(path, profile) for path in sorted(CONFIGS.glob("*.toml"))]
     words = " ".join(words for _, words in choices.choices(configs))
     assert OPEN_POINTS[topic] in words

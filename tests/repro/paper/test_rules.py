@@ -9,15 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from repro.core import config
-from repro.core.config import (
-    CumulativeConfig,
-    FigureConfig,
-    NoiseConfig,
-    SingleUnitConfig,
-    TrainConfig,
-)
-from repro.core.results import FigureResult, Intact, NetworkResult
+from repro.core.kinds import CumulativeConfig, Intact, NoiseConfig, SingleUnitConfig
+from repro.core.results import FigureResult, NetworkResult
+from repro.core.settings import FigureConfig, TrainConfig
+from repro.core.toml import load_figure
 from repro.paper import claims, finding, rules_units
 from repro.paper import rules_networks as rules
 from tests.helpers import synthetic
@@ -503,7 +498,7 @@ def test_c15_of_resnet_is_that_selective_maps_matter_no_more(slope, expected):
 
 def resnet_config():
     (path,) = (ROOT / "configs").glob("fig7d_*.toml")
-    return config.load_figure(path, "quick")
+    return load_figure(path, "quick")
 
 
 def deep(importances):
@@ -685,7 +680,7 @@ def test_no_rule_fails_or_decides_without_networks():
 def test_a_figure_without_data_is_not_run_and_says_why():
     path = ROOT / "configs/fig1c_memorization_imagenet.toml"
     settings = dataclasses.replace(
-        config.load_figure(path, "quick"), not_run="imagenet2012 is not prepared"
+        load_figure(path, "quick"), not_run="imagenet2012 is not prepared"
     )
     (found,) = claims.judge(FigureResult(settings, (), "none", "", settings.not_run))
     assert found.verdict == "not run"

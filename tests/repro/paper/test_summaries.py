@@ -8,7 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
-from repro.core import config
+from repro.core.toml import load_figure
 from repro.paper import summaries
 from tests.helpers import synthetic
 
@@ -18,7 +18,7 @@ CONFIGS = Path(__file__).parents[3] / "configs"
 def read_back(name, logdir, network=0):
     """Figure, network and {tag: {step: array}} of what was written."""
     (path,) = CONFIGS.glob(f"{name}_*.toml")
-    figure = synthetic.figure_result(config.load_figure(path, "quick"))
+    figure = synthetic.figure_result(load_figure(path, "quick"))
     found = figure.networks[network]
     summaries.write(figure, found, logdir)
     events = EventAccumulator(str(logdir), {"tensors": 0, "blob_sequences": 0})

@@ -17,8 +17,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
-from repro.core import config
-from repro.core.config import PortraitsConfig, SingleUnitConfig
+from repro.core.kinds import PortraitsConfig, SingleUnitConfig
+from repro.core.toml import load_figure
 from repro.engine import sweeps as sweep
 from repro.engine.engine import Engine
 from repro.study import sentences
@@ -179,7 +179,7 @@ def test_figures_of_some_classes_are_drawn_and_reported(classes: range) -> None:
     assert (mean is None) == (len(classes) == 9)
 
 
-SETTINGS = [config.load_figure(path, "quick") for path in sorted(CONFIGS.glob("*.toml"))]
+SETTINGS = [load_figure(path, "quick") for path in sorted(CONFIGS.glob("*.toml"))]
 OF_UNITS = {
     one.name: one
     for one in SETTINGS

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from repro.core.results import AblationCurve
+from repro.core.kinds import AblationCurve
 from repro.engine.engine import Engine
 from repro.study import curve as study_curve
 from repro.study import files as study_files

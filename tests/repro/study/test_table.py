@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from repro.core.results import UnitTable
+from repro.core.kinds import UnitTable
 from repro.study.table import UNIT_COLUMNS, StudiedUnits
 from tests.helpers import synthetic
 

@@ -15,8 +15,8 @@ import keras
 import numpy as np
 import pytest
 
-from repro.core.config import TrainConfig
 from repro.core.results import Checkpoint
+from repro.core.settings import TrainConfig
 from repro.data.images import Images, Splits, epoch_order
 from repro.models import loading, networks
 from repro.models.masking import AblationMask

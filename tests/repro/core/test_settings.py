@@ -10,15 +10,10 @@ from typing import Any
 
 import pytest
 
-from repro.core import config
-from repro.core.config import (
-    ConfigError,
-    CumulativeConfig,
-    IntactConfig,
-    SingleUnitConfig,
-    TrainConfig,
-    load_figure,
-)
+from repro.core.checked import from_dict
+from repro.core.kinds import CumulativeConfig, IntactConfig, SingleUnitConfig
+from repro.core.settings import PROFILES, ConfigError, TrainConfig, to_dict
+from repro.core.toml import find_figures, load_figure
 from repro.paper import measures
 
 ROOT = Path(__file__).parents[3]
@@ -136,10 +131,10 @@ def test_the_grid_is_the_product_of_its_values(tmp_path: Path) -> None:
 
 def test_settings_survive_json() -> None:
     settings = TrainConfig("mnist", "mlp", (8, 4), label_corruption=0.2)
-    assert config.from_dict(TrainConfig, config.to_dict(settings)) == settings
+    assert from_dict(TrainConfig, to_dict(settings)) == settings
 
 
-@pytest.mark.parametrize("profile", config.PROFILES)
+@pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda p: p.stem)
 def test_every_shipped_config_is_valid(path: Path, profile: str) -> None:
     figure = load_figure(path, profile)
@@ -177,7 +172,7 @@ def test_the_head_of_a_config_tells_commands_that_work_time_and_findings(path: P
         flags = [word for word in command.split() if word.startswith("--")]
         assert f"--only={name}" in flags
         profiles += [word.split("=")[1] for word in flags if word.startswith("--profile=")]
-    assert set(profiles) <= set(config.PROFILES) and "paper" in profiles
+    assert set(profiles) <= set(PROFILES) and "paper" in profiles
     words = "\n".join(head)
     assert "# Takes  : " in words and re.search(r"# Got    : |Got: ", words)
 
@@ -246,10 +241,10 @@ def test_missing_files_profiles_and_figures_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"has no \[desk\] table"):
         load_figure(path, "desk")
     with pytest.raises(ConfigError, match="no figure 'fig8'; did you mean 'fig9'"):
-        config.find_figures(tmp_path, ["fig8"])
+        find_figures(tmp_path, ["fig8"])
     with pytest.raises(ConfigError, match="no folder of configs"):
-        config.find_figures(tmp_path / "none")
-    assert config.find_figures(tmp_path, ["fig9"]) == [path]
+        find_figures(tmp_path / "none")
+    assert find_figures(tmp_path, ["fig9"]) == [path]
 
 
 SEVERAL = """
@@ -299,7 +294,7 @@ def test_a_sweep_along_training_is_made_at_every_snapshot(tmp_path: Path) -> Non
     ("old", "new", "sentence"),
     [
         ('series = ["sweep"]', 'series = ["drop"]', "series: no 'drop'; did you mean 'dropout'"),
-        ('kind = "curves"', 'kind = "curve"', "kind: expected one of curves, noise"),
+        ('kind = "curves"', 'kind = "curve"', "kind: no 'curve'; did you mean 'curves'"),
         ('kind = "curves"', 'kind = "curves"\nsweep = "zeroo"', "did you mean 'zero'"),
         ('stand_in = "mnist"', 'stand_in = "mnits"', "stand_in: expected one of mnist"),
         ("[common.intact]", "[common.intact.zero]", "two sweeps called 'zero'"),
@@ -325,7 +320,7 @@ def test_figures_share_the_networks_they_can() -> None:
         (path,) = (ROOT / "configs").glob(f"{name}_*.toml")
         return set(load_figure(path, profile).networks())
 
-    for profile in config.PROFILES:
+    for profile in PROFILES:
         for name in (
             "fig6",
             "fig7b",
@@ -350,7 +345,7 @@ def test_a_figure_like_another_is_trained_as_that_one(tmp_path: Path) -> None:
     third = 'like = "second"\n[common.train]\nepochs = 5\n[quick.intact]\n'
     (tmp_path / "third_mnist.toml").write_text(third)
     first, second, last = (
-        config.load_figure(tmp_path / f"{name}_mnist.toml", "quick").train
+        load_figure(tmp_path / f"{name}_mnist.toml", "quick").train
         for name in ("first", "second", "third")
     )
     assert first == second and last == dataclasses.replace(first, epochs=5)
@@ -363,5 +358,5 @@ def test_a_figure_like_another_is_trained_as_that_one(tmp_path: Path) -> None:
 def test_a_figure_is_like_another_that_is_there(tmp_path: Path, like: str, sentence: str) -> None:
     (tmp_path / "first_mnist.toml").write_text(f'like = "{like}"\n[quick.intact]\n')
     (tmp_path / "second_mnist.toml").write_text('like = "first"\n[quick.intact]\n')
-    with pytest.raises(config.ConfigError, match=sentence):
-        config.load_figure(tmp_path / "first_mnist.toml", "quick")
+    with pytest.raises(ConfigError, match=sentence):
+        load_figure(tmp_path / "first_mnist.toml", "quick")

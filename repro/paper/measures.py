@@ -24,6 +24,7 @@ CONFIDENCE = TAILS[1] - TAILS[0]  # coverage of every interval
 MEMORISED = 0.99  # training accuracy from which a network counts as having memorised its labels
 LEARNED = 2  # times the accuracy of guessing, from which a network counts as having learned at all
 T = TypeVar("T", bound=SweepResult)
+C = TypeVar("C", AblationCurve, NoiseCurve)
 
 
 def paper_epochs(config: TrainConfig) -> int | None:
@@ -112,12 +113,12 @@ def score_name(network: NetworkResult) -> str:
     return "top-5 accuracy" if network.config.data_set.top5 else "accuracy"
 
 
-def scores(networks: Iterable[NetworkResult], kind: type[T], name: str = "") -> np.ndarray:
+def scores(networks: Iterable[NetworkResult], kind: type[C], name: str = "") -> np.ndarray:
     """float64 (n_networks * n_orders, n_points): `score` of one sweep, network by network."""
     found = []
     for network in networks:
         curve = sweep_of(network, kind, name)
-        if isinstance(curve, AblationCurve | NoiseCurve):
+        if curve is not None:
             found.append(score(network, curve))
     return np.concatenate(found)
 

@@ -5,6 +5,7 @@ The kind is the example of docs/develop.md: each layer of a network is ablated a
 
 from __future__ import annotations
 
+import ast
 import csv
 import dataclasses
 import io
@@ -40,6 +41,8 @@ from repro.training import train as training
 from tb_plugin import summary as plugin_summary
 from tests.helpers import plain
 from tests.helpers.page import Page, written
+
+ROOT = Path(__file__).parents[3]
 
 # --- The kind's home, as a file in repro/core/kinds would have it -------------------------------
 
@@ -292,3 +295,49 @@ def test_a_kind_that_takes_the_name_of_another_is_refused(
 def test_every_kind_is_made_and_every_panel_is_drawn() -> None:
     assert set(RUNNERS) == set(KINDS)
     assert set(panels.DRAWN) == set(kinds.panels())
+
+
+# --- Nobody else asks ---------------------------------------------------------------------------
+
+
+def kinds_asked(source: str) -> list[str]:
+    """Where a module's code asks for the type of settings or results of a kind, or compares a kind
+    with the name of one, of a sweep or of a panel."""
+    classes = {cls.__name__ for kind in KINDS.values() for cls in (kind.settings, kind.result)}
+    names = {name for kind in KINDS.values() for name in (kind.name, *kind.panels)}
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "type"):
+            words = {x.id for x in ast.walk(node) if isinstance(x, ast.Name)}
+            asks = bool(words & classes)
+        elif isinstance(node, ast.Compare):
+            parts = list(ast.walk(node))
+            constants = {x.value for x in parts if isinstance(x, ast.Constant)}
+            fields = {x.attr for x in parts if isinstance(x, ast.Attribute)}
+            asks = "kind" in fields and bool(constants & names)
+        else:
+            continue
+        if asks:
+            found.append(ast.unparse(node))
+    return found
+
+
+def test_no_module_tells_kinds_apart() -> None:
+    found = {}
+    for path in sorted((ROOT / "repro").rglob("*.py")):
+        if asked := kinds_asked(path.read_text(encoding="utf-8")):
+            found[path.relative_to(ROOT).as_posix()] = asked
+    # TensorBoard is given the test loss once: by a sweep along training, or by the training.
+    assert found == {"repro/paper/summaries.py": ["isinstance(found, Intact)"]}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "if isinstance(sweep, CumulativeConfig | NoiseConfig): pass",
+        'words = "noise" if sweep.kind == "noise" else ""',
+        'if panel.kind in ("curves", "portrait"): pass',
+    ],
+)
+def test_a_question_for_the_kind_would_be_found(code: str) -> None:
+    assert len(kinds_asked(code)) == 1

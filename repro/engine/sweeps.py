@@ -541,7 +541,9 @@ def _weight_norms(engine: Engine) -> np.ndarray:
 
 
 def _fill(engine: Engine, fill: str) -> Fill:
+    """What ablated units read, by the name in `settings.FILLS`."""
     if fill == "zero":
         return None
-    statistics = engine.statistics()
-    return statistics.means if fill == "mean" else statistics.position_means
+    measured = {"mean": "means", "position_mean": "position_means"}
+    found: Fill = getattr(engine.statistics(), measured[fill])
+    return found

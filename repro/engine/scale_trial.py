@@ -9,6 +9,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from repro.core.words import percent
 from repro.data import labelled
 from repro.data.labelled import Labelled
 from repro.data.pixels import WHITE
@@ -72,7 +73,7 @@ def tried(
         ),
     )
     shares = {
-        scale: f"{labelled.words_of(scale)} (--scale={scale}): {_percent(one.right)}, "
+        scale: f"{labelled.words_of(scale)} (--scale={scale}): {percent(float(one.right.mean()))}, "
         f"loss {one.loss.mean():.3g}"
         for scale, one in tried_on.items()
     }
@@ -90,10 +91,6 @@ def tried(
         f"Warning: {shares[found.scale]}, of {len(few):,} images right, but {shares[best]}; if the "
         f"model was trained so, give --scale={best}"
     )
-
-
-def _percent(right: np.ndarray) -> str:
-    return f"{100 * float(right.mean()):.3g} %"
 
 
 class _Answered(NamedTuple):

@@ -125,6 +125,13 @@ def _networks(kinds: Collection[str]) -> list[tuple[str, str]]:
     ]
 
 
+# What the fills that are means read, for feature maps.
+_MEANS = {
+    "mean": "one mean for a whole feature map",
+    "position_mean": "a mean at each position of a feature map",
+}
+
+
 def _lesions(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
     sweeps = [sweep for config in configs for _, sweep in config.sweeps]
     kinds = {sweep.kind for sweep in sweeps}
@@ -155,11 +162,13 @@ def _lesions(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
             * any(sweep.images == "train" for sweep in sweeps),
         )
     )
-    if fills - {"zero"}:
+    means = [words for fill, words in _MEANS.items() if fill in fills]
+    if means:
+        which = " or ".join(means)
         found.append(
             (
                 "Clamping to the mean",
-                "Of each feature map at each position, over the images on which accuracy is read.",
+                f"To {which}. It is the mean over the images on which accuracy is read.",
             )
         )
     if "noise" in kinds:

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from repro.core.kinds import AblationCurve, Functions, NoiseCurve, Portraits, shown_by
 from repro.core.results import FigureResult, NetworkResult
 from repro.core.settings import PanelConfig
+from repro.core.words import percent
 from repro.display.plots import (
     DARK,
     LIGHT,
@@ -33,7 +34,6 @@ from repro.paper.measures import (
     NETWORK_MEASURES,
     curves,
     paper_epochs,
-    percent,
     relation,
     score_name,
     scores,

@@ -67,15 +67,6 @@ def by_label_corruption(figure: FigureResult) -> dict[float, list[NetworkResult]
     return groups
 
 
-def percent(fraction: float) -> str:
-    """A fraction, such as a label corruption, in percent with up to three digits.
-
-    >>> percent(0.2)
-    '20 %'
-    """
-    return f"{100 * fraction:.3g} %"
-
-
 def memorised(
     networks: Iterable[NetworkResult], accuracy: float = MEMORISED
 ) -> list[NetworkResult]:

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from repro.core.results import FigureResult
+from repro.core.words import percent
 from repro.paper.finding import Finding
-from repro.paper.measures import CONFIDENCE, percent
+from repro.paper.measures import CONFIDENCE
 
 _CARDINALS = "no one two three four five six seven eight nine ten".split()
 _PARTS = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 10: "tenth"}

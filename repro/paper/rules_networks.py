@@ -19,6 +19,7 @@ from scipy import stats
 from repro.core.kinds import AblationCurve, NoiseCurve, UnitTable
 from repro.core.metrics import mean_and_sd
 from repro.core.results import FigureResult, NetworkResult
+from repro.core.words import percent
 from repro.paper.finding import (
     FEWEST_NETWORKS,
     INCONCLUSIVE,
@@ -51,7 +52,6 @@ from repro.paper.measures import (
     memorised,
     noise_tolerance,
     normalized_auc,
-    percent,
     score,
     sweep_of,
     trajectory,

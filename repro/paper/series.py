@@ -13,7 +13,8 @@ from repro.core.kinds import (
 )
 from repro.core.results import FigureResult, NetworkResult
 from repro.core.settings import FigureConfig, PanelConfig
-from repro.paper.measures import generalization_error, memorised, percent
+from repro.core.words import percent
+from repro.paper.measures import generalization_error, memorised
 
 _OWN_FIGURES = {
     "rotated": "Rotated basis",

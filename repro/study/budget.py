@@ -3,8 +3,8 @@
 Costs are taken to grow with images, units and points, which holds for convolutional networks; a
 study of everything in a dense network takes seconds. Two rules choose what is left out:
 
-- images before units: every unit on a sample of images, as long as that is `FEW_IMAGES` or more;
-  only then a sample of the units, the same share of each layer;
+- images before units: every unit on a sample of images, as long as that is `UNITS_BEFORE_IMAGES` or
+  more; only then a sample of the units, the same share of each layer;
 - the cumulative ablation curve gets the share `_CURVE_SHARE` of the time for lesions.
 
 Measuring is itself bounded: costs that there is no time to try are estimated from the others.
@@ -24,13 +24,13 @@ import numpy as np
 from repro.engine.engine import Engine
 from repro.study.sample import CONTROLS
 
-FEW_IMAGES = 100  # images below which units are left out before images
+UNITS_BEFORE_IMAGES = 100  # images below which units are left out before images
 _FEWEST_IMAGES = 16  # images of the smallest sample
 _FEWEST_UNITS = 4  # units of a layer in the smallest sample
 _CURVE_SHARE = 0.35  # share of the time for lesions that the curve gets
 # Share of the time given to lesions; the rest covers drawing, writing and estimation error.
 _DIVIDED = 0.85
-# Choices of (orders, points) of the curve; the first that leaves it FEW_IMAGES is taken.
+# Choices of (orders, points) of the curve; the first that leaves it UNITS_BEFORE_IMAGES is taken.
 _CURVES = ((10, 51), (10, 21), (5, 21), (3, 11), (2, 6))
 # Lesions of many units that a report makes besides, on all images: the redundant units together,
 # CONTROLS sets of as many others, and three lesions for standard errors.
@@ -38,7 +38,7 @@ LESIONS_BESIDES = 1 + CONTROLS + 3
 # Units that are lesioned once more, on groups of the images, so that the study can tell whether
 # their importance differs from 0 (`study.Study.tested`).
 TESTED = 64
-TESTED_ON = 50  # images below which no unit is tested
+TESTED_FROM = 50  # images below which no unit is tested
 _PROBED_UNITS = 12  # units that are lesioned to measure what a lesion costs
 _PROBE_SECONDS = 2.0  # time that these lesions shall take
 _PROBE_POINTS = (3, 9)  # points of the two curves that tell an order's cost from a point's
@@ -174,22 +174,22 @@ def within(pace: Pace, seconds: float, n_images: int, n_units: int, n_layers: in
     for_units, for_curve = (1 - _CURVE_SHARE) * left, _CURVE_SHARE * left
     besides = pace.image + LESIONS_BESIDES * pace.point
     of_image = besides + _lesions(n_units, n_images) * pace.lesion
-    images = _between(for_units / of_image, min(FEW_IMAGES, n_images), n_images)
+    images = _between(for_units / of_image, min(UNITS_BEFORE_IMAGES, n_images), n_images)
     fewest = min(n_units, _FEWEST_UNITS * n_layers)
     fitting = (for_units / images - besides) / pace.lesion
     # Tested units are lesioned twice: units and tested units together are as many as fit.
     units = _between(max(fitting / 2, fitting - TESTED), fewest, n_units)
     if units == fewest:
         # If enough images fit, some units are tested; otherwise fewer images, and no test.
-        for most in (images, min(images, TESTED_ON - 1)):
+        for most in (images, min(images, TESTED_FROM - 1)):
             of_image = besides + _lesions(units, most) * pace.lesion
             images = _between(for_units / of_image, min(_FEWEST_IMAGES, n_images), most)
-            if images >= TESTED_ON:
+            if images >= TESTED_FROM:
                 break
     for orders, most_points in _CURVES:
         points = min(most_points, n_units + 1)
         fitting = for_curve / (orders * (pace.order + points * pace.point))
-        if fitting >= min(FEW_IMAGES, images):
+        if fitting >= min(UNITS_BEFORE_IMAGES, images):
             break
     on_curve = _between(fitting, min(_FEWEST_IMAGES, images), images)
     return _estimated(pace, images, units, orders, points, on_curve)
@@ -213,7 +213,7 @@ def _lesions(n_units: int, n_images: int) -> int:
 
 def n_tested(n_units: int, n_images: int) -> int:
     """How many of the units that were lesioned alone are tested."""
-    return min(n_units, TESTED) if n_images >= TESTED_ON else 0
+    return min(n_units, TESTED) if n_images >= TESTED_FROM else 0
 
 
 def _between(value: float, low: int, high: int) -> int:

@@ -370,7 +370,7 @@ class Measured:
     def tested(self) -> Tested:
         """Which units' importance is told from 0 at all: `budget.TESTED` of those that are alive,
         lesioned once more on ten groups of the images, between which the importance varies. None
-        where there are fewer than `budget.TESTED_ON` images."""
+        where there are fewer than `budget.TESTED_FROM` images."""
         units = self.units
         alive = np.flatnonzero(self.lesioned & ~units["dead"])
         layers, numbers = np.unique(units["layer"][alive], return_inverse=True)

@@ -14,6 +14,7 @@ from scipy import stats
 
 from repro.core import metrics
 from repro.core.kinds import AblationCurve
+from repro.core.words import percent
 from repro.display.plots import correlation_words
 from repro.engine.counts import Outcome
 from repro.study import budget, figures, standing
@@ -171,8 +172,8 @@ def _redundant_words(study: Measured) -> str:
     )
     if not len(tested.units):
         return (
-            f"{words} Which of them truly are cannot be told: that takes {budget.TESTED_ON} images "
-            "or more."
+            f"{words} Which of them truly are cannot be told: that takes {budget.TESTED_FROM} "
+            "images or more."
             if n_redundant
             else words
         )
@@ -413,11 +414,3 @@ def _name(unit: Any) -> str:
 
 def _count(n: int, one: str, many: str) -> str:
     return f"{n:,} {one if n == 1 else many}"
-
-
-def percent(fraction: float) -> str:
-    """
-    >>> percent(0.12345), percent(0.00012)
-    ('12.3 %', '0.012 %')
-    """
-    return f"{100 * fraction:.3g} %"

@@ -16,7 +16,7 @@ from repro.study.measured import Measured
 from repro.study.sample import BINS
 
 # Fewer images tell next to nothing: with 50, the 95 % interval of an accuracy is up to 28 % wide.
-FEW_IMAGES = budget.TESTED_ON
+USELESS_BELOW = budget.TESTED_FROM
 # Images that a class needs, so that its mean activation is more than one image's.
 FEW_OF_A_CLASS = 2
 # A curve that has lost so much of what it can lose at its first point is only bounded by it.
@@ -112,7 +112,7 @@ def _useless(study: Measured) -> str:
     """Why the sample tells nothing, "" if it does."""
     n_images = study.sample.n_images
     reasons = []
-    if n_images < FEW_IMAGES:
+    if n_images < USELESS_BELOW:
         reasons.append(f"{n_images} images are too few for any number below to be trusted")
     if study.words.has_classes:
         n_there = n_classes_there(study)

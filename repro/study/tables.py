@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 
+from repro.core.words import percent
 from repro.display.html import Table
 from repro.display.plots import correlation_words
 from repro.study import figures, standing
 from repro.study.measured import Measured
 from repro.study.sample import most_active
-from repro.study.sentences import column_stands, percent
+from repro.study.sentences import column_stands
 
 _LISTED = 20  # units of a table; units.csv has all
 

@@ -81,3 +81,12 @@ def test_choices_are_those_of_the_figures_that_are_shown(own: Path) -> None:
     found = dict(choices([dataclasses.replace(curve, name="mine")]))
     assert "0, 0.2, 0.4, 0.6, 0.8 and 1" in found["Label corruption"] and "AUC" in found
     assert not {"Class selectivity", "Mutual information", "Noise"} & set(found)
+
+
+def test_the_mean_that_is_told_is_the_mean_that_was_taken() -> None:
+    def told(name: str) -> str:
+        (path,) = CONFIGS.glob(f"{name}_*.toml")
+        return dict(choices([load_figure(path, "quick")]))["Clamping to the mean"]
+
+    assert "each position" in told("figA1") and "whole feature map" not in told("figA1")
+    assert "whole feature map" in told("rotated") and "each position" not in told("rotated")

@@ -9,7 +9,7 @@ import pytest
 
 from repro.engine.engine import Engine
 from repro.study import budget
-from repro.study.budget import FEW_IMAGES, Pace
+from repro.study.budget import UNITS_BEFORE_IMAGES, Pace
 
 # A large convolutional network: 50 ms an image and lesion, 40 s to compile.
 SLOW = Pace(image=0.05, lesion=0.05, order=0.0, point=0.05, compilation=40.0)
@@ -44,7 +44,7 @@ def test_a_plan_fits_into_its_time_and_uses_most_of_it(seconds: float) -> None:
 def test_every_unit_comes_before_more_images() -> None:
     for seconds in (120, 600, 3600, 8000, 16_000, 50_000, 500_000):
         plan = within(seconds)
-        assert plan.n_units == N_UNITS or plan.n_images <= FEW_IMAGES
+        assert plan.n_units == N_UNITS or plan.n_images <= UNITS_BEFORE_IMAGES
     assert within(500_000).n_units == N_UNITS and within(600).n_units < N_UNITS
 
 

@@ -168,7 +168,7 @@ def test_what_does_not_fit_into_the_time_is_left_out_and_told(
     # The plan is for a slow network; the time itself is far away.
     slow = budget.Pace(image=0.3, lesion=0.3, order=0.0, point=0.3, compilation=30.0)
     monkeypatch.setattr(budget, "measure", lambda *given: slow)
-    monkeypatch.setattr(budget, "FEW_IMAGES", 50)
+    monkeypatch.setattr(budget, "UNITS_BEFORE_IMAGES", 50)
     results, watched = run(request(untried, tmp_path, seconds=600.0))
     plan = next(words for words in watched.said if words.startswith("Plan"))
     found = re.search(r"Plan: (\d+) of 300 images, (\d+) of 30 units, a curve of (.*): about", plan)

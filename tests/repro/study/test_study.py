@@ -17,6 +17,7 @@ from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import repro
+from repro.core.words import percent
 from repro.experiments.runs import RunsError
 from repro.models import trial
 from repro.study import files as study_files
@@ -280,7 +281,7 @@ def test_the_report_says_what_its_images_do_to_importance_and_curve(
         in (words["Standard error, most important unit"])
     )
     assert words["Curve"].startswith("on 46 of these images")
-    assert f"± {sentences.percent(0.5 / 46**0.5)}" in words["Curve"]
+    assert f"± {percent(0.5 / 46**0.5)}" in words["Curve"]
     assert f"± {error:.2g} nats (standard error" in study_page.render(few)
     written = study_files.numbers(few)["standard_errors"]
     assert [one["importance"] for one in written] == [found.importance for found in few.errors]
@@ -422,7 +423,7 @@ def test_the_page_says_what_was_found(made: Study, written: Path) -> None:
     for row in made.hidden_layers:
         assert row.layer in text
     low, high = made.sample.interval(int(made.intact.n_correct.sum()))
-    assert sentences.percent(low) in text and sentences.percent(high) in text
+    assert percent(low) in text and percent(high) in text
 
 
 def test_every_number_is_in_the_tables(made: Study, written: Path) -> None:

@@ -344,13 +344,17 @@ def test_a_stream_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     repeated = dataset(X6, Y6).batch(2).repeat()
     assert "dataset.take(n)" in sentence(lambda: taken(repeated))
     np.testing.assert_array_equal(taken(repeated.take(3)).targets, Y6)
-    monkeypatch.setattr("repro.data.reading._MOST_BYTES", 10_000)
+    monkeypatch.setattr("repro.data.reading._MOST_BYTES_UNCOUNTED", 10_000)
     # Its cardinality is not known, or it is no data set at all.
     hidden = dataset(X6, Y6).batch(2).repeat().filter(lambda x, y: True)
     assert "goes on" in sentence(lambda: taken(hidden))
     np.testing.assert_array_equal(taken(hidden.take(3)).targets, Y6)
     assert "goes on" in sentence(lambda: taken(endless()))
     np.testing.assert_array_equal(taken(itertools.islice(endless(), 1)).targets, Y6)
+    # Small elements end it by their number.
+    monkeypatch.undo()
+    monkeypatch.setattr("repro.data.reading._MOST_ELEMENTS", 100)
+    assert "more than 100 elements" in sentence(lambda: taken(endless()))
 
 
 def test_a_py_dataset_without_length_is_refused() -> None:

@@ -19,6 +19,7 @@ from repro.data.source import DataError
 from repro.engine import scale_trial
 from repro.models import scaling
 from repro.study import command, sentences
+from repro.study.request import LesionRequest
 
 RNG = np.random.default_rng(8)
 PIXELS = RNG.integers(0, 256, (20, 6, 6), dtype=np.uint8)
@@ -176,7 +177,7 @@ def separable(scale: str) -> tuple[keras.Model, np.ndarray, np.ndarray]:
 
 def tried(model: keras.Model, spec: str, folder: Path, scale: str = "auto") -> tuple[Any, str]:
     """What the command takes of these images, and what it says of their scaling."""
-    request = command.Request("m.keras", spec, folder, scale=scale)
+    request = LesionRequest(model="m.keras", data=spec, out=folder, scale=scale)
     found, kind = command._found(request, model, model)
     order = labelled.stratified_order(found.labels, np.random.default_rng(0))
     return scale_trial.tried(model, kind, found, order, given=scale != "auto")

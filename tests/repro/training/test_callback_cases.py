@@ -498,15 +498,15 @@ def test_a_network_that_answers_otherwise_is_refused(
     """A planted fault: masks that change what they are given."""
     from repro.training import callback
 
-    def careless(model: keras.Model, **settings: Any) -> keras.Model:
+    def careless(model: keras.Model) -> keras.Model:
         inputs = keras.Input((5,))
         x = LAYERS.Rescaling(1.01)(model.layers[0](inputs))
-        return insert_masks(keras.Model(inputs, model.layers[-1](x)), **settings)
+        return insert_masks(keras.Model(inputs, model.layers[-1](x)))
 
     images, labels = rng.random((40, 5), dtype=np.float32), np.arange(40) % 3
     model = dense(5, 3, (8,))
     began(model, images, labels)
-    monkeypatch.setattr(callback, "insert_masks", careless)
+    monkeypatch.setattr(callback, "with_masks", careless)
     sentence = (
         f"does not answer as 'sequential.*' does on 8 .* differs is '{model.layers[-1].name}'"
     )

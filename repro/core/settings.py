@@ -14,6 +14,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -278,7 +279,7 @@ def can_share(first: TrainConfig, second: TrainConfig) -> bool:
 
 
 @dataclass(frozen=True)
-class SweepConfig:
+class SweepConfig(ABC):
     """What the settings of all kinds of sweep share; each kind has its own in `repro.core.kinds`.
 
     images: "train" (with the labels as trained on) or "test".
@@ -297,9 +298,9 @@ class SweepConfig:
 
     kind: ClassVar[str] = ""
 
+    @abstractmethod
     def n_lesions(self, n_units: int) -> int:
         """How many lesions the sweep makes in a network of so many units."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how many lesions it makes")
 
     @property
     def other_images(self) -> str:

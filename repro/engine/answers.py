@@ -55,7 +55,7 @@ def way_of(runner: Runner, layout: Layout, lesions: Lesions) -> Way:
         if layers is not None:
             return ByWalk(runner, layers)
     # XLA would compile a curve's passes anew for each number of units.
-    if isinstance(lesions, Curves) and not runner.xla:
+    if isinstance(lesions, Curves) and lesions.orders.size and not runner.xla:
         if ByReturn.can_answer(runner, layout, lesions):
             return ByReturn(runner, layout)
     return ByRows(runner, layout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -41,31 +42,16 @@ class ByWalk:
     ) -> Counts:
         """The counts of a batch. units: (n_images, n_units), coordinates of the first mask."""
         units, labels = units[: batch.n_real], batch.labels[: batch.n_real]
-        runner = self._runner
+        options: dict[str, Any] = {
+            "tie": self._runner.tie,
+            "top": TOP,
+            "threads": self._runner.threads,
+            "on_progress": self._runner.on_progress,
+        }
+        given = self._layers, units, labels
         if isinstance(lesions, Curves):
-            return walk.walk(
-                self._layers,
-                units,
-                labels,
-                lesions.orders,
-                lesions.n_ablated,
-                fills,
-                tie=runner.tie,
-                top=TOP,
-                threads=runner.threads,
-                on_progress=runner.on_progress,
-            )
-        return walk.single_units(
-            self._layers,
-            units,
-            labels,
-            lesions.units,
-            fills,
-            tie=runner.tie,
-            top=TOP,
-            threads=runner.threads,
-            on_progress=runner.on_progress,
-        )
+            return walk.walk(*given, lesions.orders, lesions.n_ablated, fills, **options)
+        return walk.single_units(*given, lesions.units, fills, **options)
 
 
 def layers_to_walk(runner: Runner) -> list[walk.Layer] | None:

@@ -96,6 +96,17 @@ def test_the_same_lesion_has_the_same_answer_whichever_question_asked(
     same_bits(engine.evaluate(keep[:11], fill), every)
 
 
+@pytest.mark.parametrize("kind", ["relu", "tanh", "convolutions"])
+def test_no_lesion_at_all_and_orders_of_no_unit_are_answered(
+    engines: dict[str, Engine], kind: str
+) -> None:
+    engine = engines[kind]
+    assert engine.evaluate(np.ones((0, 11), bool)).loss.shape == (0,)
+    assert engine.single_units(units=np.array([], int)).n_correct.shape == (0, 3)
+    found = engine.cumulative(np.empty((2, 0), int))
+    np.testing.assert_allclose(found.loss, engine.intact().loss.repeat(2)[:, None], rtol=1e-6)
+
+
 def taken(outcome: Outcome, lesions: slice) -> Outcome:
     return Outcome(
         outcome.n_correct[lesions],

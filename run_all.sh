@@ -425,8 +425,9 @@ run_tests() {
   set_up_browser
   cd -- "$root"
   # All tests: on all cores, a file on one of them, so that what a file prepares is prepared once.
+  # One process more than cores, because tests in a browser wait for most of their time.
   # With arguments, pytest does as it is told.
-  (($# > 0)) || how=(-n "$(cores)" --dist=loadfile --no-loadscope-reorder)
+  (($# > 0)) || how=(-n "$(($(cores) + 1))" --dist=loadfile --no-loadscope-reorder)
   exec "$python" -m pytest --no-header "${how[@]}" "$@"
 }
 

@@ -1,7 +1,9 @@
-"""The wheel, and an environment that has it installed: for the tests of packages and plugin."""
+"""How the tests' programs are compiled; the wheel, and an environment that has it installed."""
 
 from __future__ import annotations
 
+import gc
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +13,18 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 VENDOR = ROOT / "tb_plugin" / "static" / "vendor"
+
+# XLA compiles thousands of programs in these tests, and each runs once or twice. So XLA translates
+# them without optimizing the machine code, which takes half the time. The programs compute the
+# same. Commands in test_command_line.py are compiled as users' are.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0"
+    " --xla_cpu_use_fusion_emitters=false"
+    " --xla_cpu_parallel_codegen_split_count=1",
+)
+# A search for cycles walks through TensorFlow's and Keras's million objects.
+gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,13 @@ _LOSS, _SURER = 0.05, 0.5
 
 
 def tried(
-    model: keras.Model, kind: str, found: Labelled, order: np.ndarray, *, given: bool
+    model: keras.Model,
+    kind: str,
+    found: Labelled,
+    order: np.ndarray,
+    *,
+    given: bool,
+    from_logits: bool | None = None,
 ) -> tuple[Labelled, str]:
     """The images with the scaling under which the model answers best, and a sentence about the
     choice; "" if there is nothing to say.
@@ -42,6 +48,7 @@ def tried(
         found: result of `labelled.find`. order: int (n_images,), the order in which images are
             tried.
         given: whether the user named the scaling.
+        from_logits: whether the model answers logits; None to look at its answers.
 
     Raises:
         DataError: a file that is no image.
@@ -56,7 +63,7 @@ def tried(
     if deep and not unclear and not given:
         scales = ("none", "raw")
     few = order[: _IMAGES if chosen else _IMAGES_IF_PLAIN]
-    trial = _Trial(model, found, found.read(few), found.labels[few])
+    trial = _Trial(model, found, found.read(few), found.labels[few], from_logits)
     try:
         if not chosen and trial.is_best(found.scale):
             return found, ""
@@ -131,9 +138,15 @@ class _Trial:
     """What a model answers under scalings of the same images."""
 
     def __init__(
-        self, model: keras.Model, found: Labelled, images: np.ndarray, labels: np.ndarray
+        self,
+        model: keras.Model,
+        found: Labelled,
+        images: np.ndarray,
+        labels: np.ndarray,
+        from_logits: bool | None,
     ) -> None:
         self._model, self._found, self._images, self._labels = model, found, images, labels
+        self._from_logits = from_logits
 
     def is_best(self, scale: str) -> bool:
         """Whether so many images are right that no other scaling can be clearly better."""
@@ -150,7 +163,9 @@ class _Trial:
             [verify.answers_of(self._model, found.scaled(part)) for part in parts]
         ).reshape(n, -1)
         binary = answers.shape[1] == 1
-        probabilities = heads.look_like_probabilities(answers, not binary)
+        probabilities = self._from_logits is False or (
+            self._from_logits is None and heads.look_like_probabilities(answers, not binary)
+        )
         head = Head(2 if binary else answers.shape[1], binary, probabilities)
         log_p = head.log_probabilities(answers)
         return _Answered(head.classes(answers) == labels, -log_p[np.arange(n), labels])

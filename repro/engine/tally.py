@@ -51,19 +51,26 @@ def logits_of(outputs: Any, task: Task) -> Any:
     """Outputs as logits (n_rows, n). Probabilities become their logarithms, cut off where Keras
     cuts them off; one number z for two classes becomes (0, z)."""
     x = ops.cast(outputs, "float32")
-    binary = task.reads == "binary"
     if _as_is(task):
-        x = _clipped(x)
-        x = ops.log(x) if task.reads == "classes" else ops.log(x) - ops.log1p(-x)
-    if binary:
-        x = ops.reshape(x, (-1, 1))
-        x = ops.concatenate([ops.zeros_like(x), x], axis=1)
-    return x
+        x = _logits(x, yes_or_no=task.reads != "classes")
+    return _beside_zero(ops.reshape(x, (-1, 1))) if task.reads == "binary" else x
 
 
-def _clipped(probabilities: Any) -> Any:
+def _logits(probabilities: Any, yes_or_no: bool) -> Any:
+    """Logits, of one class among several or of a yes."""
     epsilon = keras.config.epsilon()
-    return ops.clip(probabilities, epsilon, 1 - epsilon)
+    p = ops.clip(probabilities, epsilon, 1 - epsilon)
+    return ops.log(p) - ops.log1p(-p) if yes_or_no else ops.log(p)
+
+
+def _beside_zero(logit: Any) -> Any:
+    """(n_rows, 1), the logit of class 1, to (n_rows, 2), those of both classes."""
+    return ops.concatenate([ops.zeros_like(logit), logit], axis=1)
+
+
+def _log_yes(logits: Any) -> Any:
+    """The logarithm of the sigmoid."""
+    return -(ops.maximum(-logits, 0) + ops.log1p(ops.exp(-ops.abs(logits))))
 
 
 class Tally:
@@ -102,19 +109,12 @@ class Tally:
         """Logits (n_rows, n_classes), and the values by which classes are ranked."""
         # The reshape restores shapes that a graph for many sizes may have lost.
         ranked = ops.reshape(ops.cast(outputs, "float32"), (-1, *self.shape))
-        logits = ranked
+        logits = _logits(ranked, yes_or_no=self._binary) if self._probabilities else ranked
+        if not self._binary:
+            return logits, ranked
         if self._probabilities:
-            logits = _clipped(ranked)
-            if self._binary:
-                logits = ops.log(logits) - ops.log1p(-logits)
-                ranked = ranked - 0.5
-            else:
-                logits = ops.log(logits)
-        if self._binary:
-            logits, ranked = (
-                ops.concatenate([ops.zeros_like(part), part], axis=1) for part in (logits, ranked)
-            )
-        return logits, ranked
+            ranked = ranked - 0.5
+        return _beside_zero(logits), _beside_zero(ranked)
 
     def __call__(self, outputs: Any, labels: Any, scale: Any = None) -> tuple[Any, Any, Any]:
         logits, ranked = self._logits(outputs)
@@ -191,9 +191,7 @@ class YesNo:
         targets = ops.reshape(ops.cast(targets, "float32"), (-1, *self.shape))
         yes = raw > (0.5 if _as_is(self._task) else 0.0)
         wrong = ops.cast(ops.not_equal(yes, targets > 0.5), "int32")
-        # The loss is log(1 + exp(-x)) where the target is yes and log(1 + exp(x)) where it is no.
-        away = logits * (1 - 2 * targets)
-        loss = ops.mean(ops.maximum(away, 0) + ops.log1p(ops.exp(-ops.abs(away))), axis=-1)
+        loss = -ops.mean(_log_yes(logits * (2 * targets - 1)), axis=-1)
         largest = ops.max(ops.abs(logits), axis=-1)
         if scale is not None:
             largest = ops.maximum(largest, ops.reshape(scale, (-1,)))
@@ -293,8 +291,3 @@ class Changed:
         near = ops.sum(ops.cast(logits >= best - self.tie * largest[:, None], "int32"), axis=-1)
         same = ops.equal(ops.argmax(logits, axis=-1), ops.argmax(intact, axis=-1))
         return 1 - ops.cast(same, "int32"), loss, near > 1
-
-
-def _log_yes(logits: Any) -> Any:
-    """The logarithm of the sigmoid."""
-    return -(ops.maximum(-logits, 0) + ops.log1p(ops.exp(-ops.abs(logits))))

@@ -421,10 +421,9 @@ def losses_of(task: Task, answered: Answered, targets: np.ndarray) -> np.ndarray
             return both.mean(axis=1)
         wanted = targets.astype(np.float64).reshape(logits.shape)
         return np.mean(-wanted * _log_yes(logits) - (1 - wanted) * _log_yes(-logits), axis=1)
-    log_p = logits - special.logsumexp(logits, axis=1, keepdims=True)
+    log_p = special.log_softmax(logits, axis=1)
     if task.kind == "agreement":
-        before = targets.astype(np.float64)
-        before = before - special.logsumexp(before, axis=1, keepdims=True)
+        before = special.log_softmax(targets.astype(np.float64), axis=1)
         return np.sum(np.exp(before) * (before - log_p), axis=1)
     return -log_p[np.arange(len(targets)), targets]
 
@@ -444,6 +443,7 @@ def hits_of(task: Task, answers: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def _log_yes(logits: np.ndarray) -> np.ndarray:
+    """The logarithm of the sigmoid."""
     return -np.logaddexp(0, -logits)
 
 

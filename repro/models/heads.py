@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from scipy import special
 
 from repro.models import graph
 
@@ -66,8 +67,7 @@ class Head:
             scores = np.log(np.maximum(scores, np.finfo(np.float32).tiny))
         elif self.binary:
             scores = np.stack([np.zeros(len(scores)), np.reshape(scores, -1)], axis=1)
-        top = scores.max(axis=1, keepdims=True)
-        return scores - top - np.log(np.exp(scores - top).sum(axis=1, keepdims=True))
+        return special.log_softmax(scores, axis=1)
 
     @property
     def loss(self) -> keras.losses.Loss:

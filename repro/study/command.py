@@ -20,10 +20,11 @@ import numpy as np
 
 from repro.data import labelled
 from repro.data.labelled import Labelled
+from repro.data.source import DataError
 from repro.engine import scale_trial
 from repro.engine.engine import Engine
 from repro.experiments import progress, runs
-from repro.experiments.runs import Runs
+from repro.experiments.runs import Runs, RunsError
 from repro.models import insertion, loading, scaling
 from repro.models.heads import Compiled
 from repro.study import budget, files, sentences, study
@@ -94,7 +95,9 @@ def run(
     rng = np.random.default_rng(request.seed)
     order = labelled.stratified_order(found.labels, rng)
     given = request.scale != "auto"
-    found, of_scaling = scale_trial.tried(masked, kind, found, order, given=given)
+    found, of_scaling = scale_trial.tried(
+        masked, kind, found, order, given=given, from_logits=request.from_logits
+    )
     say(f"Data: {found.words}; {len(found):,} images")
     if of_scaling:
         say(of_scaling)
@@ -106,9 +109,12 @@ def run(
                 "images, to be compared with model.evaluate"
             )
         return _written(request, made, out)
+    except (DataError, RunsError):
+        raise
     except (ValueError, RuntimeError) as error:
-        if type(error) not in (ValueError, RuntimeError):
-            raise  # it has a sentence of its own
+        # Python's own kinds and this project's have a sentence; others are faults.
+        if type(error).__module__.split(".")[0] not in ("builtins", "repro"):
+            raise
         raise LesionError(str(error)) from error
 
 
@@ -190,7 +196,14 @@ def _studied(
     few = order[:_PILOT_IMAGES]
     images, labels = found.images(few), found.labels[few]
     progress_of = Progress()
-    engine = Engine(model, images, labels, reference=given, on_progress=progress_of.advance)
+    engine = Engine(
+        model,
+        images,
+        labels,
+        reference=given,
+        from_logits=request.from_logits,
+        on_progress=progress_of.advance,
+    )
     say("Measuring a few lesions, to know how many there is time for")
     whole = math.inf if ends is None else max(0.0, ends - time.monotonic())
     pace = budget.measure(engine, images, labels, min(_MEASURED * whole, _MEASURED_SECONDS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro.core.flags import Usage, flag, one_of, whole_number, words
+from repro.core.flags import Usage, flag, one_of, switch, whole_number, words
 from repro.data.request import ImageRequest
 from repro.experiments.progress import seconds_of
 
@@ -21,6 +21,7 @@ class LesionRequest(ImageRequest):
     out: the folder of results.
     seconds: that it may take, unless full; full: everything, however long that is.
     list_only: whether the model's layers are listed, and nothing is lesioned.
+    from_logits: whether the model answers logits, or probabilities; None to find out.
     split: "test", or "train" for images that the model was trained on; "" for what the data say.
     """
 
@@ -47,6 +48,12 @@ class LesionRequest(ImageRequest):
         False, "Only list the model's layers, which are lesioned and why not.", name="list"
     )
     classes: str = flag("", "A text file that names the model's classes, one a line in its order.")
+    from_logits: bool | None = flag(
+        None,
+        "true if the model answers logits, false if it answers probabilities. Without it: found "
+        "from its loss, its last function and its answers.",
+        switch,
+    )
     split: str = flag(
         "",
         "test; or train, if the model was trained on these images. Without it: train for a split "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -20,6 +21,8 @@ from repro.experiments import leases
 from tests.helpers.planted import plant, snapshot
 
 CONFIGS = Path(__file__).parents[3] / "configs"
+# Without the tests' own flags, which conftest.py sets.
+AS_A_USER = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
 TRAIN = """
 [common.train]
 dataset = "mnist"
@@ -68,7 +71,7 @@ def command(workplace: Path, runs: str, *flags: str) -> list[str]:
 
 def run(workplace: Path, runs: str, *flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(workplace, runs, *flags), capture_output=True, text=True, timeout=400
+        command(workplace, runs, *flags), capture_output=True, text=True, env=AS_A_USER, timeout=400
     )
 
 
@@ -82,7 +85,7 @@ def finished(workplace: Path) -> subprocess.CompletedProcess[str]:
     cut_off = ["unshare", "--map-root-user", "--net"]
     if shutil.which("unshare") and not subprocess.run([*cut_off, "true"]).returncode:
         words = [*cut_off, *(word for word in words if word != "--offline")]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=400)
+    done = subprocess.run(words, capture_output=True, text=True, env=AS_A_USER, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -159,6 +162,7 @@ def test_killed_runs_go_on_to_the_same_bits(
             command(workplace, "killed", "--only=fig1a"),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env=AS_A_USER,
         )
         deadline = time.monotonic() + 120
         while not any(
@@ -186,6 +190,7 @@ def test_a_failed_network_does_not_stop_the_others_and_is_left_until_it_is_asked
     workplace: Path,
 ) -> None:
     flags = ["--only=fig7a", "--set=grid.learning_rate=[1e30, 0.05]", "--set=train.epochs=2"]
+    flags.append("--workers=1")
     done = run(workplace, "failed", *flags)
     assert done.returncode == 1
     assert "training diverged" in done.stdout and "log:" in done.stdout
@@ -208,7 +213,7 @@ def test_a_failed_network_does_not_stop_the_others_and_is_left_until_it_is_asked
 
     words = command(workplace, "failed", *flags)
     words[3] = "status"
-    status = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    status = subprocess.run(words, capture_output=True, text=True, env=AS_A_USER, timeout=60)
     assert "training failed (training diverged" in status.stdout
     assert "4 steps in 2 networks: 2 done, 0 running, 1 failed, 1 left" in status.stdout
 
@@ -225,6 +230,7 @@ def test_two_commands_at_once_share_the_work(workplace: Path) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            env=AS_A_USER,
         )
         for _ in range(2)
     ]
@@ -273,7 +279,11 @@ def test_figures_without_their_data_are_told_and_fail_nothing(workplace: Path) -
 
 def test_an_unknown_command_is_refused() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "repro", "rum"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "repro", "rum"],
+        capture_output=True,
+        text=True,
+        env=AS_A_USER,
+        timeout=60,
     )
     assert done.returncode == 2 and "unknown command 'rum'; expected run" in done.stderr
 
@@ -296,7 +306,7 @@ def test_what_the_user_keeps_in_a_runs_folder_stays_there(
     report = ["report" if word == "run" else word for word in command(workplace, "kept")]
 
     def again() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(report, capture_output=True, text=True, timeout=400)
+        return subprocess.run(report, capture_output=True, text=True, env=AS_A_USER, timeout=400)
 
     done = again()
     assert done.returncode == 0, done.stdout + done.stderr
@@ -326,18 +336,18 @@ def test_status_tells_what_is_left(
 ) -> None:
     words = command(workplace, "whole")
     words[3] = "status"
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, env=AS_A_USER, timeout=60)
     assert done.returncode == 0 and "6 steps in 3 networks: 6 done" in done.stdout
     assert "Time left" not in done.stdout
     words = [*command(workplace, "nothing yet")]
     words[3] = "status"
-    empty = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    empty = subprocess.run(words, capture_output=True, text=True, env=AS_A_USER, timeout=60)
     assert empty.stdout.count("to do") == 3 and "0 done, 0 running, 0 failed" in empty.stdout
     assert "Time left: unknown" in empty.stdout
     # Half of the work is there, and so is what it took.
     words = command(workplace, "whole", "--set=grid.seed=[0, 1]")
     words[3] = "status"
-    half = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    half = subprocess.run(words, capture_output=True, text=True, env=AS_A_USER, timeout=60)
     assert "Time left: about" in half.stdout and "measured steps" in half.stdout
 
 
@@ -345,7 +355,7 @@ def test_the_shipped_figures_are_planned_without_data_or_network(workplace: Path
     """Digits stand in for CIFAR-10, networks are shared, and ResNet-50 is not run."""
     words = [sys.executable, "-m", "repro", "status", "--offline", "--profile=quick"]
     words += [f"--data_dir={workplace / 'no data'}", f"--runs_dir={workplace / 'none'}"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, env=AS_A_USER, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     shipped = {path.stem.split("_")[0] for path in CONFIGS.glob("*.toml")}
     figures = re.split(r"^(?=\w+ \(quick\): )", done.stdout, flags=re.MULTILINE)[1:]
@@ -365,6 +375,7 @@ def test_interrupting_ends_workers_and_says_how_to_go_on(workplace: Path) -> Non
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=AS_A_USER,
         # A test run in the background may ignore Ctrl-C; its children would inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )

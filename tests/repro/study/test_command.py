@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import json
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import keras
 import numpy as np
 import pytest
 
+import repro
 import repro.__main__ as command_line
 from repro.core.flags import Usage
 from repro.data import source
@@ -317,6 +320,58 @@ def test_a_task_without_one_class_an_image_is_refused_with_the_call_that_takes_i
     with pytest.raises(LesionError, match=f"{sentence}.*in Python repro.lesion"):
         run(request(untried, tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+def errors_of_repro() -> list[type[Exception]]:
+    """Every kind of error that this project defines."""
+    for module in pkgutil.walk_packages(repro.__path__, "repro."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    found, to_see = set(), [ValueError, RuntimeError]
+    while to_see:
+        kinds = [kind for kind in to_see.pop().__subclasses__() if kind not in found]
+        found |= set(kinds)
+        to_see += kinds
+    return sorted((k for k in found if k.__module__.startswith("repro.")), key=lambda k: k.__name__)
+
+
+def test_whatever_is_refused_while_it_works_is_told_in_one_sentence(
+    untried: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    kinds = errors_of_repro()
+    assert {"TaskError", "NotTheModel", "DataError", "RunsError"} <= {k.__name__ for k in kinds}
+    words = [str(untried / "my model.keras"), f"--data=npz:{untried / 'images.npz'}"]
+    for kind in kinds:
+
+        def refuse(*given: Any, kind: type[Exception] = kind) -> None:
+            raise kind(f"a {kind.__name__}")
+
+        monkeypatch.setattr(command, "_studied", refuse)
+        assert command_line.answer(["lesion", *words, f"--out={tmp_path / 'out'}"]) in (1, 2), kind
+        assert capsys.readouterr().err.endswith(f"a {kind.__name__}\n"), kind
+
+
+def test_answers_that_may_be_either_are_taken_for_what_the_flag_says(
+    untried: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two thirds of a softmax: between 0 and 1, and the sum of an image is no 1."""
+    plain = keras.models.load_model(untried / "my model.keras")
+    answers = 0.6 * keras.layers.Softmax()(plain.outputs[0])
+    model = keras.Model(plain.inputs[0], answers, name="mine")
+    monkeypatch.setattr(loading, "load_model", lambda path: model)
+    with pytest.raises(LesionError, match="give from_logits=False for probabilities"):
+        run(request(untried, tmp_path))
+    with np.load(untried / "images.npz") as file:
+        images, labels = file["images"][..., None] / 255.0, file["labels"]
+    answered = np.asarray(model(images)).astype(np.float64)
+    for logits, shares in (
+        (True, np.exp(answered) / np.exp(answered).sum(axis=1, keepdims=True)),
+        (False, answered / answered.sum(axis=1, keepdims=True)),
+    ):
+        results, _ = run(request(untried, tmp_path / str(logits), from_logits=logits))
+        losses = -np.log(shares[np.arange(len(labels)), labels])
+        told = json.loads((results.report.parent / "summary.json").read_text())
+        assert told["loss"] == pytest.approx(losses.mean(), rel=1e-5)
 
 
 def accuracy_found(results: command.Results) -> float:

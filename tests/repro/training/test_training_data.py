@@ -82,16 +82,22 @@ FORMS: dict[str, Callable[[np.ndarray, np.ndarray], tuple[Any, ...]]] = {
 }
 
 
+def watched(points: Any, *data: Any) -> dict[str, list[float]]:
+    """Logs of a training on the points, with a callback that is given the data."""
+    reliance = repro.SingleDirectionReliance(*data, orders=2, points=4)
+    return network().fit(*points, epochs=4, verbose=0, callbacks=[reliance]).history
+
+
+@pytest.fixture(scope="module")
+def logs_of_arrays(points: Any) -> dict[str, list[float]]:
+    return watched(points, *points)
+
+
 @pytest.mark.parametrize("form", FORMS)
-def test_the_callback_takes_what_fit_takes(form: str, points: Any) -> None:
+def test_the_callback_takes_what_fit_takes(form: str, points: Any, logs_of_arrays: Any) -> None:
     """sicara/tf-explain#180 (tensors ended the training, a Dataset was refused),
     keras-team/autokeras#682, interpretml/DiCE#43."""
-
-    def logs(*data: Any) -> dict[str, list[float]]:
-        reliance = repro.SingleDirectionReliance(*data, orders=2, points=4)
-        return network().fit(*points, epochs=4, verbose=0, callbacks=[reliance]).history
-
-    expected, found = logs(*points), logs(*FORMS[form](*points))
+    expected, found = logs_of_arrays, watched(points, *FORMS[form](*points))
     assert not np.isnan(expected[NAME][-1])
     assert found[NAME] == pytest.approx(expected[NAME], nan_ok=True)
     assert found["intact_accuracy"] == expected["intact_accuracy"]
@@ -124,12 +130,18 @@ def test_yes_and_no_in_any_type(kind: Any, points: Any) -> None:
     assert found.intact.accuracy == hits.mean()
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_recover_takes_what_fit_takes(form: str, points: Any) -> None:
-    """sicara/tf-explain#180; (n, 1) was refused here alone."""
+@pytest.fixture(scope="module")
+def recovered_from_arrays(points: Any) -> tuple[keras.Model, Any]:
+    """A trained network, and its recovery on plain arrays."""
     model = network()
     model.fit(*points, epochs=4, verbose=0)
-    expected = repro.recover(model, {"hidden": [0, 1]}, *points, epochs=1)
+    return model, repro.recover(model, {"hidden": [0, 1]}, *points, epochs=1)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_recover_takes_what_fit_takes(form: str, points: Any, recovered_from_arrays: Any) -> None:
+    """sicara/tf-explain#180; (n, 1) was refused here alone."""
+    model, expected = recovered_from_arrays
     found = repro.recover(model, {"hidden": [0, 1]}, *FORMS[form](*points), epochs=1)
     assert found.intact.loss == pytest.approx(expected.intact.loss, rel=1e-6)
     assert found.recovered[0].loss == pytest.approx(expected.recovered[0].loss, rel=1e-5)
@@ -144,15 +156,24 @@ def test_recover_takes_what_fit_takes(form: str, points: Any) -> None:
     assert few.intact.n_images.sum() == 30
 
 
-@pytest.mark.parametrize("form", ["tensors", "dataset", "PyDataset", "column", "frames"])
-def test_the_regularizer_takes_what_fit_takes(form: str, points: Any) -> None:
-    def selectivity(*data: Any) -> list[float]:
-        trainee = repro.SelectivityRegularized(network(), -1.0)
-        trainee.compile(keras.optimizers.SGD(0.0), loss_of(3), jit_compile=False)
-        return trainee.fit(*data, batch_size=None, verbose=0, shuffle=False).history["selectivity"]
+def selectivity(*data: Any) -> list[float]:
+    """The mean over an epoch without learning."""
+    trainee = repro.SelectivityRegularized(network(), -1.0)
+    trainee.compile(keras.optimizers.SGD(0.0), loss_of(3), jit_compile=False)
+    return trainee.fit(*data, batch_size=None, verbose=0, shuffle=False).history["selectivity"]
 
+
+@pytest.fixture(scope="module")
+def selectivity_of_arrays(points: Any) -> float:
+    return selectivity(*points)[0]
+
+
+@pytest.mark.parametrize("form", ["tensors", "dataset", "PyDataset", "column", "frames"])
+def test_the_regularizer_takes_what_fit_takes(
+    form: str, points: Any, selectivity_of_arrays: float
+) -> None:
     given = FORMS[form](*points)
     (found,) = selectivity(*given)
     assert found > 0
     if len(given) == 2:
-        assert found == pytest.approx(selectivity(*points)[0], rel=1e-5)
+        assert found == pytest.approx(selectivity_of_arrays, rel=1e-5)

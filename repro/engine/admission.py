@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from repro.engine import tasks, verify
+from repro.engine import own_loss, tasks, verify
 from repro.engine.batches import checked_input
 from repro.engine.examples import Examples, examples
 from repro.engine.network import Network, trace
@@ -58,16 +57,20 @@ class Admitted:
         """The answers of the user's model, computed a second time."""
         return verify.answers_of(self.reference, self.few, self.output, self.model)
 
-    def own_loss(self, targets: np.ndarray) -> str:
-        """See `verify.own_loss_words`. targets: of the few images, as the task takes them."""
-        losses = verify.plain_losses(self.task, self.answers, targets)
-        return verify.own_loss_words(
+    def own_loss(self, targets: np.ndarray, mean_loss: float) -> str:
+        """See `own_loss.words`.
+
+        Args:
+            targets: of the few images, as the task takes them. mean_loss: the engine's on them.
+        """
+        return own_loss.words(
             self.reference,
             self.output,
             self.task,
             self.few,
             self.few_given,
-            math.nan if losses is None else float(losses.mean()),
+            targets,
+            mean_loss,
             self.network.precision,
         )
 

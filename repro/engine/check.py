@@ -20,7 +20,7 @@ from repro.engine.counts import Outcome
 from repro.engine.layout import Fill, Layout
 from repro.engine.network import Network
 from repro.engine.runner import Runner, to_numpy
-from repro.models.adapted import Adapted
+from repro.models.layer_state import LayerState
 from repro.models.masking import AblationMask
 
 # Images on which it is tried whether a model answers image by image.
@@ -56,16 +56,16 @@ class Assigned:
     any values of its masks.
 
     Args:
-        masks: in the order of the network. adapted: what layers were given by `adapt`.
+        masks: in the order of the network. state: of the model's layers.
     """
 
     def __init__(
-        self, runner: Runner, masks: Sequence[AblationMask], layout: Layout, adapted: Adapted
+        self, runner: Runner, masks: Sequence[AblationMask], layout: Layout, state: LayerState
     ) -> None:
         self._weights, self._task, self._layout = runner.weights, runner.task, layout
         self._precision, self._tie = runner.network.precision, runner.tie
         self.masks = masks
-        self._plain = verify.Plain(runner.model, runner.task.ending, adapted)
+        self._plain = verify.Plain(runner.model, runner.task.ending, state)
 
     def __call__(
         self, images: Any, keep: np.ndarray, fill: np.ndarray | None = None

@@ -18,8 +18,9 @@ the last place.
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -36,8 +37,8 @@ from repro.engine.lesions import NO_UNIT, AnyUnits, Curves, Lesions, SingleUnits
 from repro.engine.network import Network
 from repro.engine.runner import Runner
 from repro.engine.tasks import Task
-from repro.models.adapted import Adapted
 from repro.models.inputs import structure_of
+from repro.models.layer_state import LayerState
 from repro.models.masking import layer_of
 
 
@@ -116,7 +117,8 @@ class Engine:
         self._runner = Runner(
             found.model, found.network, found.task, bases_by_mask, batch_size, threads, on_progress
         )
-        self._plain = Assigned(self._runner, found.masks, self.layout, Adapted(found.model))
+        self._state = LayerState(found.model)
+        self._plain = Assigned(self._runner, found.masks, self.layout, self._state)
         self._read(found.examples)
         if self.network.unproven:
             check.refuse_chance(self.network, found.answers, found.asked_again())
@@ -125,7 +127,7 @@ class Engine:
             found.examples, None if found.examples.is_stream else self.labels
         )
         self.witness: tuple[Any, np.ndarray] = found.few, found.answers
-        verify.check(
+        mean_loss = verify.check(
             found.reference,
             self.network,
             self.task,
@@ -134,7 +136,7 @@ class Engine:
             found.answers,
             targets,
         )
-        self.own_loss: str = found.own_loss(targets)
+        self.own_loss: str = found.own_loss(targets, mean_loss)
 
     def on(self, images: Any, labels: Any = None) -> Engine:
         """The same network asked on other images, with the same compiled graphs.
@@ -169,7 +171,8 @@ class Engine:
         batches = Batches(found.inputs, targets, n_classes=classes, **options)
         self._runner = self._runner.on(batches)
         if self.task.kind == "agreement":
-            remembered = self._runner.answers_to_agree_with()
+            with self._as_it_was():
+                remembered = self._runner.answers_to_agree_with()
             batches = Batches(found.inputs, remembered, n_classes=0, **options)
             self._runner = self._runner.on(batches)
 
@@ -313,7 +316,8 @@ class Engine:
                 f"got shape {sigma.shape}"
             )
         options: dict[str, Any] = {"draws": draws, "seed": seed, "whole_maps": whole_maps}
-        return noise.answer(self._runner, self.layout, scales, sigma, **options)
+        with self._as_it_was():
+            return noise.answer(self._runner, self.layout, scales, sigma, **options)
 
     def statistics(self, n_bins: int = 20, n_top: int = 10) -> UnitStatistics:
         """Activations of every unit, gathered in one pass over the images.
@@ -326,16 +330,18 @@ class Engine:
         n_classes = self.n_classes if self.task.has_classes else 1
         gathered = Accumulator([size for _, size in self.layout.layers], n_classes, n_bins, n_top)
         intact = self._runner.intact((), tuple(range(len(self.layout.layers))))
-        for batch, (_, _, coordinates) in self._runner.each(intact):
-            n = batch.n_real
-            real = (np.arange(len(batch.labels)) < n).astype(np.float32)
-            parts = [self._runner.summary(one, real) for one in coordinates]
-            means, within, zeros = (
-                np.concatenate([part[which] for part in parts], axis=1)[:n] for which in range(3)
-            )
-            sums = [np.moveaxis(part[3], 0, -1) for part in parts]
-            labels = batch.labels[:n] if self.task.has_classes else np.zeros(n, np.int32)
-            gathered.add(labels, means, within, zeros, sums)
+        with self._as_it_was():
+            for batch, (_, _, coordinates) in self._runner.each(intact):
+                n = batch.n_real
+                real = (np.arange(len(batch.labels)) < n).astype(np.float32)
+                parts = [self._runner.summary(one, real) for one in coordinates]
+                means, within, zeros = (
+                    np.concatenate([part[which] for part in parts], axis=1)[:n]
+                    for which in range(3)
+                )
+                sums = [np.moveaxis(part[3], 0, -1) for part in parts]
+                labels = batch.labels[:n] if self.task.has_classes else np.zeros(n, np.int32)
+                gathered.add(labels, means, within, zeros, sums)
         return gathered.result()
 
     def weight_norms(self) -> np.ndarray:
@@ -389,4 +395,16 @@ class Engine:
         check.check_lesions(engine, self._plain, self._runner.bases, images, labels, walks)
 
     def _answer(self, lesions: Lesions, fill: Fill) -> Outcome:
-        return answers.answer(self._runner, self.layout, lesions, fill)
+        with self._as_it_was():
+            return answers.answer(self._runner, self.layout, lesions, fill)
+
+    @contextlib.contextmanager
+    def _as_it_was(self) -> Iterator[None]:
+        """Inside this block the model's layers are as they were when the engine was made.
+
+        Raises:
+            ValueError: the layers were given other variables since.
+        """
+        self._runner.check_unchanged()
+        with self._state.held():
+            yield

@@ -26,8 +26,8 @@ from keras import ops
 
 from repro.core import metrics
 from repro.models import graph
-from repro.models.adapted import frozen
 from repro.models.graph import Call, Graph
+from repro.models.layer_state import frozen
 from repro.models.masking import AblationMask
 
 # Layers that do nothing at inference.

@@ -105,11 +105,7 @@ class Runner:
     def each(self, work: Callable[[Batch], T]) -> Iterator[tuple[Batch, T]]:
         """Every batch with what comes of it; where memory runs out, its halves, and from then on
         no batch that is larger than they.
-
-        Raises:
-            ValueError: the model's layers were given other variables.
         """
-        self.check_unchanged()
         for whole in self.batches:
             parts = [whole]
             while parts:

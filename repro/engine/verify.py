@@ -20,9 +20,9 @@ from repro.engine import tally as tallies
 from repro.engine.batches import count
 from repro.engine.network import Network
 from repro.engine.tasks import Task
-from repro.models import graph, heads
-from repro.models.adapted import Adapted
+from repro.models import graph
 from repro.models.inputs import structure_of
+from repro.models.layer_state import LayerState
 from repro.models.masking import AblationMask
 from repro.models.outputs import answer_of
 
@@ -33,9 +33,6 @@ _CLOSE = 2e-4
 _LOSS = 2e-3
 # Keras cuts losses of probabilities off a little above this loss, in nats.
 _CUT = 15.0
-# Relative difference of two means that the rounding of a type can make; larger ones show that the
-# model was compiled with another loss.
-_OWN_LOSS = {"float32": 2e-3, "float16": 5e-3, "bfloat16": 3e-2}
 # Twice the rounding of a number just below 1, by type.
 _ROUNDS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
@@ -46,7 +43,7 @@ class NotTheModel(ValueError):
 
 class Answered(NamedTuple):
     """What a model answered. answers: float32 (n, *shape). logits: float32, what its last function,
-    a sigmoid, was given; None where that is not known."""
+    a softmax or sigmoid, was given; None where that is not known."""
 
     answers: np.ndarray
     logits: np.ndarray | None = None
@@ -56,21 +53,21 @@ class Plain:
     """A masked model called by plain Keras, with values in place of its weights.
 
     Args:
-        ending: "sigmoid" where the model's last step is that: what it is given is kept then, since
-            a probability of 1 does not tell it. adapted: what layers were given by `adapt`.
+        ending: "softmax" or "sigmoid" where the model's last step is that: what it is given is kept
+            then, since a probability of 0 or 1 does not tell it. state: of the model's layers.
 
     Attributes:
         masks: names of the masks, in the order of the activations.
     """
 
-    def __init__(self, model: keras.Model, ending: str, adapted: Adapted) -> None:
-        self._model, self._adapted = model, adapted
+    def __init__(self, model: keras.Model, ending: str, state: LayerState) -> None:
+        self._model, self._state = model, state
         read = graph.read(model)
         masks = [call for call in read.calls if isinstance(call.operation, AblationMask)]
         self.masks = [call.operation.name for call in masks]
         last = read.calls[-1]
-        self._dense = last.operation if isinstance(last.operation, keras.layers.Dense) else None
-        known = ending == "sigmoid" and len(last.inputs) == 1
+        self._dense = last.operation if type(last.operation) is keras.layers.Dense else None
+        known = ending in ("softmax", "sigmoid") and len(last.inputs) == 1
         known = known and (self._dense is not None or not getattr(last.operation, "weights", ()))
         before = [last.inputs[0]] if known else []
         tensors = keras.tree.flatten(read.outputs)
@@ -91,7 +88,7 @@ class Plain:
         given = keras.tree.map_structure(ops.convert_to_tensor, given)
 
         def call(given: Any) -> Any:
-            with self._adapted.held(), keras.StatelessScope(state_mapping=values):
+            with self._state.held(), keras.StatelessScope(state_mapping=values):
                 return keras.tree.flatten(self._probe(given, training=False))
 
         answers, *rest = passes.plain(call)(given)
@@ -181,8 +178,8 @@ def check(
     inputs: Any,
     answers: np.ndarray,
     targets: np.ndarray,
-) -> None:
-    """Compares the engine's network with the user's model.
+) -> float:
+    """Compares the engine's network with the user's model; returns the mean loss of the engine's.
 
     Args:
         reference: the user's model. network, task, tally: the engine's.
@@ -207,9 +204,10 @@ def check(
     if task.kind == "score":
         _check_score(task, outputs, targets)
     _, losses, _ = tally(outputs, ops.convert_to_tensor(targets))
+    losses = np.asarray(ops.convert_to_numpy(losses), np.float64)
+    mean_loss = float(losses.mean())
     expected = plain_losses(task, answers, targets)
     if expected is not None:
-        losses = np.asarray(ops.convert_to_numpy(losses), np.float64)
         if task.probabilities:
             losses, expected = np.minimum(losses, _CUT), np.minimum(expected, _CUT)
         tolerance = _LOSS + _of_rounding(task, close, expected, network.precision)
@@ -219,62 +217,7 @@ def check(
                 f"answers of model {reference.name!r} is {expected.mean():.6g}; say whether they "
                 "are logits with from_logits=True or False"
             )
-
-
-def own_loss_words(
-    reference: keras.Model,
-    output: str | int | None,
-    task: Task,
-    inputs_given: Any,
-    given: Any,
-    mean_loss: float,
-    precision: str,
-) -> str:
-    """A sentence where the model was compiled with another loss than is measured; else "".
-
-    A focal loss, smoothed labels, an error of another kind, or the penalty of a regularizer: what
-    `model.evaluate` calls the loss is then another number.
-
-    Args:
-        inputs_given: a few of the user's. given: their labels, in the user's own form.
-        mean_loss: the task's on them. precision: the coarsest type that the model computes in.
-    """
-    loss = heads.loss_of(reference, output)
-    if loss is None or task.kind in ("agreement", "score") or given is None:
-        return ""
-    try:
-        function = keras.losses.get(loss)
-
-        def as_evaluated(inputs: Any, labels: Any) -> Any:
-            # This is compiled: Keras's losses look behind a last softmax only in a graph.
-            found = answer_of(reference, reference(inputs, training=False), output)
-            if task.kind != "classes":  # Keras gives labels the rank of answers
-                labels = ops.reshape(labels, found.shape)
-            return ops.mean(function(labels, found))
-
-        inputs = keras.tree.map_structure(
-            ops.convert_to_tensor, in_structure(reference, inputs_given)
-        )
-        labels = np.asarray(given, None if task.kind == "classes" else np.float32)
-        own = float(passes.compiled(as_evaluated, False)(inputs, ops.convert_to_tensor(labels)))
-        penalty = float(sum(float(one) for one in reference.losses))
-    except Exception:  # a loss of the user's own may need more than labels and answers
-        return ""
-    close = _OWN_LOSS[precision] * max(abs(own), abs(mean_loss), 1e-2)
-    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
-    n = count(inputs_given)
-    if not abs(own - mean_loss) <= close:
-        return (
-            f"the loss here is the {task.loss_words}, {mean_loss:.4g} on {n} of the images; "
-            f"model.evaluate counts {name} as it was compiled, {own:.4g} on these; give score= to "
-            "measure another loss"
-        )
-    if penalty > close:
-        return (
-            f"the loss here leaves out the penalty of regularizers, {penalty:.4g}, which "
-            "model.evaluate adds and which depends on no image"
-        )
-    return ""
+    return mean_loss
 
 
 def _of_rounding(task: Task, close: float, expected: np.ndarray, precision: str) -> np.ndarray:

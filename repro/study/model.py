@@ -12,8 +12,8 @@ import keras
 import numpy as np
 
 from repro.engine import verify
-from repro.models.adapted import Adapted
 from repro.models.inputs import structure_of
+from repro.models.layer_state import LayerState
 from repro.models.outputs import outputs_of
 
 # Difference of two answers that the order of summation can cause, relative to the largest answer.
@@ -43,7 +43,7 @@ class Frozen:
     def __init__(self, model: keras.Model, witness: tuple[Any, np.ndarray]) -> None:
         # The copy has no optimizer and no metrics, whose variables Keras would make as it saves.
         self._model = keras.Model(structure_of(model), outputs_of(model), name=model.name)
-        self._adapted, self.witness = Adapted(model), witness
+        self._state, self.witness = LayerState(model), witness
         self._variables = list(model.variables)
         self._values = [
             np.array(keras.ops.convert_to_numpy(variable.value)) for variable in self._variables
@@ -110,7 +110,7 @@ class Frozen:
             (variable, keras.ops.convert_to_tensor(value, variable.dtype))
             for variable, value in zip(self._variables, self._values, strict=True)
         ]
-        with self._adapted.held(), keras.StatelessScope(pairs):
+        with self._state.held(), keras.StatelessScope(pairs):
             yield
 
 

@@ -255,3 +255,57 @@ def test_a_later_adapt_changes_nothing_in_a_study(tmp_path: Path) -> None:
         saved = keras.saving.load_model(later.save(tmp_path / start.name), compile=False)
         again = repro.lesion(saved, given, y)
         assert float(again.intact.loss) == pytest.approx(float(whole.intact.loss), rel=1e-6)
+
+
+def exchanged_last(model: keras.Model) -> None:
+    model.layers[-1].activation = keras.activations.linear
+
+
+def exchanged_hidden(model: keras.Model) -> None:
+    model.get_layer("hidden").activation = keras.activations.tanh
+
+
+def exchanged_call(model: keras.Model) -> None:
+    layer = model.get_layer("hidden")
+    original = layer.call
+    layer.call = lambda *args, **options: 2 * original(*args, **options)
+
+
+@pytest.mark.parametrize("asked_before", [True, False])
+@pytest.mark.parametrize("exchanged", [exchanged_last, exchanged_hidden, exchanged_call])
+def test_functions_that_are_exchanged_after_a_study_change_nothing_in_it(
+    exchanged: Any, asked_before: bool, tmp_path: Path
+) -> None:
+    """What tools for saliency maps do: a linear last layer, guided ReLU."""
+    rng = np.random.default_rng(3)
+    images, labels = rng.normal(size=(60, 5)).astype(np.float32), rng.integers(0, 3, 60)
+
+    def network() -> keras.Model:
+        layers = [L.Dense(7, "relu", name="hidden"), L.Dense(3, "softmax", name="last")]
+        model = keras.Sequential([keras.Input((5,)), *layers], name="network")
+        plain.randomise(model, np.random.default_rng(4))
+        return model
+
+    def numbers(study: Any) -> list[Any]:
+        return [
+            study.units["importance"],
+            study.units["mean_activation"],
+            study.curve(orders=2).accuracy,
+            [error.importance for error in study.errors],
+            [float(study.intact.loss)],
+        ]
+
+    expected = numbers(repro.lesion(network(), images, labels))
+    model = network()
+    intact = np.asarray(model(images))
+    study = repro.lesion(model, images, labels)
+    if asked_before:
+        study.units  # noqa: B018  computes
+    exchanged(model)
+    now = np.asarray(model(images))
+    assert not np.allclose(now, intact)
+    for found, wanted in zip(numbers(study), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+    saved = repro.load_model(study.save(tmp_path / "network"), trusted=True)
+    np.testing.assert_allclose(saved(images), intact, atol=1e-6)
+    np.testing.assert_array_equal(model(images), now)  # the user's model is as the user made it

@@ -23,9 +23,11 @@ _IMAGES, _IMAGES_IF_PLAIN = 256, 64
 _BATCH = 32
 # A difference is reported if it is more than so many standard errors.
 _CLEAR = 2.0
-# A smaller loss is reported if it is lower by so much, in nats, and below this share of the other
-# loss.
+# A smaller loss counts if it is lower by so much, in nats, and below this share of the other loss.
 _LOSS, _SURER = 0.05, 0.5
+# A smaller loss counts only where so many images are wrong: more contrast makes any network surer,
+# and where it is right anyhow, that lowers its loss under scalings that it was not trained with.
+_WRONG = 3
 
 
 def tried(
@@ -40,8 +42,8 @@ def tried(
     """The images with the scaling under which the model answers best, and a sentence about the
     choice; "" if there is nothing to say.
 
-    If the scaling is clear or given, the images keep it, and the sentence is a warning if another
-    scaling does better by more than two standard errors.
+    They keep the usual scaling unless another one does better by more than two standard errors. If
+    the scaling is clear or given, they keep it then too, and the sentence is a warning.
 
     Args:
         kind: what the model does to pixels, see `scaling.of`.
@@ -70,29 +72,36 @@ def tried(
         tried_on = {scale: trial.answered(scale) for scale in scales}
     except Exception:  # a later call reports that the model cannot answer
         return found, ""
-    # Ties go to the scaling with the smaller loss, then to the scaling that the rule names.
-    best = max(
-        scales,
-        key=lambda scale: (
-            tried_on[scale].right.sum(),
-            -round(float(tried_on[scale].loss.mean()), 3),
-            scale == found.scale,
-        ),
-    )
+    usual = found.scale if found.scale in scales else scales[0]
+    best = usual  # unless others fit clearly better; of those the one with most right
+    better = [one for one in scales if _clearly_better(tried_on[one], tried_on[usual])]
+    if better:
+        best = max(
+            better, key=lambda one: (tried_on[one].right.sum(), -float(tried_on[one].loss.mean()))
+        )
     shares = {
         scale: f"{labelled.words_of(scale)} (--scale={scale}): {percent(float(one.right.mean()))}, "
         f"loss {one.loss.mean():.3g}"
         for scale, one in tried_on.items()
     }
     if chosen:
-        others = "; ".join(shares[scale] for scale in scales if scale != best)
+        rest = [scale for scale in scales if scale != best]
+        others = "; ".join(shares[scale] for scale in rest)
         found = labelled.scaled(found, best)
+        as_good = [one for one in rest if not _clearly_better(tried_on[best], tried_on[one])]
+        if as_good:
+            words = f"{found.words}, as no scaling of {len(scales)} tried fits clearly better"
+            return dataclasses.replace(found, words=words), (
+                f"Scaling: {shares[best]}, of {len(few):,} images right, and these images do not "
+                f"tell it from {', '.join(as_good)} ({others}); give the scaling of the model's "
+                f"training, --scale={best} if it is this"
+            )
         words = f"{found.words}, the scaling that fits best of {len(scales)} tried"
         return dataclasses.replace(found, words=words), (
             f"Scaling: {shares[best]}, of {len(few):,} images right, the best of those tried "
             f"({others}); --scale={best} chooses it, and --scale names any other"
         )
-    if not _clearly_better(tried_on[best], tried_on[found.scale]):
+    if best == usual:
         return found, ""
     return found, (
         f"Warning: {shares[found.scale]}, of {len(few):,} images right, but {shares[best]}; if the "
@@ -110,7 +119,7 @@ class _Answered(NamedTuple):
 
 def _clearly_better(one: _Answered, other: _Answered) -> bool:
     """Whether clearly more of the same images are right than chance explains, or as many with a
-    much smaller loss.
+    much smaller loss, and some wrong.
 
     >>> none, six, eight = (_Answered(np.arange(9) < n, np.full(9, 0.01)) for n in (0, 6, 8))
     >>> _clearly_better(eight, none), _clearly_better(eight, six)
@@ -124,6 +133,7 @@ def _clearly_better(one: _Answered, other: _Answered) -> bool:
         return True
     gain, clear = _difference(other.loss - one.loss, 1e-9)
     sure = one.loss.mean() < _SURER * other.loss.mean() and gain > clear
+    sure = sure and np.count_nonzero(~one.right) >= _WRONG
     return bool(total >= 0 and sure and gain / len(difference) > _LOSS)
 
 

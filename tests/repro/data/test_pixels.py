@@ -204,6 +204,29 @@ def test_where_it_is_not_plain_the_scaling_that_answers_best_is_taken(
     assert tried(model, spec, tmp_path, scale)[1] == ""
 
 
+@pytest.mark.parametrize("first", [L.BatchNormalization, None])
+def test_more_contrast_alone_is_no_better_scaling(tmp_path: Path, first: Any) -> None:
+    """The brighter half decides, in every scaling: pixels that are not divided only make the
+    network surer."""
+    labels = np.arange(100) % 2
+    images = RNG.integers(0, 100, (100, 4, 4, 3)).astype(np.uint8)
+    images[labels == 1, :2] += 100
+    images[labels == 0, 2:] += 100
+    model = keras.Sequential([keras.Input((4, 4, 3)), L.Flatten(), L.Dense(1)])
+    half = np.repeat([1.0, -1.0], 24)[:, None]
+    model.layers[-1].set_weights([half / 10, np.zeros(1)])
+    if first is not None:
+        model = keras.Sequential([keras.Input((4, 4, 3)), first(), *model.layers])
+    found, words = tried(model, archive(tmp_path, images, labels), tmp_path)
+    assert found.scale == "255"
+    if first is None:
+        assert words == ""
+    else:
+        assert "divided by 255 (--scale=255): 100 %" in words
+        assert "do not tell it from none, tf, torch, caffe" in words and "--scale=255" in words
+        assert "no scaling of 5 tried fits clearly better" in found.words
+
+
 def test_the_warning_near_chance_names_the_causes() -> None:
     import repro
 

@@ -18,6 +18,7 @@ from repro.engine.batches import checked_input
 from repro.engine.examples import Examples, examples
 from repro.engine.network import Network, trace
 from repro.engine.tasks import Task
+from repro.models import heads
 from repro.models.graph import is_functional
 from repro.models.heads import Compiled
 from repro.models.inputs import structure_of
@@ -113,6 +114,7 @@ def admitted(
         from_logits=from_logits,
         compiled=Compiled.of(reference, output),
         precision=network.precision,
+        stay_shares=lambda: heads.stay_shares(masked, lambda: verify.answers_of(masked, few)),
     )
     if network.left_out != bool(of_task.ending):
         network = trace(masked, leave_out=bool(of_task.ending))

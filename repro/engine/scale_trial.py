@@ -173,9 +173,12 @@ class _Trial:
             [verify.answers_of(self._model, found.scaled(part)) for part in parts]
         ).reshape(n, -1)
         binary = answers.shape[1] == 1
-        probabilities = self._from_logits is False or (
-            self._from_logits is None and heads.look_like_probabilities(answers, not binary)
-        )
+        probabilities = self._from_logits is False
+        if self._from_logits is None and heads.look_like_probabilities(answers, not binary):
+            some = found.scaled(parts[0])
+            probabilities = heads.stay_shares(
+                self._model, lambda: verify.answers_of(self._model, some)
+            )
         head = Head(2 if binary else answers.shape[1], binary, probabilities)
         log_p = head.log_probabilities(answers)
         return _Answered(head.classes(answers) == labels, -log_p[np.arange(n), labels])

@@ -122,6 +122,7 @@ def find(
     from_logits: bool | None = None,
     compiled: Compiled | None = None,
     precision: str = "float32",
+    stay_shares: Callable[[], bool] = lambda: True,
 ) -> Task:
     """The task of a model with one output.
 
@@ -136,6 +137,8 @@ def find(
         from_logits: whether cross-entropies take the answers for logits; None to look at them.
         compiled: what the model's own loss says.
         precision: the coarsest type that the model computes in: float32, float16 or bfloat16.
+        stay_shares: function that tells whether answers are from 0 to 1 with other weights too, see
+            `heads.stay_shares`. It is called only if nothing else tells what they are.
 
     Raises:
         TaskError: they do not fit each other, or nothing can be told.
@@ -151,7 +154,9 @@ def find(
             raise TaskError("score= needs targets, and no labels were given; pass them as labels=")
         return Task("score", 0, known, score=score, higher_is_better=higher_is_better)
     if task == "agreement" or (targets is None and task is None):
-        read = _read(answers, known, ending, None, None, from_logits, compiled, precision)
+        read = _read(
+            answers, known, ending, None, None, from_logits, compiled, precision, stay_shares
+        )
         return replace(read, kind="agreement", of=read.kind)
     if targets is None:
         raise TaskError(
@@ -159,7 +164,9 @@ def find(
             "out, and lesions are compared with the intact network's own answers"
         )
     labels = np.asarray(targets)
-    return _read(answers, known, ending, labels, task, from_logits, compiled, precision)
+    return _read(
+        answers, known, ending, labels, task, from_logits, compiled, precision, stay_shares
+    )
 
 
 def _read(
@@ -171,6 +178,7 @@ def _read(
     from_logits: bool | None,
     compiled: Compiled,
     precision: str,
+    stay_shares: Callable[[], bool],
 ) -> Task:
     one = shape in ((), (1,))
     kind = {"absolute_error": "regression", "agreement": None}.get(task or "", task)
@@ -198,7 +206,9 @@ def _read(
             "score=, a function of outputs and targets, for answers of other shapes"
         )
     wanted = "softmax" if kind == "classes" else "sigmoid"
-    probabilities = _are_probabilities(answers, kind, ending, from_logits, compiled, precision)
+    probabilities = _are_probabilities(
+        answers, kind, ending, from_logits, compiled, precision, stay_shares
+    )
     left_out = ending if probabilities and ending == wanted else ""
     if probabilities and kind == "classes" and ending == "sigmoid" and _keras_looks_behind():
         left_out = ending
@@ -287,6 +297,7 @@ def _are_probabilities(
     from_logits: bool | None,
     compiled: Compiled,
     precision: str,
+    stay_shares: Callable[[], bool],
 ) -> bool:
     """Whether answers are probabilities, by what is given, by the model's own loss, by its last
     function, or by looking at them."""
@@ -314,8 +325,9 @@ def _are_probabilities(
     if ending == "softmax" or (ending == "sigmoid" and are_shares(answers, precision)):
         return True
     if look_like_probabilities(answers, kind == "classes", precision):
-        return True
-    if kind == "classes" and are_shares(answers, precision) and np.ptp(answers) > 0:
+        return stay_shares()
+    could_be = kind == "classes" and are_shares(answers, precision) and np.ptp(answers) > 0
+    if could_be and stay_shares():
         low, high = answers.sum(axis=-1).min(), answers.sum(axis=-1).max()
         raise TaskError(
             "the answers lie between 0 and 1 as probabilities do, and those of an image add up to "

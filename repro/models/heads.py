@@ -16,6 +16,8 @@ from keras import ops
 from scipy import special
 
 from repro.models import graph
+from repro.models.inputs import packed, tensors_for
+from repro.models.masking import AblationMask
 
 # Rows of probabilities add up to 1 within this tolerance, by the coarsest type that they were
 # computed in. Each probability, and each exponential before it, is rounded by up to half of 2**-24,
@@ -96,8 +98,8 @@ def head(
         model: functional or Sequential.
         targets: labels as given, an array (n, ...), or a dict or list of the one of this output;
             None where they are not known.
-        answers: function that returns some of the model's answers, (n, ...). It is called only if
-            nothing else tells whether they are probabilities.
+        answers: function that calls the model, without compiling it, and returns some answers,
+            (n, ...). It is called only if nothing else tells whether they are probabilities.
         compiled: the model whose loss is read; None for `model`.
 
     Raises:
@@ -110,10 +112,10 @@ def head(
     precision = precision_of(model)
     if shape in ((), (1,)):
         _check_yes_no(needs, _INSTEAD.get(who, _ELSEWHERE), model, targets, ending, loss)
-        probabilities = _are_probabilities(ending, loss, answers, None, precision)
+        probabilities = _are_probabilities(model, ending, loss, answers, None, precision)
         return Head(2, True, probabilities)
     _check_classes(needs, _INSTEAD.get(who, _ELSEWHERE), model, targets, ending, loss, shape[0])
-    probabilities = _are_probabilities(ending, loss, answers, shape[0], precision)
+    probabilities = _are_probabilities(model, ending, loss, answers, shape[0], precision)
     return Head(shape[0], False, probabilities)
 
 
@@ -339,6 +341,7 @@ def _check_classes(
 
 
 def _are_probabilities(
+    model: keras.Model,
     ending: str,
     loss: Compiled,
     answers: Callable[[], np.ndarray],
@@ -352,7 +355,51 @@ def _are_probabilities(
     if ending == "linear":
         return False
     # Functions of other libraries are judged by their answers.
-    return look_like_probabilities(np.asarray(answers()), n_classes is not None, precision)
+    looks = look_like_probabilities(np.asarray(answers()), n_classes is not None, precision)
+    return looks and stay_shares(model, answers)
+
+
+def stay_shares(model: keras.Model, answers: Callable[[], np.ndarray]) -> bool:
+    """Whether answers stay from 0 to 1 with other weights in the last layer that has some.
+
+    Logits of a network that has hardly learned may all lie there; with the opposite weights they
+    are negative. What comes out of a softmax or sigmoid lies there whatever the weights.
+
+    Args:
+        model: functional or Sequential, with one output.
+        answers: function that calls the model itself, without compiling it, on some inputs.
+    """
+    for factor in (-1.0, 30.0):
+        values = [
+            (weight, ops.convert_to_tensor(weight) * ops.cast(factor, weight.dtype))
+            for weight in _last_weights(model)
+        ]
+        with keras.StatelessScope(state_mapping=values):
+            found = np.asarray(answers())
+        found = found[np.isfinite(found)]  # an exponential may overflow
+        if found.size and not are_shares(found, "bfloat16"):
+            return False
+    return True
+
+
+def _last_weights(model: keras.Model) -> list[keras.Variable]:
+    """Weights of the last layer that has some, without the moments of a normalization."""
+    read = graph.read(model)
+    writers = graph.by_writer(read.calls)
+    tensors = keras.tree.flatten(read.outputs)
+    while tensors:
+        call = writers.get(id(tensors.pop(0)))
+        if call is None:
+            continue
+        weights = [
+            weight
+            for weight in getattr(call.operation, "weights", ())
+            if "float" in str(weight.dtype) and not weight.name.startswith("moving")
+        ]
+        if weights and not isinstance(call.operation, AblationMask):
+            return weights
+        tensors += call.inputs
+    return []
 
 
 def look_like_probabilities(answers: np.ndarray, add_up: bool, precision: str = "float32") -> bool:
@@ -421,6 +468,13 @@ def targets_of(targets: Any) -> Any:
             "that is asked"
         )
     return next(iter(targets.values()))
+
+
+def called(model: keras.Model, inputs: Sequence[np.ndarray]) -> np.ndarray:
+    """float32 (n_images, ...), the model's one answer, by a call that is not compiled."""
+    tensors = tensors_for(model, inputs)
+    found = answer_of(model(packed(model, tensors), training=False))
+    return np.asarray(ops.convert_to_numpy(ops.cast(found, "float32")))
 
 
 def answer_of(outputs: Any) -> Any:

@@ -32,7 +32,7 @@ from repro.engine.by_walk import dense_layers
 from repro.engine.network import trace
 from repro.models import graph, heads
 from repro.models.heads import Head
-from repro.models.inputs import in_order, packed, shapes_of, tensors_for
+from repro.models.inputs import in_order, shapes_of, tensors_for
 from repro.models.insertion import with_masks
 from repro.models.masking import AblationMask, ablation_masks, layer_of
 from repro.training.regularizers import SelectivityRegularized
@@ -195,7 +195,7 @@ class SingleDirectionReliance(keras.callbacks.Callback):
             "SingleDirectionReliance",
             model,
             given.targets,
-            lambda: _plain_answers(model, [x[:_IMAGES_TO_CHECK] for x in inputs]),
+            lambda: heads.called(model, [x[:_IMAGES_TO_CHECK] for x in inputs]),
             self.model,
         )
         labels, _ = class_labels(heads.targets_of(given.targets), head.n_classes)
@@ -227,7 +227,7 @@ class SingleDirectionReliance(keras.callbacks.Callback):
         """
         batch = next(self._sample.batches(self._batch_size))
         seen = self._look(batch)
-        expected = _plain_answers(model, [x[:_IMAGES_TO_CHECK] for x in batch.inputs])
+        expected = heads.called(model, [x[:_IMAGES_TO_CHECK] for x in batch.inputs])
         if not seen.is_finite or not np.all(np.isfinite(expected)):
             return  # measured as NaN
         largest = max(float(np.abs(expected).max()), 1e-30)
@@ -475,12 +475,6 @@ def _is_single(model: keras.Model) -> bool:
     read = graph.read(model)
     dtypes = {tensor.dtype for call in read.calls for tensor in call.flat_outputs}
     return not dtypes & {"float16", "bfloat16"}
-
-
-def _plain_answers(model: keras.Model, inputs: Sequence[np.ndarray]) -> np.ndarray:
-    """The answers of the model itself, called like any Keras model."""
-    tensors = tensors_for(model, inputs)
-    return _as_array(heads.answer_of(model(packed(model, tensors), training=False)))
 
 
 class _Part:

@@ -207,7 +207,7 @@ class _Images:
             )
         inputs = in_order(model, given.inputs, given.names, given.table)
         head = heads.head(
-            "recover", model, given.targets, lambda: _predicted(model, [x[:8] for x in inputs])
+            "recover", model, given.targets, lambda: heads.called(model, [x[:8] for x in inputs])
         )
         labels, _ = class_labels(heads.targets_of(given.targets), head.n_classes)
         return cls(inputs, labels, head)

@@ -220,6 +220,38 @@ def test_a_study_is_evaluate_and_every_lesion_plain_keras(name: str, maps: bool)
         assert row["importance"] == pytest.approx(change, abs=2e-6)
 
 
+@pytest.mark.parametrize(
+    ("ending", "probabilities"),
+    [
+        (L.Activation("linear", dtype="float32"), False),
+        (L.Activation("tanh"), False),
+        (L.Lambda(lambda x: 1.0 * x), False),
+        (L.Activation(own_sigmoid), True),
+        (L.Lambda(own_sigmoid), True),
+    ],
+    ids=["linear", "tanh", "own linear", "own sigmoid", "sigmoid in a Lambda"],
+)
+def test_logits_that_lie_between_0_and_1_by_chance_are_no_probabilities(
+    ending: Any, probabilities: bool
+) -> None:
+    """Of a network that has hardly learned, to which neither a loss nor a last layer tells it."""
+    model = with_head(L.Dense(1), ending)
+    kernel, bias = model.layers[-2].get_weights()
+    model.layers[-2].set_weights([0.02 * kernel, bias * 0 + 0.5])
+    answers = np.asarray(model(X), np.float64)
+    assert 0 < answers.min() < answers.max() < 1
+    study = repro.lesion(model, X, YES)
+    assert study.task.kind == "binary" and study.task.probabilities == probabilities
+    expected = binary(answers, YES, probabilities).mean()
+    assert float(study.intact.loss) == pytest.approx(expected, rel=1e-5)
+    reliance = repro.SingleDirectionReliance(X, YES, n_images=N)
+    reliance.set_model(model)
+    reliance.on_train_begin()
+    right = (answers[:, 0] > (0.5 if probabilities else 0.0)) == YES
+    assert reliance.measure()["intact_accuracy"] == right.mean()
+    assert [weight for weight in model.get_weights() if np.any(weight == 0.5)]  # put back
+
+
 @pytest.mark.parametrize("maps", [False, True], ids=["dense", "maps"])
 @pytest.mark.parametrize("name", ["one logit", "labels", "numbers", "exp over sum"])
 def test_curves_are_those_of_lesioned_models(name: str, maps: bool) -> None:

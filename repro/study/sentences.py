@@ -167,8 +167,7 @@ def _redundant_words(study: Measured) -> str:
         f"{_count(n_redundant, 'unit is', 'units are')} redundant alone on these images"
         f"{_together(study)}"
         if n_redundant
-        else f"No unit is redundant on these images: removing any of {_lesioned(study)} costs "
-        "something there."
+        else _none_redundant(study)
     )
     if not len(tested.units):
         return (
@@ -188,6 +187,17 @@ def _redundant_words(study: Measured) -> str:
         f"error, and of {int(tested.untold.sum()):,} it cannot be told, their importance being "
         "within one standard error of 0."
     )
+
+
+def _none_redundant(study: Measured) -> str:
+    """What there is to say where no living unit that was lesioned is redundant."""
+    alive = study.lesioned & ~study.units["dead"]
+    if not alive.any():
+        return "No unit is redundant on these images: all that were lesioned are dead."
+    which = _lesioned(study)
+    if alive.sum() < study.lesioned.sum():
+        which = f"the {int(alive.sum()):,} that were lesioned and are not dead"
+    return f"No unit is redundant on these images: removing any of {which} costs something there."
 
 
 def _lesioned(study: Measured) -> str:

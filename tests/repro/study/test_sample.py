@@ -398,3 +398,21 @@ def test_a_task_without_classes_or_accuracy_is_not_spoken_of_as_if_it_had_them(
     assert [float(row.split(",")[5]) for row in rows[1:]] == made.curves[-1].loss.ravel().tolist()
     (line,) = (one for one in made.plot().curve.axes[0].lines if one.get_gid() == "mean-all")
     np.testing.assert_allclose(line.get_ydata(), made.curves[-1].loss.mean(axis=0))
+
+
+@pytest.mark.parametrize("n_alive", [3, 0])
+def test_dead_units_are_not_said_to_cost_something(n_alive: int) -> None:
+    """Each living unit sees one class and nothing else does; the others answer 0 to all images."""
+    images = np.repeat(np.eye(3, dtype=np.float32), 10, axis=0)
+    labels = np.repeat(np.arange(3), 10)
+    layers = [keras.layers.Dense(5, "relu", name="hidden"), keras.layers.Dense(3)]
+    model = keras.Sequential([keras.Input((3,)), *layers])
+    kernel = np.eye(3, 5) * (np.arange(5) < n_alive)
+    model.set_weights([kernel, np.zeros(5), 9 * np.eye(5, 3), np.zeros(3)])
+    study = lesion(model, images, labels)
+    study.curve(orders=1)
+    (said,) = (one for one in sentences.findings(study, study.curves[-1]) if "redundant" in one)
+    if n_alive:
+        assert "removing any of the 3 that were lesioned and are not dead costs something" in said
+    else:
+        assert "all that were lesioned are dead" in said

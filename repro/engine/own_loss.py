@@ -107,26 +107,26 @@ def _evaluated(
 
     def parts(inputs: Any, labels: Any) -> Any:
         # Nothing that the model's own code assigns, as to a metric, is kept.
-        with keras.StatelessScope(collect_losses=True):
+        with keras.StatelessScope(collect_losses=True) as scope:
             outputs = reference(inputs, training=False)
             found = answer_of(reference, outputs, output)
             if task.kind != "classes":  # Keras gives labels the rank of answers
                 labels = ops.reshape(labels, found.shape)
             if whole:
                 own = reference._compute_loss(inputs, labels, outputs, None, training=False)
-                return ops.mean(own), ops.zeros(()), ops.zeros(())
-            of_weights = _sum(reference._get_regularization_losses())
-            return ops.mean(function(labels, found)), of_weights, _sum(reference.losses)
+                return ops.mean(own), ops.zeros(())
+            return ops.mean(function(labels, found)), _sum(scope.losses)
 
     tensors = keras.tree.map_structure(ops.convert_to_tensor, in_structure(reference, inputs))
     # This is compiled: Keras's losses look behind a last softmax only in a graph.
     found = passes.compiled(parts, False)(tensors, ops.convert_to_tensor(labels))
-    own, of_weights, penalties = (float(ops.convert_to_numpy(part)) for part in found)
+    own, of_activity = (float(ops.convert_to_numpy(part)) for part in found)
     if whole:
         return _Evaluated(own, "the loss that the model's own compute_loss computes")
     weight = _weight(reference, output)
     words = f"{name} as it was compiled" if weight == 1 else f"{weight:g} times {name}"
-    return _Evaluated(weight * own, words, of_weights, penalties - of_weights)
+    of_weights = float(ops.convert_to_numpy(_sum(reference._get_regularization_losses())))
+    return _Evaluated(weight * own, words, of_weights, of_activity)
 
 
 def _name(loss: Any) -> str:

@@ -12,8 +12,6 @@ import threading
 import time
 from typing import IO, Any
 
-import psutil
-
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.02
@@ -186,6 +184,8 @@ def _read_lines(stream: IO[str], replies: "queue.Queue[str | None]") -> None:
 
 def resident_mb(pid: int) -> float:
     """Resident memory of a process; 0 if it has ended."""
+    import psutil  # TensorBoard's start-up need not wait for it
+
     try:
         return psutil.Process(pid).memory_info().rss / 1e6
     except psutil.Error:

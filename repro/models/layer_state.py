@@ -2,7 +2,7 @@
 
 An engine takes a network's weights when it is made. What a layer holds in attributes, and not in
 variables, a user can still change: `Normalization` and the lookups are given other means and tables
-by `adapt`; a tool that explains answers exchanges `layer.activation`.
+by `adapt`; a tool that explains answers exchanges the activation of a layer.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ OF_LESION: dict[str, Any] = {
     "data": "dir:b", "scale": "auto", "resize": "stretch", "data_dir": "", "offline": False,
     "model": "a.keras", "model_fn": "", "weights": "", "out": Path("runs/lesion"),
     "seconds": 600.0, "full": False, "layers": (), "list_only": False, "classes": "", "split": "",
+    "from_logits": None,
     "seed": 0,
 }  # fmt: skip
 

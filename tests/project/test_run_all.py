@@ -444,7 +444,7 @@ def test_test_installs_its_own_packages_and_runs_everything(lab):
     lab.script("chromium", "#!/bin/bash\n")
     code, out, err = lab.run("test", REQUIRE_BROWSER="1")
     assert code == 0, err
-    assert out == "-m|pytest|--no-header|-n|2|--dist=loadfile|--no-loadscope-reorder|\n"
+    assert out == "-m|pytest|--no-header|-n|3|--dist=loadfile|--no-loadscope-reorder|\n"
     pips = [c for c in lab.calls() if c.startswith("pip start")]
     assert len(pips) == 4 and pips[3].endswith("tests/requirements.txt")
     # Then with arguments of one's own: pytest gets those and nothing else.

@@ -341,7 +341,7 @@ def _level(model: keras.Model) -> Graph:
             "model.build"
         ) from error
     if isinstance(model, keras.Sequential):
-        plain = keras.Model(inputs[0], outputs[0], name=model.name)
+        plain = _with_open_batch(model) or keras.Model(inputs[0], outputs[0], name=model.name)
     else:
         plain = keras.Model(model.input, model.output, name=model.name)
     calls: list[Call] = []
@@ -355,6 +355,37 @@ def _level(model: keras.Model) -> Graph:
         plain, clone_function=lambda layer: layer, call_function=record
     )
     return Graph(model.name, clone.input, clone.output, tuple(calls))
+
+
+def _with_open_batch(model: keras.Sequential) -> keras.Model | None:
+    """The layers of a Sequential model that takes batches of any size, if only Keras has fixed the
+    size: `fit`, `predict` and others build a model without an Input for their first batch.
+
+    None for other models, and if the layers cannot do without the size.
+    """
+    (start,) = model.inputs
+    if start.shape[0] is None or not _fixed_by_keras(model):
+        return None
+    inputs = keras.Input(start.shape[1:], dtype=start.dtype, name=start.name)
+    x = inputs
+    try:
+        for layer in model.layers:
+            x = layer(x)
+        return keras.Model(inputs, x, name=model.name)
+    except Exception:  # the layer's own code may raise anything
+        return None
+
+
+def _fixed_by_keras(model: keras.Sequential) -> bool:
+    """Whether the batch size of the model's input comes from Keras, or from a file, which does not
+    tell; not from the user's `keras.Input` with a batch size."""
+    first = model.layers[0]
+    if is_functional(first):
+        return isinstance(first, keras.Sequential) and _fixed_by_keras(first)
+    # The arguments of an input layer are public nowhere; Keras gives its own a shape and a type.
+    layer = model._layers[0]
+    given = getattr(getattr(layer, "_auto_config", None), "config", {})
+    return given.get("batch_shape") is not None and given.get("dtype") is not None
 
 
 def _given_to(nested: Graph, call: Call) -> list[Any]:

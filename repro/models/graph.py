@@ -113,6 +113,7 @@ def copied(model: keras.Model) -> keras.Model:
 
     The copies have the model's own activation functions, since Keras writes a function as its name
     and would put its own of that name in its place. Model and copy are compared on random inputs.
+    The copy is not compiled, so that losses, metrics and optimizers need no configuration.
 
     Raises:
         ValueError: a subclassed model, or a layer that cannot be built from its configuration, or
@@ -120,7 +121,7 @@ def copied(model: keras.Model) -> keras.Model:
     """
     _check_functional(model)
     try:
-        copy = keras.models.clone_model(model, clone_function=_copy_of_layer, recursive=True)
+        copy = _copy_of_model(model, {})
         copy.set_weights(model.get_weights())
     except _NotCopied as error:
         raise ValueError(f"model {model.name!r} cannot be copied: {error}") from error
@@ -144,6 +145,25 @@ def copied(model: keras.Model) -> keras.Model:
 
 class _NotCopied(ValueError):
     """Why a layer has no copy, and what to do."""
+
+
+def _copy_of_model(model: Any, copies: dict[int, Any]) -> Any:
+    """A model of copies of all layers, not compiled, with weights of its own.
+
+    Args:
+        copies: copies of layers and nested models until now, by id(); more are added.
+    """
+
+    def copy_of(layer: Any) -> Any:
+        if id(layer) not in copies:
+            nested = _has_layers(layer)
+            copies[id(layer)] = _copy_of_model(layer, copies) if nested else _copy_of_layer(layer)
+        return copies[id(layer)]
+
+    # Keras would also copy what a model is compiled with, by its configuration.
+    bare = twin(model, model.name)
+    vars(bare)["compiled"] = False
+    return keras.models.clone_model(bare, clone_function=copy_of)
 
 
 def _copy_of_layer(layer: Any) -> Any:
@@ -287,10 +307,13 @@ def new_inputs(graph: Graph) -> Any:
 def is_functional(operation: Any) -> bool:
     """Whether the layers of a model can be seen: it is functional or Sequential and uses Keras's
     own `call`."""
-    open_kind = isinstance(operation, keras.Sequential) or (
+    return _has_layers(operation) and is_of_keras(type(operation).call)
+
+
+def _has_layers(operation: Any) -> bool:
+    return isinstance(operation, keras.Sequential) or (
         isinstance(operation, keras.Function) and isinstance(operation, keras.Model)
     )
-    return open_kind and is_of_keras(type(operation).call)
 
 
 def is_of_keras(thing: Any) -> bool:
@@ -318,7 +341,7 @@ def _level(model: keras.Model) -> Graph:
             "model.build"
         ) from error
     if isinstance(model, keras.Sequential):
-        plain = keras.Model(inputs[0], outputs[0], name=model.name)
+        plain = _with_open_batch(model) or keras.Model(inputs[0], outputs[0], name=model.name)
     else:
         plain = keras.Model(model.input, model.output, name=model.name)
     calls: list[Call] = []
@@ -332,6 +355,37 @@ def _level(model: keras.Model) -> Graph:
         plain, clone_function=lambda layer: layer, call_function=record
     )
     return Graph(model.name, clone.input, clone.output, tuple(calls))
+
+
+def _with_open_batch(model: keras.Sequential) -> keras.Model | None:
+    """The layers of a Sequential model that takes batches of any size, if only Keras has fixed the
+    size: `fit`, `predict` and others build a model without an Input for their first batch.
+
+    None for other models, and if the layers cannot do without the size.
+    """
+    (start,) = model.inputs
+    if start.shape[0] is None or not _fixed_by_keras(model):
+        return None
+    inputs = keras.Input(start.shape[1:], dtype=start.dtype, name=start.name)
+    x = inputs
+    try:
+        for layer in model.layers:
+            x = layer(x)
+        return keras.Model(inputs, x, name=model.name)
+    except Exception:  # the layer's own code may raise anything
+        return None
+
+
+def _fixed_by_keras(model: keras.Sequential) -> bool:
+    """Whether the batch size of the model's input comes from Keras, or from a file, which does not
+    tell; not from the user's `keras.Input` with a batch size."""
+    first = model.layers[0]
+    if is_functional(first):
+        return isinstance(first, keras.Sequential) and _fixed_by_keras(first)
+    # The arguments of an input layer are public nowhere; Keras gives its own a shape and a type.
+    layer = model._layers[0]
+    given = getattr(getattr(layer, "_auto_config", None), "config", {})
+    return given.get("batch_shape") is not None and given.get("dtype") is not None
 
 
 def _given_to(nested: Graph, call: Call) -> list[Any]:

@@ -120,12 +120,14 @@ def recover(
             the training.
         fill: what ablated units read.
         optimizer: whose settings to train with, from a fresh state; None for SGD with a learning
-            rate of 0.01 and momentum 0.9.
+            rate of 0.01 and momentum 0.9. The loss is the cross-entropy of the classes, whatever
+            loss, metrics and optimizer the model was compiled with.
         control: train an intact copy as well, for as long.
 
     Raises:
         ValueError: units that do not exist, images or labels that do not fit, no epochs, a model
-            without classes, or whose masked copy does not answer as it does.
+            without classes, or whose masked copy does not answer as it does, an optimizer that
+            cannot be built again.
     """
     if epochs < 1 or batch_size < 1:
         raise ValueError(
@@ -145,10 +147,10 @@ def recover(
     intact = asked.answers(lesioned)
     ablate(lesioned, units, fill)
     after_lesion = asked.answers(lesioned)
-    optimizer = optimizer or keras.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM)
+    given = optimizer or keras.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM)
 
     def trained_on(network: keras.Model) -> tuple[Answers, ...]:
-        return _train_on(network, training, asked, epochs, batch_size, optimizer, seed)
+        return _train_on(network, training, asked, epochs, batch_size, _fresh(given), seed)
 
     recovered = trained_on(lesioned)
     return Recovery(
@@ -259,6 +261,27 @@ def _check_copy(model: keras.Model, copy: keras.Model, images: _Images) -> None:
         )
 
 
+def _fresh(optimizer: Any) -> keras.optimizers.Optimizer:
+    """An optimizer of the same settings, without a state.
+
+    Raises:
+        ValueError: it is no optimizer, or cannot be built from its settings.
+    """
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        raise ValueError(
+            "optimizer must be a keras.optimizers.Optimizer or None, got "
+            f"{optimizer!r}; write, for example, keras.optimizers.Adam(1e-3)"
+        )
+    try:
+        return type(optimizer).from_config(optimizer.get_config())
+    except Exception as error:  # the optimizer's own code may raise anything
+        raise ValueError(
+            f"the optimizer {type(optimizer).__name__} cannot be built again from its settings "
+            f"({graph.first_line(error)}); give it a get_config that holds all arguments of its "
+            "__init__, or leave optimizer out to train with SGD"
+        ) from error
+
+
 def _train_on(
     network: keras.Model,
     training: _Images,
@@ -274,7 +297,7 @@ def _train_on(
     if isinstance(outputs, (dict, list, tuple)):  # the same layers, with a plain answer
         trainee = keras.Model(network.input, heads.answer_of(outputs))
     trainee.compile(
-        optimizer=type(optimizer).from_config(optimizer.get_config()),
+        optimizer=optimizer,
         loss=training.head.loss,
     )
     masks = ablation_masks(network)

@@ -104,9 +104,9 @@ class SelectivityRegularized(keras.Model):
     """A classifier whose training is pushed to more, or less, selective units.
 
     The given network itself is trained: its weights are shared, and afterwards one saves, lesions
-    and evaluates the network. Loss and metrics are compiled as for any model, and labels are given
-    as usual. The logs gain `selectivity`, the mean over layers, units and batches; only the
-    training loss contains the penalty.
+    and evaluates the network. `save` saves the network, too. Loss and metrics are compiled as for
+    any model, and labels are given as usual. The logs gain `selectivity`, the mean over layers,
+    units and batches; only the training loss contains the penalty.
 
     Args:
         network: functional or Sequential, with one output: class scores, or one number for two
@@ -181,6 +181,17 @@ class SelectivityRegularized(keras.Model):
                 others = others if isinstance(others, (list, tuple)) else [others]
                 given["callbacks"] = [*others, _NeverNothing()]
         return super().fit(**given)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Saves the network that is trained, as its own `save` does; so does `ModelCheckpoint`."""
+        self.network.save(*args, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Raises NotImplementedError: the network is what can be saved and cloned."""
+        raise NotImplementedError(
+            f"{self.name!r} only trains the model {self.network.name!r} and has no configuration; "
+            "save or clone `model`, the network that is trained (its `network`)"
+        )
 
     def _check_answers(self, x: Any) -> None:
         """Compares this model with the network on a few images.

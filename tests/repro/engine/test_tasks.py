@@ -234,7 +234,7 @@ def test_a_study_is_evaluate_and_every_lesion_plain_keras(name: str, maps: bool)
 def test_logits_that_lie_between_0_and_1_by_chance_are_no_probabilities(
     ending: Any, probabilities: bool
 ) -> None:
-    """A network that has hardly learned, and neither a loss nor its last layer tells what it says."""
+    """The network has hardly learned; neither its loss nor its last layer tells what it answers."""
     model = with_head(L.Dense(1), ending)
     kernel, bias = model.layers[-2].get_weights()
     model.layers[-2].set_weights([0.02 * kernel, bias * 0 + 0.5])

@@ -426,3 +426,81 @@ def test_a_trainer_class_that_cannot_be_written_out_names_its_networks() -> None
     model(IMAGES)
     assert "or pass a network that it holds, model.generator or model.critic" in sentence(model)
     assert accepted(model.critic, "repro.lesion") is model.critic
+
+
+# --- A batch size that nobody asked for --------------------------------------------------------
+
+POINTS = np.random.default_rng(5).normal(size=(70, 4)).astype("float32")
+CLASSES = np.arange(70) % 3
+
+
+def without_input(use: Any) -> Any:
+    """A Sequential without an Input, compiled and built by its first use."""
+    keras.utils.set_random_seed(6)
+    model = keras.Sequential([L.Dense(6, "relu", name="hidden"), L.Dense(3, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
+    use(model)
+    return model
+
+
+def fitted(model: Any) -> Any:
+    return model.fit(POINTS[:64], CLASSES[:64], verbose=0)
+
+
+def read_again(model: Any, path: Path) -> Any:
+    model.save(path)
+    return keras.models.load_model(path)
+
+
+USES: dict[str, Any] = {
+    "fit": fitted,
+    "predict": lambda model: model.predict(POINTS[:64], verbose=0),
+    "train_on_batch": lambda model: model.train_on_batch(POINTS[:8], CLASSES[:8]),
+    "build": lambda model: model.build(POINTS.shape),
+    "call": lambda model: model(POINTS[:5]),
+}
+
+
+@pytest.mark.parametrize("use", list(USES))
+def test_a_sequential_whose_batch_size_keras_has_fixed_takes_any(use: str) -> None:
+    """The first use fixes the size of a batch for a Sequential without an Input."""
+    model = without_input(USES[use])
+    assert model.inputs[0].shape[0] is not None
+    masked = repro.insert_masks(model)
+    repro.ablate(masked, {"hidden": [2]})
+    with plain.without_unit(model.layers[0], 2):
+        expected = answers(model, POINTS)
+    engine = repro.Engine(repro.insert_masks(model), POINTS, CLASSES)
+    outcome = engine.evaluate((np.arange(6) != 2)[None])
+    plain.assert_lesion_equals(outcome, 0, plain.counts(expected, CLASSES, probabilities=True))
+    np.testing.assert_allclose(answers(masked, POINTS), expected, atol=1e-6)
+
+
+def test_every_entry_takes_a_sequential_whose_batch_size_keras_has_fixed(tmp_path: Path) -> None:
+    """lesion, after saving and loading and nested; recover, the regularizer, the callback."""
+    model = without_input(fitted)
+    accuracy = float((answers(model, POINTS).argmax(axis=1) == CLASSES).mean())
+    nested = keras.Sequential([without_input(fitted), L.Reshape((3,))])
+    for one in (model, read_again(model, tmp_path / "m.keras"), nested):
+        assert repro.lesion(one, POINTS, CLASSES).intact.accuracy == pytest.approx(accuracy)
+    found = repro.recover(model, {"hidden": [2]}, POINTS, CLASSES, control=False)
+    assert found.intact.accuracy == pytest.approx(accuracy)
+    less = repro.SelectivityRegularized(model, strength=-1.0)
+    less.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
+    less.fit(POINTS, CLASSES, verbose=0)
+    fresh = without_input(fitted)
+    watched = repro.SingleDirectionReliance(POINTS, CLASSES)
+    logs = fresh.fit(POINTS, CLASSES, verbose=0, callbacks=[watched]).history
+    assert any("auc" in name for name in logs)
+
+
+def test_a_batch_size_that_the_user_gave_is_refused() -> None:
+    for start in (
+        keras.Input((4,), batch_size=8),
+        keras.Input(batch_shape=(8, 4)),
+        L.InputLayer(batch_shape=(8, 4)),
+    ):
+        given = keras.Sequential([start, L.Dense(6, "relu"), L.Dense(3)])
+        for model in (given, keras.Sequential([given, L.Dense(3)])):
+            with pytest.raises(ValueError, match="batches of 8 images and no others"):
+                repro.lesion(model, POINTS, CLASSES)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import repro
+from repro.models.insertion import insert_masks
 from repro.models.masking import ablation_masks
 from repro.training.recovery import Answers, Recovery, recover
 from tests.helpers import plain
@@ -224,6 +225,77 @@ def test_what_has_no_classes_is_refused_as_by_the_callback(data: Any) -> None:
         recover(several, {"hidden": [0]}, images, (images[:, :3] > 0).astype(int))
     with pytest.raises(ValueError, match="needs labels, and the data hold none"):
         recover(several, {"hidden": [0]}, images)
+
+
+def own_loss(labels: Any, answers: Any) -> Any:
+    return keras.losses.sparse_categorical_crossentropy(labels, answers)
+
+
+class OwnLoss(keras.losses.Loss):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return own_loss(y_true, y_pred)
+
+
+class OwnMetric(keras.metrics.Mean):
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        return super().update_state(keras.ops.mean(y_pred))
+
+
+class OwnOptimizer(keras.optimizers.SGD):
+    def __init__(self, speed: float) -> None:
+        super().__init__(speed)
+
+
+OWN = {
+    "def": {"loss": own_loss},
+    "lambda": {"loss": lambda labels, answers: own_loss(labels, answers)},
+    "Loss": {"loss": OwnLoss()},
+    "metric": {"metrics": [own_loss]},
+    "Metric": {"metrics": [OwnMetric()]},
+    "Optimizer": {"optimizer": OwnOptimizer(0.1)},
+}
+
+
+def compiled(model: keras.Model, own: dict[str, Any]) -> keras.Model:
+    """The layers in a nested and an outer model, each compiled, as a backbone trained first."""
+    nested = keras.Model(model.layers[0].input, model.layers[0].output)
+    x = keras.Input((5,))
+    outer = keras.Model(x, model.layers[1](nested(x)))
+    for one in (nested, outer):
+        one.compile(**{"loss": "sparse_categorical_crossentropy", **own}, jit_compile=False)
+    return outer
+
+
+@pytest.mark.parametrize("kind", list(OWN))
+def test_a_copy_needs_nothing_of_what_a_model_is_compiled_with(
+    kind: str, model: keras.Model, data: Any
+) -> None:
+    """A loss, metric or optimizer of the user's own, and no layer of the user's own."""
+    given = compiled(model, OWN[kind])
+    expected = model.predict(data[0], verbose=0)
+    copy = insert_masks(given, share_weights=False)
+    assert np.allclose(copy.predict(data[0], verbose=0), expected, atol=1e-6)
+
+
+def test_a_model_with_a_loss_of_the_users_own_is_trained_on(model: keras.Model, data: Any) -> None:
+    """Trained on as is the same network with a loss of Keras's, with masks and without."""
+    expected = recover(model, LESION, *data, epochs=1, control=False).recovered[0].loss
+    given = compiled(model, OWN["def"])
+    masked = insert_masks(given)
+    masked.compile("sgd", own_loss, jit_compile=False)
+    for one in (given, masked):
+        found = recover(one, LESION, *data, epochs=1, control=False)
+        assert found.recovered[0].loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_optimizer_that_cannot_be_built_again_is_named(model: keras.Model, data: Any) -> None:
+    """Its get_config lacks the argument of its __init__."""
+    for own, sentence in (
+        (OwnOptimizer(0.1), "the optimizer OwnOptimizer cannot be built .* leave optimizer out"),
+        ("adam", "optimizer must be a keras.optimizers.Optimizer or None, got 'adam'"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            recover(model, LESION, *data, epochs=1, optimizer=own)  # type: ignore[arg-type]
 
 
 class Forgetful(keras.layers.Layer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -318,3 +319,27 @@ def test_callbacks_of_the_user_are_called_in_any_form(glyphs: Any) -> None:
         held = keras.callbacks.CallbackList([Counts()], add_history=True, model=trainee)
         trainee.fit(*glyphs, 30, 2, 0, forms.get(form, held))
     assert calls == [0, 1] * 4
+
+
+def test_checkpoints_hold_the_network_that_is_trained(glyphs: Any, tmp_path: Path) -> None:
+    """A ModelCheckpoint of the whole model and one of weights; `save` and `clone_model`."""
+    model = classifier()
+    trainee = SelectivityRegularized(model, -1.0)
+    trainee.compile("sgd", CROSS_ENTROPY, jit_compile=False)
+    whole, weights = tmp_path / "whole.keras", tmp_path / "some.weights.h5"
+    checkpoint = keras.callbacks.ModelCheckpoint
+    both = [checkpoint(str(whole)), checkpoint(str(weights), save_weights_only=True)]
+    trainee.fit(*glyphs, 60, 1, 0, both)
+    trainee.save(tmp_path / "saved.keras")
+    expected = model.predict(glyphs[0], verbose=0)
+    for path in (whole, tmp_path / "saved.keras"):
+        loaded = keras.models.load_model(path)
+        assert type(loaded) is keras.Sequential
+        assert np.array_equal(loaded.predict(glyphs[0], verbose=0), expected)
+    again = SelectivityRegularized(classifier(5), -1.0)
+    again(glyphs[0])
+    again.load_weights(weights)
+    assert np.allclose(again.network.predict(glyphs[0], verbose=0), expected, atol=1e-6)
+    for refused in (keras.models.clone_model, lambda one: keras.saving.save_model(one, whole)):
+        with pytest.raises(NotImplementedError, match="save or clone `model`, the network that"):
+            refused(trainee)

@@ -89,6 +89,8 @@ def admitted(
     reference: keras.Model | None,
 ) -> Admitted:
     """Arguments and errors as for `Engine`."""
+    if from_logits is not None and not isinstance(from_logits, int | np.bool_):
+        raise ValueError(f"from_logits must be True, False or None, got {from_logits!r}")
     reference = reference or model
     masked = with_output(model, output if len(model.outputs) > 1 else None)
     masks = {mask.name: mask for mask in ablation_masks(masked)}

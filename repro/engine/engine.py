@@ -26,6 +26,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from repro.core.arguments import whole_number
 from repro.engine import admission, answers, by_walk, check, noise, verify
 from repro.engine.activity import Accumulator, UnitStatistics
 from repro.engine.batches import Batches, rows
@@ -95,6 +96,10 @@ class Engine:
         threads: int | None = None,
         on_progress: Callable[[int], None] = lambda pairs: None,
     ) -> None:
+        if batch_size is not None:
+            whole_number("batch_size", batch_size, "1 or more, or None", 1)
+        if threads is not None:
+            whole_number("threads", threads, "1 or more, or None", 0)
         found = admission.admitted(
             model,
             images,
@@ -248,6 +253,8 @@ class Engine:
         """
         n_units = self.layout.n_units
         chosen = np.arange(n_units) if units is None else self.layout.checked(units)
+        if chosen.ndim != 1:
+            raise ValueError(f"units must be a list of units, (n,), got shape {chosen.shape}")
         return self._answer(SingleUnits(chosen, n_units), fill)
 
     def cumulative(
@@ -303,7 +310,12 @@ class Engine:
         Raises:
             ValueError: a scale or sigma that is negative or not finite; bases were given.
         """
-        scales = np.atleast_1d(np.asarray(scales, np.float32))
+        whole_number("draws", draws, "1 or more", 0)
+        whole_number("seed", seed, "0 or more", 0)
+        try:
+            scales = np.atleast_1d(np.asarray(scales, np.float32))
+        except (TypeError, ValueError):
+            raise ValueError(f"scales must be a list of numbers, got {scales!r}") from None
         fit = scales.ndim == 1 and scales.size > 0
         if not fit or not np.all(np.isfinite(scales)) or scales.min() < 0:
             raise ValueError(f"scales must be finite and not negative, one or more; got {scales}")
@@ -327,6 +339,8 @@ class Engine:
         Args:
             n_bins: bins of mutual information, 2 or more. n_top: images kept for each unit.
         """
+        whole_number("n_bins", n_bins, "2 or more")
+        whole_number("n_top", n_top, "0 or more", 0)
         n_classes = self.n_classes if self.task.has_classes else 1
         gathered = Accumulator([size for _, size in self.layout.layers], n_classes, n_bins, n_top)
         intact = self._runner.intact((), tuple(range(len(self.layout.layers))))
@@ -371,6 +385,8 @@ class Engine:
             float64 (n_images,), and bool (n_images, n): n answers an image, 0 where none is right
             or wrong.
         """
+        if unit is not None:
+            self.layout.checked(np.asarray(unit))
         return self._plain.one_by_one(self.inputs, self.labels, unit)
 
     def check(self) -> None:

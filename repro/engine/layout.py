@@ -5,7 +5,7 @@ Units are numbered through all masked layers, in the order of the network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +62,12 @@ class Layout:
         Raises:
             ValueError: a unit that does not exist.
         """
-        units = np.asarray(units)
+        try:
+            units = np.asarray(units)
+        except ValueError:
+            raise ValueError(
+                f"units must be numbers in rows of one length, got {units!r}"
+            ) from None
         if not np.issubdtype(units.dtype, np.integer):
             raise ValueError(f"units are numbered by integers, got {units.dtype}")
         if units.size and not 0 <= units.min() <= units.max() < self.n_units:
@@ -87,6 +92,11 @@ def fills_of(fill: Fill, layout: Layout, masks: Sequence[Node]) -> list[np.ndarr
                 f"fill must be {layout.n_units} finite numbers, one a unit; got shape {fill.shape}"
             )
         parts = layout.split(fill)
+    elif isinstance(fill, str | Mapping) or not isinstance(fill, Iterable):
+        raise ValueError(
+            f"fill must be None, {layout.n_units} numbers in an array, one a unit, or a list of an "
+            f"array for each layer; got {fill!r}"
+        )
     else:
         parts = [np.asarray(part) for part in fill]
     if len(parts) != len(masks):
@@ -111,6 +121,8 @@ def checked_bases(
     Raises:
         ValueError: a basis that is not orthogonal, or of a layer that is not computed in float32.
     """
+    if not isinstance(bases, Mapping):
+        raise ValueError(f"bases must be a dict of layers and their bases, got {bases!r}")
     checked = {}
     names = [name for name, _ in layout.layers]
     for name, basis in bases.items():

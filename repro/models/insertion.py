@@ -28,7 +28,7 @@ comes first.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -96,8 +96,8 @@ def insert_masks(
         model: functional or Sequential, with any number of inputs and outputs; or a model that
             `models.accepted` can convert, such as a subclassed model whose `call` only applies
             layers; or the path of a `.keras` file.
-        layers: which of the hidden layers, by name or by patterns such as "block?_*"; None for
-            all. A full name may also choose a layer that the rule leaves out.
+        layers: which of the hidden layers, by name, by patterns such as "block?_*" or as layers of
+            the model; None for all. A full name may also choose a layer that the rule leaves out.
         share_weights: True builds the new model from the layers of the old one, so training one
             trains the other; False builds it from copies.
 
@@ -105,9 +105,12 @@ def insert_masks(
         ValueError: the layers of the model cannot be seen, or none can be masked; or a name or
             pattern fits no layer, or one that cannot be masked.
     """
+    layers = names_of_layers(layers)
     model = accepted(model, "repro.insert_masks")
     read = graph.read(model if share_weights else graph.copied(model))
     spots = _plan(read, layers)
+    if layers == [] and not any(spot.row.masked for spot in spots):
+        raise ValueError("layers must name one hidden layer or more, got []; leave it out for all")
     if not any(spot.row.masked for spot in spots):
         raise ValueError(
             f"model {read.name!r} has no hidden layer to mask; repro.hidden_layers(model) tells of "
@@ -147,7 +150,7 @@ def chosen_masks(model: keras.Model, layers: Sequence[str]) -> tuple[keras.Model
     Raises:
         ValueError: as `hidden_layers`.
     """
-    _refuse_a_string(layers)
+    layers = names_of_layers(layers) or []
     model = accepted(model, "repro.lesion")
     read = graph.read(model)
     there = {layer_of(mask) for mask in _masks_in(read)}
@@ -186,6 +189,7 @@ def hidden_layers(model: keras.Model, layers: Sequence[str] | None = None) -> li
     Raises:
         ValueError: as `insert_masks`, except that a model without a layer to mask is accepted.
     """
+    layers = names_of_layers(layers)
     read = graph.read(accepted(model, "repro.hidden_layers"))
     inputs = [
         HiddenLayer(tensor.name, "InputLayer", False, None, "an input of the model")
@@ -281,8 +285,8 @@ def restore(model: keras.Model, layers: Sequence[str] | None = None) -> None:
         ValueError: the model has no mask after such a layer.
     """
     masks = _masks_by_layer(model, "repro.restore")
-    _refuse_a_string(layers)
-    names = list(masks) if layers is None else layers
+    chosen = names_of_layers(layers)
+    names = list(masks) if chosen is None else chosen
     for mask in [_named(masks, name) for name in names]:
         mask.keep.assign(np.ones(mask.keep.shape))
         mask.fill.assign(np.zeros(mask.fill.shape))
@@ -305,7 +309,6 @@ class _Spot:
 
 def _plan(read: Graph, layers: Sequence[str] | None) -> list[_Spot]:
     """Decides for each call of the graph whether it gets a mask."""
-    _refuse_a_string(layers)
     names, rules = _call_names(read), [_rule_of(call) for call in read.calls]
     axes = _units_axes(read)
     answer, have_masks = _answer(read, axes), _behind_masks(read)
@@ -721,7 +724,8 @@ def _is_finite(number: Any) -> bool:
         return False
 
 
-def _named(masks: Mapping[str, AblationMask], layer: str) -> AblationMask:
+def _named(masks: Mapping[str, AblationMask], layer: Any) -> AblationMask:
+    layer = layer.name if isinstance(layer, keras.Layer) else layer
     if layer not in masks:
         raise ValueError(f"no mask stands after a layer {layer!r}; there are {_listed(masks)}")
     return masks[layer]
@@ -752,9 +756,26 @@ def _checked_units(
     return numbers
 
 
-def _refuse_a_string(layers: Sequence[str] | None) -> None:
+def names_of_layers(layers: Any) -> list[str] | None:
+    """The argument `layers` as names and patterns; a layer stands for its name, None for itself.
+
+    Raises:
+        ValueError: it is no list, or holds anything else.
+    """
+    if layers is None:
+        return None
     if isinstance(layers, str):
         raise ValueError(f"layers must be a list of names, got the string {layers!r}")
+    if not isinstance(layers, Iterable):
+        raise ValueError(f"layers must be a list of names, got {layers!r}")
+    names = [one.name if isinstance(one, keras.Layer) else one for one in layers]
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError(
+                f"layers must be names of layers, patterns or layers of the model, got {name!r}; "
+                "repro.hidden_layers(model) lists the names"
+            )
+    return names
 
 
 def _listed(names: Any) -> str:

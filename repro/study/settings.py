@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import keras
 
+from repro.core.arguments import check_seed, whole_number
 from repro.engine.engine import Engine
 from repro.models.insertion import HiddenLayer
 
@@ -32,6 +33,8 @@ class StudySettings:
     deadline: float = math.inf
 
     def __post_init__(self) -> None:
+        whole_number("n_units", self.n_units, "0 (all) to the number of masked units")
+        check_seed(self.seed)
         if self.split not in ("train", "test"):
             raise ValueError(f"split must be 'train' or 'test', got {self.split!r}")
 

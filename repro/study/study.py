@@ -11,6 +11,7 @@ What is measured is `measured.Measured`'s; here is how a study is made, shown an
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from repro.core import folders
+from repro.core import folders, metrics
+from repro.core.arguments import whole_number
 from repro.core.kinds import AblationCurve
 from repro.data import labelled
 from repro.engine.engine import Engine
@@ -29,6 +31,7 @@ from repro.models.insertion import (
     held_lesion,
     hidden_layers,
     insert_masks,
+    names_of_layers,
 )
 from repro.models.masking import AblationMask
 from repro.models.outputs import with_output
@@ -102,6 +105,10 @@ def lesion(
         ValueError: a model that cannot be lesioned, or images and labels that do not fit it.
         FileNotFoundError: no such file.
     """
+    whole_number("n_images", n_images, "0 (all) to the number of images")
+    if isinstance(class_names, str) or not isinstance(class_names, Iterable):
+        raise ValueError(f"class_names must be a list of names, got {class_names!r}")
+    layers = names_of_layers(layers)
     settings = StudySettings(n_units, tuple(class_names), data, split, seed)
     asked = accepted(model, "repro.lesion")
     masked, hidden = prepare(with_output(asked, output), layers)
@@ -200,7 +207,7 @@ class Study(Measured):
             RunsError: it cannot be written, or a file there would be overwritten that no report
                 wrote, or that was changed since. Nothing is computed before.
         """
-        return files.write(self, Path(directory).expanduser(), command)
+        return files.write(self, _path("directory", directory), command)
 
     def to_tensorboard(self, logdir: str | Path, run: str = "study") -> Path:
         """Writes what the plugin's tab shows: unit table and curve.
@@ -219,7 +226,9 @@ class Study(Measured):
             RunsError: it cannot be written, holds anything else, such as the events of a training,
                 or lies outside of `logdir`. Nothing is computed before.
         """
-        directory = folders.folder_in(Path(logdir).expanduser(), run)
+        if not isinstance(run, str):
+            raise ValueError(f"run must be the name of a folder in logdir, got {run!r}")
+        directory = folders.folder_in(_path("logdir", logdir), run)
         folders.check_replaceable(directory)
         curves = self.curves
 
@@ -247,7 +256,7 @@ class Study(Measured):
                 since.
             ValueError: Keras cannot save the model, or would read another network from the file.
         """
-        directory = Path(directory).expanduser()
+        directory = _path("directory", directory)
         folders.check_replaceable(directory)
         inputs = self._engine.inputs
         each = inputs if isinstance(inputs, tuple) else (inputs,)
@@ -270,6 +279,31 @@ class Study(Measured):
         folders.replace_directory(Path(directory), fill)
         self._saved_as = Path(directory).resolve().name
         return Path(directory) / "model.keras"
+
+    # The two methods refuse arguments of a wrong kind; their docstrings are those of `Measured`.
+
+    def curve(self, orders: int = 10, points: int = 51, n_images: int = 0) -> AblationCurve:
+        return super().curve(
+            whole_number("orders", orders, "1 or more", 1),
+            whole_number("points", points, "2 or more"),
+            whole_number("n_images", n_images, f"0 (all) to {self.sample.n_images}"),
+        )
+
+    def relation(
+        self, layer: str | None = None, x: str = "class_selectivity", y: str = "importance"
+    ) -> metrics.Correlation:
+        if layer is not None:
+            (layer,) = names_of_layers([layer]) or []
+            self.layout.units(layer)  # refuses a layer without a mask
+        units = self.units
+        columns = [name for name in units.dtype.names or () if units[name].dtype.kind in "biuf"]
+        for name, column in (("x", x), ("y", y)):
+            if column not in columns:
+                raise ValueError(
+                    f"{name} must be a column of study.units that holds numbers, "
+                    f"{', '.join(columns)}; got {column!r}"
+                )
+        return super().relation(layer, x, y)
 
     def _facts(self) -> dict[str, str]:
         return {
@@ -326,6 +360,12 @@ class Study(Measured):
         means = curve.loss.mean(axis=0)
         for n_ablated, loss in zip(curve.n_ablated.tolist(), means.tolist(), strict=True):
             yield n_ablated, summary.scalar("lesion/loss_vs_ablated_units", loss, words)
+
+
+def _path(name: str, value: Any) -> Path:
+    if not isinstance(value, str | os.PathLike):
+        raise ValueError(f"{name} must be the path of a folder, got {value!r}")
+    return Path(value).expanduser()
 
 
 def _stored(images: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ import numpy as np
 from keras import ops
 
 from repro.core import metrics
+from repro.core.arguments import check_seed, whole_number
 from repro.data import reading
 from repro.data.given import Given, class_labels, taken
 from repro.engine import passes, verify, walk
@@ -33,7 +34,7 @@ from repro.engine.network import trace
 from repro.models import graph, heads
 from repro.models.heads import Head
 from repro.models.inputs import in_order, shapes_of, tensors_for
-from repro.models.insertion import with_masks
+from repro.models.insertion import names_of_layers, with_masks
 from repro.models.masking import AblationMask, ablation_masks, layer_of
 from repro.training.regularizers import SelectivityRegularized
 
@@ -114,8 +115,17 @@ class SingleDirectionReliance(keras.callbacks.Callback):
         numbers = {"every": every, "n_images": n_images, "orders": orders, "points": points}
         for name, value in numbers.items():
             low = 2 if name == "points" else 1
+            if value is not None or name != "n_images":
+                whole_number(name, value, f"{low} or more")
             if value is not None and value < low:
                 raise ValueError(f"{name} must be {low} or more. Received: {name}={value}")
+        check_seed(seed)
+        layers = names_of_layers(layers)
+        if layers == []:
+            raise ValueError(
+                "layers must name one hidden layer or more, got []; leave it out for the last "
+                f"{_LAST_LAYERS}"
+            )
         self._data: tuple[Any, Any] = images, heads.targets_of(labels)
         self._taken: Given | None = None
         if not reading.is_stream(images):

@@ -18,6 +18,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from repro.core.arguments import whole_number
 from repro.data.given import Given, class_labels, taken
 from repro.engine import verify
 from repro.engine.passes import without_retracing_warnings
@@ -129,6 +130,9 @@ def recover(
             without classes, or whose masked copy does not answer as it does, an optimizer that
             cannot be built again.
     """
+    for name, number in {"epochs": epochs, "batch_size": batch_size}.items():
+        whole_number(name, number, "1 or more")
+    whole_number("seed", seed, "0 or more", 0)
     if epochs < 1 or batch_size < 1:
         raise ValueError(
             "epochs and batch_size must be 1 or more. "
@@ -154,7 +158,10 @@ def recover(
 
     recovered = trained_on(lesioned)
     return Recovery(
-        units={layer: tuple(int(unit) for unit in chosen) for layer, chosen in units.items()},
+        units={
+            layer.name if isinstance(layer, keras.Layer) else layer: tuple(map(int, chosen))
+            for layer, chosen in units.items()
+        },
         intact=intact,
         lesioned=after_lesion,
         recovered=recovered,

@@ -17,6 +17,8 @@ and 1, is a classifier of two classes.
 from __future__ import annotations
 
 import inspect
+import math
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -128,6 +130,9 @@ class SelectivityRegularized(keras.Model):
         self, network: keras.Model, strength: float, layers: Sequence[str] | None = None
     ) -> None:
         heads.check_kind(_WHO, network)
+        plain = isinstance(strength, numbers.Real)  # or a variable, which may change
+        if not (math.isfinite(strength) if plain else hasattr(strength, "dtype")):
+            raise ValueError(f"strength must be a finite number, got {strength!r}")
         super().__init__(name=f"{network.name}_regularized")
         self.n_classes = heads.n_classes(_WHO, network)
         masked = network if has_masks(network) else insert_masks(network, layers)

@@ -297,6 +297,7 @@ def test_what_does_not_fit_the_model_is_refused(
         (np.full((1, 40), 0.5), None, "keep must be 1 .intact. or 0"),
         (np.ones((1, 40)), np.zeros(3), "fill must be 40 finite numbers"),
         (np.ones((1, 40)), np.full(40, np.inf), "fill must be 40 finite numbers"),
+        (np.ones((1, 40)), 0.5, "fill must be None, 40 numbers in an array, one a unit, .*got 0.5"),
     ],
 )
 def test_a_lesion_that_cannot_be_made_is_refused(
@@ -310,3 +311,29 @@ def test_a_model_that_carries_lesions_is_refused(tiny_mlp: Any, tiny_images: Any
     set_masks(tiny_mlp, np.r_[np.zeros(3), np.ones(37)])
     with pytest.raises(ValueError, match="hidden_1_mask already ablates 3 units"):
         Engine(tiny_mlp, *tiny_images)
+
+
+@pytest.mark.parametrize("name", ["batch_size", "threads"])
+def test_a_setting_of_a_wrong_kind_is_named(tiny_mlp: Any, tiny_images: Any, name: str) -> None:
+    settings: dict[str, Any] = {name: 2.5}
+    with pytest.raises(ValueError, match=f"^{name} must be a whole number, .*; got 2.5"):
+        Engine(tiny_mlp, *tiny_images, **settings)
+
+
+def test_a_question_of_a_wrong_kind_is_refused_in_a_sentence(
+    tiny_mlp: Any, tiny_images: Any
+) -> None:
+    engine = Engine(tiny_mlp, *tiny_images)
+    asked: list[tuple[Any, str]] = [
+        (lambda: engine.single_units(units=np.array(3)), "units must be a list of units"),
+        (lambda: engine.cumulative([[1, 2], [3]]), "units must be numbers in rows of one length"),  # type: ignore[arg-type]
+        (lambda: engine.noise(np.array(["x"])), "scales must be a list of numbers"),
+        (lambda: engine.noise(np.ones(1), draws=1.5), "draws must be a whole number"),  # type: ignore[arg-type]
+        (lambda: engine.noise(np.ones(1), seed=-1), "seed must be a whole number, 0 or more"),
+        (lambda: engine.statistics(n_bins=2.5), "n_bins must be a whole number"),  # type: ignore[arg-type]
+        (lambda: engine.statistics(n_top=-1), "n_top must be a whole number, 0 or more"),
+        (lambda: engine.one_by_one(40), "units are numbered 0 to 39"),
+    ]
+    for ask, sentence in asked:
+        with pytest.raises(ValueError, match=f"^{sentence}"):
+            ask()

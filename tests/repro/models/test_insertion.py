@@ -171,12 +171,27 @@ def test_layers_are_chosen_by_name_or_pattern(layers: Any, masked: list[str]) ->
         (["dense_?"], r"no hidden layer fits 'dense_\?'"),
         (["logits"], "'logits' cannot be masked: the model's answer"),
         ("relu_1", "layers must be a list of names, got the string 'relu_1'"),
-        ([], "has no hidden layer to mask"),
+        ([], r"layers must name one hidden layer or more, got \[\]; leave it out for all"),
+        ([0], "layers must be names of layers, patterns or layers of the model, got 0; repro.hid"),
+        (0, "layers must be a list of names, got 0"),
     ],
 )
 def test_a_choice_that_fits_nothing_is_refused(layers: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         repro.insert_masks(small_model(), layers)
+
+
+def test_a_layer_of_the_model_stands_for_its_name() -> None:
+    """The user has the layer at hand: `layers=[model.layers[2]]`, `{model.layers[2]: [1]}`."""
+    model = small_model()
+    layer = model.get_layer("relu_1")
+    masked = repro.insert_masks(model, layers=[layer])
+    (mask,) = repro.ablation_masks(masked)
+    assert mask.name == "relu_1_mask"
+    repro.ablate(masked, {layer: [1]})  # type: ignore[dict-item]
+    assert np.array(mask.keep).tolist() == [1, 0, 1, 1, 1]
+    repro.restore(masked, [layer])
+    assert np.array(mask.keep).tolist() == [1] * 5
 
 
 def test_every_layer_is_listed_and_drawn() -> None:

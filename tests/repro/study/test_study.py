@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import io
 import json
 import math
@@ -600,7 +601,13 @@ def test_a_model_with_several_inputs_or_outputs_needs_to_know_which(
         ({"images": np.zeros((230, 5, 6, 1))}, r"shape \(n, 6, 6, 1\)"),
         ({"images": np.full((230, 6, 6, 1), np.nan)}, "not finite"),
         ({"n_images": 231}, "n_images must be 0"),
+        ({"n_images": 0.5}, r"n_images must be a whole number, 0 \(all\) to .*; got 0.5"),
         ({"n_units": 41}, "n_units must be 0"),
+        ({"n_units": "5"}, r"n_units must be a whole number, 0 \(all\) to .*; got '5'"),
+        ({"seed": -1}, "seed must be a whole number, 0 or more; got -1"),
+        ({"layers": [0]}, "layers must be names of layers, patterns or layers of the model, got 0"),
+        ({"class_names": "ants"}, "class_names must be a list of names, got 'ants'"),
+        ({"from_logits": "yes"}, "from_logits must be True, False or None, got 'yes'"),
         ({"class_names": ["a"]}, "the model's 5 classes"),
         ({"split": "validation"}, "'test' or 'train'|'train' or 'test'"),
     ],
@@ -621,3 +628,28 @@ def test_a_curve_of_nothing_is_refused(made: Study) -> None:
         made.curve(points=1)
     with pytest.raises(ValueError, match="n_images must be 0 to 230"):
         made.curve(n_images=231)
+
+
+@pytest.mark.parametrize(
+    ("ask", "sentence"),
+    [
+        (lambda study: study.curve(orders=0), "orders must be a whole number, 1 or more; got 0"),
+        (lambda study: study.curve(orders=2.5), "orders must be a whole number, .*; got 2.5"),
+        (lambda study: study.curve(points="9"), "points must be a whole number, .*; got '9'"),
+        (lambda study: study.curve(n_images=0.5), "n_images must be a whole number, .*; got 0.5"),
+        (lambda study: study.relation("hiden_1"), "no mask stands after a layer 'hiden_1'"),
+        (lambda study: study.relation(x="layer"), "x must be a column of study.units that holds"),
+        (lambda study: study.report(5), "directory must be the path of a folder, got 5"),
+        (lambda study: study.save(None), "directory must be the path of a folder, got None"),
+        (lambda study: study.to_tensorboard(5), "logdir must be the path of a folder, got 5"),
+    ],
+)
+def test_an_argument_of_a_wrong_kind_is_named(made: Study, ask: Any, sentence: str) -> None:
+    with pytest.raises(ValueError, match=f"^{sentence}"):
+        ask(made)
+
+
+def test_the_methods_that_check_arguments_are_documented(made: Study) -> None:
+    """`help(study.curve)` tells what the arguments are."""
+    for method in (made.curve, made.relation):
+        assert "Args:" in (inspect.getdoc(method) or "")

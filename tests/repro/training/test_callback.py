@@ -338,6 +338,11 @@ def test_a_regularized_model_is_measured_too(data: Any) -> None:
         ({"points": 1}, "points must be 2 or more"),
         ({"orders": 0}, "orders must be 1 or more"),
         ({"n_images": 0}, "n_images must be 1 or more"),
+        ({"n_images": 2.5}, "n_images must be a whole number, 1 or more; got 2.5"),
+        ({"every": None}, "every must be a whole number, 1 or more; got None"),
+        ({"seed": -1}, "seed must be a whole number, 0 or more; got -1"),
+        ({"layers": []}, r"layers must name one hidden layer or more, got \[\]"),
+        ({"layers": [0]}, "layers must be names of layers, patterns or layers of the model, got 0"),
         ({"labels": None}, "needs labels, and the data hold none"),
     ],
 )

@@ -178,6 +178,12 @@ def test_labels_may_be_one_hot(glyphs: Any) -> None:
     assert found[0] == pytest.approx(found[1], rel=1e-6) and found[0] > 0
 
 
+@pytest.mark.parametrize("strength", ["less", None, float("nan")])
+def test_a_strength_that_is_no_number_is_refused(strength: Any) -> None:
+    with pytest.raises(ValueError, match="^strength must be a finite number, got "):
+        SelectivityRegularized(classifier(), strength)
+
+
 def test_a_model_of_two_outputs_is_refused() -> None:
     images = keras.Input((4,))
     x = keras.layers.Dense(3, "relu")(images)

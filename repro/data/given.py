@@ -73,6 +73,7 @@ def taken(data: Any, labels: Any = None, *, wanted: Wanted = ()) -> Given:
         GivenError: a form that is not known, a stream without end, lengths that differ, nothing at
             all, values that are not finite, sample weights other than 1.
     """
+    _refuse_two_pairs(data if labels is None else (data, labels), wanted)
     if labels is None:
         if reading.is_stream(data):
             data, labels = reading.read(data, wanted)
@@ -113,6 +114,29 @@ def taken(data: Any, labels: Any = None, *, wanted: Wanted = ()) -> Given:
         raise GivenError("there are no images to evaluate on; give at least one, with its label")
     _check_finite(found)
     return Given(found.inputs, targets, found.names, class_names, found.table)
+
+
+def _refuse_two_pairs(data: Any, wanted: Wanted) -> None:
+    """Refuses what `keras.datasets` gives, (x_train, y_train), (x_test, y_test).
+
+    Raises:
+        GivenError: it is such, and not the inputs and labels of a model with several of each.
+    """
+    if not isinstance(data, tuple) or len(data) not in (2, 3) or len(wanted) > 1:
+        return
+    lengths = []
+    for pair in data:
+        if not (isinstance(pair, tuple) and len(pair) == 2 and all(map(is_array, pair))):
+            return
+        (n, *image), (n_labels, *label) = (np.shape(one) or (-1,) for one in pair)
+        if n != n_labels or image == label:
+            return
+        lengths.append(n)
+    if wanted or len(set(lengths)) > 1:
+        raise GivenError(
+            f"these are {len(data)} pairs of images and labels, such as (x_train, y_train) and "
+            "(x_test, y_test); give one of them, for example data[1]"
+        )
 
 
 # --- What labels mean ---------------------------------------------------------------------------

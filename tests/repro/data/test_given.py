@@ -473,3 +473,16 @@ def test_what_holds_no_images_is_refused(thing: Any) -> None:
 
 def test_what_is_given_has_a_length() -> None:
     assert len(Given([X6], None)) == 6
+
+
+@pytest.mark.parametrize("labels_besides", [False, True])
+def test_what_keras_datasets_give_is_two_pairs(labels_besides: bool) -> None:
+    """`lesion(model, mnist.load_data())`, with a star too; a model of one input."""
+    data = (X6, Y6), (X6[:4], Y6[:4])
+    for wanted in ((), [("x", (None, 2))]):
+        said = sentence(lambda w=wanted: taken(*(data if labels_besides else (data,)), wanted=w))
+        assert "2 pairs of images and labels" in said and "for example data[1]" in said
+    assert len(taken(data[1], wanted=[("x", (None, 2))])) == 4
+    # Two inputs and two outputs look alike.
+    both = [("a", (None, 2)), ("b", (None,))]
+    assert len(taken(((X6, Y6), (X6, Y6)), wanted=both).inputs) == 2

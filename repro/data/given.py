@@ -172,11 +172,11 @@ def class_labels(
     if labels.ndim == 2 and labels.shape[1] == n_classes:
         return _of_rows(labels).astype(np.int32), names
     if labels.ndim != 1:
-        cure = "give a model with as many answers, or labels.argmax(axis=1)"
+        cure = "give a model with as many answers, or numpy.asarray(labels).argmax(axis=1)"
         if labels.size == len(labels):
-            cure = "give labels.reshape(len(labels))"
+            cure = "give numpy.asarray(labels).reshape(len(labels))"
         elif labels.size == labels.shape[-1]:
-            cure = "give labels.reshape(-1)"
+            cure = "give numpy.asarray(labels).reshape(-1)"
         raise GivenError(
             f"labels must be one class number an image, or one row of {n_classes} with a single 1; "
             f"got shape {labels.shape}; {cure}"
@@ -191,9 +191,9 @@ def class_labels(
     if low < 0 or high >= n_classes:
         cure = "give labels of these classes only"
         if low == 1 and high == n_classes:
-            cure = "these count from 1: give labels - 1"
+            cure = "these count from 1: give numpy.asarray(labels) - 1"
         elif n_classes == 2 and set(np.unique(numbers)) <= {-1, 1}:
-            cure = "give (labels + 1) / 2"
+            cure = "give (numpy.asarray(labels) + 1) / 2"
         elif len(np.unique(numbers)) == n_classes:
             cure = "give their places, numpy.unique(labels, return_inverse=True)[1]"
         elif low < 0:
@@ -227,7 +227,7 @@ def yes_no_labels(targets: Any, n_labels: int) -> np.ndarray:
     if not np.all((labels == 0) | (labels == 1)):
         cure = "round them, or give task='regression' to measure the squared error"
         if np.all(np.abs(labels.astype(np.float64)) == 1):
-            cure = "give (labels + 1) / 2"
+            cure = "give (numpy.asarray(labels) + 1) / 2"
         raise GivenError(f"labels of several yes-or-no answers must be 0 or 1; {cure}")
     return labels.astype(np.float32)
 
@@ -245,7 +245,7 @@ def regression_targets(targets: Any, shape: Sequence[int]) -> np.ndarray:
     if numbers.dtype.kind not in "biuf":
         raise GivenError(
             f"targets of a regression must be numbers, got {_type_words(numbers)}; give "
-            "targets.astype(float) where they are written as text"
+            "numpy.asarray(targets).astype(float) where they are written as text"
         )
     one = tuple(shape) in ((), (1,)) and numbers.shape[1:] in ((), (1,))
     if not one and numbers.shape[1:] != tuple(shape):
@@ -286,8 +286,9 @@ def _by_name(
         if min(numbers) < 0 or max(numbers) >= n_classes:
             raise GivenError(
                 f"labels are numbers written as text, {min(numbers)} to {max(numbers)}, and the "
-                f"model's classes are 0 to {n_classes - 1}; give labels.astype(int) less the first "
-                "class's number, or class_names=, their texts in the order of the model's classes"
+                f"model's classes are 0 to {n_classes - 1}; give numpy.asarray(labels).astype(int) "
+                "less the first class's number, or class_names=, their texts in the order of the "
+                "model's classes"
             )
         return np.array([int(float(text)) for text in texts], np.int32), names
     if not names:
@@ -329,7 +330,7 @@ def _of_rows(rows: np.ndarray) -> np.ndarray:
     if np.all(numbers >= 0) and np.allclose(numbers.sum(axis=1), 1, atol=1e-3):
         raise GivenError(
             "labels are shares of classes (soft labels, label smoothing), and lesions are counted "
-            "by class; give labels.argmax(axis=1)"
+            "by class; give numpy.asarray(labels).argmax(axis=1)"
         )
     raise GivenError(
         "labels have a column for each class, and not a single 1 in each row; give one class "

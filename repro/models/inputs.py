@@ -54,6 +54,7 @@ def in_order(
         if set(wanted) <= set(by_name):
             inputs = [by_name[name] for name in wanted]
         elif not len(wanted) == len(inputs) == 1:
+            _refuse_texts(wanted, table)
             raise ValueError(
                 f"the model has the inputs {', '.join(wanted)}, and the data give "
                 f"{', '.join(names)}; give a dict with the names of the inputs"
@@ -65,6 +66,21 @@ def in_order(
         )
     tensors = keras.tree.flatten(structure_of(model))
     return [_fitted(np.asarray(x), tensor) for x, tensor in zip(inputs, tensors, strict=True)]
+
+
+def _refuse_texts(wanted: Sequence[str], table: Mapping[str, np.ndarray] | None) -> None:
+    """Names the columns that keep a table of numbers from being the one input of a model.
+
+    Raises:
+        ValueError: there are some.
+    """
+    texts = [name for name, column in (table or {}).items() if column.dtype.kind not in "biuf"]
+    if texts and len(wanted) == 1:
+        raise ValueError(
+            f"the model has one input, of numbers, and the DataFrame has text or categories in "
+            f"{', '.join(map(repr, texts))}; leave that out, frame.drop(columns={texts!r}), or "
+            "give numbers in its place as in the training, such as pandas.get_dummies(frame)"
+        )
 
 
 def packed(model: keras.Model, inputs: Sequence[Any]) -> Any:

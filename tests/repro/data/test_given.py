@@ -416,7 +416,7 @@ def test_other_numbers_of_labels_are_refused() -> None:
 
 def test_soft_labels_and_fractions_are_refused() -> None:
     soft = np.array([[0.9, 0.1], [0.2, 0.8]])
-    assert "labels.argmax(axis=1)" in sentence(lambda: class_labels(soft, 2))
+    assert "numpy.asarray(labels).argmax(axis=1)" in sentence(lambda: class_labels(soft, 2))
     np.testing.assert_array_equal(class_labels(soft.argmax(axis=1), 2)[0], [0, 1])
     assert "task='regression'" in sentence(lambda: class_labels([0.5, 1.0], 2))
     np.testing.assert_array_equal(regression_targets([0.5, 1.0], ()), [0.5, 1.0])
@@ -436,8 +436,12 @@ def test_labels_that_are_no_classes_are_refused() -> None:
         np.testing.assert_array_equal(class_labels(kept, 2)[0], [0, 1])
         assert "leave out" in sentence(lambda labels=labels: regression_targets(labels, ()))
     from_one = np.array([1, 2, 3])
-    assert "give labels - 1" in sentence(lambda: class_labels(from_one, 3))
-    np.testing.assert_array_equal(class_labels(from_one - 1, 3)[0], [0, 1, 2])
+    categories = pd.Categorical(from_one)
+    # The cure works for each form that labels come in; a list or a Categorical has no difference.
+    for form in (from_one, from_one.tolist(), categories, pd.Series(categories)):
+        given = taken(X6[:3], form).targets
+        assert "give numpy.asarray(labels) - 1" in sentence(lambda x=given: class_labels(x, 3))
+        np.testing.assert_array_equal(class_labels(np.asarray(form) - 1, 3)[0], [0, 1, 2])
     below = np.array([-1, 0, 1])
     assert "below 0" in sentence(lambda: class_labels(below, 2))
     np.testing.assert_array_equal(class_labels(below[below >= 0], 2)[0], [0, 1])

@@ -322,7 +322,9 @@ def _archive(path: Path, n_classes: int, class_names: Sequence[str]) -> Labelled
                     "np.savez(path, images=images, labels=labels)"
                 )
             images, labels = _named_arrays(path, stored)
-            names = tuple(map(str, stored["class_names"])) if "class_names" in stored else ()
+            names: tuple[str, ...] = ()
+            if "class_names" in stored:
+                names = tuple(map(str, _array_of(path, stored, "class_names")))
     except FileNotFoundError as error:
         raise DataError(f"no file {path}") from error
     except DataError:
@@ -376,12 +378,28 @@ def _check_names(names: Sequence[str], n_classes: int, of: str) -> None:
 def _named_arrays(path: Path, stored: Any) -> tuple[np.ndarray, np.ndarray]:
     for pair in _ARRAYS:
         if set(pair) <= set(stored.files):
-            return stored[pair[0]], stored[pair[1]]
+            return _array_of(path, stored, pair[0]), _array_of(path, stored, pair[1])
     raise DataError(
         f"{path} must hold the arrays images and labels, and it holds "
         + (", ".join(sorted(stored.files)) or "none")
         + "; write it with np.savez(path, images=images, labels=labels)"
     )
+
+
+def _array_of(path: Path, stored: Any, name: str) -> np.ndarray:
+    """One array of an archive; never one of Python objects, which can run code when read."""
+    try:
+        found: np.ndarray = stored[name]
+    except ValueError as error:
+        if "Object arrays" not in str(error):
+            raise
+        kind = "float" if name in (images for images, _ in _ARRAYS) else "str"
+        raise DataError(
+            f"the array {name} of {path} holds Python objects, as those of pandas do, which are "
+            "not read, since such a file can hide code; save it as text or numbers, such as "
+            f"np.savez(path, ..., {name}=np.asarray({name}).astype({kind}))"
+        ) from error
+    return found
 
 
 # --- TensorFlow Datasets -----------------------------------------------------------------------

@@ -71,6 +71,12 @@ _ARRAYS = (("images", "labels"), ("x_test", "y_test"))
 # Files of a folder that are asked whether their pixels have 16 bits.
 _HEADERS = 20
 _IMAGE_FILES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
+# Folders of operating systems and tools, besides those whose names begin with a dot.
+_OF_SYSTEMS = frozenset(
+    {"__MACOSX", "Thumbs", "Thumbs.db", "@eaDir", "$RECYCLE.BIN", "System Volume Information"}
+    | {"lost+found", "__pycache__"}
+)
+_LISTED = 12  # most names of folders in a sentence
 _SPLITS = ("test", "validation", "val", "valid", "train")
 
 
@@ -183,7 +189,7 @@ def find(
     elif kind == "tfds":
         found = _tfds(name, input_shape, n_classes, class_names, data_dir, offline, resize)
     else:
-        found = _folder(Path(name).expanduser(), input_shape, class_names, resize)
+        found = _folder(Path(name).expanduser(), input_shape, n_classes, class_names, resize)
     white = 0 if tokens else found.white
     names = tuple(class_names) or found.class_names
     found = dataclasses.replace(found, class_names=names, white=white)
@@ -560,13 +566,17 @@ def _named_features(info: Any, name: str) -> tuple[str, str]:
 
 
 def _folder(
-    path: Path, input_shape: Sequence[int | None], class_names: Sequence[str], resize: str
+    path: Path,
+    input_shape: Sequence[int | None],
+    n_classes: int,
+    class_names: Sequence[str],
+    resize: str,
 ) -> Labelled:
     """Every image below the class folders; the folder's place, or its name's, is the label."""
     if not path.is_dir():
         raise DataError(f"no folder {path}")
     inside = sorted(path.iterdir())
-    folders = [p for p in inside if p.is_dir() and not p.name.startswith(".")]
+    folders = [p for p in inside if p.is_dir() and (p.name in class_names or not _is_of_system(p))]
     names = tuple(class_names) or tuple(folder.name for folder in folders)
     unknown = sorted({folder.name for folder in folders} - set(names))
     if unknown:
@@ -589,6 +599,13 @@ def _folder(
                 left_out += _left_out(file)
     if not files:
         raise DataError(_no_images(path, folders, left_out))
+    if len(names) != n_classes and not class_names:
+        listed = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
+        raise DataError(
+            f"the model has {n_classes} classes, and {path} has {len(names)} class folders "
+            f"({listed}); take out the folders that are no classes, or give the names of the "
+            "model's classes, one a line in its order, with --classes=FILE"
+        )
     words = f"{path.name}, {len(folders)} class folders"
     if left_out:
         words += f" ({_counted(left_out)} left out)"
@@ -600,6 +617,11 @@ def _folder(
         functools.partial(_decoded, files, _size(input_shape), resize, white),
         white=white,
     )
+
+
+def _is_of_system(folder: Path) -> bool:
+    """Whether operating systems and tools leave such folders, which are no classes."""
+    return folder.name.startswith(".") or folder.name in _OF_SYSTEMS
 
 
 def _is_image(path: Path) -> bool:
@@ -632,6 +654,8 @@ def _left_out(path: Path) -> list[str]:
     """What kind of thing in a folder is not read, and the images in it, one by one."""
     if path.name.startswith("."):
         return ["hidden"]
+    if path.is_dir() and _is_of_system(path):
+        return ["system folder"]
     if not path.is_dir():
         return [path.suffix.lower() or "without suffix"]
     n = sum(_is_image(file) for file in path.rglob("*"))
@@ -646,7 +670,9 @@ def _counted(kinds: list[str]) -> str:
     words = []
     for kind, n in collections.Counter(kinds).items():
         if n > 1:
-            kind = kind.replace("nested folder", "nested folders").replace("image ", "images ")
+            kind = kind.replace("image ", "images ")
+            for folder in ("nested folder", "system folder"):
+                kind = kind.replace(folder, f"{folder}s")
         words.append(f"{n} {kind.replace('folderss', 'folders')}")
     return ", ".join(words)
 

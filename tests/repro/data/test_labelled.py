@@ -213,6 +213,27 @@ def test_folders_that_do_not_fit_are_refused_in_a_sentence(photos: Path) -> None
         found.images(np.arange(len(found)))
 
 
+def test_folders_of_systems_and_tools_are_no_classes(photos: Path) -> None:
+    """An archive that was unpacked on a Mac, a notebook, the previews of Windows."""
+    for name in ("__MACOSX", ".ipynb_checkpoints", "Thumbs"):
+        (photos / name).mkdir()
+    (photos / "__MACOSX" / "._0.png").write_bytes(b"")
+    found = find(f"dir:{photos}", (4, 4, 1), 2)
+    assert found.class_names == ("grey", "white") and set(found.labels.tolist()) == {0, 1}
+    assert "2 hidden" in found.words and "2 system folders" in found.words
+
+
+def test_an_empty_class_folder_is_a_class_and_one_too_many_is_named(photos: Path) -> None:
+    (photos / "black").mkdir()
+    found = find(f"dir:{photos}", (4, 4, 1), 3)
+    assert found.class_names == ("black", "grey", "white")
+    assert set(found.labels.tolist()) == {1, 2}
+    with pytest.raises(
+        DataError, match=r"2 classes, and .* 3 class folders \(black, grey, white\); take out the"
+    ):
+        find(f"dir:{photos}", (4, 4, 1), 2)
+
+
 # --- TFDS --------------------------------------------------------------------------------------
 
 

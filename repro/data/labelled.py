@@ -336,7 +336,13 @@ def _archive(path: Path, n_classes: int, class_names: Sequence[str]) -> Labelled
     except DataError:
         raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read as a NumPy archive: {_reason(error)}") from error
+        reason = _reason(error)
+        if "pickle" in reason:  # NumPy advises to read it all the same
+            reason = (
+                "it is none, or holds Python objects, which are not read, since they can hide "
+                "code; write one with np.savez(path, images=images, labels=labels)"
+            )
+        raise DataError(f"{path} cannot be read as a NumPy archive: {reason}") from error
     if np.shape(labels)[:1] != np.shape(images)[:1]:
         raise DataError(
             f"{path} holds {len(images)} images but {np.size(labels)} labels; save one for each"

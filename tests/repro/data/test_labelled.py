@@ -143,6 +143,9 @@ def test_a_damaged_or_missing_archive_is_refused_in_a_sentence(tmp_path: Path) -
         (tmp_path / f"{name}.npz").write_bytes(content)
         with pytest.raises(DataError, match="cannot be read as a NumPy archive"):
             find(f"npz:{tmp_path / name}.npz", SHAPE, 4)
+    np.save(tmp_path / "objects.npy", np.array([{}, []], object), allow_pickle=True)
+    with pytest.raises(DataError, match="holds Python objects, which are not read.* np.savez"):
+        find(f"npz:{tmp_path / 'objects.npy'}", SHAPE, 4)
     with pytest.raises(DataError, match="no file"):
         find(f"npz:{tmp_path / 'nowhere.npz'}", SHAPE, 4)
     np.save(tmp_path / "one.npy", PIXELS)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repro.core import metrics
+from repro.core.arguments import whole_number
 from repro.core.kinds import AblationCurve, CumulativeConfig
 from repro.data import labelled
 from repro.engine import sweeps
@@ -24,6 +25,7 @@ from repro.engine.counts import Outcome
 from repro.engine.engine import Engine
 from repro.engine.layout import Layout
 from repro.engine.tasks import Task
+from repro.models.insertion import names_of_layers
 from repro.study import budget, sample
 from repro.study import curve as study_curve
 from repro.study import words as study_words
@@ -302,8 +304,11 @@ class Measured:
             n_images: to read it on, a sample stratified by class; 0 for all of the study's.
 
         Raises:
-            ValueError: a number out of range.
+            ValueError: a number out of range, or none.
         """
+        orders = whole_number("orders", orders, "1 or more", 1)
+        points = whole_number("points", points, "2 or more")
+        n_images = whole_number("n_images", n_images, f"0 (all) to {self.sample.n_images}")
         if not 0 <= n_images <= self.sample.n_images:
             raise ValueError(f"n_images must be 0 to {self.sample.n_images}, got {n_images}")
         if points < 2:
@@ -404,9 +409,22 @@ class Measured:
         section 3.4).
 
         Args:
-            layer: its units alone; None for all.
+            layer: a layer or its name, for its units alone; None for all. x, y: names of columns.
+
+        Raises:
+            ValueError: a layer without a mask, or a column that does not exist or holds no numbers.
         """
+        if layer is not None:
+            (layer,) = names_of_layers([layer]) or []
+            self.layout.units(layer)  # refuses a layer without a mask
         units = self.units
+        columns = [name for name in units.dtype.names or () if units[name].dtype.kind in "biuf"]
+        for name, column in (("x", x), ("y", y)):
+            if column not in columns:
+                raise ValueError(
+                    f"{name} must be a column of study.units that holds numbers, "
+                    f"{', '.join(columns)}; got {column!r}"
+                )
         known = np.isfinite(units[x]) & np.isfinite(units[y])
         if layer is not None:
             known &= units["layer"] == layer

@@ -19,7 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from repro.core import folders, metrics
+from repro.core import folders
 from repro.core.arguments import whole_number
 from repro.core.kinds import AblationCurve
 from repro.data import labelled
@@ -279,31 +279,6 @@ class Study(Measured):
         folders.replace_directory(Path(directory), fill)
         self._saved_as = Path(directory).resolve().name
         return Path(directory) / "model.keras"
-
-    # The two methods refuse arguments of a wrong kind; their docstrings are those of `Measured`.
-
-    def curve(self, orders: int = 10, points: int = 51, n_images: int = 0) -> AblationCurve:
-        return super().curve(
-            whole_number("orders", orders, "1 or more", 1),
-            whole_number("points", points, "2 or more"),
-            whole_number("n_images", n_images, f"0 (all) to {self.sample.n_images}"),
-        )
-
-    def relation(
-        self, layer: str | None = None, x: str = "class_selectivity", y: str = "importance"
-    ) -> metrics.Correlation:
-        if layer is not None:
-            (layer,) = names_of_layers([layer]) or []
-            self.layout.units(layer)  # refuses a layer without a mask
-        units = self.units
-        columns = [name for name in units.dtype.names or () if units[name].dtype.kind in "biuf"]
-        for name, column in (("x", x), ("y", y)):
-            if column not in columns:
-                raise ValueError(
-                    f"{name} must be a column of study.units that holds numbers, "
-                    f"{', '.join(columns)}; got {column!r}"
-                )
-        return super().relation(layer, x, y)
 
     def _facts(self) -> dict[str, str]:
         return {

@@ -23,7 +23,7 @@ os.environ.setdefault(
     " --xla_cpu_use_fusion_emitters=false"
     " --xla_cpu_parallel_codegen_split_count=1",
 )
-# A search for cycles walks through TensorFlow's and Keras's million objects.
+# A search for cycles walks through TensorFlow's and Keras's half a million objects.
 gc.set_threshold(50_000, 20, 20)
 
 

@@ -215,7 +215,7 @@ def _elements(stream: Any) -> Iterator[Any]:
     if _is_py_dataset(stream):
         try:
             n_batches = stream.num_batches if hasattr(type(stream), "num_batches") else len(stream)
-        except (TypeError, NotImplementedError):
+        except (TypeError, NotImplementedError):  # what Keras's own class and Python's raise
             n_batches = None
         if n_batches is None:
             raise GivenError(

@@ -99,7 +99,7 @@ class Engine:
         if batch_size is not None:
             whole_number("batch_size", batch_size, "1 or more, or None", 1)
         if threads is not None:
-            whole_number("threads", threads, "1 or more, or None", 0)
+            whole_number("threads", threads, "1 or more, or None", 1)
         found = admission.admitted(
             model,
             images,
@@ -310,7 +310,7 @@ class Engine:
         Raises:
             ValueError: a scale or sigma that is negative or not finite; bases were given.
         """
-        whole_number("draws", draws, "1 or more", 0)
+        whole_number("draws", draws, "1 or more", 1)
         whole_number("seed", seed, "0 or more", 0)
         try:
             scales = np.atleast_1d(np.asarray(scales, np.float32))

@@ -362,8 +362,8 @@ def _are_probabilities(
 def stay_shares(model: keras.Model, answers: Callable[[], np.ndarray]) -> bool:
     """Whether answers stay from 0 to 1 with other weights in the last layer that has some.
 
-    Logits of a network that has hardly learned may all lie there; with the opposite weights they
-    are negative. What comes out of a softmax or sigmoid lies there whatever the weights.
+    Logits of a network that has hardly learned may all lie there; with opposite or larger weights
+    they do not. What comes out of a softmax or sigmoid lies there whatever the weights.
 
     Args:
         model: functional or Sequential, with one output.

@@ -307,12 +307,10 @@ class Measured:
             ValueError: a number out of range, or none.
         """
         orders = whole_number("orders", orders, "1 or more", 1)
-        points = whole_number("points", points, "2 or more")
+        points = whole_number("points", points, "2 or more", 2)
         n_images = whole_number("n_images", n_images, f"0 (all) to {self.sample.n_images}")
         if not 0 <= n_images <= self.sample.n_images:
             raise ValueError(f"n_images must be 0 to {self.sample.n_images}, got {n_images}")
-        if points < 2:
-            raise ValueError(f"points must be 2 or more, got {points}")
         key = (orders, points, n_images or self.sample.n_images)
         if key not in self._curves:
             self.intact  # noqa: B018  checks that lesions do what they say

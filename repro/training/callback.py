@@ -116,9 +116,7 @@ class SingleDirectionReliance(keras.callbacks.Callback):
         for name, value in numbers.items():
             low = 2 if name == "points" else 1
             if value is not None or name != "n_images":
-                whole_number(name, value, f"{low} or more")
-            if value is not None and value < low:
-                raise ValueError(f"{name} must be {low} or more. Received: {name}={value}")
+                whole_number(name, value, f"{low} or more", low)
         check_seed(seed)
         layers = names_of_layers(layers)
         if layers == []:

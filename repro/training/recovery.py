@@ -131,13 +131,8 @@ def recover(
             cannot be built again.
     """
     for name, number in {"epochs": epochs, "batch_size": batch_size}.items():
-        whole_number(name, number, "1 or more")
+        whole_number(name, number, "1 or more", 1)
     whole_number("seed", seed, "0 or more", 0)
-    if epochs < 1 or batch_size < 1:
-        raise ValueError(
-            "epochs and batch_size must be 1 or more. "
-            f"Received: epochs={epochs}, batch_size={batch_size}"
-        )
     heads.check_kind("recover", model)
     _check_trainable(model)
     lesioned = _masked_copy(model)

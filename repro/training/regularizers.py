@@ -192,7 +192,11 @@ class SelectivityRegularized(keras.Model):
         self.network.save(*args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
-        """Raises NotImplementedError: the network is what can be saved and cloned."""
+        """Refuses, as Keras has it for what cannot be built again from a configuration.
+
+        Raises:
+            NotImplementedError: always; the network is what can be saved and cloned.
+        """
         raise NotImplementedError(
             f"{self.name!r} only trains the model {self.network.name!r} and has no configuration; "
             "save or clone `model`, the network that is trained (its `network`)"

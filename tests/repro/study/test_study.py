@@ -624,7 +624,7 @@ def test_images_that_do_not_fit_are_refused(
 
 
 def test_a_curve_of_nothing_is_refused(made: Study) -> None:
-    with pytest.raises(ValueError, match="points must be 2 or more"):
+    with pytest.raises(ValueError, match="points must be a whole number, 2 or more"):
         made.curve(points=1)
     with pytest.raises(ValueError, match="n_images must be 0 to 230"):
         made.curve(n_images=231)

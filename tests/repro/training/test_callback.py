@@ -334,10 +334,10 @@ def test_a_regularized_model_is_measured_too(data: Any) -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"every": 0}, "every must be 1 or more. Received: every=0"),
-        ({"points": 1}, "points must be 2 or more"),
-        ({"orders": 0}, "orders must be 1 or more"),
-        ({"n_images": 0}, "n_images must be 1 or more"),
+        ({"every": 0}, "every must be a whole number, 1 or more; got 0"),
+        ({"points": 1}, "points must be a whole number, 2 or more; got 1"),
+        ({"orders": 0}, "orders must be a whole number, 1 or more"),
+        ({"n_images": 0}, "n_images must be a whole number, 1 or more"),
         ({"n_images": 2.5}, "n_images must be a whole number, 1 or more; got 2.5"),
         ({"every": None}, "every must be a whole number, 1 or more; got None"),
         ({"seed": -1}, "seed must be a whole number, 0 or more; got -1"),

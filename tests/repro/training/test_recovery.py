@@ -134,7 +134,7 @@ def test_a_lesion_that_was_not_held_is_an_error(
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"epochs": 0}, "epochs and batch_size must be 1 or more. Received: epochs=0"),
+        ({"epochs": 0}, "epochs must be a whole number, 1 or more; got 0"),
         ({"epochs": 1.5}, "epochs must be a whole number, 1 or more; got 1.5"),
         ({"batch_size": None}, "batch_size must be a whole number, 1 or more; got None"),
         ({"seed": "x"}, "seed must be a whole number, 0 or more; got 'x'"),

@@ -12,11 +12,24 @@ from pathlib import Path
 from tqdm import tqdm
 
 
+class _Bar(tqdm):
+    """A bar that is never more than full: sums of fractions may exceed the whole by a rounding."""
+
+    n: float
+    total: float
+
+    def update(self, n: float = 1) -> bool | None:
+        if self.n + n > self.total:
+            n, self.n = 0, self.total
+        shown: bool | None = super().update(n)
+        return shown
+
+
 @contextmanager
 def bar(total: float, words: str = "Training and lesioning") -> Iterator[tqdm]:
     """A progress bar on stderr; where that is no terminal, a line every half minute."""
     terminal = sys.stderr.isatty()
-    with tqdm(
+    with _Bar(
         total=total,
         desc=words,
         bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}",

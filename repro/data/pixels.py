@@ -188,7 +188,7 @@ def _with_channels(pixels: np.ndarray, channels: int, white: int) -> np.ndarray:
         return pixels[..., :1]
     if channels == 1:
         weights = np.array([0.299, 0.587, 0.114], np.float32)
-        return (pixels[..., :3] @ weights)[..., None]
+        return np.dot(pixels[..., :3], weights)[..., None]
     colour = np.repeat(pixels[..., :1], 3, axis=-1) if pixels.shape[-1] < 3 else pixels[..., :3]
     if channels == 3:
         return colour

@@ -47,7 +47,7 @@ class UnitStatistics:
     @property
     def means(self) -> np.ndarray:
         """float64 (n_units,), mean over all images: the fill of mean ablation."""
-        return self.class_counts @ self.class_means / self.class_counts.sum()
+        return np.dot(self.class_counts, self.class_means) / self.class_counts.sum()
 
     @property
     def n_occurring(self) -> int:
@@ -126,7 +126,7 @@ class Accumulator:
         n = len(labels)
         means64 = means.astype(np.float64)
         members = np.eye(self.n_classes)[labels]
-        self._class_sums += members.T @ means64
+        self._class_sums += np.dot(members.T, means64)
         self._class_counts += np.bincount(labels, minlength=self.n_classes)
         self._within += within.sum(axis=0, dtype=np.float64)
         self._zeros += zeros.sum(axis=0, dtype=np.float64)

@@ -168,8 +168,7 @@ class ByRows:
             keeps = split(kept)[first:]
             # A lesion within one layer leaves the images alone on which its units are silent.
             elsewhere = ~np.all([part.all(axis=1) for part in keeps[1:]], axis=0)
-            silenced = (~keeps[0]).T.astype(np.float32)
-            active = (shared.active[first][images].astype(np.float32) @ silenced > 0) | elsewhere
+            active = _any_of(shared.active[first][images], ~keeps[0]) | elsewhere
             if isinstance(run, passes.ManyUnits):
                 image, index = np.divmod(np.flatnonzero(active), active.shape[1])
                 padded = np.ones((LESIONS_PER_PIECE, kept.shape[1]), np.float32)
@@ -183,6 +182,21 @@ class ByRows:
             rows = answer_rows(self._runner, run, tensors, shared, image, index, arguments)
             place = np.zeros(len(image), np.int64) if index is None else index
             yield active.size, numbers[chunk][place], image, rows
+
+
+def _any_of(active: np.ndarray, silenced: np.ndarray) -> np.ndarray:
+    """Whether any of the silenced units is active.
+
+    Args:
+        active: bool (n_images, n_units).
+        silenced: bool (n_lesions, n_units).
+
+    Returns:
+        bool (n_images, n_lesions).
+    """
+    # Eight units a byte.
+    images, lesions = np.packbits(active, axis=1), np.packbits(silenced, axis=1)
+    return np.stack([(images & lesion).any(axis=1) for lesion in lesions], axis=1)
 
 
 def _cut(n_lesions: int, n_images: int, most: int | None = None) -> Iterator[tuple[slice, slice]]:

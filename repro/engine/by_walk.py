@@ -87,7 +87,7 @@ def dense_layers(network: Network, bases: Mapping[int, np.ndarray]) -> list[walk
             return None
         kernel = reader.linear.kernel[0]
         if number in bases:
-            kernel = bases[number].T @ kernel
+            kernel = np.dot(bases[number].T, kernel)
         layers.append(walk.Layer(kernel, reader.linear.bias, bases.get(number + 1)))
         if reader.outputs[0] == network.logits:
             return layers if number == len(network.masks) - 1 else None

@@ -128,7 +128,9 @@ def checked_bases(
     for name, basis in bases.items():
         size = len(layout.units(name))
         basis = np.asarray(basis, np.float64)
-        if basis.shape != (size, size) or not np.allclose(basis.T @ basis, np.eye(size), atol=1e-5):
+        if basis.shape != (size, size) or not np.allclose(
+            np.dot(basis.T, basis), np.eye(size), atol=1e-5
+        ):
             raise ValueError(
                 f"the basis of {name} must be an orthogonal ({size}, {size}) matrix, "
                 f"got shape {basis.shape}"

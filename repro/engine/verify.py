@@ -99,7 +99,7 @@ class Plain:
             if self._dense is not None:
                 by_variable = {id(variable): value for variable, value in values}
                 kernel = _float32(by_variable[id(self._dense.kernel)])
-                logits = logits.astype(np.float64) @ kernel
+                logits = np.dot(logits.astype(np.float64), kernel)
                 if self._dense.bias is not None:
                     logits = logits + _float32(by_variable[id(self._dense.bias)])
         arrays = [np.asarray(ops.convert_to_numpy(part)) for part in activations]

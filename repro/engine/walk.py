@@ -263,7 +263,8 @@ class _Arrays:
         constants = [layer.bias for layer in layers]
         if fills is not None:
             constants = [
-                layer.bias + fill @ layer.kernel for layer, fill in zip(layers, fills, strict=True)
+                layer.bias + np.dot(fill, layer.kernel)
+                for layer, fill in zip(layers, fills, strict=True)
             ]
         bases = [None, *(layer.basis for layer in layers[:-1])]
         return cls(
@@ -288,9 +289,9 @@ def _intact(
     coordinates, outputs = [units], []
     for layer in layers:
         with np.errstate(over="ignore", invalid="ignore"):  # reported with the losses
-            outputs.append(layer.kernel.T @ coordinates[-1] + layer.bias[:, None])
+            outputs.append(np.dot(layer.kernel.T, coordinates[-1]) + layer.bias[:, None])
         rectified = np.maximum(outputs[-1], 0)
-        coordinates.append(rectified if layer.basis is None else layer.basis.T @ rectified)
+        coordinates.append(rectified if layer.basis is None else np.dot(layer.basis.T, rectified))
     return coordinates, outputs
 
 

@@ -172,6 +172,8 @@ class NetworkFolder:
         with leases.lease(self.path, on_lost) as lease:
             for folder in (self.path, self.path / "checkpoints", self.path / "snapshots"):
                 _remove_leftovers(folder)
+            if self.trained:  # a kill may have come between the record and this
+                self._remove_checkpoints()
             config = json.dumps(to_dict(self.config), indent=1, sort_keys=True) + "\n"
             write_bytes(self.path / "config.json", config.encode())
             yield lease
@@ -230,6 +232,9 @@ class NetworkFolder:
         with folders.temporary_file(self.model) as temporary:
             save_model(temporary)
         write_bytes(self._training, results.to_bytes(record))
+        self._remove_checkpoints()
+
+    def _remove_checkpoints(self) -> None:
         folders.remove_files(
             self.path / "checkpoints",
             lambda name: bool(_CHECKPOINT.fullmatch(name)) or folders.is_temporary(name),

@@ -399,8 +399,8 @@ def two_clusters(values: np.ndarray) -> tuple[np.ndarray, float]:
         parts = []
         for share in (1 - weight, weight):
             total = max(float(share.sum()), _FEWEST_MEMBERS)
-            mean = float(share @ values) / total
-            sd = max(float(np.sqrt(share @ (values - mean) ** 2 / total)), floor)
+            mean = float(np.dot(share, values)) / total
+            sd = max(float(np.sqrt(np.dot(share, (values - mean) ** 2) / total)), floor)
             parts.append(stats.norm.logpdf(values, mean, sd) + np.log(total / n))
         both = np.logaddexp(*parts)
         weight = np.exp(parts[1] - both)

@@ -391,8 +391,9 @@ def _bootstrap(a: np.ndarray, b: np.ndarray) -> Estimate:
     rng = np.random.default_rng(0)
     # A draw of n units with replacement has multinomial counts: far less memory than indices.
     draws = [
-        rng.multinomial(len(values), np.full(len(values), 1 / len(values)), _RESAMPLES)
-        @ values
+        np.dot(
+            rng.multinomial(len(values), np.full(len(values), 1 / len(values)), _RESAMPLES), values
+        )
         / len(values)
         for values in (a, b)
     ]

@@ -128,7 +128,7 @@ class UnitMeasures:
     @property
     def mean_activation(self) -> np.ndarray:
         """float64 (n_units,), mean activation over all images."""
-        return self.class_counts @ self.class_means / self.n_images
+        return np.dot(self.class_counts, self.class_means) / self.n_images
 
     @property
     def corrected_information(self) -> np.ndarray:

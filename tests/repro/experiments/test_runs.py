@@ -151,6 +151,26 @@ def test_a_damaged_result_says_which_file(tmp_path: Path) -> None:
         network.load_training()
 
 
+def test_checkpoints_that_a_kill_left_of_a_finished_training_go_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = Runs(tmp_path).network(TrainConfig("mnist", "mlp", (4,)))
+    record = TrainingRecord(({"epoch": 1, "loss": 0.5},), 10, 5, 0.9, 0.1, 0.8, 0.2)
+    with network.prepare():
+        network.checkpoints().save(checkpoint(1))
+        with monkeypatch.context() as patch:
+            patch.setattr(runs.folders, "remove_files", lambda *_: None)
+            network.save_training(lambda path: path.write_bytes(b"model"), record)
+    assert network.trained and (network.path / "checkpoints").exists()
+    foreign = network.path / "checkpoints/mine.txt"
+    foreign.write_text("mine")
+    with network.prepare():
+        assert [path.name for path in (network.path / "checkpoints").iterdir()] == ["mine.txt"]
+    foreign.unlink()
+    with network.prepare():
+        assert not (network.path / "checkpoints").exists()
+
+
 def test_results_refuse_another_kind_and_other_shapes() -> None:
     record = TrainingRecord((), 1, 1, 0.0, 0.0, 0.0, 0.0)
     with pytest.raises(ValueError, match="expected a result of kind 'cumulative', got 'training'"):

@@ -14,9 +14,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from repro.core.agreement import Agreement
 from repro.core.kinds import UnitTable
 from repro.core.metrics import Correlation, mean_and_sd
 from repro.core.results import FigureResult
+from repro.core.words import percent
 from repro.paper.measures import TAILS
 
 SUPPORTED = "supported"
@@ -195,6 +197,22 @@ def rho_words(found: Correlation) -> str:
     if not np.isfinite(found.rho):
         return "rho is undefined"
     return f"rho = {found.rho:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+
+def agreement_words(found: Agreement) -> str:
+    """
+    >>> agreement_words(Agreement(0.5, {"learning_rate": 0.9, "seed": -0.1}, 0.125, 0.03))
+    "Kendall's tau 0.50, granulated 0.40 (learning rate 0.90, seed -0.10), conditional mutual \
+information 12.5 % (up to 3 % by chance)"
+    """
+    words = [f"Kendall's tau {found.tau:.2f}"]
+    if found.by_setting:
+        each = (f"{name.replace('_', ' ')} {one:.2f}" for name, one in found.by_setting.items())
+        words.append(f"granulated {found.granulated:.2f} ({', '.join(each)})")
+    if np.isfinite(found.information):
+        share, chance = (percent(round(one, 3)) for one in (found.information, found.by_chance))
+        words.append(f"conditional mutual information {share} (up to {chance} by chance)")
+    return ", ".join(words)
 
 
 def units_words(tables: Sequence[UnitTable]) -> str:

@@ -5,16 +5,16 @@ Everything here is a plain number with its n and its spread; no file, no picture
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 from scipy import stats
 
-from repro.core import metrics
+from repro.core import agreement, metrics
 from repro.core.kinds import AblationCurve, Intact, NoiseCurve, SweepResult, UnitTable
 from repro.core.results import FigureResult, NetworkResult
 from repro.core.settings import TrainConfig
@@ -210,6 +210,26 @@ def correlation(x: Iterable[float], y: Iterable[float]) -> metrics.Correlation:
     return _spearman(pair[:, np.isfinite(pair).all(axis=0)].tobytes())
 
 
+def agreement_over(
+    networks: Sequence[NetworkResult],
+    x: Iterable[float],
+    y: Iterable[float],
+    epochs: Sequence[int] = (),
+) -> agreement.Agreement:
+    """How well one measure of networks ranks them as another, given what differs among them.
+
+    Args:
+        networks: one for each value; a network may occur again at other epochs.
+        x, y: float (n_networks,). epochs: int (n_networks,) of snapshots; () for finished networks.
+    """
+    names = [field.name for field in dataclasses.fields(TrainConfig)]
+    settings = {name: [getattr(network.config, name) for network in networks] for name in names}
+    settings = {name: values for name, values in settings.items() if len(set(values)) > 1}
+    if epochs:
+        settings["epoch"] = list(epochs)
+    return agreement.agreement(list(x), list(y), settings)
+
+
 # --- Networks ----------------------------------------------------------------------------------
 
 NETWORK_MEASURES: dict[str, tuple[str, Callable[[NetworkResult], float]]] = {
@@ -236,7 +256,7 @@ def mean_selectivity(network: NetworkResult) -> float:
 # --- Along training ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Trajectory:
     """One network along its training, at each snapshot; float64 (n_snapshots,) each.
 

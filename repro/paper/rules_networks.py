@@ -29,6 +29,7 @@ from repro.paper.finding import (
     Estimate,
     Finding,
     Interval,
+    agreement_words,
     correlated,
     counted,
     decided,
@@ -43,6 +44,7 @@ from repro.paper.finding import (
 from repro.paper.measures import (
     MEMORISED,
     TAILS,
+    agreement_over,
     auc,
     by_label_corruption,
     correlation,
@@ -59,6 +61,8 @@ from repro.paper.measures import (
 from repro.paper.rule import Rule, cardinal, divided, part
 
 # --- C1, C2: networks that memorise -------------------------------------------------------------
+
+_FEWEST_TO_ORDER = 4  # networks of Fig. 1 without which their order is not told
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,11 @@ class MemorisingNetworksRelyMore(_CorruptedLose):
     name = "normalized AUC"
     repeat = "order"
 
+    template = (
+        _CorruptedLose.template + " In words also: raw AUC, and how well normalized AUC and "
+        "generalization error order all networks of the figure alike."
+    )
+
     def measure(self, network: NetworkResult) -> np.ndarray:
         """float64 (n_orders,)."""
         return normalized_auc(network)
@@ -166,8 +175,21 @@ class MemorisingNetworksRelyMore(_CorruptedLose):
             others = [np.concatenate([auc(n) for n in raw[f]]) for f in raw if f > 0]
             best = max(others, key=lambda values: float(values.mean()))
             words = f"{found.ours}; raw AUC {plus_minus(clean)} against {plus_minus(best)}"
-            return replace(found, ours=words)
+            return replace(found, ours=words + self._against_error(figure.networks))
         return found
+
+    def _against_error(self, networks: Sequence[NetworkResult]) -> str:
+        """How normalized AUC and generalization error agree over networks that memorised."""
+        kept = memorised(networks, self.memorised)
+        if len(kept) < _FEWEST_TO_ORDER:
+            return ""
+        areas = [float(normalized_auc(network).mean()) for network in kept]
+        errors = [generalization_error(network) for network in kept]
+        words = agreement_words(agreement_over(kept, areas, errors))
+        return (
+            f"; normalized AUC and generalization error over {len(kept)} networks that memorised: "
+            f"{rho_words(correlation(areas, errors))}, {words}"
+        )
 
 
 @dataclass(frozen=True)
@@ -257,7 +279,9 @@ class BetterNetworksRelyLess(Rule):
         "worst. Not supported: the interval of rho lies above 0, or the best do not lie above the "
         "worst. Else, and with fewer than {fewest} networks, inconclusive. In words also: rho "
         "within each learning rate that has {fewest_of_rate!w} networks or more, mean and "
-        "{confidence!p} t interval over the rates, since the rate may cause both."
+        "{confidence!p} t interval over the rates, since the rate may cause both; Kendall's tau, "
+        "granulated tau (pairs of networks that differ in one setting) and conditional mutual "
+        'information (docs/paper.md, "Statistics").'
     )
 
     def __call__(self, figure: FigureResult) -> Finding:
@@ -276,7 +300,8 @@ class BetterNetworksRelyLess(Rule):
         gap = float(best.mean() - worst.mean())
         ours = (
             f"{rho_words(found)}; normalized AUC {plus_minus(best)} of the {k} best, "
-            f"{plus_minus(worst)} of the {k} worst{self._within_rates(kept)}"
+            f"{plus_minus(worst)} of the {k} worst{self._within_rates(kept)}; "
+            f"{agreement_words(agreement_over(kept, areas, errors))}"
         )
         verdict = three_way(
             supported=ends(found).below() and gap > 0,
@@ -490,23 +515,42 @@ class RelianceTracksTestLoss(Rule):
         "rho of raw AUC and test loss over the snapshots of one training. Supported: its interval "
         "lies below -{negligible}. Not supported: it lies above -{negligible}. Else, and with "
         "fewer than {fewest} snapshots, inconclusive. Snapshots of one training are not "
-        "independent, so the interval is too narrow."
+        "independent, so the interval is too narrow. In words also: Kendall's tau, granulated tau "
+        'and conditional mutual information (docs/paper.md, "Statistics"), where the epoch is a '
+        "setting."
     )
 
     def __call__(self, figure: FigureResult) -> Finding:
-        paths = [path for network in figure.networks if (path := trajectory(network))]
+        paths = [(network, path) for network in figure.networks if (path := trajectory(network))]
         if not paths:
             return Finding(NOT_RUN, note="It needs curves and test losses at snapshots.")
-        losses = np.concatenate([path.test_loss for path in paths])
-        found = correlation(np.concatenate([path.auc.mean(axis=1) for path in paths]), losses)
-        relative = correlation(
-            np.concatenate([path.normalized_auc.mean(axis=1) for path in paths]), losses
-        )
+        losses = np.concatenate([path.test_loss for _, path in paths])
+        areas = np.concatenate([path.auc.mean(axis=1) for _, path in paths])
+        relative = np.concatenate([path.normalized_auc.mean(axis=1) for _, path in paths])
+        each = [network for network, path in paths for _ in path.epochs]
+        epochs = [int(epoch) for _, path in paths for epoch in path.epochs]
+        found = correlation(areas, losses)
         n = f"{found.n} snapshots of {counted(len(paths), 'network')}"
-        ours = f"{rho_words(found)}; normalized AUC: {rho_words(relative)}"
+        ours = _raw_and_normalized(each, areas, relative, losses, epochs)
         if found.n < self.fewest:
             return Finding(INCONCLUSIVE, ours, n=n, note=f"Fewer than {self.fewest} snapshots.")
         return correlated(found, -1, self.negligible, ours, n)
+
+
+def _raw_and_normalized(
+    networks: Sequence[NetworkResult],
+    areas: Sequence[float] | np.ndarray,
+    relative: Sequence[float] | np.ndarray,
+    measure: Sequence[float] | np.ndarray,
+    epochs: Sequence[int] = (),
+) -> str:
+    """How raw and normalized AUC agree with a measure; see `agreement_over`."""
+    raw, normalized = (
+        f"{rho_words(correlation(found, measure))}, "
+        f"{agreement_words(agreement_over(networks, found, measure, epochs))}"
+        for found in (areas, relative)
+    )
+    return f"{raw}; normalized AUC: {normalized}"
 
 
 reliance_signals_early_stopping = RelianceSignalsEarlyStopping()
@@ -531,22 +575,24 @@ class RelianceRanksSettings(Rule):
         "rho of raw AUC and test accuracy over the networks of a grid of learning rates and batch "
         "sizes, untrainable ones included. Supported: its interval lies above {negligible}. Not "
         "supported: it lies below {negligible}. Else, and with fewer than {fewest} networks, "
-        "inconclusive."
+        "inconclusive. In words also: Kendall's tau, granulated tau (pairs of networks that differ "
+        'in one setting) and conditional mutual information (docs/paper.md, "Statistics"); and '
+        "all of this for normalized AUC."
     )
 
     def __call__(self, figure: FigureResult) -> Finding:
-        if not figure.networks:
+        networks = figure.networks
+        if not networks:
             return Finding(NOT_RUN)
-        accuracies = [network.training.test_accuracy for network in figure.networks]
-        found = correlation([float(auc(network).mean()) for network in figure.networks], accuracies)
-        relative = correlation(
-            [float(normalized_auc(network).mean()) for network in figure.networks], accuracies
-        )
+        accuracies = [network.training.test_accuracy for network in networks]
+        areas = [float(auc(network).mean()) for network in networks]
+        relative = [float(normalized_auc(network).mean()) for network in networks]
+        found = correlation(areas, accuracies)
         n = counted(found.n, "network")
         if found.n < self.fewest:
             note = f"Fewer than {self.fewest} networks."
             return Finding(INCONCLUSIVE, rho_words(found), n=n, note=note)
-        ours = f"{rho_words(found)}; normalized AUC: {rho_words(relative)}"
+        ours = _raw_and_normalized(networks, areas, relative, accuracies)
         return correlated(found, 1, self.negligible, ours, n)
 
 

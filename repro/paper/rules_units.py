@@ -45,7 +45,8 @@ class SelectivityDoesNotPredictImportance(Rule):
         "over units. Supported: the interval lies inside (-{negligible}, {negligible}), where one "
         "rank explains less than {explained!p} of the other's variance. Not supported: it lies "
         "wholly outside. Else inconclusive; also if leaving out the units that are silent on every "
-        "image (selectivity 0 in the paper) changes the verdict."
+        "image (selectivity 0 in the paper) changes the verdict. In words also: rho with the "
+        "accuracy lost, over all classes and of the class that loses most."
     )
 
     @property
@@ -70,7 +71,7 @@ class SelectivityDoesNotPredictImportance(Rule):
             )
             if is_negligible(live, self.negligible) != verdict:
                 verdict = INCONCLUSIVE
-        ours = _over_networks(tables, everyone)
+        ours = f"{_over_networks(tables, everyone)}; {_drops_words(tables)}"
         return Finding(verdict, ours, everyone.rho, ends(everyone), n, " ".join(notes))
 
 
@@ -83,7 +84,8 @@ class SelectiveMapsAreNotImportant(Rule):
     template = (
         "rho of class selectivity and change of test loss over all feature maps, ranked within "
         "each network. Supported: its interval lies below {limit}: selective maps are not the "
-        "important ones. Not supported: it lies above {limit}. Else inconclusive."
+        "important ones. Not supported: it lies above {limit}. Else inconclusive. In words also: "
+        "rho with the accuracy lost, over all classes and of the class that loses most."
     )
 
     def __call__(self, figure: FigureResult) -> Finding:
@@ -95,7 +97,8 @@ class SelectiveMapsAreNotImportant(Rule):
         if not np.isfinite(found.rho):
             return Finding(INCONCLUSIVE, n=n, note="rho is undefined.")
         verdict = _below(ends(found), self.limit)
-        return Finding(verdict, _over_networks(tables, found), found.rho, ends(found), n)
+        ours = f"{_over_networks(tables, found)}; {_drops_words(tables)}"
+        return Finding(verdict, ours, found.rho, ends(found), n)
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,8 @@ class SelectiveMapsAreNotMoreImportant(SelectiveMapsAreNotImportant):
         "rho of class selectivity and change of test loss over all feature maps, ranked within "
         "each network. The paper gives no number here and says only that selective maps do not "
         "matter more. Supported: its interval lies below {limit}. Not supported: it lies above "
-        "{limit}. Else inconclusive."
+        "{limit}. Else inconclusive. In words also: rho with the accuracy lost, over all classes "
+        "and of the class that loses most."
     )
 
 
@@ -129,7 +133,8 @@ class RelationComesFromEarlyLayers(Rule):
         "Supported: that of the early layers lies below 0 and that of the late ones inside "
         "(-{negligible}, {negligible}). Not supported: that of the early ones lies above 0, or "
         "that of the late ones wholly outside (-{negligible}, {negligible}). Else inconclusive. "
-        "Value: the early layers'."
+        "Value: the early layers'. In words also: the same with the accuracy lost, over all "
+        "classes and of the class that loses most."
     )
 
     def __call__(self, figure: FigureResult) -> Finding:
@@ -154,6 +159,13 @@ class RelationComesFromEarlyLayers(Rule):
             f"mean rho {_with_interval(early)} in {names[0]} to {names[third - 1]}, "
             f"{_with_interval(late)} in {names[-third]} to {names[-1]}"
         )
+        for measure, words in _DROPS.items():
+            means = [
+                _mean_relation([relation(tables, name, y=measure) for name in layers])
+                for layers in (names[:third], names[-third:])
+            ]
+            found = (_with_interval(mean) if mean else "undefined" for mean in means)
+            ours += f"; with the accuracy lost {words} {' and '.join(found)}"
         return Finding(verdict, ours, early.value, early.interval, n)
 
 
@@ -345,6 +357,18 @@ def _over_networks(tables: Sequence[UnitTable], found: Correlation) -> str:
         mean, sd = mean_and_sd(rhos)
         words += f"; {mean:.2f} ± {sd:.2f} over {len(tables)} networks"
     return words
+
+
+# Measures of what a unit's loss costs, and how they follow "the accuracy lost".
+_DROPS = {"accuracy_drop": "over all classes", "largest_class_drop": "by the class that loses most"}
+
+
+def _drops_words(tables: Sequence[UnitTable]) -> str:
+    """rho of class selectivity and the accuracy lost (Zhou et al. 2018, arXiv:1806.02891)."""
+    found = (
+        f"{words} {rho_words(relation(tables, y=measure))}" for measure, words in _DROPS.items()
+    )
+    return f"with the accuracy lost {', '.join(found)}"
 
 
 def _mean_relation(found: Sequence[Correlation]) -> Estimate | None:

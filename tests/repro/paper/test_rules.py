@@ -1,6 +1,7 @@
 """Each claim's rule on made-up results whose answer is known, both ways."""
 
 import dataclasses
+import itertools
 import math
 import re
 from pathlib import Path
@@ -147,6 +148,28 @@ def test_two_clusters_prefer_one_gaussian_for_one_gaussian():
     np.testing.assert_array_equal(split, two > 0)
 
 
+def test_c3_and_c7_tell_agreement_within_settings_beside_rho():
+    """A measure that is the learning rate, and knows nothing else, does not pass for more."""
+    rng = np.random.default_rng(0)
+    networks = []
+    for rate, seed in itertools.product((0.01, 0.03, 0.1), range(5)):
+        worse = {0.01: 0.0, 0.03: 0.1, 0.1: 0.2}[rate]
+        reach, error = 0.8 - worse + 0.02 * rng.random(), worse + 0.02 * rng.random()
+        training = {"train_accuracy": 1.0, "test_accuracy": 0.9 - error}
+        networks.append(network(reach, train=training, learning_rate=rate, seed=seed))
+    for rule, sign in (
+        (rules.better_networks_rely_less, "-"),
+        (rules.reliance_ranks_settings, ""),
+    ):
+        found = rule(figure(networks))
+        assert found.verdict == "supported"
+        assert f"granulated {sign}0." in found.ours
+        assert f"(learning rate {sign}1.00, seed " in found.ours
+        assert "conditional mutual information" in found.ours
+    both = rules.reliance_ranks_settings(figure(networks)).ours.split("; normalized AUC: ")
+    assert [part.count("Kendall's tau") for part in both] == [1, 1]
+
+
 # --- C5, C6
 
 
@@ -191,6 +214,7 @@ def test_c6_follows_the_sign_of_rho(sign, expected):
     assert found.verdict == expected
     assert found.value == pytest.approx(sign)
     assert found.n == "12 snapshots of 1 network"
+    assert f"Kendall's tau {sign:.2f}, granulated {sign:.2f} (epoch {sign:.2f})" in found.ours
 
 
 def test_c6_is_open_with_few_snapshots():

@@ -516,6 +516,28 @@ def normalized_auc(n_ablated: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
     return area_under_curve(n_ablated, accuracy) / intact
 
 
+def auc_above_chance(n_ablated: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
+    """The part of the curve's accuracy above its end that stays on average (docs/paper.md, "Area
+    under the curve", c).
+
+    (AUC - a) / (b - a), where b is the intact accuracy and a that of the last point, with every
+    unit ablated. 1: no accuracy is lost before the last unit. 0: all that can be lost is lost with
+    the first one.
+
+    Args and errors as `area_under_curve`.
+
+    Returns:
+        float64, one a curve; NaN where the last point is as accurate as the first or more.
+
+    >>> float(auc_above_chance(np.array([0, 2, 4]), np.array([0.9, 0.5, 0.1])))
+    0.5
+    """
+    values = np.asarray(accuracy, np.float64)
+    area = area_under_curve(n_ablated, values)
+    lost = values[..., 0] - values[..., -1]
+    return np.where(lost > 0, (area - values[..., -1]) / np.where(lost > 0, lost, 1.0), np.nan)
+
+
 class Correlation(NamedTuple):
     """Spearman's rho with a percentile bootstrap interval.
 

@@ -7,8 +7,11 @@ words beside the code that applies it.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from repro.core.datasets import DATASETS
 from repro.core.results import FigureResult
@@ -39,6 +42,10 @@ __all__ = [
 ]
 
 
+# Fields of a rule, by the choice and the option that sets them.
+Choices = Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+
 @dataclass(frozen=True)
 class Claim:
     """One claim of the paper (docs/paper.md, "Claims") and how it is decided.
@@ -48,6 +55,8 @@ class Claim:
     paper, paper_value: the paper's number in words and as a number, if it gives one.
     of_all: whether networks that learned nothing count too, because the claim is about them.
     data: the data set of the paper's number; "" if the paper gives no number.
+    others: other choices where the paper is silent, by choice and option: the fields of the rule
+        that this option sets, {} for the option of the verdict.
     """
 
     name: str
@@ -58,6 +67,13 @@ class Claim:
     paper_value: float | None = None
     of_all: bool = False
     data: str = ""
+    others: Choices = dataclasses.field(default_factory=dict)
+
+    def ways(self) -> Iterator[tuple[str, str, Rule]]:
+        """(choice, option, rule) of each option of `others`."""
+        for choice, options in self.others.items():
+            for option, fields in options.items():
+                yield choice, option, dataclasses.replace(self.rule, **fields)  # type: ignore[type-var]
 
     def paper_words(self, dataset: str) -> str:
         """The paper's number in words; beside results on another data set with the paper's data
@@ -65,6 +81,24 @@ class Claim:
         if not self.data or dataset == self.data or DATASETS[self.data].words in self.paper:
             return self.paper
         return f"{self.paper}, on {DATASETS[self.data].words}"
+
+
+@dataclass(frozen=True)
+class Other:
+    """A claim decided by the same results under another choice where the paper is silent.
+
+    choice, option: what was chosen, such as "area under the curve", and how, such as "raw AUC".
+    as_decided: whether this is the choice of the verdict itself.
+    """
+
+    claim: str
+    figure: str
+    choice: str
+    option: str
+    as_decided: bool
+    verdict: str
+    value: float | None
+    interval: Interval | None
 
 
 @dataclass(frozen=True)
@@ -130,7 +164,38 @@ def _of_learned(claim: Claim, figure: FigureResult) -> Finding:
     )
 
 
-def to_record(verdict: Verdict) -> dict[str, Any]:
+def under_other_choices(figure: FigureResult) -> list[Other]:
+    """The claims that this figure's results decide, under each choice of `Claim.others`.
+
+    An option whose results are missing is left out, and a choice with it that has no other option.
+    """
+    found: list[Other] = []
+    for claim in CLAIMS:
+        if figure.config.name in claim.figures and not figure.not_run:
+            ways = [_other(claim, figure, *way) for way in claim.ways()]
+            made = [way for way in ways if way.verdict != NOT_RUN and way.value is not None]
+            other = {way.choice for way in made if not way.as_decided}
+            found += [way for way in made if way.choice in other]
+    return found
+
+
+def _other(claim: Claim, figure: FigureResult, choice: str, option: str, rule: Rule) -> Other:
+    one = dataclasses.replace(claim, rule=rule)
+    finding = rule(figure) if claim.of_all else _of_learned(one, figure)
+    value = finding.value if finding.value is not None and np.isfinite(finding.value) else None
+    return Other(
+        claim=claim.name,
+        figure=figure.config.name,
+        choice=choice,
+        option=option,
+        as_decided=rule == claim.rule,
+        verdict=finding.verdict,
+        value=value,
+        interval=finding.interval,
+    )
+
+
+def to_record(verdict: Verdict | Other) -> dict[str, Any]:
     """A verdict as JSON-ready values, in the order of its fields."""
     record = dataclasses.asdict(verdict)
     return record | {"interval": None if verdict.interval is None else list(verdict.interval)}
@@ -158,6 +223,26 @@ def _verdict(claim: Claim, figure: FigureResult, found: Finding) -> Verdict:
     )
 
 
+_AREA = "area under the curve"
+_NORMALIZED: Choices = {
+    _AREA: {
+        "normalized AUC": {},
+        "raw AUC": {"area": "raw AUC"},
+        "AUC above chance": {"area": "AUC above chance"},
+    }
+}
+_CLAMP: Choices = {"clamp": {"zero": {}, "mean": {"sweep": "mean"}}}
+_COST: Choices = {
+    "cost of a unit": {
+        "loss": {},
+        "accuracy": {"cost": "accuracy_drop"},
+        "accuracy of the worst class": {"cost": "largest_class_drop"},
+    }
+}
+_SILENT: Choices = {"silent units": {"selectivity 0": {}, "left out": {"live_only": True}}}
+_RANKED = "ranks of units"
+_RANKS: Choices = {_RANKED: {"over all layers": {}, "within layers": {"within_layers": True}}}
+
 CLAIMS = (
     Claim(
         name="C1",
@@ -172,6 +257,7 @@ CLAIMS = (
         ),
         paper="no number; the curve with true labels falls much more slowly",
         rule=rules_networks.memorising_networks_rely_more,
+        others={**_NORMALIZED, **_CLAMP},
     ),
     Claim(
         name="C2",
@@ -185,6 +271,9 @@ CLAIMS = (
         ),
         paper="no number; consistently and substantially more sensitive",
         rule=rules_networks.memorising_networks_bear_less_noise,
+        others={
+            "noise in a convnet": {"per position": {}, "per feature map": {"sweep": "whole_maps"}}
+        },
     ),
     Claim(
         name="C3",
@@ -195,6 +284,7 @@ CLAIMS = (
         ),
         paper="no number, 200 networks",
         rule=rules_networks.better_networks_rely_less,
+        others=_NORMALIZED,
     ),
     Claim(
         name="C4",
@@ -219,6 +309,7 @@ CLAIMS = (
         paper="rho = -0.728",
         paper_value=-0.728,
         rule=rules_networks.reliance_tracks_test_loss,
+        others={_AREA: {"raw AUC": {}, "normalized AUC": {"area": "normalized AUC"}}},
         of_all=True,
         data="cifar10",
     ),
@@ -229,6 +320,13 @@ CLAIMS = (
         paper="rho = 0.914, 192 networks",
         paper_value=0.914,
         rule=rules_networks.reliance_ranks_settings,
+        others={
+            _AREA: {
+                "raw AUC": {},
+                "normalized AUC": {"area": "normalized AUC"},
+                "AUC above chance": {"area": "AUC above chance"},
+            }
+        },
         of_all=True,
         data="cifar10",
     ),
@@ -270,18 +368,26 @@ CLAIMS = (
         statement="Batch normalisation lowers the reliance on single units.",
         paper="no number, 4 networks each",
         rule=rules_networks.batch_norm_lowers_reliance,
+        others=_NORMALIZED,
     ),
     Claim(
         name="C12",
         figures=("fig6",),
         statement="Batch normalisation lowers class selectivity.",
         rule=rules_networks.batch_norm_lowers_selectivity,
+        others=_SILENT,
     ),
     Claim(
         name="C13",
         figures=("fig6",),
         statement="Batch normalisation raises the mutual information of units and classes.",
         rule=rules_networks.batch_norm_raises_information,
+        others={
+            "estimate of information": {
+                "bias subtracted": {},
+                "as it is": {"estimate": "mutual_information"},
+            }
+        },
     ),
     Claim(
         name="C14",
@@ -290,6 +396,7 @@ CLAIMS = (
         paper="rho = 0.095",
         paper_value=0.095,
         rule=rules_units.selectivity_does_not_predict_importance,
+        others={**_COST, **_SILENT},
         data="mnist",
     ),
     Claim(
@@ -302,6 +409,7 @@ CLAIMS = (
         paper="rho = -0.428 on CIFAR-10",
         paper_value=-0.428,
         rule=rules_units.selective_maps_are_not_important,
+        others={**_COST, **_SILENT, **_RANKS},
         data="cifar10",
     ),
     Claim(
@@ -309,6 +417,7 @@ CLAIMS = (
         figures=("fig7d",),
         statement="In ResNet-50 class-selective feature maps are no more important than others.",
         rule=rules_units.selective_maps_are_not_more_important,
+        others={**_COST, **_SILENT, **_RANKS},
     ),
     Claim(
         name="C16",
@@ -318,6 +427,7 @@ CLAIMS = (
         ),
         statement="That relation comes from early layers; late layers show none.",
         rule=rules_units.relation_comes_from_early_layers,
+        others=_COST,
     ),
     Claim(
         name="C17",
@@ -328,6 +438,7 @@ CLAIMS = (
         ),
         statement="Ablating units of early layers hurts more than ablating units of late layers.",
         rule=rules_units.early_units_matter_more,
+        others=_COST,
     ),
     Claim(
         name="C18",
@@ -338,6 +449,10 @@ CLAIMS = (
         ),
         statement="Mutual information does not predict a unit's importance either.",
         rule=rules_units.information_does_not_predict_importance,
+        others={
+            **_COST,
+            _RANKED: {"within layers": {}, "over all layers": {"within_layers": False}},
+        },
     ),
     Claim(
         name="C19",
@@ -350,6 +465,7 @@ CLAIMS = (
             "weights."
         ),
         rule=rules_units.selectivity_is_unrelated_to_weights,
+        others=_RANKS,
     ),
     Claim(
         name="C20",
@@ -359,12 +475,14 @@ CLAIMS = (
         ),
         statement="Class selectivity grows with depth.",
         rule=rules_units.selectivity_grows_with_depth,
+        others=_SILENT,
     ),
     Claim(
         name="C21",
         figures=("figA1",),
         statement="Clamping units to their mean hurts more than clamping them to zero.",
         rule=rules_networks.zero_hurts_less_than_mean,
+        others=_NORMALIZED,
     ),
     Claim(
         name="C22",

@@ -37,9 +37,9 @@ def paper_epochs(config: TrainConfig) -> int | None:
 
 
 def sweep_of(network: NetworkResult, kind: type[T], name: str = "") -> T | None:
-    """The result of the named sweep in the trained network, or of the first sweep of that kind;
-    None if there is none."""
-    found = [network.sweeps[name]] if name in network.sweeps else network.sweeps.values()
+    """The result of the named sweep in the trained network; without a name that of the first sweep
+    of this kind. None if there is none."""
+    found = [network.sweeps.get(name)] if name else network.sweeps.values()
     return next((item for item in found if isinstance(item, kind)), None)
 
 
@@ -128,6 +128,23 @@ def normalized_auc(network: NetworkResult, name: str = "") -> np.ndarray:
     if curve is None or np.any(score(network, curve)[:, 0] <= 0):
         return np.full(1 if curve is None else len(curve.orders), np.nan)
     return metrics.normalized_auc(curve.n_ablated, score(network, curve))
+
+
+def auc_above_chance(network: NetworkResult, name: str = "") -> np.ndarray:
+    """float64 (n_orders,), see `metrics.auc_above_chance`; NaN without a curve."""
+    curve = sweep_of(network, AblationCurve, name)
+    if curve is None:
+        return np.full(1, np.nan)
+    return metrics.auc_above_chance(curve.n_ablated, score(network, curve))
+
+
+# The areas under a curve that the paper may mean: (network, name of the sweep) -> float64
+# (n_orders,).
+AREAS: dict[str, Callable[[NetworkResult, str], np.ndarray]] = {
+    "normalized AUC": normalized_auc,
+    "raw AUC": auc,
+    "AUC above chance": auc_above_chance,
+}
 
 
 def noise_tolerance(network: NetworkResult, name: str = "") -> np.ndarray:
@@ -247,10 +264,16 @@ NETWORK_MEASURES: dict[str, tuple[str, Callable[[NetworkResult], float]]] = {
 }
 
 
-def mean_selectivity(network: NetworkResult) -> float:
-    """Mean class selectivity over all units, silent ones as 0; NaN without a unit table."""
+def mean_selectivity(network: NetworkResult, live_only: bool = False) -> float:
+    """Mean class selectivity over all units, silent ones as 0; NaN without a unit table.
+
+    Args:
+        live_only: leave out units that are silent on every image; NaN if all are.
+    """
     table = sweep_of(network, UnitTable)
-    return math.nan if table is None else float(table.class_selectivity.mean())
+    if table is None or (live_only and table.dead.all()):
+        return math.nan
+    return float(table.class_selectivity[~table.dead if live_only else slice(None)].mean())
 
 
 # --- Along training ----------------------------------------------------------------------------

@@ -17,8 +17,9 @@ from repro.core.settings import OWN
 from repro.display import html
 from repro.display.html import Item, Picture, Table
 from repro.paper import figures as drawing
+from repro.paper import others as other_choices
 from repro.paper.choices import choices, optimizer_words
-from repro.paper.claims import Verdict
+from repro.paper.claims import Other, Verdict
 from repro.paper.series import figure_label, setting_words
 
 _PROFILES = {
@@ -48,6 +49,28 @@ class Judged(NamedTuple):
     figure: str
 
 
+class Option(NamedTuple):
+    """One way to choose where the paper is silent, and what it decides.
+
+    as_decided: whether the verdict itself chooses so. value: the number that the rule decides by,
+        with its interval.
+    """
+
+    name: str
+    as_decided: bool
+    verdict: str
+    value: str
+
+
+class Choice(NamedTuple):
+    """A claim by the results of a figure, under the options of one choice."""
+
+    claim: str
+    figure: str
+    choice: str
+    options: Sequence[Option]
+
+
 class Section(NamedTuple):
     """What the page says of one figure.
 
@@ -71,6 +94,7 @@ def render(
     verdicts: Sequence[Verdict],
     numbers: Mapping[str, Any],
     seconds: Mapping[str, float],
+    others: Sequence[Other] = (),
 ) -> str:
     """The whole page.
 
@@ -79,6 +103,7 @@ def render(
         verdicts: verdicts on all claims of these figures.
         numbers: `summary.summary(figures)`.
         seconds: computing time of each figure, by name; figures may be missing.
+        others: the claims of these figures under other choices.
     """
     judged = [_judged(verdict) for verdict in verdicts]
     profiles = dict.fromkeys(figure.config.profile for figure in figures)
@@ -92,6 +117,8 @@ def render(
             for figure in figures
         ],
         choices=[Item(topic, choice) for topic, choice in choices(configs)],
+        others=_under_other_choices(others),
+        others_words=other_choices.words(others),
     )
 
 
@@ -109,6 +136,24 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600:,} h {whole % 3600 // 60} min"
+
+
+def _under_other_choices(others: Sequence[Other]) -> list[Choice]:
+    rows: dict[tuple[str, str, str], list[Other]] = {}
+    for one in others:
+        rows.setdefault((one.claim, one.figure, one.choice), []).append(one)
+    return [
+        Choice(claim, figure_label(figure), choice, [_option(one) for one in found])
+        for (claim, figure, choice), found in rows.items()
+    ]
+
+
+def _option(one: Other) -> Option:
+    value = other_choices.number(one.value)
+    if one.interval is not None:
+        low, high = map(other_choices.number, one.interval)
+        value += f" [{low}, {high}]"
+    return Option(one.option, one.as_decided, one.verdict, value)
 
 
 def _judged(verdict: Verdict) -> Judged:

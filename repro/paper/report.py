@@ -35,6 +35,7 @@ def write(
 
     index.html      everything, in one file that needs no other
     summary.json    numbers of every network; claims.json, claims.csv: the verdicts
+    choices.json    the claims under other choices where the paper is silent
     <figure>.png, <figure>.svg, and every number drawn: <figure>_curves.csv, <figure>_noise.csv,
                     <figure>_units.csv, <figure>_intact.csv, <figure>_portraits.csv
 
@@ -49,6 +50,7 @@ def write(
         for verdict in claims.judge(figure)
     ]
     numbers = summary(results)
+    others = [one for figure in results for one in claims.under_other_choices(figure)]
     for figure in results:
         name = figure.config.name
         if figure.networks:
@@ -60,8 +62,9 @@ def write(
     write_bytes(directory / "summary.json", to_json(numbers))
     write_bytes(directory / "claims.json", to_json(records))
     write_bytes(directory / "claims.csv", claims_csv(verdicts))
+    write_bytes(directory / "choices.json", to_json([claims.to_record(one) for one in others]))
     # The page is written last, so that the files that it links to exist.
-    text = page.render(results, verdicts, numbers, seconds)
+    text = page.render(results, verdicts, numbers, seconds, others)
     write_bytes(directory / "index.html", text.encode())
     return verdicts
 
@@ -69,7 +72,7 @@ def write(
 def file_names(figure: str) -> list[str]:
     """All names that `write` may give to the files of a report with this figure."""
     parts = [f"{figure}_{kind.table}.csv" for kind in KINDS.values()]
-    shared = ["index.html", "summary.json", "claims.json", "claims.csv"]
+    shared = ["index.html", "summary.json", "claims.json", "claims.csv", "choices.json"]
     return [*shared, f"{figure}.png", f"{figure}.svg", *parts]
 
 

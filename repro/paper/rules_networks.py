@@ -42,6 +42,7 @@ from repro.paper.finding import (
     welch,
 )
 from repro.paper.measures import (
+    AREAS,
     MEMORISED,
     TAILS,
     agreement_over,
@@ -151,7 +152,13 @@ class _CorruptedLose(Rule):
 
 @dataclass(frozen=True)
 class MemorisingNetworksRelyMore(_CorruptedLose):
-    """C1: corrupted labels lower the area under the cumulative ablation curve."""
+    """C1: corrupted labels lower the area under the cumulative ablation curve.
+
+    area: one of `AREAS`. sweep: name of the curves' sweep; "" for the figure's first.
+    """
+
+    area: str = "normalized AUC"
+    sweep: str = ""
 
     measured = "Mean normalized AUC"
     repeats = "random orders"
@@ -165,7 +172,7 @@ class MemorisingNetworksRelyMore(_CorruptedLose):
 
     def measure(self, network: NetworkResult) -> np.ndarray:
         """float64 (n_orders,)."""
-        return normalized_auc(network)
+        return AREAS[self.area](network, self.sweep)
 
     def __call__(self, figure: FigureResult) -> Finding:
         raw = {fraction: networks for fraction, networks in by_label_corruption(figure).items()}
@@ -194,7 +201,12 @@ class MemorisingNetworksRelyMore(_CorruptedLose):
 
 @dataclass(frozen=True)
 class MemorisingNetworksBearLessNoise(_CorruptedLose):
-    """C2: corrupted labels lower the accuracy under noise on all units."""
+    """C2: corrupted labels lower the accuracy under noise on all units.
+
+    sweep: name of the noise's sweep; "" for the figure's first.
+    """
+
+    sweep: str = ""
 
     measured = "Accuracy relative to the intact network, averaged over all scales of noise,"
     repeats = "draws of noise"
@@ -203,7 +215,7 @@ class MemorisingNetworksBearLessNoise(_CorruptedLose):
 
     def measure(self, network: NetworkResult) -> np.ndarray:
         """float64 (n_draws,)."""
-        return noise_tolerance(network)
+        return noise_tolerance(network, self.sweep)
 
 
 memorising_networks_rely_more = MemorisingNetworksRelyMore()
@@ -264,12 +276,14 @@ class BetterNetworksRelyLess(Rule):
     n_ends: how many of the best and of the worst networks are compared.
     fewest: networks without which nothing is decided.
     fewest_of_rate: networks of a learning rate without which rho within the rate is not told.
+    area: one of `AREAS`.
     """
 
     memorised: float = MEMORISED
     n_ends: int = 5
     fewest: int = FEWEST_NETWORKS
     fewest_of_rate: int = 4
+    area: str = "normalized AUC"
 
     template = (
         "Over networks that memorised (training accuracy of {memorised} or more; the others are "
@@ -289,7 +303,7 @@ class BetterNetworksRelyLess(Rule):
             return Finding(NOT_RUN)
         kept = memorised(figure.networks, self.memorised)
         errors = [generalization_error(network) for network in kept]
-        areas = [float(normalized_auc(network).mean()) for network in kept]
+        areas = [float(AREAS[self.area](network, "").mean()) for network in kept]
         found = correlation(areas, errors)
         n = f"{counted(len(kept), 'network')}, {_left_out(figure, kept)}"
         if not np.isfinite(found.rho):
@@ -505,11 +519,12 @@ class RelianceTracksTestLoss(Rule):
     """C6: AUC and test loss over the snapshots of a training.
 
     negligible: size of a rho that does not count. fewest: snapshots without which nothing is
-        decided.
+        decided. area: one of `AREAS`, "raw AUC" or "normalized AUC".
     """
 
     negligible: float = NEGLIGIBLE_RHO
     fewest: int = FEWEST_NETWORKS
+    area: str = "raw AUC"
 
     template = (
         "rho of raw AUC and test loss over the snapshots of one training. Supported: its interval "
@@ -529,7 +544,7 @@ class RelianceTracksTestLoss(Rule):
         relative = np.concatenate([path.normalized_auc.mean(axis=1) for _, path in paths])
         each = [network for network, path in paths for _ in path.epochs]
         epochs = [int(epoch) for _, path in paths for epoch in path.epochs]
-        found = correlation(areas, losses)
+        found = correlation(areas if self.area == "raw AUC" else relative, losses)
         n = f"{found.n} snapshots of {counted(len(paths), 'network')}"
         ours = _raw_and_normalized(each, areas, relative, losses, epochs)
         if found.n < self.fewest:
@@ -565,11 +580,12 @@ class RelianceRanksSettings(Rule):
     """C7: AUC and test accuracy over a grid of hyper-parameters.
 
     negligible: size of a rho that does not count. fewest: networks without which nothing is
-        decided.
+        decided. area: one of `AREAS`.
     """
 
     negligible: float = NEGLIGIBLE_RHO
     fewest: int = FEWEST_NETWORKS
+    area: str = "raw AUC"
 
     template = (
         "rho of raw AUC and test accuracy over the networks of a grid of learning rates and batch "
@@ -587,7 +603,8 @@ class RelianceRanksSettings(Rule):
         accuracies = [network.training.test_accuracy for network in networks]
         areas = [float(auc(network).mean()) for network in networks]
         relative = [float(normalized_auc(network).mean()) for network in networks]
-        found = correlation(areas, accuracies)
+        decides = [float(AREAS[self.area](network, "").mean()) for network in networks]
+        found = correlation(decides, accuracies)
         n = counted(found.n, "network")
         if found.n < self.fewest:
             note = f"Fewer than {self.fewest} networks."
@@ -910,20 +927,30 @@ class _WithAndWithoutNorm(Rule):
 
 @dataclass(frozen=True)
 class BatchNormLowersReliance(_WithAndWithoutNorm):
-    """C11: area under the ablation curve with and without batch normalisation."""
+    """C11: area under the ablation curve with and without batch normalisation.
+
+    area: one of `AREAS`.
+    """
+
+    area: str = "normalized AUC"
 
     measured = "normalized AUC (over its orders)"
     name = "AUC"
     sign = 1
 
     def measure(self, network: NetworkResult) -> float:
-        """Mean normalized AUC."""
-        return float(normalized_auc(network).mean())
+        """The mean area."""
+        return float(AREAS[self.area](network, "").mean())
 
 
 @dataclass(frozen=True)
 class BatchNormLowersSelectivity(_WithAndWithoutNorm):
-    """C12: class selectivity with and without batch normalisation."""
+    """C12: class selectivity with and without batch normalisation.
+
+    live_only: whether units that are silent on every image are left out.
+    """
+
+    live_only: bool = False
 
     measured = "class selectivity over all feature maps, silent ones as 0,"
     name = "class selectivity"
@@ -931,21 +958,26 @@ class BatchNormLowersSelectivity(_WithAndWithoutNorm):
 
     def measure(self, network: NetworkResult) -> float:
         """Mean class selectivity."""
-        return mean_selectivity(network)
+        return mean_selectivity(network, self.live_only)
 
 
 @dataclass(frozen=True)
 class BatchNormRaisesInformation(_WithAndWithoutNorm):
-    """C13: mutual information with and without batch normalisation."""
+    """C13: mutual information with and without batch normalisation.
+
+    estimate: "corrected_information" or "mutual_information", which leaves the bias in.
+    """
+
+    estimate: str = "corrected_information"
 
     measured = "mutual information over all feature maps, bias subtracted,"
     name = "bits"
     sign = 1
 
     def measure(self, network: NetworkResult) -> float:
-        """Mean mutual information in bits, bias subtracted; NaN without a unit table."""
+        """Mean mutual information in bits; NaN without a unit table."""
         table = sweep_of(network, UnitTable)
-        return float("nan") if table is None else float(table.corrected_information.mean())
+        return float("nan") if table is None else float(getattr(table, self.estimate).mean())
 
 
 batch_norm_lowers_reliance = BatchNormLowersReliance()
@@ -980,7 +1012,9 @@ def _fit_words(networks: Sequence[NetworkResult]) -> str:
 
 @dataclass(frozen=True)
 class ZeroHurtsLessThanMean(Rule):
-    """C21: the two ways to clamp a unit."""
+    """C21: the two ways to clamp a unit. area: one of `AREAS`."""
+
+    area: str = "normalized AUC"
 
     template = (
         "Normalized AUC with units clamped to zero minus that with units clamped to their mean at "
@@ -991,8 +1025,9 @@ class ZeroHurtsLessThanMean(Rule):
     )
 
     def __call__(self, figure: FigureResult) -> Finding:
+        area = AREAS[self.area]
         pairs = [
-            normalized_auc(network, "zero") - normalized_auc(network, "mean_per_position")
+            area(network, "zero") - area(network, "mean_per_position")
             for network in figure.networks
             if {"zero", "mean_per_position"} <= set(network.sweeps)
         ]

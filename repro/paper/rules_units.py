@@ -35,9 +35,15 @@ _RESAMPLES = 2000  # of a bootstrap over units
 
 @dataclass(frozen=True)
 class SelectivityDoesNotPredictImportance(Rule):
-    """C14: on the multilayer perceptron. negligible: size of a rho that does not count."""
+    """C14: on the multilayer perceptron.
+
+    negligible: size of a rho that does not count. cost: the measure of what a unit's loss costs.
+    live_only: whether units that are silent on every image are left out.
+    """
 
     negligible: float = NEGLIGIBLE_RHO
+    cost: str = "importance"
+    live_only: bool = False
 
     template = (
         "Spearman's rho between class selectivity and the change of test loss when the unit is "
@@ -58,7 +64,9 @@ class SelectivityDoesNotPredictImportance(Rule):
         tables = unit_tables(figure.networks)
         if not tables:
             return Finding(NOT_RUN, note="No network's units were ablated.")
-        everyone, live = relation(tables), relation(tables, live_only=True)
+        everyone, live = (
+            relation(tables, y=self.cost, live_only=only) for only in (self.live_only, True)
+        )
         n = units_words(tables)
         if not np.isfinite(everyone.rho):
             note = "rho is undefined: class selectivity or importance is the same for all units."
@@ -77,9 +85,17 @@ class SelectivityDoesNotPredictImportance(Rule):
 
 @dataclass(frozen=True)
 class SelectiveMapsAreNotImportant(Rule):
-    """C15: on the convolutional network. limit: the interval of rho lies below."""
+    """C15: on the convolutional network.
+
+    limit: the interval of rho lies below. cost: the measure of what a unit's loss costs. live_only:
+    whether units that are silent on every image are left out. within_layers: whether units are
+    ranked within their layer.
+    """
 
     limit: float = 0
+    cost: str = "importance"
+    live_only: bool = False
+    within_layers: bool = False
 
     template = (
         "rho of class selectivity and change of test loss over all feature maps, ranked within "
@@ -92,7 +108,9 @@ class SelectiveMapsAreNotImportant(Rule):
         tables = unit_tables(figure.networks)
         if not tables:
             return Finding(NOT_RUN, note="No network's units were ablated.")
-        found = relation(tables)
+        found = relation(
+            tables, y=self.cost, live_only=self.live_only, within_layers=self.within_layers
+        )
         n = units_words(tables)
         if not np.isfinite(found.rho):
             return Finding(INCONCLUSIVE, n=n, note="rho is undefined.")
@@ -121,11 +139,12 @@ class RelationComesFromEarlyLayers(Rule):
     """C16: the relation layer by layer.
 
     negligible: size of a rho that does not count. part: early and late layers are one of so many
-        parts.
+        parts. cost: the measure of what a unit's loss costs.
     """
 
     negligible: float = NEGLIGIBLE_RHO
     part: int = 3
+    cost: str = "importance"
 
     template = (
         "The same rho within each layer, averaged over the first {part!o} and over the last "
@@ -145,7 +164,7 @@ class RelationComesFromEarlyLayers(Rule):
             return Finding(NOT_RUN, note=note)
         third = len(names) // self.part
         early, late = (
-            _mean_relation([relation(tables, name) for name in layers])
+            _mean_relation([relation(tables, name, y=self.cost) for name in layers])
             for layers in (names[:third], names[-third:])
         )
         n = units_words(tables)
@@ -175,10 +194,12 @@ class EarlyUnitsMatterMore(Rule):
 
     part: early and late layers are one of so many parts.
     fewest_of_trend: layers from which on the trend over all layers counts too.
+    cost: the measure of what a unit's loss costs.
     """
 
     part: int = 3
     fewest_of_trend: int = 3
+    cost: str = "importance"
 
     template = (
         "Mean change of test loss per ablated unit in the first {part!o} of the hidden layers (of "
@@ -195,7 +216,7 @@ class EarlyUnitsMatterMore(Rule):
             return Finding(NOT_RUN, note="It needs a network with two hidden layers or more.")
         third = max(1, len(names) // self.part)
         early, late = (
-            _in_layers(tables, layers, "importance") for layers in (names[:third], names[-third:])
+            _in_layers(tables, layers, self.cost) for layers in (names[:third], names[-third:])
         )
         n = units_words(tables)
         if not len(early) or not len(late):
@@ -208,7 +229,7 @@ class EarlyUnitsMatterMore(Rule):
         )
         verdict = sign_of(interval)
         if len(names) >= self.fewest_of_trend:
-            trend = _trend(tables, names, "importance")
+            trend = _trend(tables, names, self.cost)
             ours += f"; layer means and depth: rho = {trend:.2f}"
             if verdict == SUPPORTED and not trend < 0:
                 verdict = INCONCLUSIVE
@@ -217,10 +238,15 @@ class EarlyUnitsMatterMore(Rule):
 
 @dataclass(frozen=True)
 class InformationDoesNotPredictImportance(Rule):
-    """C18: mutual information in place of class selectivity. negligible: size of a rho that does
-    not count."""
+    """C18: mutual information in place of class selectivity.
+
+    negligible: size of a rho that does not count. cost: the measure of what a unit's loss costs.
+    within_layers: whether units are ranked within their layer.
+    """
 
     negligible: float = NEGLIGIBLE_RHO
+    cost: str = "importance"
+    within_layers: bool = True
 
     template = (
         "rho of mutual information and change of test loss, units ranked within their layer and "
@@ -234,7 +260,7 @@ class InformationDoesNotPredictImportance(Rule):
         if not tables:
             return Finding(NOT_RUN, note="No network's units were ablated.")
         measure = "corrected_information"
-        found = relation(tables, x=measure, within_layers=True)
+        found = relation(tables, x=measure, y=self.cost, within_layers=self.within_layers)
         n = units_words(tables)
         if not np.isfinite(found.rho):
             return Finding(INCONCLUSIVE, n=n, note="rho is undefined.")
@@ -253,10 +279,14 @@ class InformationDoesNotPredictImportance(Rule):
 
 @dataclass(frozen=True)
 class SelectivityIsUnrelatedToWeights(Rule):
-    """C19: class selectivity and the L1 norm of incoming weights. negligible: size of a positive
-    rho that does not count."""
+    """C19: class selectivity and the L1 norm of incoming weights.
+
+    negligible: size of a positive rho that does not count. within_layers: whether units are ranked
+    within their layer.
+    """
 
     negligible: float = NEGLIGIBLE_RHO
+    within_layers: bool = False
 
     template = (
         "rho of class selectivity and the L1 norm of the incoming weights over all units, ranked "
@@ -269,7 +299,7 @@ class SelectivityIsUnrelatedToWeights(Rule):
         tables = unit_tables(figure.networks)
         if not tables:
             return Finding(NOT_RUN, note="No network's units were measured.")
-        found = relation(tables, y="weight_norm")
+        found = relation(tables, y="weight_norm", within_layers=self.within_layers)
         n = units_words(tables)
         if not np.isfinite(found.rho):
             note = "The units are not the outputs of one layer's weights, or rho is undefined."
@@ -282,10 +312,14 @@ class SelectivityIsUnrelatedToWeights(Rule):
 
 @dataclass(frozen=True)
 class SelectivityGrowsWithDepth(Rule):
-    """C20: class selectivity of late layers against early ones. part: early and late layers are one
-    of so many parts."""
+    """C20: class selectivity of late layers against early ones.
+
+    part: early and late layers are one of so many parts. live_only: whether units that are silent
+    on every image are left out.
+    """
 
     part: int = 3
+    live_only: bool = False
 
     template = (
         "Mean class selectivity of the units of the last {part!o} of the layers minus that of the "
@@ -300,7 +334,7 @@ class SelectivityGrowsWithDepth(Rule):
             return Finding(NOT_RUN, note="It needs a network with two hidden layers or more.")
         third = max(1, len(names) // self.part)
         early, late = (
-            _in_layers(tables, layers, "class_selectivity")
+            _in_layers(tables, layers, "class_selectivity", self.live_only)
             for layers in (names[:third], names[-third:])
         )
         if not (len(early) and len(late)):
@@ -402,11 +436,15 @@ def _trend(tables: Sequence[UnitTable], names: Sequence[str], measure: str) -> f
     return correlation(depths, means).rho
 
 
-def _in_layers(tables: Sequence[UnitTable], layers: Sequence[str], measure: str) -> np.ndarray:
+def _in_layers(
+    tables: Sequence[UnitTable], layers: Sequence[str], measure: str, live_only: bool = False
+) -> np.ndarray:
     """A measure of the units of some layers, networks pooled, finite values only."""
-    values = np.concatenate(
-        [getattr(table, measure)[np.isin(table.layer_names, layers)] for table in tables]
-    )
+    found = []
+    for table in tables:
+        chosen = np.isin(table.layer_names, layers)
+        found.append(getattr(table, measure)[chosen & ~table.dead if live_only else chosen])
+    values = np.concatenate(found)
     return values[np.isfinite(values)]
 
 

@@ -44,7 +44,7 @@ README, NETWORKS = "README.md", "networks.json"
 # 507,000 weights, which take 0.95 MB.
 LARGEST_BYTES = 1_400_000
 MOST_WEIGHTS = 550_000
-# Share of test images on which rounded weights may answer otherwise. Twice the largest seen.
+# Share of test images that a network with rounded kernels may answer otherwise.
 MOST_CHANGED = 0.005
 
 NETWORK_KEYS = {
@@ -124,7 +124,7 @@ def make(
             {
                 **known,
                 "settings": config and _named(config),
-                "varied": one["settings"],
+                "varied": one.get("settings", {}),
                 "history": _history(figure, folder, parts),
                 "labels": _labels(figure, config, source, parts),
                 "weights": _weights(folder, source, parts)

@@ -29,6 +29,8 @@ file claims.json holds data, sizes and rules.
 Before commit c8c8fe940 (2026-11-27) the engine ran several graphs at a time. On some processors a
 loss was then wrong now and then in first evaluations, by up to 0.15 %; no count was seen to be
 wrong. What was computed before (Figs. 1a, 2a, 5a and the regularizer) was not computed anew.
+
+Every folder has a picture, numbers and an archive. [The record](../record.md) tells how to read it.
 """
 
 Record = dict[str, Any]

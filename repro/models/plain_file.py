@@ -42,7 +42,10 @@ def without_masks(model: keras.Model) -> keras.Model:
 
 
 def _copy(layer: keras.layers.Layer) -> keras.layers.Layer:
-    return layer.__class__.from_config(layer.get_config())
+    """The same layer, to begin with zeros: how weights once began is nothing to keep."""
+    config = layer.get_config()
+    config |= {name: "zeros" for name in config if name == "kernel_initializer"}
+    return layer.__class__.from_config(config)
 
 
 def to_bytes(model: keras.Model, dtype: str = "float16") -> bytes:

@@ -235,12 +235,12 @@ def _configs(figure: str, command: str) -> dict[str, TrainConfig]:
 def _source(config: TrainConfig, words: str, data_dir: str) -> DataSource | None:
     """The images that the network saw, by the report's words for them; None if they are not at
     hand."""
-    if config.origin == "embedded":
-        return DataSource(config.dataset, config.origin)
-    try:
-        source = locate(config.dataset, data_dir, offline=True)
-    except DataError:
-        return None
+    source = DataSource(config.dataset, config.origin)
+    if config.origin != "embedded":
+        try:
+            source = locate(config.dataset, data_dir, offline=True)
+        except DataError:
+            return None
     same = source.describe() == words.split(", in place of ")[0]
     return source if same and not DATASETS[source.name].streamed else None
 

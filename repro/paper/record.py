@@ -1,4 +1,4 @@
-"""A figure's record for others: one zip that NumPy or pandas alone reads.
+"""A figure's record for others: one zip that NumPy and pandas read.
 
     README.md               what each member holds, and each column
     networks.json           the networks: settings, accuracies, circumstances, where weights lie
@@ -182,7 +182,7 @@ def readme(members: Mapping[str, bytes]) -> bytes:
             network_keys=NETWORK_KEYS,
             weights_keys=WEIGHTS_KEYS,
             settings=inspect.cleandoc(TrainConfig.__doc__ or "").split("\n\n")[1],
-            most_changed=MOST_CHANGED,
+            most_changed=f"{100 * MOST_CHANGED:g} %",
         )
         .encode()
     )

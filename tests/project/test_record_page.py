@@ -50,7 +50,7 @@ def test_a_network_is_read_as_the_page_says(tmp_path: Path) -> None:
     path = tmp_path / "network.keras"
     path.write_bytes(plain_file.to_bytes(plain_file.without_masks(model)))
     np.save(tmp_path / "images.npy", images)
-    place = "docs/results/desk/networks/RUN_ID.keras"
+    place = "RUN_ID.keras"
     assert OF_NETWORK.count(place) == 1
     code = f"import numpy as np\nimages = np.load({str(tmp_path / 'images.npy')!r})\n"
     code += OF_NETWORK.replace(place, str(path)) + "print(*answers)\n"

@@ -17,7 +17,7 @@ lie beside the report. A record says what was not at hand.
 
 Then the pages are written from claims.json of every such folder: its README.md,
 docs/results/README.md with everything that was found, and the short table in the project's README.
-Records explain their columns as the code does now, and tables that lie loose become records.
+Records explain their columns as the code does now; a figure without a record gets one.
 `result_pages.py` makes the pages. What a person has to say of a claim stands in
 docs/results/remarks.md, under a heading such as `## C1: short title`.
 """
@@ -140,20 +140,25 @@ def named_networks(out: Path) -> set[str]:
 def renew(folder: Path, data_dir: str = "") -> None:
     """Makes a published figure's record up to date.
 
-    The record explains its columns as the code does now. Tables beside it, as they were published
-    once, become a record; networks are then not at hand.
+    The record explains its columns as the code does now. Where there is none, the tables that lie
+    in the folder, as they were published once, become one; networks are then not at hand.
+
+    Raises:
+        SystemExit: another archive is in the way.
     """
     name, archive = folder.name, folder / f"{folder.name}.zip"
+    if os.path.lexists(archive):
+        if archive not in published(folder):
+            sys.exit(f"{archive} was not published before and would be lost; move it")
+        archive.write_bytes(record.refreshed(archive.read_bytes()))
+        return
     numbers = json.loads((folder / "summary.json").read_text())[name]
     loose = tables(folder, name)
-    if loose or not archive.exists():
-        archive.write_bytes(record.make(name, numbers, loose, data_dir=data_dir).archive)
-        for table_file in loose:
-            (folder / table_file).unlink()
-        if (folder / f"{name}.png").exists():
-            copy_picture(folder / f"{name}.png", folder / f"{name}.png")
-    else:
-        archive.write_bytes(record.refreshed(archive.read_bytes()))
+    archive.write_bytes(record.make(name, numbers, loose, data_dir=data_dir).archive)
+    for table_file in loose:
+        (folder / table_file).unlink()
+    if _is_file(folder / f"{name}.png"):
+        copy_picture(folder / f"{name}.png", folder / f"{name}.png")
 
 
 def published(folder: Path) -> list[Path]:
@@ -162,6 +167,9 @@ def published(folder: Path) -> list[Path]:
     if not _is_file(summary) or not _reads(summary, lambda found: found.keys() == {name}):
         return []
     files = [summary, *folder.glob(f"{name}.*"), *folder.glob(f"{name}_*.csv")]
+    archive = folder / f"{name}.zip"
+    if _is_file(archive) and not record.is_record(archive.read_bytes(), name):
+        files.remove(archive)
     suffixes = (".json", ".csv", ".png", ".svg", ".zip")
     return [file for file in files if _is_file(file) and file.suffix in suffixes]
 
@@ -256,7 +264,8 @@ def main() -> None:
     said = remarks(REMARKS.read_text())
     for folder in folders:
         for file in sorted(folder.glob("*/summary.json")):
-            renew(file.parent, arguments.data_dir)
+            if published(file.parent):
+                renew(file.parent, arguments.data_dir)
         (folder / "README.md").write_text(overview(folder))
     PAGE.write_text(page(folders, said))
     README.write_text(with_table(README.read_text(), table(folders, said)))

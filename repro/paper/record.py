@@ -18,6 +18,7 @@ import inspect
 import io
 import json
 import shlex
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -127,9 +128,7 @@ def make(
                 "varied": one.get("settings", {}),
                 "history": _history(figure, folder, parts),
                 "labels": _labels(figure, config, source, parts),
-                "weights": _weights(folder, source, parts)
-                if weights
-                else _not("they were left out"),
+                "weights": _weights(folder, source, parts) if weights else _LEFT_OUT,
             }
         )
     # In the order of NETWORK_KEYS.
@@ -138,8 +137,7 @@ def make(
     members = {NETWORKS: to_json({"figure": figure, **facts, "networks": entries})}
     members |= {name: tables[name] for name in sorted(tables)}
     if parts.history:
-        columns = ("run_id", *dict.fromkeys(key for row in parts.history for key in row))
-        columns = tuple(dict.fromkeys(columns))
+        columns = tuple(dict.fromkeys(key for row in parts.history for key in row))
         rows = ([row.get(column) for column in columns] for row in parts.history)
         members[f"{figure}_history.csv"] = to_csv(columns, rows)
     if parts.arrays:
@@ -154,6 +152,14 @@ def refreshed(archive: bytes) -> bytes:
     members = unzipped(archive)
     members.pop(README, None)
     return zipped({README: readme(members), **members})
+
+
+def is_record(archive: bytes, figure: str) -> bool:
+    """Whether these bytes are the record of that figure."""
+    try:
+        return json.loads(unzipped(archive)[NETWORKS])["figure"] == figure
+    except (zipfile.BadZipFile, ValueError, LookupError, TypeError):
+        return False
 
 
 def networks_of(archive: bytes) -> list[dict[str, Any]]:
@@ -203,7 +209,11 @@ def _columns(figure: str, member: str, content: bytes) -> dict[str, str]:
 
 
 def _not(why: str) -> dict[str, str]:
+    """What stands in networks.json in place of something that is missing."""
     return {"not_here": why}
+
+
+_LEFT_OUT = _not("they were left out")
 
 
 def _named(config: TrainConfig) -> dict[str, Any]:

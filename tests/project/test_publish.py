@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from repro.core.zipped import zipped
 from repro.paper import record, report
 from tests.helpers import synthetic
 from tests.helpers.planted import plant, snapshot
@@ -189,7 +190,7 @@ def test_every_published_figure_has_a_record_that_the_code_of_today_explains(
 ) -> None:
     for summary in publish.RESULTS.glob("*/*/summary.json"):
         archive = summary.with_name(f"{summary.parent.name}.zip").read_bytes()
-        assert record.refreshed(archive) == archive
+        assert record.refreshed(archive) == archive, "run docs/publish.py"
         ((_, numbers),) = json.loads(summary.read_text()).items()
         networks = record.networks_of(archive)
         assert [one["run_id"] for one in networks] == [one["run_id"] for one in numbers["networks"]]
@@ -233,6 +234,18 @@ def test_tables_that_lie_loose_become_the_record_that_a_report_gives(
     assert snapshot(figure) == before
     publish.renew(figure)
     assert snapshot(figure) == before
+
+
+def test_an_archive_of_somebody_else_stays(publish: ModuleType, tmp_path: Path) -> None:
+    folder = written(tmp_path / "one", synthetic.curves_figure({0.0: 0.8, 1.0: 0.4}))
+    publish.publish(folder, tmp_path / "out")
+    for content in (b"mine", zipped({"networks.json": b'{"figure": "fig1b"}'}), zipped({})):
+        (tmp_path / "out/fig1a/fig1a.zip").write_bytes(content)
+        before = snapshot(tmp_path)
+        for change in (publish.publish, lambda _, out: publish.renew(out / "fig1a")):
+            with pytest.raises(SystemExit, match="fig1a.zip was not published before"):
+                change(folder, tmp_path / "out")
+        assert snapshot(tmp_path) == before
 
 
 def test_a_record_has_the_tables_of_the_report(publish: ModuleType, tmp_path: Path) -> None:

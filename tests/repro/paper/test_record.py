@@ -215,6 +215,9 @@ def test_every_column_and_key_is_explained(trained: Trained) -> None:
             section = text.split(f"## {name}")[1].split("\n## ")[0]
             for column in content.decode().split("\n", 1)[0].split(","):
                 assert re.search(rf"^\| `{column}` \| \S.*\. \|$", section, re.MULTILINE), column
+    (first, _) = record.networks_of(made(trained, runs=trained.runs).archive)
+    explained = text.split("\nSettings:\n")[1]
+    assert [name for name in first["settings"] if not re.search(rf"\b{name}\b", explained)] == []
     for one in record.networks_of(made(trained, runs=trained.runs).archive):
         assert list(one) == [key for key in record.NETWORK_KEYS if key in one]
         assert set(one) == set(record.NETWORK_KEYS)

@@ -2,66 +2,61 @@
 show them.
 
     python docs/publish.py runs/report --out docs/results/desk
+    python docs/publish.py runs/report --out docs/results/desk --weights fig7b,fig4b
     python docs/publish.py                                         the pages alone
 
-Each figure gets a folder with its picture, its tables and its part of summary.json; claims.json
-and claims.csv hold the verdicts on all figures of the folder, and README.md there tells by which
-command, with which seeds, on what device and when each was made. A figure published before is
-replaced; other files stay, and nothing is written over them. Pictures of a data set's images stay
-out, and so does any file above 1.4 MB.
+Each figure gets a folder with its picture, its part of summary.json and its record, one archive
+with tables, labels, settings and history (`repro.paper.record`). The folder `networks` holds small
+networks, which several figures may share. claims.json and claims.csv hold the verdicts on all
+figures, and README.md tells by which command, with which seeds, on what device and when each was
+made. A figure published before is replaced; other files stay, and nothing is written over them.
+Pictures of a data set's images stay out, and so does any file above 1.4 MB.
+
+Labels need the images (--data_dir, or $TFDS_DATA_DIR); history and weights need the networks, which
+lie beside the report. A record says what was not at hand.
 
 Then the pages are written from claims.json of every such folder: its README.md,
 docs/results/README.md with everything that was found, and the short table in the project's README.
-What a person has to say of a claim stands in docs/results/remarks.md, under a heading such as
-`## C1: short title`.
+Records explain their columns as the code does now; a figure without a record gets one.
+`result_pages.py` makes the pages. What a person has to say of a claim stands in
+docs/results/remarks.md, under a heading such as `## C1: short title`.
 """
 
 import argparse
+import io
 import json
 import os
 import re
-import shlex
-import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jinja2
+from PIL import Image
+from result_pages import HEAD, Record, claims, overview, page, remarks, table, with_table
 
 from repro.core.kinds import KINDS
-from repro.core.toml import load_figure
 from repro.display.tables import to_csv, to_json
-from repro.paper.series import figure_label
+from repro.experiments.runs import Runs
+from repro.paper import record
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs/results"
 README = ROOT / "README.md"
 PAGE = RESULTS / "README.md"
 REMARKS = RESULTS / "remarks.md"
-BEGIN, END = "<!-- claims: written by docs/publish.py -->", "<!-- end of claims -->"
-LARGEST_BYTES = 1_400_000
-HEAD = "# Results with `"
-PAGE_HEAD = """\
-<!-- Written by docs/publish.py from claims.json of each folder and from remarks.md: edit those. -->
-
-# What we found"""
-NOTE = """\
-CIFAR-10 was read from JPEG copies here, so its pixels differ by a few levels from the original
-ones. The `--set` arguments of a command made networks or data smaller, to fit the time at hand. The
-file claims.json holds data, sizes and rules.
-
-Before commit c8c8fe940 (2026-11-27) the engine ran several graphs at a time. On some processors a
-loss was then wrong now and then in first evaluations, by up to 0.15 %; no count was seen to be
-wrong. What was computed before (Figs. 1a, 2a, 5a and the regularizer) was not computed anew.
-"""
-
-Record = dict[str, Any]
+LARGEST_BYTES = record.LARGEST_BYTES
+MOST_BYTES = 15_000_000  # of docs/results
 
 
-def publish(report: Path, out: Path) -> None:
+def publish(
+    report: Path, out: Path, data_dir: str = "", with_weights: Callable[[str], bool] = bool
+) -> None:
     """Copies what a report holds into the folder `out`, figure by figure.
+
+    Args:
+        data_dir: folder of TFDS; "" for that of the environment.
+        with_weights: whether the small networks of a figure, by its name, are kept.
 
     Raises:
         SystemExit: a file is in the way that was not published before.
@@ -69,17 +64,39 @@ def publish(report: Path, out: Path) -> None:
     numbers = json.loads((report / "summary.json").read_text())
     done = [name for name, figure in numbers.items() if figure["networks"]]
     check(out, done)
+    runs = Runs(report.parent) if (report.parent / "networks").is_dir() else None
+    made = {
+        name: record.make(
+            name,
+            numbers[name],
+            tables(report, name),
+            runs=runs,
+            data_dir=data_dir,
+            weights=with_weights(name),
+        )
+        for name in done
+    }
+    before = named_networks(out)
+    networks = {
+        run_id: content for one in made.values() for run_id, content in one.networks.items()
+    }
+    check(out, done, [run_id for run_id in networks if run_id not in before])
     for name in done:
         folder = out / name
         for file in published(folder):
             file.unlink()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "summary.json").write_bytes(to_json({name: numbers[name]}))
-        shows_images = (report / f"{name}_portraits.csv").exists()
-        for file in sorted([*report.glob(f"{name}.*"), *report.glob(f"{name}_*.csv")]):
-            picture = file.suffix in (".png", ".svg")
-            if file.stat().st_size <= LARGEST_BYTES and not (picture and shows_images):
-                shutil.copyfile(file, folder / file.name)
+        (folder / f"{name}.zip").write_bytes(made[name].archive)
+        if not (report / f"{name}_portraits.csv").exists():
+            for picture in (f"{name}.png", f"{name}.svg"):
+                if (report / picture).exists():
+                    copy_picture(report / picture, folder / picture)
+    for run_id, content in networks.items():
+        (out / "networks").mkdir(exist_ok=True)
+        (out / "networks" / f"{run_id}.keras").write_bytes(content)
+    for run_id in before - named_networks(out):
+        (out / "networks" / f"{run_id}.keras").unlink(missing_ok=True)
     new = [one for one in json.loads((report / "claims.json").read_text()) if one["figure"] in done]
     old = [one for one in claims(out) if one["figure"] not in done]
     both = sorted(old + new, key=lambda one: (int(one["claim"][1:]), one["figure"]))
@@ -88,18 +105,80 @@ def publish(report: Path, out: Path) -> None:
     (out / "README.md").write_text(overview(out))
 
 
+def tables(folder: Path, figure: str) -> dict[str, bytes]:
+    """The tables of a figure that lie in a folder, by name."""
+    files = [folder / f"{figure}_{kind.table}.csv" for kind in KINDS.values()]
+    return {file.name: file.read_bytes() for file in files if _is_file(file)}
+
+
+def copy_picture(picture: Path, target: Path) -> None:
+    """Copies a picture unless it is too large. A PNG file gets a palette of 256 colours, with which
+    our drawings look the same and take a third."""
+    content = picture.read_bytes()
+    if picture.suffix == ".png":
+        with Image.open(io.BytesIO(content)) as image:
+            if image.mode != "P":
+                palette = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+                buffer = io.BytesIO()
+                palette.save(buffer, "PNG", optimize=True)
+                content = min(content, buffer.getvalue(), key=len)
+    if len(content) <= LARGEST_BYTES:
+        target.write_bytes(content)
+
+
+def named_networks(out: Path) -> set[str]:
+    """The networks in the folder `networks` that the records of some figure name, by run id."""
+    return {
+        one["run_id"]
+        for file in out.glob("*/*.zip")
+        if file in published(file.parent)
+        for one in record.networks_of(file.read_bytes())
+        if "file" in one["weights"]
+    }
+
+
+def renew(folder: Path, data_dir: str = "") -> None:
+    """Makes a published figure's record up to date.
+
+    The record explains its columns as the code does now. Where there is none, the tables that lie
+    in the folder, as they were published once, become one; networks are then not at hand.
+
+    Raises:
+        SystemExit: another archive is in the way.
+    """
+    name, archive = folder.name, folder / f"{folder.name}.zip"
+    if os.path.lexists(archive):
+        if archive not in published(folder):
+            sys.exit(f"{archive} was not published before and would be lost; move it")
+        archive.write_bytes(record.refreshed(archive.read_bytes()))
+        return
+    numbers = json.loads((folder / "summary.json").read_text())[name]
+    loose = tables(folder, name)
+    archive.write_bytes(record.make(name, numbers, loose, data_dir=data_dir).archive)
+    for table_file in loose:
+        (folder / table_file).unlink()
+    if _is_file(folder / f"{name}.png"):
+        copy_picture(folder / f"{name}.png", folder / f"{name}.png")
+
+
 def published(folder: Path) -> list[Path]:
     """The files of a figure's folder that were published before; [] if it is another folder."""
     name, summary = folder.name, folder / "summary.json"
     if not _is_file(summary) or not _reads(summary, lambda found: found.keys() == {name}):
         return []
     files = [summary, *folder.glob(f"{name}.*"), *folder.glob(f"{name}_*.csv")]
-    suffixes = (".json", ".csv", ".png", ".svg")
+    archive = folder / f"{name}.zip"
+    if _is_file(archive) and not record.is_record(archive.read_bytes(), name):
+        files.remove(archive)
+    suffixes = (".json", ".csv", ".png", ".svg", ".zip")
     return [file for file in files if _is_file(file) and file.suffix in suffixes]
 
 
-def check(out: Path, figures: Sequence[str]) -> None:
+def check(out: Path, figures: Sequence[str], networks: Iterable[str] = ()) -> None:
     """That nothing else than what was published before is written over.
+
+    Args:
+        networks: run ids of those that were not published before.
 
     Raises:
         SystemExit: a sentence that names the file.
@@ -115,6 +194,7 @@ def check(out: Path, figures: Sequence[str]) -> None:
         there = [file for file in (out / name).glob("*") if _may_be_written(file.name, name)]
         mine |= {file: file in old for file in there}
         mine |= {out / name: (out / name).is_dir() and not (out / name).is_symlink()}
+    mine |= {out / "networks" / f"{run_id}.keras": False for run_id in networks}
     for file, was_published in mine.items():
         if os.path.lexists(file) and not was_published:
             sys.exit(f"{file} was not published before and would be lost; move it, or change --out")
@@ -144,312 +224,9 @@ def _reads(file: Path, test: Callable[[Any], bool]) -> bool:
         return False
 
 
-def claims(folder: Path) -> list[Record]:
-    """The verdicts published in a folder; [] if there are none."""
-    file = folder / "claims.json"
-    return json.loads(file.read_text()) if file.exists() else []
-
-
-def overview(out: Path) -> str:
-    """How each figure of a folder was made, as a page."""
-    rows = [("figure", "networks", "seeds", "images", "device", "date", "commit", "command")]
-    for file in sorted(out.glob("*/summary.json")):
-        ((name, figure),) = json.loads(file.read_text()).items()
-        networks = figure["networks"]
-        made = [network.get("circumstances", {}) for network in networks]
-
-        def known(key: str, made: Sequence[Record] = made) -> str:
-            return several(one[key] for one in made if key in one)
-
-        rows.append(
-            (
-                f"[{name}]({name})",
-                str(len(networks)),
-                several(network["seed"] for network in networks),
-                f"{figure['data']}; {several(n['n_train'] for n in networks)} to train on",
-                ", ".join(filter(None, (known("device"), known("processor")))),
-                known("date"),
-                several(one["git_commit"][:9] for one in made if "git_commit" in one),
-                f"`{figure['command']}`",
-            )
-        )
-    return f"{HEAD}{out.name}` settings\n\n{NOTE}\n{markdown(rows)}"
-
-
-class Remarks(NamedTuple):
-    """What a person wrote about the results.
-
-    preface: stands above all claims.
-    titles: short titles of claims, by the claim's name; bodies: what is said of them.
-    rest: Markdown that belongs to no claim, with its headings.
-    """
-
-    preface: str
-    titles: dict[str, str]
-    bodies: dict[str, str]
-    rest: str
-
-
-def remarks(text: str) -> Remarks:
-    """Reads remarks.md: a title, a preface, then sections under `## C1: short title` or others.
-
-    >>> remarks("# Remarks\\nSmall.\\n## C1: Short\\nYes.\\n## More\\nAlso.\\n")
-    Remarks(preface='Small.', titles={'C1': 'Short'}, bodies={'C1': 'Yes.'}, rest='## More\\nAlso.')
-    """
-    first, *sections = re.split(r"^## ", text, flags=re.MULTILINE)
-    titles, bodies, rest = {}, {}, []
-    for section in sections:
-        heading, _, body = section.partition("\n")
-        if of_claim := re.fullmatch(r"(C\d+): (.+)", heading):
-            titles[of_claim[1]], bodies[of_claim[1]] = of_claim[2], body.strip()
-        else:
-            rest.append(f"## {section.strip()}")
-    preface = re.sub(r"^# .*\n", "", first).strip()
-    return Remarks(preface, titles, bodies, "\n\n".join(rest))
-
-
-def found(folders: Iterable[Path]) -> dict[str, list[tuple[Path, Record]]]:
-    """The published verdicts by claim, in the order of the claims' numbers."""
-    records = [(folder, one) for folder in folders for one in claims(folder)]
-    names = sorted({one["claim"] for _, one in records}, key=lambda name: int(name[1:]))
-    return {name: [pair for pair in records if pair[1]["claim"] == name] for name in names}
-
-
-def counts(verdicts: Mapping[str, Sequence[tuple[Path, Record]]]) -> str:
-    """How often each verdict was given, as a sentence."""
-    given = [one["verdict"] for pairs in verdicts.values() for _, one in pairs]
-    kinds = ("supported", "not supported", "inconclusive", "not run")
-    words = [f"{given.count(kind)} {kind}" for kind in kinds if kind in given]
-    return f"{len(given)} tests of {len(verdicts)} claims: {', '.join(words)}."
-
-
-def table(folders: Iterable[Path], said: Remarks) -> str:
-    """The README's table: a line for each claim, what the paper says and what was found."""
-    verdicts = found(folders)
-    rows = [("", "the paper says", "we find")]
-    for name, pairs in verdicts.items():
-        first = pairs[0][1]
-        title = said.titles.get(name, first["statement"].rstrip("."))
-        number = rho(first["paper"])
-        entries = [
-            {
-                "data": data_name(one["data"]),
-                "link": f"docs/results/{folder.name}/{one['figure']}",
-                "verdict": one["verdict"],
-                "number": rho(one["ours"]) if number else "",
-            }
-            for folder, one in pairs
-        ]
-        ours = rendered("entries.md.jinja", entries=entries)
-        rows.append((f"[{name}](docs/results/README.md#{name.lower()})", title + number, ours))
-    return f"{counts(verdicts)}\n\n{markdown(rows)}"
-
-
-def page(folders: Sequence[Path], said: Remarks) -> str:
-    """docs/results/README.md: every claim with its numbers, rule and remarks, and the commands."""
-    verdicts = found(folders)
-    told = []
-    commands = [("figure", "what was cut", "command")]
-    for name, pairs in verdicts.items():
-        statements = []
-        for statement, paper in dict.fromkeys((one["statement"], one["paper"]) for _, one in pairs):
-            these = [(folder, one) for folder, one in pairs if one["statement"] == statement]
-            rows = [("figure", "we find", "measured on", "cut", "verdict")]
-            rows += [_row(folder, one) for folder, one in these if one["paper"] == paper]
-            every = {one["rule"] for _, one in these}
-            # A rule that was only added to since is told once.
-            rules = [rule for rule in every if not any(_longer(one, rule) for one in every)]
-            statements.append(
-                {
-                    "statement": statement.rstrip("."),
-                    "number": re.sub("^no number[,;]? ?", "", paper),
-                    "rows": rows,
-                    "rules": sorted(rules),
-                }
-            )
-        told.append(
-            {
-                "name": name,
-                "title": said.titles.get(name, ""),
-                "told": statements,
-                "remark": said.bodies.get(name, ""),
-            }
-        )
-        commands += [
-            (
-                _figure(folder, one),
-                cut(one["command"], one["figure"]) or "nothing",
-                f"`{one['command']}`",
-            )
-            for folder, one in pairs
-        ]
-    return rendered(
-        "results.md.jinja",
-        head=PAGE_HEAD,
-        said=said,
-        counts=counts(verdicts),
-        claims=told,
-        folders=[folder.name for folder in folders],
-        commands=list(dict.fromkeys(commands)),
-    )
-
-
-def rendered(template: str, **values: Any) -> str:
-    """A piece of Markdown from a template of docs/templates. Nothing is escaped in it."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ROOT / "docs/templates"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["markdown"] = markdown
-    return environment.get_template(template).render(values)
-
-
-def _longer(one: str, rule: str) -> bool:
-    return one != rule and one.startswith(rule)
-
-
-def _row(folder: Path, one: Record) -> tuple[str, ...]:
-    note = f". {one['note']}" if one["note"] else ""
-    return (
-        _figure(folder, one),
-        one["ours"] + note,
-        f"{one['n']}; {one['data']}",
-        cut(one["command"], one["figure"]) or "nothing",
-        f"**{one['verdict']}**",
-    )
-
-
-def _figure(folder: Path, one: Record) -> str:
-    return f"[{figure_label(one['figure'])}]({folder.name}/{one['figure']})"
-
-
-def rho(words: str) -> str:
-    """A rank correlation that begins a sentence, in brackets; "" if there is none.
-
-    >>> rho("rho = -0.728"), rho("22.9 % top 1"), rho("rho = 0.88 [0.75, 0.94]")
-    (' (ρ = −0.728)', '', ' (ρ = 0.88)')
-    """
-    number = re.match(r"rho = (-?[0-9.]+)", words)
-    return f" (ρ = {number[1].replace('-', '−')})" if number else ""
-
-
-def data_name(data: str) -> str:
-    """
-    >>> data_name("cifar10, prepared TFDS data set"), data_name("fashion_mnist")
-    ('CIFAR-10', 'fashion_mnist')
-    """
-    name = data.split(",")[0]
-    return {"mnist": "MNIST", "cifar10": "CIFAR-10", "imagenet2012": "ImageNet"}.get(name, name)
-
-
-def cut(command: str, figure: str = "") -> str:
-    """What a command's --set arguments replace, in words; those for lesions that the figure does
-    not make are left out, as the run leaves them alone.
-
-    >>> cut("./run_all.sh --only=fig1a --set=train.epochs=320")
-    '320 epochs'
-    >>> cut("--set=train.width=0.125 --set=train.n_train=20000 --set=grid.seed=[0,1]")
-    '1/8 of the maps, 20,000 images, 2 seeds'
-    """
-    made = ("train", "grid", *_kinds(command, figure))
-    words = []
-    for word in shlex.split(command):
-        if word.startswith("--set="):
-            name, _, text = word.removeprefix("--set=").partition("=")
-            section, _, key = name.partition(".")
-            if section in made:
-                words.append(_cut_words(section, key, _value(text)))
-    return ", ".join(words)
-
-
-def _kinds(command: str, figure: str) -> Sequence[str]:
-    """The kinds of lesions that a figure makes; all that there are, of an unknown figure."""
-    files = list((ROOT / "configs").glob(f"{figure}_*.toml"))
-    profile = re.search(r"--profile=(\w+)", command)
-    if not figure or not files:
-        return tuple(KINDS)
-    sweeps = load_figure(files[0], profile[1] if profile else "quick").sweeps
-    made = {sweep.kind for _, sweep in sweeps}
-    return [kind for kind in KINDS if kind in made]
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text.strip("'\"")
-
-
-# Lesions whose images were cut, in words.
-_READ_ON = {
-    "cumulative": "curves",
-    "noise": "noise",
-    "single_unit": "single units",
-    "intact": "the intact network",
-    "portraits": "portraits",
-}
-
-
-def _cut_words(section: str, key: str, value: Any) -> str:
-    """One replaced setting in words.
-
-    >>> _cut_words("noise", "n_images", 1000), _cut_words("train", "hidden_units", [1024, 1024])
-    ('noise on 1,000 images', '2 × 1,024 units')
-    >>> _cut_words("grid", "batch_size", [32, 128]), _cut_words("train", "optimizer", "adam")
-    ('2 batch sizes', 'optimizer adam')
-    """
-    name = key.replace("_", " ")
-    if isinstance(value, list):
-        if key == "hidden_units":
-            alike = len(set(value)) == 1
-            sizes = [f"{value[0]:,}"] if alike else [f"{size:,}" for size in value]
-            return f"{len(value)} × " * alike + " + ".join(sizes) + " units"
-        plural = name if name.endswith("s") else f"{name}s"
-        return f"{len(value)} {plural if len(value) > 1 else plural[:-1]}"
-    if key == "width":
-        return f"{Fraction(value).limit_denominator(64)} of the maps"
-    if key == "n_images":
-        return f"{_READ_ON.get(section, section)} on {value:,} images"
-    if key == "n_train":
-        return f"{value:,} images"
-    if key == "epochs":
-        return f"{value:,} epochs"
-    return f"{name} {value}"
-
-
-def with_table(readme: str, text: str) -> str:
-    """The README with this table between its marks."""
-    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
-    if not pattern.search(readme):
-        raise ValueError(f"the README lacks the marks {BEGIN} and {END}")
-    return pattern.sub(lambda _: f"{BEGIN}\n{text}{END}", readme)
-
-
-def several(values: Iterable[Any]) -> str:
-    """Different values in their order.
-
-    >>> several([0, 1, 0])
-    '0, 1'
-    """
-    return ", ".join(dict.fromkeys(map(str, values)))
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as a Markdown table; the first is the head.
-
-    >>> print(markdown([("a", "b"), ("1", "|x|")]), end="")
-    | a | b |
-    |---|---|
-    | 1 | \\|x\\| |
-    """
-    lines = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in rows]
-    lines.insert(1, "---|" * (len(rows[0]) - 1) + "---")
-    return "".join(
-        f"|{line}|\n" if number == 1 else f"| {line} |\n" for number, line in enumerate(lines)
-    )
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def csv_of(records: Sequence[Record]) -> bytes:
@@ -466,17 +243,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("reports", type=Path, nargs="*", help="folders of reports")
     parser.add_argument("--out", type=Path, help="such as docs/results/desk")
+    parser.add_argument("--data_dir", default="", help="folder of TFDS; else $TFDS_DATA_DIR")
+    parser.add_argument(
+        "--weights",
+        default="all",
+        help="figures whose small networks are kept, such as fig7b,fig4b; all, or none",
+    )
     arguments = parser.parse_args()
     if arguments.reports and arguments.out is None:
         parser.error("--out=FOLDER is needed with a report")
+    chosen = arguments.weights.split(",")
     for report in arguments.reports:
-        publish(report, arguments.out)
+        publish(
+            report,
+            arguments.out,
+            arguments.data_dir,
+            lambda name: chosen == ["all"] or name in chosen,
+        )
     folders = sorted(file.parent for file in RESULTS.glob("*/claims.json"))
     said = remarks(REMARKS.read_text())
     for folder in folders:
+        for file in sorted(folder.glob("*/summary.json")):
+            if published(file.parent):
+                renew(file.parent, arguments.data_dir)
         (folder / "README.md").write_text(overview(folder))
     PAGE.write_text(page(folders, said))
     README.write_text(with_table(README.read_text(), table(folders, said)))
+    if (size := size_of(RESULTS)) > MOST_BYTES:
+        sys.exit(
+            f"{RESULTS.name} holds {size / 1e6:.1f} MB, and {MOST_BYTES / 1e6:.0f} are allowed; "
+            "publish again with the weights of fewer figures (--weights)"
+        )
 
 
 if __name__ == "__main__":

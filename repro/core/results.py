@@ -19,6 +19,15 @@ import numpy as np
 from repro.core.kinds import SweepResult
 from repro.core.settings import FigureConfig, TrainConfig
 
+HISTORY_COLUMNS = {
+    "epoch": "Epochs done, from 1.",
+    "loss": "Running average of the cross-entropy over the epoch, in nats.",
+    "accuracy": "Running average of the training accuracy over the epoch.",
+    "top_5_accuracy": "Running average of the accuracy by the five largest scores.",
+    "selectivity": "Mean class selectivity over the epoch, where a regularizer changes it.",
+}
+"""What the records of `TrainingRecord.history` hold."""
+
 
 @dataclass(frozen=True)
 class TrainingRecord:

@@ -63,6 +63,7 @@ class TrainConfig:
     n_train: how many training images, drawn at random; 0 for all.
     label_corruption: fraction of training images whose labels are shuffled among themselves
         (docs/paper.md, "Label corruption").
+    optimizer: "sgd" or "adam"; momentum: of SGD; batch_size: images in each step.
     learning_rate: the rate of the first epoch after the warm-up; `schedule` says how it changes.
     epochs: passes over the training images.
     stop_at_train_accuracy: end earlier, once an epoch's running training accuracy reaches this;

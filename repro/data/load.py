@@ -29,13 +29,30 @@ def load(source: DataSource, config: TrainConfig) -> Splits:
     if DATASETS[source.name].streamed:
         return _corrupted_stream(*_streams(source), source, config)
     train, test = in_memory(source)
-    chosen = _training_subset(len(train), source, config)
-    if chosen is not None:
+    chosen, labels = trained_on(train.labels, source, config)
+    if config.n_train:
         train = train.take(chosen)
-    labels = corrupt_labels(
-        train.labels, config.label_corruption, generator(config.seed, "label corruption")
-    )
     return Splits(Images(train.images, labels, train.n_classes), train.labels, test)
+
+
+def trained_on(
+    labels: np.ndarray, source: DataSource, config: TrainConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which images a network is trained on, and with which labels.
+
+    Args:
+        labels: int (n_images,), the true labels of the data set's training images, in its order.
+
+    Returns:
+        int64 (n_train,), positions of the images; int (n_train,), their labels as trained on.
+
+    Raises:
+        DataError: fewer images than config.n_train.
+    """
+    chosen = _training_subset(len(labels), source, config)
+    chosen = np.arange(len(labels)) if chosen is None else chosen
+    rng = generator(config.seed, "label corruption")
+    return chosen, corrupt_labels(labels[chosen], config.label_corruption, rng)
 
 
 def in_memory(source: DataSource) -> tuple[Images, Images]:

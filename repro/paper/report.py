@@ -20,9 +20,15 @@ from repro.paper.summary import summary, varied_settings
 
 __all__ = ["console", "summary", "write"]
 
-# First columns of every table; the others are `Kind.columns`. The settings are those in which the
-# figure's networks differ; epoch is the epoch of a snapshot, empty for the trained network.
-COMMON_COLUMNS = ("run_id", "settings", "label_corruption", "seed", "sweep", "epoch")
+COMMON_COLUMNS = {
+    "run_id": "Name of the network, made from its settings.",
+    "settings": "Settings in which the figure's networks differ.",
+    "label_corruption": "Fraction of training images whose labels were shuffled among themselves.",
+    "seed": "Seed of the network.",
+    "sweep": "Name of the set of lesions.",
+    "epoch": "Epochs trained when the lesions were made; empty for the finished network.",
+}
+"""First columns of every table; the others are `Kind.columns`."""
 
 
 def write(

@@ -157,7 +157,14 @@ class AblationCurve:
         return metrics.normalized_auc(self.n_ablated, self.accuracy)
 
 
-COLUMNS = ("order", "n_ablated", "n_correct", "n_images", "accuracy", "loss")
+COLUMNS = {
+    "order": "Number of the order in which units are ablated, from 0.",
+    "n_ablated": "How many units are ablated.",
+    "n_correct": "Images that are classified correctly.",
+    "n_images": "Images that were read.",
+    "accuracy": "n_correct / n_images.",
+    "loss": "Mean cross-entropy over the images, in nats.",
+}
 
 
 def rows(curve: AblationCurve) -> Iterator[tuple[Any, ...]]:
@@ -190,7 +197,8 @@ CUMULATIVE = Kind(
     AblationCurve,
     title="Cumulative ablation",
     table="curves",
-    columns=COLUMNS,
+    columns=tuple(COLUMNS),
+    meanings=COLUMNS,
     rows=rows,
     words=words,
     panels=("curves",),

@@ -43,7 +43,12 @@ class Intact:
         return self.n_correct / self.n_images
 
 
-COLUMNS = ("n_correct", "n_images", "accuracy", "loss")
+COLUMNS = {
+    "n_correct": "Images that are classified correctly.",
+    "n_images": "Images that were read.",
+    "accuracy": "n_correct / n_images.",
+    "loss": "Mean cross-entropy over the images, in nats.",
+}
 
 
 def rows(found: Intact) -> Iterator[tuple[Any, ...]]:
@@ -61,7 +66,8 @@ INTACT = Kind(
     Intact,
     title="Intact network",
     table="intact",
-    columns=COLUMNS,
+    columns=tuple(COLUMNS),
+    meanings=COLUMNS,
     rows=rows,
     words=words,
 )

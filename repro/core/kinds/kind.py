@@ -6,8 +6,8 @@ Whoever needs to treat kinds differently looks in `KINDS`, or in a table of func
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
@@ -52,6 +52,7 @@ class Kind:
     title: its name in captions of tables.
     table: last part of the names of its CSV files: "curves" for fig1a_curves.csv.
     columns: columns of the CSV. rows: returns the rows of one result.
+    meanings: a sentence on each column, for those who read the table without this package.
     words: returns the lesions in words, from the settings.
     reads: what it reads on the images, in words; "" for accuracy and loss.
     panels: kinds of panel that show it; the first one suits a figure that states none.
@@ -66,6 +67,7 @@ class Kind:
     words: Callable[[Any], str]
     reads: str = ""
     panels: tuple[str, ...] = ()
+    meanings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

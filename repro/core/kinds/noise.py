@@ -90,7 +90,14 @@ class NoiseCurve:
         return self.n_correct / self.n_images
 
 
-COLUMNS = ("draw", "scale", "n_correct", "n_images", "accuracy", "loss")
+COLUMNS = {
+    "draw": "Number of the draw of the noise, from 0.",
+    "scale": "Standard deviation of the noise, as a multiple of each unit's own; 0 without noise.",
+    "n_correct": "Images that are classified correctly.",
+    "n_images": "Images that were read.",
+    "accuracy": "n_correct / n_images.",
+    "loss": "Mean cross-entropy over the images, in nats.",
+}
 
 
 def rows(curve: NoiseCurve) -> Iterator[tuple[Any, ...]]:
@@ -113,7 +120,8 @@ NOISE = Kind(
     NoiseCurve,
     title="Noise",
     table="noise",
-    columns=COLUMNS,
+    columns=tuple(COLUMNS),
+    meanings=COLUMNS,
     rows=rows,
     words=words,
     panels=("noise",),

@@ -102,10 +102,17 @@ class Portraits:
         raise ValueError(f"unit {unit} lies in none of the layers {self.layers}")
 
 
-COLUMNS = (
-    "role", "unit", "class_selectivity", "importance", "rank", "n_units", "class",
-    "mean_activation", "top_images",
-)  # fmt: skip
+COLUMNS = {
+    "role": "Why the unit was picked: selective or confusing.",
+    "unit": "The unit's layer, and its number within the layer.",
+    "class_selectivity": "Class selectivity of the unit, 0 to 1.",
+    "importance": "Change of the mean loss when the unit is ablated, in nats.",
+    "rank": "Rank by importance among the units; 1 is the most important.",
+    "n_units": "Units that the rank is among.",
+    "class": "Number of a class.",
+    "mean_activation": "Mean activation of the unit over the images of the class.",
+    "top_images": "How many of the images that drive the unit most are of the class.",
+}
 
 
 def rows(found: Portraits) -> Iterator[tuple[Any, ...]]:
@@ -140,7 +147,8 @@ PORTRAITS = Kind(
     Portraits,
     title="Portraits",
     table="portraits",
-    columns=COLUMNS,
+    columns=tuple(COLUMNS),
+    meanings=COLUMNS,
     rows=rows,
     words=words,
     panels=("portrait",),

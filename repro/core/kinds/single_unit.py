@@ -200,11 +200,26 @@ class UnitTable(UnitMeasures):
         return self.drop_held_out
 
 
-COLUMNS = (
-    "layer", "unit", "class_selectivity", "mutual_information", "mutual_information_bias",
-    "importance", "loss", "intact_loss", "accuracy_drop", "largest_class_drop",
-    "held_out_class_drop", "weight_norm", "mean_activation", "sparsity", "dead",
-)  # fmt: skip
+COLUMNS = {
+    "layer": "Name of the layer.",
+    "unit": "Number of the unit (or direction) within the layer, from 0.",
+    "class_selectivity": "Class selectivity, 0 to 1; nan where it is undefined.",
+    "mutual_information": "Bits that the activation tells about the class (plug-in estimate).",
+    "mutual_information_bias": "Bits that this estimate gives on average to a unit that is "
+    "independent of the class.",
+    "importance": "loss - intact_loss: above 0 if the ablation harms.",
+    "loss": "Mean cross-entropy over the images with the unit ablated, in nats.",
+    "intact_loss": "Mean cross-entropy over the images without a lesion, in nats.",
+    "accuracy_drop": "Accuracy lost by the ablation, as a fraction of the images.",
+    "largest_class_drop": "Accuracy lost by the class that loses most.",
+    "held_out_class_drop": "Accuracy lost by the class that loses most, chosen on other images; "
+    "nan if not measured.",
+    "weight_norm": "L1 norm of the incoming weights; nan where a unit is not the output of one "
+    "layer's weights.",
+    "mean_activation": "Mean activation over the images, and over the positions of a feature map.",
+    "sparsity": "Fraction of images and positions in which the activation is exactly 0.",
+    "dead": "1 if the unit is silent on every image, else 0.",
+}
 
 
 def rows(table: UnitTable) -> Iterator[tuple[Any, ...]]:
@@ -245,7 +260,8 @@ SINGLE_UNIT = Kind(
     UnitTable,
     title="Single units",
     table="units",
-    columns=COLUMNS,
+    columns=tuple(COLUMNS),
+    meanings=COLUMNS,
     rows=rows,
     words=words,
     reads="importance",

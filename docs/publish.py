@@ -8,9 +8,10 @@ show them.
 Each figure gets a folder with its picture, its part of summary.json and its record, one archive
 with tables, labels, settings and history (`repro.paper.record`). The folder `networks` holds small
 networks, which several figures may share. claims.json and claims.csv hold the verdicts on all
-figures, and README.md tells by which command, with which seeds, on what device and when each was
-made. A figure published before is replaced; other files stay, and nothing is written over them.
-Pictures of a data set's images stay out, and so does any file above 1.4 MB.
+figures, choices.json those under other choices, and README.md tells by which command, with which
+seeds, on what device and when each was made. A figure published before is replaced; other files
+stay, and nothing is written over them. Pictures of a data set's images stay out, and so does any
+file above 1.4 MB.
 
 Labels need the images (--data_dir, or $TFDS_DATA_DIR); history and weights need the networks, which
 lie beside the report. A record says what was not at hand.
@@ -33,12 +34,13 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from result_pages import HEAD, Record, claims, overview, page, remarks, table, with_table
+from result_pages import HEAD, Record, choices, claims, overview, page, remarks, table, with_table
 
 from repro.core.kinds import KINDS
 from repro.display.tables import to_csv, to_json
 from repro.experiments.runs import Runs
-from repro.paper import record
+from repro.paper import others, record
+from repro.paper.claims import to_record
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs/results"
@@ -102,7 +104,22 @@ def publish(
     both = sorted(old + new, key=lambda one: (int(one["claim"][1:]), one["figure"]))
     (out / "claims.json").write_bytes(to_json(both))
     (out / "claims.csv").write_bytes(csv_of(both))
+    publish_choices(report, out, done)
     (out / "README.md").write_text(overview(out))
+
+
+def publish_choices(report: Path, out: Path, done: Sequence[str]) -> None:
+    """Adds the claims of these figures under other choices to those of the folder, and draws all.
+
+    A report made by an older version has none.
+    """
+    file = report / "choices.json"
+    new = json.loads(file.read_text()) if file.exists() else []
+    old = [to_record(one) for one in choices(out) if one.figure not in done]
+    both = sorted(old + new, key=lambda one: (int(one["claim"][1:]), one["figure"]))
+    (out / "choices.json").write_bytes(to_json(both))
+    for kind, content in others.draw(choices(out)).items() if both else ():
+        (out / f"choices.{kind}").write_bytes(content)
 
 
 def tables(folder: Path, figure: str) -> dict[str, bytes]:
@@ -189,6 +206,9 @@ def check(out: Path, figures: Sequence[str], networks: Iterable[str] = ()) -> No
         records: _is_file(records) and _reads(records, _are_claims),
     }
     mine[out / "claims.csv"] = mine[records]
+    other = out / "choices.json"
+    mine[other] = _is_file(other) and _reads(other, _are_choices)
+    mine |= {out / f"choices.{kind}": mine[other] for kind in ("png", "svg")}
     for name in figures:
         old = published(out / name)
         there = [file for file in (out / name).glob("*") if _may_be_written(file.name, name)]
@@ -209,6 +229,12 @@ def _may_be_written(file: str, figure: str) -> bool:
 def _are_claims(found: Any) -> bool:
     return isinstance(found, list) and all(
         {"claim", "figure", "verdict"} <= set(one) for one in found
+    )
+
+
+def _are_choices(found: Any) -> bool:
+    return isinstance(found, list) and all(
+        {"claim", "choice", "option"} <= set(one) for one in found
     )
 
 

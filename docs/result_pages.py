@@ -12,6 +12,8 @@ import jinja2
 
 from repro.core.kinds import KINDS
 from repro.core.toml import load_figure
+from repro.paper import others
+from repro.paper.claims import Other
 from repro.paper.series import figure_label
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +42,12 @@ def claims(folder: Path) -> list[Record]:
     """The verdicts published in a folder; [] if there are none."""
     file = folder / "claims.json"
     return json.loads(file.read_text()) if file.exists() else []
+
+
+def choices(folder: Path) -> list[Other]:
+    """The claims under other choices published in a folder; [] if there are none."""
+    file = folder / "choices.json"
+    return others.read(json.loads(file.read_text())) if file.exists() else []
 
 
 def overview(out: Path) -> str:
@@ -182,6 +190,11 @@ def page(folders: Sequence[Path], said: Remarks) -> str:
         counts=counts(verdicts),
         claims=told,
         folders=[folder.name for folder in folders],
+        others=[
+            {"folder": folder.name, "words": others.words(made)}
+            for folder in folders
+            if (made := choices(folder))
+        ],
         commands=list(dict.fromkeys(commands)),
     )
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -16,6 +17,7 @@ from matplotlib.patches import Rectangle
 
 from repro.display.plots import DARK, LIGHT, rendered
 from repro.paper.claims import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED, Other
+from repro.paper.finding import Interval
 from repro.paper.series import figure_label
 
 SIGNS = {SUPPORTED: "✓", NOT_SUPPORTED: "✗", INCONCLUSIVE: "?"}
@@ -26,6 +28,14 @@ _COLOURS = {
     INCONCLUSIVE: ("#ececf2", "#3a3a48"),
 }
 _COLUMN, _ROW, _LEFT, _TOP = 0.68, 0.33, 1.75, 2.25  # inches
+
+
+def read(records: Iterable[Mapping[str, Any]]) -> list[Other]:
+    """Choices from the records of choices.json."""
+    return [
+        Other(**{**one, "interval": one["interval"] and Interval(*one["interval"])})
+        for one in records
+    ]
 
 
 def turned(others: Iterable[Other]) -> list[Other]:

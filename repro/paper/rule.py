@@ -7,6 +7,7 @@ agree. Besides Python's format a text may write a field as a word: `{n!w}` five,
 
 from __future__ import annotations
 
+import dataclasses
 import string
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -67,6 +68,14 @@ def divided(number: float) -> str:
 
 
 _CONVERSIONS = {"w": cardinal, "o": part, "t": times, "p": percent, "v": divides}
+
+
+def choice(default: Any) -> Any:
+    """A field of a rule that is no threshold: how something is measured where the paper is silent.
+
+    `Claim.others` sets it otherwise. The text of the rule need not name it.
+    """
+    return dataclasses.field(default=default, metadata={"choice": True})
 
 
 class _Words(string.Formatter):

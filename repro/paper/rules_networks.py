@@ -59,7 +59,7 @@ from repro.paper.measures import (
     sweep_of,
     trajectory,
 )
-from repro.paper.rule import Rule, cardinal, divided, part
+from repro.paper.rule import Rule, cardinal, choice, divided, part
 
 # --- C1, C2: networks that memorise -------------------------------------------------------------
 
@@ -157,8 +157,8 @@ class MemorisingNetworksRelyMore(_CorruptedLose):
     area: one of `AREAS`. sweep: name of the curves' sweep; "" for the figure's first.
     """
 
-    area: str = "normalized AUC"
-    sweep: str = ""
+    area: str = choice("normalized AUC")
+    sweep: str = choice("")
 
     measured = "Mean normalized AUC"
     repeats = "random orders"
@@ -206,7 +206,7 @@ class MemorisingNetworksBearLessNoise(_CorruptedLose):
     sweep: name of the noise's sweep; "" for the figure's first.
     """
 
-    sweep: str = ""
+    sweep: str = choice("")
 
     measured = "Accuracy relative to the intact network, averaged over all scales of noise,"
     repeats = "draws of noise"
@@ -283,7 +283,7 @@ class BetterNetworksRelyLess(Rule):
     n_ends: int = 5
     fewest: int = FEWEST_NETWORKS
     fewest_of_rate: int = 4
-    area: str = "normalized AUC"
+    area: str = choice("normalized AUC")
 
     template = (
         "Over networks that memorised (training accuracy of {memorised} or more; the others are "
@@ -524,7 +524,7 @@ class RelianceTracksTestLoss(Rule):
 
     negligible: float = NEGLIGIBLE_RHO
     fewest: int = FEWEST_NETWORKS
-    area: str = "raw AUC"
+    area: str = choice("raw AUC")
 
     template = (
         "rho of raw AUC and test loss over the snapshots of one training. Supported: its interval "
@@ -585,7 +585,7 @@ class RelianceRanksSettings(Rule):
 
     negligible: float = NEGLIGIBLE_RHO
     fewest: int = FEWEST_NETWORKS
-    area: str = "raw AUC"
+    area: str = choice("raw AUC")
 
     template = (
         "rho of raw AUC and test accuracy over the networks of a grid of learning rates and batch "
@@ -932,7 +932,7 @@ class BatchNormLowersReliance(_WithAndWithoutNorm):
     area: one of `AREAS`.
     """
 
-    area: str = "normalized AUC"
+    area: str = choice("normalized AUC")
 
     measured = "normalized AUC (over its orders)"
     name = "AUC"
@@ -950,7 +950,7 @@ class BatchNormLowersSelectivity(_WithAndWithoutNorm):
     live_only: whether units that are silent on every image are left out.
     """
 
-    live_only: bool = False
+    live_only: bool = choice(False)
 
     measured = "class selectivity over all feature maps, silent ones as 0,"
     name = "class selectivity"
@@ -968,7 +968,7 @@ class BatchNormRaisesInformation(_WithAndWithoutNorm):
     estimate: "corrected_information" or "mutual_information", which leaves the bias in.
     """
 
-    estimate: str = "corrected_information"
+    estimate: str = choice("corrected_information")
 
     measured = "mutual information over all feature maps, bias subtracted,"
     name = "bits"
@@ -1014,7 +1014,7 @@ def _fit_words(networks: Sequence[NetworkResult]) -> str:
 class ZeroHurtsLessThanMean(Rule):
     """C21: the two ways to clamp a unit. area: one of `AREAS`."""
 
-    area: str = "normalized AUC"
+    area: str = choice("normalized AUC")
 
     template = (
         "Normalized AUC with units clamped to zero minus that with units clamped to their mean at "

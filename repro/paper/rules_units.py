@@ -28,7 +28,7 @@ from repro.paper.finding import (
     units_words,
 )
 from repro.paper.measures import TAILS, correlation, relation, unit_tables
-from repro.paper.rule import Rule, cardinal
+from repro.paper.rule import Rule, cardinal, choice
 
 _RESAMPLES = 2000  # of a bootstrap over units
 
@@ -42,8 +42,8 @@ class SelectivityDoesNotPredictImportance(Rule):
     """
 
     negligible: float = NEGLIGIBLE_RHO
-    cost: str = "importance"
-    live_only: bool = False
+    cost: str = choice("importance")
+    live_only: bool = choice(False)
 
     template = (
         "Spearman's rho between class selectivity and the change of test loss when the unit is "
@@ -93,9 +93,9 @@ class SelectiveMapsAreNotImportant(Rule):
     """
 
     limit: float = 0
-    cost: str = "importance"
-    live_only: bool = False
-    within_layers: bool = False
+    cost: str = choice("importance")
+    live_only: bool = choice(False)
+    within_layers: bool = choice(False)
 
     template = (
         "rho of class selectivity and change of test loss over all feature maps, ranked within "
@@ -144,7 +144,7 @@ class RelationComesFromEarlyLayers(Rule):
 
     negligible: float = NEGLIGIBLE_RHO
     part: int = 3
-    cost: str = "importance"
+    cost: str = choice("importance")
 
     template = (
         "The same rho within each layer, averaged over the first {part!o} and over the last "
@@ -199,7 +199,7 @@ class EarlyUnitsMatterMore(Rule):
 
     part: int = 3
     fewest_of_trend: int = 3
-    cost: str = "importance"
+    cost: str = choice("importance")
 
     template = (
         "Mean change of test loss per ablated unit in the first {part!o} of the hidden layers (of "
@@ -245,8 +245,8 @@ class InformationDoesNotPredictImportance(Rule):
     """
 
     negligible: float = NEGLIGIBLE_RHO
-    cost: str = "importance"
-    within_layers: bool = True
+    cost: str = choice("importance")
+    within_layers: bool = choice(True)
 
     template = (
         "rho of mutual information and change of test loss, units ranked within their layer and "
@@ -286,7 +286,7 @@ class SelectivityIsUnrelatedToWeights(Rule):
     """
 
     negligible: float = NEGLIGIBLE_RHO
-    within_layers: bool = False
+    within_layers: bool = choice(False)
 
     template = (
         "rho of class selectivity and the L1 norm of the incoming weights over all units, ranked "
@@ -319,7 +319,7 @@ class SelectivityGrowsWithDepth(Rule):
     """
 
     part: int = 3
-    live_only: bool = False
+    live_only: bool = choice(False)
 
     template = (
         "Mean class selectivity of the units of the last {part!o} of the layers minus that of the "

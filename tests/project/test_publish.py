@@ -147,6 +147,26 @@ def test_pictures_of_images_stay_out(publish: ModuleType, tmp_path: Path) -> Non
     assert names == {".json", ".zip"}
 
 
+def test_claims_under_other_choices_are_gathered_figure_by_figure(
+    publish: ModuleType, pages: ModuleType, tmp_path: Path
+) -> None:
+    curves = synthetic.curves_figure({0.0: 0.8, 1.0: 0.4}, orders=3, points=5)
+    units = synthetic.units_figure(synthetic.unit_table(n_units=30))
+    out = tmp_path / "results/desk"
+    for index, figure in enumerate((units, curves, units)):
+        publish.publish(written(tmp_path / f"report{index}", figure), out)
+    found = pages.choices(out)
+    assert {(one.claim, one.figure) for one in found} >= {("C1", "fig1a"), ("C14", "fig7a")}
+    assert len(found) == len(set(found)) and found[0].claim == "C1"
+    assert (out / "choices.png").read_bytes().startswith(b"\x89PNG")
+    page = pages.page([out], pages.remarks("# Remarks\n"))
+    assert "## Do the verdicts hold under other choices?" in page
+    assert "](desk/choices.svg)" in page
+    (out / "choices.json").write_text('["mine"]')
+    with pytest.raises(SystemExit, match="choices.json was not published before"):
+        publish.publish(tmp_path / "report0", out)
+
+
 @pytest.mark.parametrize(
     "own",
     [

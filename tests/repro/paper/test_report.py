@@ -39,6 +39,7 @@ def rows(content):
 
 def test_files_are_those_promised(files):
     assert sorted(files) == [
+        "choices.json",
         "claims.csv",
         "claims.json",
         "fig1a.png",

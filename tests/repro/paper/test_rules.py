@@ -833,7 +833,8 @@ RULES = {id(claim.rule): claim.rule for claim in claims.CLAIMS}.values()
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
 def test_every_threshold_of_a_rule_stands_in_its_text(rule):
-    for field in dataclasses.fields(rule):
+    thresholds = [one for one in dataclasses.fields(rule) if not one.metadata.get("choice")]
+    for field in thresholds:
         other = dataclasses.replace(rule, **{field.name: getattr(rule, field.name) + 4})
         assert other.text != rule.text, field.name
 

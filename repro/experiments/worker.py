@@ -124,7 +124,9 @@ class _HeldJob:
 
         if self.job.train.architecture.given:
             return own.splits(self.job.train, self.task.source, self.training.own_model)
-        return load.load(self.task.source, self.job.train)
+        found = load.load(self.task.source, self.job.train)
+        self.folder.check_images(found.order, self.task.source)
+        return found
 
     def do(self) -> None:
         """Does the open steps, one after the other."""

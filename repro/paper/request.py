@@ -130,9 +130,9 @@ class FiguresRequest(ImageRequest):
         offline = self.offline or bool(figure.stand_in)
         try:
             source = sources.get(own) or locate(own, self.data_dir, offline)
-        except MissingDataError:
+        except MissingDataError as missing:
             if not figure.stand_in:
-                remedy = f"tfds build {own}, then --data_dir"
+                remedy = missing.remedy or f"tfds build {own}, then --data_dir"
                 return dataclasses.replace(figure, not_run=f"{own} is not prepared ({remedy})")
             source = locate(figure.stand_in, self.data_dir, self.offline)
             figure = dataclasses.replace(figure, instead_of=own)

@@ -283,6 +283,9 @@ class _TrainStep:
             facts=circumstances(training.device()) | facts,
         )
         self._held.folder.save_training(model.save, record)
+        if speed := record.images_per_second:
+            device = record.facts["device"]
+            _log(f"{self._held.prefix}{speed:,.0f} training images a second on {device}")
 
 
 class _Snapshots:

@@ -1,5 +1,5 @@
-"""The table of docs/gpu.md: how long the CIFAR-10 figures of the profile `paper` take on one H100, by
-counted arithmetic.
+"""The table of docs/gpu.md: how long the CIFAR-10 figures of the profile `paper` take on one H100,
+by counted arithmetic.
 
     python docs/gpu.py            prints the table
     python docs/gpu.py --write    writes it into docs/gpu.md

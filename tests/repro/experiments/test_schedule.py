@@ -5,6 +5,7 @@ No network is trained here: workers are played by `Played`, and steps are files 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 import sys
@@ -213,6 +214,29 @@ def test_networks_that_can_share_a_program_share_a_worker(runs: Runs) -> None:
     assert handed_out == [(plan[0], plan[3], plan[4]), (plan[1],), (plan[2],)]
     assert sorted(finished, key=plan.index) == plan
     assert plans.unfinished(plan, runs) == []
+
+
+@pytest.mark.parametrize(("asked", "sizes"), [(False, [1, 1, 1]), (True, [2, 1])])
+def test_convnets_share_a_program_only_where_that_is_asked_for(
+    runs: Runs, asked: bool, sizes: list[int]
+) -> None:
+    convnet = TrainConfig("cifar10", "convnet", epochs=1)
+    networks = [dataclasses.replace(convnet, seed=seed) for seed in (0, 1)]
+    networks.append(dataclasses.replace(convnet, width=0.5))
+    plan = [Job(network, (CURVE,)) for network in networks]
+    handed_out: list[int] = []
+
+    class Grouped(Played):
+        def submit(self, task: Task) -> Future[Ending]:
+            handed_out.append(1 + len(task.companions))
+            for each in (task.job, *task.companions):
+                do(runs, each, *each.steps)
+            return super().submit(task)
+
+    played = Grouped(lambda job, attempt: Ending(), slots=1)
+    sources = {"cifar10": DataSource("cifar10", "tfds", "there")}
+    schedule.Schedule(plan, runs, sources, played, 10.0, together=2, asked=asked).run()
+    assert handed_out == sizes
 
 
 def test_networks_whose_worker_died_are_trained_alone_from_then_on(runs: Runs) -> None:

@@ -20,6 +20,7 @@ import pytest
 from repro.core.kinds import CumulativeConfig, SingleUnitConfig
 from repro.core.settings import TrainConfig
 from repro.core.toml import load_figure
+from repro.data import load
 from repro.data.source import DataSource
 from repro.experiments import leases, local, processes, progress, ray, schedule, worker
 from repro.experiments import plan as plans
@@ -105,7 +106,7 @@ def test_a_worker_that_cannot_read_its_images_fails_all_its_steps(
     monkeypatch.setattr(training, "configure", lambda threads: None)
     one = job(0)
     task = Task(one, str(runs.root), DataSource("mnist", "tfds", str(tmp_path)), 1, 10.0)
-    monkeypatch.setattr("repro.data.load", lambda *_: (_ for _ in ()).throw(OSError(5, "bad disk")))
+    monkeypatch.setattr(load, "load", lambda *_: (_ for _ in ()).throw(OSError(5, "bad disk")))
     worker.work(task)
     assert [failure.step for failure in plans.failures([one], runs)] == list(one.steps)
     assert runs.network(one.train).holder is None

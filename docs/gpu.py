@@ -60,13 +60,18 @@ class Row:
 
 def operations(config: TrainConfig) -> float:
     """Floating-point operations of one image's forward pass: two for each multiply-add."""
-    return 2.0 * sum(adds for _, adds in _layers(config.network, config.width, config.batch_norm))
+    return 2.0 * sum(adds for _, adds in layers_of(config))
+
+
+def layers_of(config: TrainConfig) -> list[tuple[int, int]]:
+    """Units and multiply-adds of each layer with a kernel, the logits last."""
+    names = [name for name in config.architecture.settings if name != "dropout"]
+    settings = {name: getattr(config, name) for name in names}
+    return _layers(TrainConfig(config.dataset, config.network, **settings))
 
 
 @functools.cache
-def _layers(network: str, width: float, batch_norm: bool) -> list[tuple[int, int]]:
-    """Units and multiply-adds of each layer with a kernel, the logits last."""
-    config = TrainConfig("cifar10", network, width=width, batch_norm=batch_norm)
+def _layers(config: TrainConfig) -> list[tuple[int, int]]:
     model = networks.build(config, config.data_set.shape, config.data_set.n_classes)
     found = [layer for layer in model.layers if hasattr(layer, "kernel")]
     return [(layer.output.shape[-1], _multiply_adds(layer)) for layer in found]
@@ -110,7 +115,7 @@ def _of_lesions(job: plans.Job, step: str) -> float:
     n_images = sweep.n_images or (
         train.data_set.n_train if sweep.images == "train" else train.data_set.n_test
     )
-    layers = _layers(train.network, train.width, train.batch_norm)
+    layers = layers_of(train)
     hidden = range(len(layers) - 1)
     lesioned = hidden[-getattr(sweep, "last_layers", 0) :]
     after = [2.0 * sum(adds for _, adds in layers[n + 1 :]) for n in hidden]

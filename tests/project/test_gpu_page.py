@@ -83,7 +83,7 @@ def test_a_lesion_costs_the_layers_behind_it(gpu: ModuleType) -> None:
     )
     job = plans.plan([figure])[0]
     (step,) = job.steps[1:]
-    adds = [adds for _, adds in gpu._layers("convnet", 1.0, job.train.batch_norm)]
+    adds = [adds for _, adds in gpu.layers_of(job.train)]
     maps = [64, 64, 128, 128, 128, 256, 256, 256, 512, 512, 512]
     expected = sum(n * 2 * sum(adds[depth + 1 :]) for depth, n in enumerate(maps))
     assert adds[-1] == 4 * 4 * 512 * 10

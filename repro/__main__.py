@@ -73,6 +73,13 @@ COMMANDS = {
         "repro.study.terminal:lesion",
         kept="Nothing is kept.",
     ),
+    "archive": Command(
+        "write a data set of TFDS as a NumPy archive, for machines without TensorFlow",
+        "DATASET [flags]",
+        "repro.data.request:ArchiveRequest",
+        "repro.data.make_archive:make",
+        kept="Nothing is kept.",
+    ),
 }
 # The worker of `run`, which reads its task from standard input.
 _WORKER = "work"

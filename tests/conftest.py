@@ -23,6 +23,8 @@ os.environ.setdefault(
     " --xla_cpu_use_fusion_emitters=false"
     " --xla_cpu_parallel_codegen_split_count=1",
 )
+# Archives that Keras keeps for whoever runs the tests are no data of the tests.
+os.environ["KERAS_HOME"] = str(ROOT / ".pytest_cache" / "keras")
 # A search for cycles walks through TensorFlow's and Keras's half a million objects.
 gc.set_threshold(50_000, 20, 20)
 

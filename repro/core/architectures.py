@@ -21,9 +21,11 @@ class Architecture:
         defaults.
     builder: "module:function"; the function takes the shape of an image, the number of classes, the
         settings above and a seed as keywords, and returns a Keras model with masks.
-    grouped: whether networks that differ in seed or labels can be trained in one program
-        (`repro.training.ensembles`). Convolutions with other weights for each network become
-        grouped convolutions, which are slower than one network after another.
+    grouped: whether networks that differ in seed or labels are trained in one program
+        (`repro.training.ensembles`) where that pays. Convolutions with other weights for each
+        network become grouped convolutions, which are slower on a CPU than one network after
+        another.
+    can_be_grouped: whether they are trained so where the user asks for it.
     pass_cost: rough cost of one image's forward pass at full width, in millions of multiply-adds; 0
         where hidden_units tell it.
     epochs, dropout_epochs: how long the paper trains it, without and with dropout (appendix A.2);
@@ -39,6 +41,7 @@ class Architecture:
     settings: tuple[str, ...] = ()
     builder: str = ""
     grouped: bool = False
+    can_be_grouped: bool = False
     pass_cost: float = 0.0
     epochs: int | None = None
     dropout_epochs: int | None = None
@@ -73,6 +76,7 @@ ARCHITECTURES: Records[Architecture] = Records(
         words="a convnet",
         settings=("width", "batch_norm", "dropout"),
         builder="repro.models.networks:convnet",
+        can_be_grouped=True,
         pass_cost=200.0,
         epochs=100,
         dropout_epochs=100,

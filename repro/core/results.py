@@ -55,6 +55,14 @@ class TrainingRecord:
         """Epochs trained."""
         return len(self.history)
 
+    @property
+    def images_per_second(self) -> float | None:
+        """Training images shown in a second, over all epochs, the time of compiling and of
+        checkpoints included; None where the seconds are not known. Networks that were trained in
+        one program share its seconds, so that this is the program's number."""
+        seconds = float(self.facts.get("seconds") or 0.0)
+        return self.n_train * self.epochs / seconds if seconds > 0 and self.epochs else None
+
 
 @dataclass(frozen=True)
 class Checkpoint:

@@ -260,10 +260,10 @@ PER_NETWORK = ("seed", "label_corruption", "learning_rate", "snapshots", "stop_a
 constant."""
 
 
-def can_share(first: TrainConfig, second: TrainConfig) -> bool:
+def can_share(first: TrainConfig, second: TrainConfig, asked: bool = False) -> bool:
     """Whether two networks can be trained in one program, see `repro.training.ensembles`.
 
-    Networks of a kind that is not `grouped` cannot.
+    Networks of a kind that is not `grouped` share one only where that is asked for.
 
     >>> one = TrainConfig("mnist", "mlp", (8,), seed=1)
     >>> can_share(one, dataclasses.replace(one, seed=2, label_corruption=0.2))
@@ -271,7 +271,8 @@ def can_share(first: TrainConfig, second: TrainConfig) -> bool:
     >>> can_share(one, dataclasses.replace(one, batch_size=64))
     False
     """
-    if not first.architecture.grouped or first.data_parallel or first.augment:
+    fits = first.architecture.grouped or (asked and first.architecture.can_be_grouped)
+    if not fits or first.data_parallel or first.augment:
         return first == second
     alike = [name for name in PER_NETWORK if name != "learning_rate"]
     if first.schedule == "constant" and not first.warmup_epochs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -98,6 +99,17 @@ class Splits:
     train: Images | ImageStream
     true_labels: np.ndarray | None
     test: Images | Stream
+
+    @property
+    def order(self) -> str:
+        """A digest of all labels, by which another subset, order or corruption of the images shows;
+        "" for streams, whose labels are not read in advance."""
+        if not isinstance(self.train, Images) or not isinstance(self.test, Images):
+            return ""
+        digest = hashlib.sha256()
+        for labels in (self.train.labels, self.true_labels, self.test.labels):
+            digest.update(np.asarray(labels, np.int32).tobytes())
+        return digest.hexdigest()
 
 
 def generator(seed: int, purpose: str) -> np.random.Generator:

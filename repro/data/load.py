@@ -10,6 +10,7 @@ import numpy as np
 from repro.core.datasets import DATASETS
 from repro.core.records import function_at
 from repro.core.settings import TrainConfig
+from repro.data import archive as archives
 from repro.data.imagenet import ImageStream
 from repro.data.images import Images, Splits, generator
 from repro.data.source import DataError, DataSource, prepared
@@ -60,7 +61,7 @@ def in_memory(source: DataSource) -> tuple[Images, Images]:
     record = DATASETS[source.name]
     if source.origin == "embedded" and record.embedded:
         return function_at(record.embedded.reader)()
-    return _tfds(source)
+    return _whole(source)
 
 
 def _training_subset(n_images: int, source: DataSource, config: TrainConfig) -> np.ndarray | None:
@@ -145,7 +146,31 @@ def _streams(source: DataSource) -> tuple[ImageStream, ImageStream]:
 
 # Networks that are trained one after another in one process read the images once.
 @functools.lru_cache(maxsize=1)
-def _tfds(source: DataSource) -> tuple[Images, Images]:
+def _whole(source: DataSource) -> tuple[Images, Images]:
+    """The full data set, from an archive or from TFDS."""
+    if source.archive:
+        arrays = archives.read(Path(source.archive), source.name)
+        n_classes = DATASETS[source.name].n_classes
+    else:
+        arrays, n_classes = tfds_arrays(source)
+    train, test = (
+        Images(
+            arrays[f"x_{split}"].astype(np.float32) / np.float32(255),
+            arrays[f"y_{split}"],
+            n_classes,
+        )
+        for split in ("train", "test")
+    )
+    return train, test
+
+
+def tfds_arrays(source: DataSource) -> tuple[dict[str, np.ndarray], int]:
+    """The images of a data set of TFDS in the order on disk, as `repro.data.archive.read` returns
+    them, and the number of classes. What is not prepared is downloaded.
+
+    Raises:
+        DataError: damaged files.
+    """
     import tensorflow_datasets as tfds
 
     directory = Path(source.directory)
@@ -157,17 +182,17 @@ def _tfds(source: DataSource) -> tuple[Images, Images]:
         else:
             builder = tfds.builder_from_directory(found)
         n_classes = builder.info.features["label"].num_classes
-        splits = []
-        for split in DATASETS[source.name].splits:
+        arrays = {}
+        for split, here in zip(DATASETS[source.name].splits, ("train", "test"), strict=True):
             # shuffle_files=False: the order on disk, hence the subset drawn from it, is fixed.
-            arrays = tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
-            images = arrays["image"].astype(np.float32) / np.float32(255)
-            splits.append(Images(images, arrays["label"].astype(np.int32), n_classes))
+            read = tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
+            arrays[f"x_{here}"] = read["image"]
+            arrays[f"y_{here}"] = read["label"].astype(np.int32)
     except DataError:
         raise
     except Exception as error:  # TFDS and TensorFlow raise many kinds for damaged files
         raise _unreadable(source, error) from error
-    return splits[0], splits[1]
+    return arrays, n_classes
 
 
 def _unreadable(source: DataSource, error: Exception) -> DataError:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from repro.core.flags import Usage, flag
+from repro.core.datasets import DATASETS, named_sets
+from repro.core.flags import Usage, flag, nearest
 from repro.data import labelled
 from repro.data.pixels import RESIZES
 
@@ -47,3 +49,36 @@ class ImageRequest:
             )
         if self.resize not in RESIZES:
             raise Usage(f"--resize must be one of {', '.join(RESIZES)}, got {self.resize!r}")
+
+
+def archivable() -> tuple[str, ...]:
+    """The data sets that an archive can hold: those that fit into memory."""
+    return tuple(name for name in named_sets() if not DATASETS[name].streamed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveRequest:
+    """Which data set is to be written as a NumPy archive, and where; see `archive`.
+
+    data_dir: the folder of TFDS; "" for that of the environment. out: a folder.
+    typed: the whole command.
+    """
+
+    dataset: str = flag("", f"DATASET: {', '.join(archivable())}.", positional=True)
+    data_dir: str = flag(
+        "", "Folder prepared by TensorFlow Datasets. Without it: that of $TFDS_DATA_DIR."
+    )
+    out: Path = flag(Path(), "Folder of the archive. Without it: the current one.", Path)
+    typed: str = ""
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            Usage: no such data set.
+        """
+        if self.dataset not in archivable():
+            hint = nearest(self.dataset, archivable())
+            raise Usage(
+                f"archive needs a data set, one of {', '.join(archivable())}. "
+                f"Received: {self.dataset!r}" + (f". Did you mean {hint}?" if hint else "")
+            )

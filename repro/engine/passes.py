@@ -506,6 +506,22 @@ def without_retracing_warnings() -> Iterator[None]:
         logger.removeFilter(keeps_back)
 
 
+@contextlib.contextmanager
+def full_float32() -> Iterator[None]:
+    """Inside this block JAX computes products of float32 numbers in float32 on a GPU too.
+
+    By default a GPU may round their factors to fewer bits, which is more than many a unit's
+    importance. On a CPU, and on other backends, nothing changes.
+    """
+    if keras.backend.backend() != "jax":
+        yield
+        return
+    import jax
+
+    with jax.default_matmul_precision("highest"):
+        yield
+
+
 def _quiet(fn: Callable[..., Any]) -> None:
     call = fn if hasattr(fn, "__qualname__") else type(fn).__call__
     _RETRACING.names.add(call.__qualname__)

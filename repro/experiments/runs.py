@@ -1,6 +1,7 @@
 """The only owner of paths: what exists, what is missing, and writes that survive a kill.
 
-    runs/networks/<run id>/     config.json  model.keras  training.npz  <sweep id>.npz  log.txt
+    runs/networks/<run id>/     config.json  images.json  model.keras  training.npz  <sweep id>.npz
+                                log.txt
                                 snapshots/epoch-<number>.npz
                                 seconds.json  failed-<step>.json  .lease-<number>.json
     runs/tb/<profile>/<figure>/<network>/       TensorBoard events
@@ -44,6 +45,7 @@ from repro.core.kinds import KINDS, SweepResult
 from repro.core.places import PARENT
 from repro.core.results import Checkpoint, TrainingRecord
 from repro.core.settings import SweepConfig, TrainConfig, to_dict
+from repro.data.source import DataError, DataSource
 from repro.experiments import leases
 
 __all__ = [
@@ -177,6 +179,38 @@ class NetworkFolder:
             config = json.dumps(to_dict(self.config), indent=1, sort_keys=True) + "\n"
             write_bytes(self.path / "config.json", config.encode())
             yield lease
+
+    def check_images(self, order: str, source: DataSource) -> None:
+        """Notes on which images the network is trained; refuses others later. The caller must hold
+        the folder.
+
+        Networks have the same name whether their images stand in the order of TFDS or in another
+        (`repro.data.source`), and a subset and the corrupted labels are drawn by position. Folders
+        of earlier versions have no note; their images stood in the order of TFDS.
+
+        Args:
+            order: `Splits.order`; "" for images that are not compared.
+
+        Raises:
+            DataError: the network was begun on images in another order.
+        """
+        if not order:
+            return
+        path = self.path / "images.json"
+        try:
+            noted = json.loads(path.read_bytes())
+            before, words = str(noted["order"]), str(noted["data"])
+        except (FileNotFoundError, ValueError, LookupError, TypeError):
+            before, words = "", f"{source.name} in TFDS's order"
+        begun = self.trained or self.checkpoints().newest_epoch > 0
+        if before != order and begun and (before or not source.tfds_order):
+            raise DataError(
+                f"the network in {self.path} was begun on {words}; {source.describe()} gives it "
+                "other images or labels. Give the first again (--data_dir), or another --runs_dir"
+            )
+        if before != order:
+            facts = {"data": source.describe(), "order": order}
+            write_bytes(path, (json.dumps(facts, indent=1) + "\n").encode())
 
     def done(self, step: str) -> bool:
         """Whether the training (`TRAINING`) or the sweep of that name has its result."""

@@ -45,6 +45,7 @@ class Schedule:
         on_note: called with sentences for the user.
         together: at most so many networks are trained in one process and program, if their configs
             allow it. After a worker died, its network is trained alone.
+        asked: whether the user asked for that, which convnets need.
     """
 
     def __init__(
@@ -58,9 +59,11 @@ class Schedule:
         on_finished: Callable[[Job], None] = lambda job: None,
         on_note: Callable[[str], None] = lambda sentence: None,
         together: int = 1,
+        asked: bool = False,
     ) -> None:
         self._runs, self._sources, self._executor = runs, sources, executor
         self._checkpoint_seconds, self._together = checkpoint_seconds, together
+        self._asked = asked
         self._on_progress, self._on_finished, self._on_note = on_progress, on_finished, on_note
         self._waiting = deque(jobs)
         self._working: dict[Future[Ending], tuple[Job, ...]] = {}
@@ -116,7 +119,7 @@ class Schedule:
         """Waiting jobs that can be trained in one program with this one."""
         if self._together < 2 or not self._trains_next(job):
             return ()
-        alike = (other for other in self._waiting if can_share(job.train, other.train))
+        alike = (other for other in self._waiting if can_share(job.train, other.train, self._asked))
         fitting = (other for other in alike if self._trains_next(other) and self._is_free(other))
         return tuple(itertools.islice(fitting, self._together - 1))
 

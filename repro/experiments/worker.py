@@ -124,7 +124,9 @@ class _HeldJob:
 
         if self.job.train.architecture.given:
             return own.splits(self.job.train, self.task.source, self.training.own_model)
-        return load.load(self.task.source, self.job.train)
+        found = load.load(self.task.source, self.job.train)
+        self.folder.check_images(found.order, self.task.source)
+        return found
 
     def do(self) -> None:
         """Does the open steps, one after the other."""
@@ -263,13 +265,15 @@ class _TrainStep:
         self, model: keras.Model, history: Sequence[dict[str, float]], facts: dict[str, Any]
     ) -> None:
         """Writes a network and its record, with what it answers, into the folder."""
+        from repro.engine.passes import full_float32
         from repro.engine.sweeps import Engines
         from repro.training import train as training
 
         splits = self._held.splits
-        engines = Engines(model, threads=self._held.task.threads)
-        train_accuracy, train_loss = _answers(engines, splits.train)
-        test_accuracy, test_loss = _answers(engines, splits.test)
+        with full_float32():
+            engines = Engines(model, threads=self._held.task.threads)
+            train_accuracy, train_loss = _answers(engines, splits.train)
+            test_accuracy, test_loss = _answers(engines, splits.test)
         record = TrainingRecord(
             history=tuple(history),
             n_train=len(splits.train),
@@ -281,6 +285,9 @@ class _TrainStep:
             facts=circumstances(training.device()) | facts,
         )
         self._held.folder.save_training(model.save, record)
+        if speed := record.images_per_second:
+            device = record.facts["device"]
+            _log(f"{self._held.prefix}{speed:,.0f} training images a second on {device}")
 
 
 class _Snapshots:
@@ -325,15 +332,17 @@ class _SweepStep:
     def run(self) -> None:
         """Does the step."""
         from repro.engine import sweeps
+        from repro.engine.passes import full_float32
 
         settings, splits = self._settings, self._held.splits
-        engines = self._snapshots.engines_at(settings.epoch)
         of_split = {"train": splits.train, "test": splits.test}
         data, ranked_on = of_split[settings.images], None
         if settings.other_images:
             ranking = of_split[settings.other_images]
             ranked_on = ranking.images, ranking.labels
-        result = sweeps.run(settings, engines, data.images, data.labels, ranked_on)
+        with full_float32():
+            engines = self._snapshots.engines_at(settings.epoch)
+            result = sweeps.run(settings, engines, data.images, data.labels, ranked_on)
         self._held.folder.save_sweep(settings, result)
 
 

@@ -179,6 +179,7 @@ def _work(
             on_finished,
             one_bar.write,
             together,
+            asked=request.together > 1,
         ).run()
 
 

@@ -413,6 +413,7 @@ def _settings(figure: FigureResult, seconds: float | None) -> list[Item]:
         "Ties": _ties(figure),
         "Device": _facts(figure, "device"),
         "Processor": _facts(figure, "processor"),
+        "Training speed": _speed(figure),
         "Versions": _facts(figure, "versions"),
         "Commit": _facts(figure, "git_commit"),
         "Date": _facts(figure, "date"),
@@ -427,6 +428,18 @@ def _n_images(figure: FigureResult) -> str:
         return "none"
     training = figure.networks[0].training
     return f"{training.n_train:,} to train on, {training.n_test:,} to test on"
+
+
+def _speed(figure: FigureResult) -> str:
+    """Images a second of the slowest and of the fastest training, on the device above; "" where no
+    time was noted."""
+    found = [network.training.images_per_second for network in figure.networks]
+    speeds = [f"{speed:,.0f}" for speed in sorted(filter(None, found))]
+    if not speeds:
+        return ""
+    ends = speeds[0] if speeds[0] == speeds[-1] else f"{speeds[0]} to {speeds[-1]}"
+    many = f"; {len(speeds)} trainings" if len(speeds) > 1 else ""
+    return f"{ends} images a second, compiling included{many}"
 
 
 def _ties(figure: FigureResult) -> str:

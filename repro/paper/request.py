@@ -130,9 +130,9 @@ class FiguresRequest(ImageRequest):
         offline = self.offline or bool(figure.stand_in)
         try:
             source = sources.get(own) or locate(own, self.data_dir, offline)
-        except MissingDataError:
+        except MissingDataError as missing:
             if not figure.stand_in:
-                remedy = f"tfds build {own}, then --data_dir"
+                remedy = missing.remedy or f"tfds build {own}, then --data_dir"
                 return dataclasses.replace(figure, not_run=f"{own} is not prepared ({remedy})")
             source = locate(figure.stand_in, self.data_dir, self.offline)
             figure = dataclasses.replace(figure, instead_of=own)
@@ -146,7 +146,7 @@ class RunRequest(FiguresRequest):
     """What `run` is asked: figures, and how the work for them is done.
 
     ray_address: of the cluster; "" for that of the environment.
-    together: MLPs in one program; 0 for as many as pay.
+    together: networks in one program; 0 for as many as pay.
     """
 
     workers: int = _workers()
@@ -170,8 +170,8 @@ class RunRequest(FiguresRequest):
     )
     together: int = flag(
         0,
-        "MLPs of one shape to train in one program, with KERAS_BACKEND=jax; 0: 32 on a GPU, "
-        "else 1.",
+        "Networks of one shape to train in one program, with KERAS_BACKEND=jax; 0: 32 MLPs on a "
+        "GPU, else 1. Convnets only where a number is given.",
         whole_number(0),
     )
     retry_failed: bool = flag(False, "Try again what failed before.")

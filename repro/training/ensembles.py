@@ -91,10 +91,10 @@ def _checked(members: Sequence[Member]) -> list[Images]:
         raise TrainingError("networks are trained together with JAX only: set KERAS_BACKEND=jax")
     first = members[0].config
     for member in members[1:]:
-        if not can_share(first, member.config):
+        if not can_share(first, member.config, asked=True):
             raise ValueError(
-                f"networks of one program are mlps that differ in {', '.join(PER_NETWORK)} alone; "
-                f"got {first} and {member.config}"
+                "networks of one program are mlps or convnets that differ in "
+                f"{', '.join(PER_NETWORK)} alone; got {first} and {member.config}"
             )
     data = [one.splits.train for one in members if isinstance(one.splits.train, Images)]
     if len(data) < len(members):

@@ -69,7 +69,8 @@ def train(
             epoch.
 
     Raises:
-        TrainingError: the loss is not finite, or the batch cannot be split over the devices.
+        TrainingError: the loss is not finite, the batch cannot be split over the devices, or
+            TensorFlow is missing where its pipelines are needed.
     """
     in_memory = isinstance(splits.train, Images) and not config.augment
     if keras.backend.backend() == "jax" and in_memory:
@@ -78,11 +79,28 @@ def train(
         if isinstance(trained, TrainingError):
             raise trained
         return trained
+    _check_pipelines()
     with distributed(config):
         trainee = Trainee(config, splits)
         keeper = Keeper(trainee, checkpoints, on_epoch, seconds_between_checkpoints)
         _fit(trainee, splits, keeper)
     return Trained(trainee.finished(), keeper.history, keeper.seconds)
+
+
+def _check_pipelines() -> None:
+    """Checks that TensorFlow is there, whose pipelines read images from disk and augment them.
+
+    Raises:
+        TrainingError: it is not installed.
+    """
+    try:
+        import tensorflow  # noqa: F401
+    except ImportError as error:
+        raise TrainingError(
+            "images that are augmented or stay on disk are read by TensorFlow, which is not "
+            "installed; install it (requirements.txt), or train without augment on a data set that "
+            "fits into memory"
+        ) from error
 
 
 class _EndOfEpoch(keras.callbacks.Callback):

@@ -140,6 +140,10 @@ def ensemble() -> dict[str, Any]:
         dataclasses.replace(MLP, epochs=6, learning_rate=1e30),
     ]
     stopped, whole, diverged = run([(config, data) for config in shared])
+    convnet = TrainConfig("cifar10", "convnet", width=1 / 64, dropout=0.1, batch_size=45, epochs=1)
+    convnets = [dataclasses.replace(convnet, seed=n, label_corruption=0.2 * n) for n in (0, 1)]
+    side_by_side = run([(config, data) for config in convnets])
+    one_by_one = [train.train(config, data, Kept()) for config in convnets]
     member = ensembles.Member(MLP, splits(), Kept())
     wide = dataclasses.replace(member, config=dataclasses.replace(MLP, hidden_units=(9, 8)))
     stream = dataclasses.replace(member, splits=dataclasses.replace(data, train=object()))
@@ -155,6 +159,11 @@ def ensemble() -> dict[str, Any]:
         ),
         "epochs": [len(one.history) for one in (*apart, stopped, whole)],
         "diverged": str(diverged),
+        "convnets": max(
+            difference(one.model, two.model)
+            for one, two in zip(side_by_side, one_by_one, strict=True)
+        ),
+        "convnets_differ": difference(one_by_one[0].model, one_by_one[1].model),
         "refusal": refusal(lambda: ensembles.train([member, wide])),
         "stream_refusal": refusal(lambda: ensembles.train([member, stream])),
         "one_worker": one_worker(),

@@ -51,6 +51,7 @@ def request(*words: str) -> dict[str, Any]:
         (("status",), FIGURES | {"workers": 0}),
         (("report",), FIGURES),
         (LESION, OF_LESION),
+        (("archive", "mnist"), {"dataset": "mnist", "data_dir": "", "out": Path()}),
     ],
 )
 def test_a_command_has_these_flags_and_defaults(
@@ -125,7 +126,11 @@ def test_flags_of_absl_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "sentence"),
     [
-        (["rum"], 2, "unknown command 'rum'; expected run, status, report, lesion. Did you mean"),
+        (
+            ["rum"],
+            2,
+            "unknown command 'rum'; expected run, status, report, lesion, archive. Did you mean",
+        ),
         (["run", "surplus"], 2, "unexpected argument 'surplus'; flags begin with --"),
         (["run", ""], 2, "unexpected argument ''; flags begin with --"),
         ([*LESION, "b.keras"], 2, "unexpected argument 'b.keras'"),

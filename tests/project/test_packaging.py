@@ -40,7 +40,13 @@ def pins(name: str) -> dict[str, Requirement]:
     return by_name
 
 
-@pytest.mark.parametrize("name", REQUIREMENTS)
+# A machine with JAX alone is installed from this file, and from none of the others.
+WITH_JAX = "requirements-jax.txt"
+# What pyproject.toml names for TensorFlow alone.
+OF_TENSORFLOW = {"tensorflow", "tensorflow-datasets", "importlib-resources"}
+
+
+@pytest.mark.parametrize("name", [*REQUIREMENTS, WITH_JAX])
 def test_every_package_is_pinned_to_one_version(name):
     pinned = pins(name)
     assert len(pinned) > 5
@@ -63,6 +69,24 @@ def test_every_direct_dependency_is_pinned_within_its_bounds(extra):
         requirement = Requirement(text)
         (pin,) = pinned[canonicalize_name(requirement.name)].specifier
         assert requirement.specifier.contains(pin.version), f"{text}, but {pin} is pinned"
+
+
+def test_with_jax_alone_everything_but_tensorflow_is_there_at_the_same_versions():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    direct = [Requirement(text) for text in project["dependencies"]]
+    direct = [one for one in direct if canonicalize_name(one.name) not in OF_TENSORFLOW]
+    assert len(direct) == len(project["dependencies"]) - len(OF_TENSORFLOW)
+    direct += [Requirement(text) for text in project["optional-dependencies"]["jax"]]
+    pinned = pins(WITH_JAX)
+    for requirement in direct:
+        (pin,) = pinned[canonicalize_name(requirement.name)].specifier
+        assert requirement.specifier.contains(pin.version), f"{requirement}, but {pin} is pinned"
+    assert {"jax-cuda12-plugin", "nvidia-cudnn-cu12"} < set(pinned)
+    assert not [name for name in pinned if "tensorflow" in name]
+    for name in REQUIREMENTS:
+        for package, elsewhere in pins(name).items():
+            if package in pinned:
+                assert elsewhere.specifier == pinned[package].specifier, f"{package} in {name}"
 
 
 def test_what_is_installed_fits_together():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
+import json
 import random
 import subprocess
 import sys
@@ -19,10 +21,10 @@ from repro.core.kinds import AblationCurve
 from repro.core.results import Checkpoint, TrainingRecord
 from repro.core.settings import TrainConfig
 from repro.data.images import Images, Splits
-from repro.data.source import DataSource
+from repro.data.source import DataError, DataSource
 from repro.experiments import runs
 from repro.experiments.plan import plan
-from repro.experiments.runs import DiskCheckpoints, Runs, RunsError
+from repro.experiments.runs import DiskCheckpoints, NetworkFolder, Runs, RunsError
 from repro.experiments.task import Task
 
 
@@ -270,3 +272,50 @@ def test_importing_repro_is_light_and_still_registers_the_layer() -> None:
         "assert keras.saving.get_registered_object('repro>AblationMask')"
     )
     subprocess.run([sys.executable, "-c", probe], check=True, capture_output=True)
+
+
+# --- In what order images stand -----------------------------------------------------------------
+
+CONFIG = TrainConfig("mnist", "mlp", (8,), label_corruption=0.5)
+IN_ORDER = DataSource("mnist", "tfds", "there")
+OF_ITS_OWN = dataclasses.replace(IN_ORDER, archive="there/mnist.npz", tfds_order=False)
+
+
+def trained(folder: NetworkFolder) -> None:
+    """A folder that looks like that of a finished training."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.model.write_bytes(b"")
+    folder._training.write_bytes(b"")
+
+
+def test_a_network_is_not_continued_on_images_in_another_order(tmp_path: Path) -> None:
+    folder = Runs(tmp_path).network(CONFIG)
+    folder.check_images("first", IN_ORDER)
+    folder.check_images("second", OF_ITS_OWN)  # nothing was begun
+    folder.checkpoints().save(Checkpoint(1, [np.zeros(2)], [], 0.0))
+    folder.check_images("second", OF_ITS_OWN)
+    with pytest.raises(DataError, match="was begun on mnist, NumPy archive mnist.npz in an order"):
+        folder.check_images("first", IN_ORDER)
+    trained(folder)
+    with pytest.raises(DataError, match="mnist, prepared TFDS data set gives it other images"):
+        folder.check_images("first", IN_ORDER)
+    folder.check_images("second", OF_ITS_OWN)
+    folder.check_images("", IN_ORDER)  # a stream, whose labels are not compared
+
+
+def test_a_folder_of_an_earlier_version_is_taken_for_one_in_tfdss_order(tmp_path: Path) -> None:
+    folder = Runs(tmp_path).network(CONFIG)
+    trained(folder)
+    with pytest.raises(DataError, match="was begun on mnist in TFDS's order"):
+        folder.check_images("second", OF_ITS_OWN)
+    folder.check_images("first", IN_ORDER)
+    with pytest.raises(DataError, match="was begun on mnist, prepared TFDS data set"):
+        folder.check_images("second", OF_ITS_OWN)
+
+
+def test_a_damaged_note_on_images_is_written_anew(tmp_path: Path) -> None:
+    folder = Runs(tmp_path).network(CONFIG)
+    trained(folder)
+    (folder.path / "images.json").write_text("{")
+    folder.check_images("first", IN_ORDER)
+    assert json.loads((folder.path / "images.json").read_text())["order"] == "first"

@@ -5,6 +5,7 @@ No network is trained here: workers are played by `Played`, and steps are files 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 import sys
@@ -19,6 +20,7 @@ import pytest
 from repro.core.kinds import CumulativeConfig, SingleUnitConfig
 from repro.core.settings import TrainConfig
 from repro.core.toml import load_figure
+from repro.data import load
 from repro.data.source import DataSource
 from repro.experiments import leases, local, processes, progress, ray, schedule, worker
 from repro.experiments import plan as plans
@@ -104,7 +106,7 @@ def test_a_worker_that_cannot_read_its_images_fails_all_its_steps(
     monkeypatch.setattr(training, "configure", lambda threads: None)
     one = job(0)
     task = Task(one, str(runs.root), DataSource("mnist", "tfds", str(tmp_path)), 1, 10.0)
-    monkeypatch.setattr("repro.data.load", lambda *_: (_ for _ in ()).throw(OSError(5, "bad disk")))
+    monkeypatch.setattr(load, "load", lambda *_: (_ for _ in ()).throw(OSError(5, "bad disk")))
     worker.work(task)
     assert [failure.step for failure in plans.failures([one], runs)] == list(one.steps)
     assert runs.network(one.train).holder is None
@@ -213,6 +215,29 @@ def test_networks_that_can_share_a_program_share_a_worker(runs: Runs) -> None:
     assert handed_out == [(plan[0], plan[3], plan[4]), (plan[1],), (plan[2],)]
     assert sorted(finished, key=plan.index) == plan
     assert plans.unfinished(plan, runs) == []
+
+
+@pytest.mark.parametrize(("asked", "sizes"), [(False, [1, 1, 1]), (True, [2, 1])])
+def test_convnets_share_a_program_only_where_that_is_asked_for(
+    runs: Runs, asked: bool, sizes: list[int]
+) -> None:
+    convnet = TrainConfig("cifar10", "convnet", epochs=1)
+    networks = [dataclasses.replace(convnet, seed=seed) for seed in (0, 1)]
+    networks.append(dataclasses.replace(convnet, width=0.5))
+    plan = [Job(network, (CURVE,)) for network in networks]
+    handed_out: list[int] = []
+
+    class Grouped(Played):
+        def submit(self, task: Task) -> Future[Ending]:
+            handed_out.append(1 + len(task.companions))
+            for each in (task.job, *task.companions):
+                do(runs, each, *each.steps)
+            return super().submit(task)
+
+    played = Grouped(lambda job, attempt: Ending(), slots=1)
+    sources = {"cifar10": DataSource("cifar10", "tfds", "there")}
+    schedule.Schedule(plan, runs, sources, played, 10.0, together=2, asked=asked).run()
+    assert handed_out == sizes
 
 
 def test_networks_whose_worker_died_are_trained_alone_from_then_on(runs: Runs) -> None:

@@ -334,6 +334,7 @@ def test_networks_trained_together_are_those_trained_alone() -> None:
     assert found["resumed_alike"] and found["resumed_apart"] < 1e-5
     assert found["epochs"] == [4, 4, 1, 6] and "training diverged" in found["diverged"]
     assert "differ in seed, label_corruption" in found["refusal"]
+    assert found["convnets"] < 1e-5 < found["convnets_differ"]
     assert "images in memory" in found["stream_refusal"]
     worker = found["one_worker"]
     assert worker["done"] == [True, False, True] and worker["held"] == [False] * 3

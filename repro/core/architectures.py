@@ -61,7 +61,7 @@ ARCHITECTURES: Records[Architecture] = Records(
     Architecture(
         name="mlp",
         words="an mlp",
-        settings=("hidden_units", "dropout"),
+        settings=("hidden_units", "dropout", "pixel_range"),
         builder="repro.models.networks:mlp",
         grouped=True,
         epochs=640,
@@ -71,7 +71,7 @@ ARCHITECTURES: Records[Architecture] = Records(
     Architecture(
         name="convnet",
         words="a convnet",
-        settings=("width", "batch_norm", "dropout"),
+        settings=("width", "batch_norm", "dropout", "head_units", "pixel_range"),
         builder="repro.models.networks:convnet",
         pass_cost=200.0,
         epochs=100,
@@ -87,7 +87,7 @@ ARCHITECTURES: Records[Architecture] = Records(
     Architecture(
         name="resnet50",
         words="a resnet50",
-        settings=("width",),
+        settings=("width", "pixel_range"),
         builder="repro.models.networks:resnet50",
         pass_cost=4_000.0,
         paper_length="ResNet-50 for 200,000 steps",  # no whole number of epochs

@@ -28,6 +28,7 @@ FILLS = ("zero", "mean", "position_mean")
 BASES = ("unit", "random")
 TIMES = ("end", "snapshots")
 ROLES = ("selective", "confusing")
+PIXEL_RANGES = ("0 to 1", "-1 to 1")
 
 
 class ConfigError(ValueError):
@@ -87,6 +88,11 @@ class TrainConfig:
         0 to make units less selective (docs/paper.md, "Selectivity in the loss"); 0 for none.
     augment: random crops and mirror images, for colour images with true labels only: augmentation
         would keep a network from memorising corrupted labels.
+    head_units: units of a hidden dense layer with ReLU between a convnet's flattened maps and its
+        logits, in each training step silenced by dropout as other units are; 0 for none.
+    pixel_range: range of the pixels that the weights see: "0 to 1", stored pixels divided by 255;
+        or "-1 to 1", from which 0.5 is then taken and which are divided by 0.5. The network begins
+        with that step, so whoever opens it again gives it pixels of 0 to 1 all the same.
     model, images, scale, resize, content: for a network of the user's own, which is not trained:
         the model's file, the images as a text that `repro.data.labelled` reads, the scaling of
         pixels, the way images are resized, and a hash of the contents of model and images.
@@ -124,6 +130,8 @@ class TrainConfig:
     snapshots: tuple[int, ...] = setting((), low=0)
     selectivity_regularizer: float = setting(0.0, low=-1e6, high=1e6)
     augment: bool = setting(False)
+    head_units: int = setting(0, low=0)
+    pixel_range: str = setting("0 to 1", choices=PIXEL_RANGES)
     model: str = setting("", free=True, named=False)
     images: str = setting("", free=True, named=False)
     scale: str = setting("auto", free=True)
@@ -169,6 +177,16 @@ class TrainConfig:
             (
                 self.dropout > 0 and not (kind.has("dropout") or kind.given),
                 f"dropout is for {those_with('dropout')}. Received: dropout = {self.dropout}",
+            ),
+            (
+                self.head_units > 0 and not kind.has("head_units"),
+                f"head_units are for {those_with('head_units')}; {kind.words} has none. "
+                f"Received: head_units = {self.head_units}",
+            ),
+            (
+                self.pixel_range != PIXEL_RANGES[0] and not kind.has("pixel_range"),
+                f"pixel_range is for {those_with('pixel_range')}; the pixels of your own network "
+                f"are scaled as --scale says. Received: pixel_range = {self.pixel_range}",
             ),
         ]
 

@@ -72,6 +72,8 @@ def test_networks_of_a_kind_have_names_of_their_own() -> None:
         {"snapshots": (0, 640)},
         {"selectivity_regularizer": -1.0},
         {"augment": True},
+        {"head_units": 256},
+        {"pixel_range": "-1 to 1"},
     ]
     names = {dataclasses.replace(convnet, **change).run_id for change in changes}
     assert len(names | {convnet.run_id}) == len(changes) + 1
@@ -86,6 +88,8 @@ def test_networks_of_a_kind_have_names_of_their_own() -> None:
         ("convnet", {"hidden_units": (8,)}, r"hidden_units are for an mlp; a convnet has width"),
         ("resnet50", {"dropout": 0.1}, "dropout is for an mlp or convnet"),
         ("resnet50", {"batch_norm": False}, "batch_norm = false is for a convnet"),
+        ("mlp", {"head_units": 8}, "head_units are for a convnet; an mlp has none"),
+        ("resnet50", {"head_units": 8}, "head_units are for a convnet; a resnet50 has none"),
         ("mlp", {"schedule": "step"}, 'decay_epochs and schedule = "step" need each other'),
         ("mlp", {"decay_epochs": (1,)}, 'decay_epochs and schedule = "step" need each other'),
         ("mlp", {"decay_factor": 0.5}, 'decay_factor goes with schedule = "step"'),
@@ -107,6 +111,12 @@ def test_settings_that_do_not_fit_each_other_are_refused(
     fits = TrainConfig("cifar10", network, hidden_units, epochs=5)
     with pytest.raises(ConfigError, match=sentence):
         dataclasses.replace(fits, **changes)
+
+
+def test_the_pixels_of_your_own_network_have_a_scaling_of_their_own() -> None:
+    given = TrainConfig("own", "own", scale="tf")
+    with pytest.raises(ConfigError, match="your own network are scaled as --scale says"):
+        dataclasses.replace(given, pixel_range="-1 to 1")
 
 
 def test_a_misfit_in_a_file_or_its_grid_names_the_file(tmp_path: Path) -> None:

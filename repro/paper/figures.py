@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from repro.core.kinds import AblationCurve, Functions, NoiseCurve, Portraits, shown_by
 from repro.core.results import FigureResult, NetworkResult
-from repro.core.settings import PanelConfig
+from repro.core.settings import PIXEL_RANGES, PanelConfig
 from repro.core.words import percent
 from repro.display.plots import (
     DARK,
@@ -360,13 +360,18 @@ def network_words(network: NetworkResult) -> str:
     config = network.config
     if config.architecture.given:
         return f"your own, {Path(config.model).name}"
-    if widths := config.hidden_units:
-        if len(set(widths)) == 1:
-            return f"{config.network}, {len(widths)} × {widths[0]:,} hidden units"
-        return f"{config.network}, {', '.join(f'{width:,}' for width in widths)} hidden units"
     words = config.network
+    if widths := config.hidden_units:
+        listed = ", ".join(f"{width:,}" for width in widths)
+        if len(set(widths)) == 1:
+            listed = f"{len(widths)} × {widths[0]:,}"
+        words += f", {listed} hidden units"
     if config.width != 1:
         words += f", {config.width:g} of the paper's feature maps"
     if not config.batch_norm:
         words += ", without batch norm"
+    if config.head_units:
+        words += f", {config.head_units:,} hidden units before the logits"
+    if config.pixel_range != PIXEL_RANGES[0]:
+        words += f", pixels from {config.pixel_range}"
     return words

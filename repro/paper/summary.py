@@ -33,7 +33,17 @@ from repro.paper.measures import (
 )
 
 # Circumstances of a training that the summary repeats.
-_FACTS = ("data", "device", "processor", "backend", "versions", "git_commit", "date", "seconds")
+_FACTS = (
+    "data",
+    "pixels",
+    "device",
+    "processor",
+    "backend",
+    "versions",
+    "git_commit",
+    "date",
+    "seconds",
+)
 
 
 def stopped_early(network: NetworkResult) -> bool:

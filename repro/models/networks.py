@@ -98,10 +98,10 @@ def convnet(
     mask; then flatten and logits. No pooling. 32 x 32 images end as 4 x 4 maps.
 
     The paper is silent on padding (here "same"), on the head (one dense layer on the flattened
-    maps, unless head_units are given), on the initial weights (He normal, so that the signal keeps its size through eleven
-    ReLUs without batch normalisation too; Glorot uniform for the logits), and on the constants
-    of batch normalisation (momentum 0.9, so that a short training is evaluated with its own
-    statistics; epsilon 0.001).
+    maps, unless head_units are given), on the initial weights (He normal, so that the signal keeps
+    its size through eleven ReLUs without batch normalisation too; Glorot uniform for the logits),
+    and on the constants of batch normalisation (momentum 0.9, so that a short training is evaluated
+    with its own statistics; epsilon 0.001).
 
     Args:
         input_shape: of one image, channels last, for example (32, 32, 3).
@@ -112,9 +112,9 @@ def convnet(
         dropout: share of each layer's feature maps that a training step silences, whole maps as
             in ablation; there is no dropout layer where it is 0.
         head_units: units of a dense layer between the flattened maps and the logits, called
-            "convnet_head": dense (Glorot uniform), ReLU, dropout of single units, mask. It has no batch
-            normalisation, with or without batch_norm. 0 for none. A co-author's replication of
-            Fig. 1b has 256.
+            "convnet_head": dense (Glorot uniform), ReLU, dropout of single units, mask. It has no
+            batch normalisation, whatever batch_norm says. 0 for none. A co-author's replication of
+            Fig. 1b has 256 units there, and none.
         pixel_range: as in `mlp`.
         seed: of the initial weights and of dropout.
 

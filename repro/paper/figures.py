@@ -30,6 +30,8 @@ from repro.display.plots import (
     split_name,
 )
 from repro.paper import panels
+from repro.paper.choices import optimizer_words
+from repro.paper.contrasts import contrasts, difference_words, sentence, variant_settings
 from repro.paper.measures import (
     NETWORK_MEASURES,
     curves,
@@ -42,7 +44,7 @@ from repro.paper.measures import (
     unit_tables,
 )
 from repro.paper.panels import has_data, portrait_words, portraits
-from repro.paper.series import Series, class_name, figure_label, series
+from repro.paper.series import Series, class_name, figure_label, series, setting_words
 from repro.paper.series import panels as panels_of
 from repro.paper.summary import stopped_early
 
@@ -176,6 +178,31 @@ def _networks_words(figure: FigureResult, panel: PanelConfig) -> str:
     return (
         f"One point a {point} of {len(figure.networks)} "
         f"network{'s' if len(figure.networks) > 1 else ''}; ρ: Spearman, 95 % bootstrap."
+    )
+
+
+@CAPTIONS.of("variants")
+def _variants_words(figure: FigureResult, panel: PanelConfig) -> str:
+    rows = contrasts(figure, panel.sweep)
+    curve = curves(figure.networks, panel.sweep)[0]
+    settings = variant_settings(figure.config)
+    listed = "; ".join(
+        f"{setting_words('variant', one.variant)}: {settings[one.variant]}"
+        for one in rows
+        if one.variant in settings
+    )
+    return " ".join(
+        filter(
+            None,
+            [
+                sentence(rows),
+                "One row a variant: mean AUC with true labels minus that with corrupted ones, on "
+                f"{curve.n_images:,} {split_name(curve.images)} images, {len(curve.orders)} random "
+                "orders a network; bar: minus and plus both standard deviations added up, as in "
+                "the rule of C1.",
+                f"Base: {optimizer_words(figure.config.train)}. Variants: {listed}.",
+            ],
+        )
     )
 
 
@@ -333,6 +360,19 @@ def _epochs_alternative(figure: FigureResult, panel: PanelConfig) -> str:
 def _networks_alternative(figure: FigureResult, panel: PanelConfig) -> str:
     names = [NETWORK_MEASURES[name][0] for name in (panel.x, panel.y) if name]
     return f"Scatter of networks whose units were ablated: {' against '.join(names)}."
+
+
+@ALTERNATIVES.of("variants")
+def _variants_alternative(figure: FigureResult, panel: PanelConfig) -> str:
+    listed = "; ".join(
+        f"{setting_words('variant', one.variant)}: {difference_words(one.normalized)}"
+        + ("" if one.memorised else ", not all networks memorised")
+        for one in contrasts(figure, panel.sweep)
+    )
+    return (
+        "A row for each variant of the training, with what ablated units cost more in networks of "
+        f"corrupted labels, as a difference of normalized AUC. {listed}."
+    )
 
 
 def _add_words(figure: FigureResult, picture: Figure, theme: Theme) -> None:

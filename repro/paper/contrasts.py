@@ -117,11 +117,15 @@ def sentence(found: Sequence[Contrast]) -> str:
         words += ", though not all of its networks memorised"
     words += (
         f" (normalized AUC {difference_words(base.normalized)}); of "
-        f"{counted(len(others), 'variant')} {len(counting)} memorised all labels, and "
-        f"{len(kept)} of these "
+        f"{counted(len(others), 'variant')} {len(counting) or 'none'} memorised all labels"
     )
-    words += "keeps" if len(kept) == 1 else "keep"
-    return f"{words} this sign, {sum(one.clear for one in kept)} with error bars that do not touch."
+    if not counting:
+        return f"{words}."
+    words += (
+        f", and {len(kept) or 'none'} of these {'keeps' if len(kept) == 1 else 'keep'} this sign"
+    )
+    clear = sum(one.clear for one in kept)
+    return f"{words}, {clear or 'none'} with error bars that do not touch." if kept else f"{words}."
 
 
 def difference_words(found: Estimate) -> str:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from repro.core.kinds import AblationCurve, Functions, NoiseCurve, Portraits, shown_by
 from repro.core.results import FigureResult, NetworkResult
-from repro.core.settings import PIXEL_RANGES, PanelConfig
+from repro.core.settings import BASE, PIXEL_RANGES, PanelConfig
 from repro.core.words import percent
 from repro.display.plots import (
     DARK,
@@ -105,7 +105,9 @@ def compose(figure: FigureResult, *, dark: bool = False, standalone: bool = True
 
 def caption(figure: FigureResult) -> str:
     """The caption: data, number of images, spread, length of training."""
-    parts = [f"Data: {figure.data}.", f"Network: {_architecture(figure.networks)}."]
+    # Variants are told one by one, as they differ from the base.
+    of_base = [n for n in figure.networks if figure.config.variant_of(n.config) in ("", BASE)]
+    parts = [f"Data: {figure.data}.", f"Network: {_architecture(of_base or figure.networks)}."]
     words = [_panel_words(figure, panel) for panel in panels_of(figure.config)]
     said = [*parts, *dict.fromkeys(words), training_words(figure.networks)]
     return " ".join(filter(None, said))

@@ -103,7 +103,7 @@ def _lines_of_measures(figure: FigureResult, panel: PanelConfig) -> int:
 
 @LEGENDS.of("variants")
 def _lines_of_marks(figure: FigureResult, panel: PanelConfig) -> int:
-    return 2
+    return 3
 
 
 def draw(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
@@ -653,9 +653,9 @@ def _variants(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme
     if not all(one.memorised for one in rows):
         axes.text(
             1.02,
-            -0.75,
+            1.02,
             "training accuracy:\ntrue, corrupted",
-            transform=axes.get_yaxis_transform(),
+            transform=axes.transAxes,
             va="bottom",
             fontsize=8,
             color=theme.muted,
@@ -680,7 +680,6 @@ def _variants(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme
         bbox_to_anchor=_above(panel),
         borderaxespad=0,
         alignment="left",
-        ncols=2,
     )
 
 

@@ -26,7 +26,7 @@ _OWN_FIGURES = {
     "illustration": "Two units",
     "memorizing": "AUC while memorising",
     "relations": "Relations",
-    "sensitivity": "Sensitivity of C1",
+    "sensitivity": "Sensitivity",
 }
 
 

@@ -337,6 +337,13 @@ def test_one_sentence_counts_the_variants_that_keep_the_sign():
         "that do not touch."
     )
     assert told in figures.caption(figure)
+    poor = tuple(
+        dataclasses.replace(n, training=dataclasses.replace(n.training, train_accuracy=0.5))
+        for n in figure.networks
+    )
+    told = contrasts.sentence(contrasts.contrasts(dataclasses.replace(figure, networks=poor)))
+    assert "labels, though not all of its networks memorised (normalized AUC +0.169" in told
+    assert told.endswith("; of 4 variants none memorised all labels.")
     assert "adam: optimizer adam, learning rate 0.0002" in figures.caption(figure)
     alternative = figures.alternative_text(figure)
     assert "higher rate: +0.2" in alternative and "not all networks memorised" in alternative
@@ -387,10 +394,16 @@ def test_the_choices_and_captions_tell_of_other_pixels_and_of_a_head():
     assert "Hidden layer before the logits" not in told
     config = made_up("sensitivity").config
     told = dict(choices.choices([config]))
-    assert "in networks of Sensitivity of C1 then brought to -1 to 1" in told["Input"]
-    assert told["Hidden layer before the logits"].startswith("256 units (Sensitivity of C1): dense")
-    words = figures.caption(made_up("sensitivity"))
-    assert "256 hidden units before the logits" in words and "pixels from -1 to 1" in words
+    assert "in networks of Sensitivity then brought to -1 to 1" in told["Input"]
+    assert told["Hidden layer before the logits"].startswith("256 units (Sensitivity): dense")
+    words = [figures.network_words(network) for network in made_up("sensitivity").networks]
+    plain = "convnet, 0.125 of the paper's feature maps"
+    assert words[::2] == [
+        plain,
+        f"{plain}, 256 hidden units before the logits",
+        f"{plain}, pixels from -1 to 1",
+    ]
+    assert f"Network: {plain}. In the base" in figures.caption(made_up("sensitivity"))
 
 
 def test_the_page_of_a_figure_without_data_says_why():

@@ -64,7 +64,7 @@ ARCHITECTURES: Records[Architecture] = Records(
     Architecture(
         name="mlp",
         words="an mlp",
-        settings=("hidden_units", "dropout"),
+        settings=("hidden_units", "dropout", "pixel_range"),
         builder="repro.models.networks:mlp",
         grouped=True,
         epochs=640,
@@ -74,7 +74,7 @@ ARCHITECTURES: Records[Architecture] = Records(
     Architecture(
         name="convnet",
         words="a convnet",
-        settings=("width", "batch_norm", "dropout"),
+        settings=("width", "batch_norm", "dropout", "head_units", "pixel_range"),
         builder="repro.models.networks:convnet",
         can_be_grouped=True,
         pass_cost=200.0,
@@ -91,7 +91,7 @@ ARCHITECTURES: Records[Architecture] = Records(
     Architecture(
         name="resnet50",
         words="a resnet50",
-        settings=("width",),
+        settings=("width", "pixel_range"),
         builder="repro.models.networks:resnet50",
         pass_cost=4_000.0,
         paper_length="ResNet-50 for 200,000 steps",  # no whole number of epochs

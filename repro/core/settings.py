@@ -26,8 +26,10 @@ PROFILES = ("quick", "desk", "paper")
 OWN = "own"  # profile, data set and architecture of a trained network of the user's
 FILLS = ("zero", "mean", "position_mean")
 BASES = ("unit", "random")
+BASE = "base"  # name of what the variants of a figure differ from
 TIMES = ("end", "snapshots")
 ROLES = ("selective", "confusing")
+PIXEL_RANGES = ("0 to 1", "-1 to 1")
 
 
 class ConfigError(ValueError):
@@ -87,6 +89,11 @@ class TrainConfig:
         0 to make units less selective (docs/paper.md, "Selectivity in the loss"); 0 for none.
     augment: random crops and mirror images, for colour images with true labels only: augmentation
         would keep a network from memorising corrupted labels.
+    head_units: units of a hidden dense layer with ReLU between a convnet's flattened maps and its
+        logits, in each training step silenced by dropout as other units are; 0 for none.
+    pixel_range: range of the pixels that the weights see: "0 to 1", stored pixels divided by 255;
+        or "-1 to 1", from which 0.5 is then taken and which are divided by 0.5. The network begins
+        with that step, so whoever opens it again gives it pixels of 0 to 1 all the same.
     model, images, scale, resize, content: for a network of the user's own, which is not trained:
         the model's file, the images as a text that `repro.data.labelled` reads, the scaling of
         pixels, the way images are resized, and a hash of the contents of model and images.
@@ -124,6 +131,8 @@ class TrainConfig:
     snapshots: tuple[int, ...] = setting((), low=0)
     selectivity_regularizer: float = setting(0.0, low=-1e6, high=1e6)
     augment: bool = setting(False)
+    head_units: int = setting(0, low=0)
+    pixel_range: str = setting("0 to 1", choices=PIXEL_RANGES)
     model: str = setting("", free=True, named=False)
     images: str = setting("", free=True, named=False)
     scale: str = setting("auto", free=True)
@@ -169,6 +178,16 @@ class TrainConfig:
             (
                 self.dropout > 0 and not (kind.has("dropout") or kind.given),
                 f"dropout is for {those_with('dropout')}. Received: dropout = {self.dropout}",
+            ),
+            (
+                self.head_units > 0 and not kind.has("head_units"),
+                f"head_units are for {those_with('head_units')}; {kind.words} has none. "
+                f"Received: head_units = {self.head_units}",
+            ),
+            (
+                self.pixel_range != PIXEL_RANGES[0] and not kind.has("pixel_range"),
+                f"pixel_range is for {those_with('pixel_range')}; the pixels of your own network "
+                f"are scaled as --scale says. Received: pixel_range = {self.pixel_range}",
             ),
         ]
 
@@ -324,13 +343,15 @@ class PanelConfig:
         "units": two measures of every unit, with a line for each layer;
         "distributions": a measure's distribution over units, by series or by layer; "epochs": along
         training; "networks": one point a network (or snapshot); "portrait": one unit, the images
-        that drive it most and its mean activation for each class.
+        that drive it most and its mean activation for each class; "variants": one row a variant,
+        what corrupted labels cost in it (claim C1).
     sweep: name of the sweep to show; "" for the first that fits the kind; "all" for curves that
         differ in the sweep rather than in the network.
     sweeps: names of the sweeps to show, if series differ in the sweep; () for all of the panel's
         kind.
     series: settings of the training that tell series apart, in words as in the TOML; networks
-        that agree in them are pooled. "layer" for distributions by layer.
+        that agree in them are pooled. "layer" for distributions by layer, "variant" for the base
+        and each variant of the figure.
     x, y: measures, for the kinds with a choice, see `UNIT_MEASURES` and `NETWORK_MEASURES` in
         `repro.paper.measures`.
     title: text above the panel.
@@ -365,6 +386,9 @@ class FigureConfig:
     sweeps: (name, settings) of each sweep; the name is the kind if the figure has one sweep of the
         kind.
     panels: the panels to draw; () for one that suits the first sweep.
+    variants: (name, settings) of each variant: the settings in which it differs from `train`. The
+        base and every variant are crossed with the grid; () for the base alone. A variant has no
+        setting of the grid, differs from the base and from every other one.
     stand_in: data set to use if the figure's own is missing; "" for none.
     instead_of: the data set that is replaced by the stand-in; set when the data is located.
     not_run: why the figure cannot be made for lack of data; set when the data is located.
@@ -378,17 +402,34 @@ class FigureConfig:
     sweeps: tuple[tuple[str, SweepConfig], ...]
     path: str = ""
     panels: tuple[PanelConfig, ...] = ()
+    variants: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = ()
     stand_in: str = ""
     instead_of: str = ""
     not_run: str = ""
 
     def networks(self) -> list[TrainConfig]:
-        """Every network of the figure: the product of the grid, the last key varying fastest."""
+        """Every network of the figure: base and variants, each with the product of the grid, the
+        last key varying fastest."""
         keys = [key for key, _ in self.grid]
         return [
-            dataclasses.replace(self.train, **dict(zip(keys, values, strict=True)))
+            dataclasses.replace(self.train, **changes, **dict(zip(keys, values, strict=True)))
+            for changes in ({}, *(dict(changes) for _, changes in self.variants))
             for values in itertools.product(*(values for _, values in self.grid))
         ]
+
+    @property
+    def variant_names(self) -> tuple[str, ...]:
+        """Names of the base and of the variants, in their order; () without variants."""
+        return (BASE, *(name for name, _ in self.variants)) if self.variants else ()
+
+    def variant_of(self, network: TrainConfig) -> str:
+        """The name of the variant that one of the figure's networks belongs to, "base" for the
+        base; "" in a figure without variants."""
+        of_grid = {key: getattr(network, key) for key, _ in self.grid}
+        for name, changes in self.variants:
+            if dataclasses.replace(self.train, **dict(changes), **of_grid) == network:
+                return name
+        return BASE if self.variants else ""
 
     def lesions(self, network: TrainConfig) -> list[tuple[str, SweepConfig]]:
         """Every sweep to make in one of the networks, by name. A sweep along training is listed

@@ -5,6 +5,8 @@ One file in configs/ describes one figure. The `[common]` table applies to every
 
     [quick.train]       one network's training (TrainConfig)
     [quick.grid]        settings of train that take several values: one network for each
+    [quick.variants]    settings of train that are tried one at a time: each line is a named variant
+                        of the base, and both are crossed with the grid
     [quick.cumulative]  (or another of `repro.core.kinds`) the lesions and the images they are read
                         on; several of a kind are named: [quick.cumulative.zero], ...
 
@@ -17,6 +19,7 @@ Beside the profiles there are `[[panel]]` tables, one for each picture of the fi
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +29,7 @@ from repro.core.checked import build, check_keys, checked_value, nearest
 from repro.core.datasets import named_sets
 from repro.core.kinds import KINDS, panels
 from repro.core.settings import (
+    BASE,
     OWN,
     PROFILES,
     ConfigError,
@@ -62,14 +66,14 @@ def load_figure(path: Path, profile: str, overrides: Sequence[str] = ()) -> Figu
     stand_in = ""
     for table in ("common", profile):
         content = _table(path, table, document.get(table, {}))
-        words = ("title",) if table == OWN else ("train", "grid", "stand_in")
+        words = ("title",) if table == OWN else ("train", "grid", "variants", "stand_in")
         check_keys(path, table, content, (*words, *KINDS))
         stand_in, title = content.get("stand_in", stand_in), content.get("title", title)
         for name, values in content.items():
             if name not in ("stand_in", "title"):
                 _merge(sections.setdefault(name, {}), _table(path, f"{table}.{name}", values))
     if profile == OWN:
-        sections |= {"train": {"dataset": OWN, "network": OWN}, "grid": {}}
+        sections |= {"train": {"dataset": OWN, "network": OWN}, "grid": {}, "variants": {}}
     _override(sections, overrides)
     if stand_in not in ("", *named_sets()):
         raise ConfigError(
@@ -80,15 +84,18 @@ def load_figure(path: Path, profile: str, overrides: Sequence[str] = ()) -> Figu
     train = dict(sections.get("train", {}))
     # A grid key stands in for the single value, so that required keys may live in the grid.
     train |= {key: values[0] for key, values in grid if key not in train}
+    base = build(path, f"{profile}.train", TrainConfig, train)
+    variants = _variants(path, f"{profile}.variants", sections.get("variants", {}), base, grid)
     figure = FigureConfig(
         name=path.stem.split("_")[0],
         title=title,
         profile=profile,
-        train=build(path, f"{profile}.train", TrainConfig, train),
+        train=base,
         grid=grid,
         sweeps=sweeps,
         path=path.name,
-        panels=_panels(path, document.get("panel", []), sweeps),
+        panels=_panels(path, document.get("panel", []), sweeps, bool(variants)),
+        variants=variants,
         stand_in=stand_in,
     )
     try:
@@ -212,9 +219,13 @@ def _sweeps(
 
 
 def _panels(
-    path: Path, tables: Any, sweeps: Sequence[tuple[str, SweepConfig]]
+    path: Path, tables: Any, sweeps: Sequence[tuple[str, SweepConfig]], varied: bool
 ) -> tuple[PanelConfig, ...]:
-    """The [[panel]] tables, with names of sweeps and settings checked."""
+    """The [[panel]] tables, with names of sweeps and settings checked.
+
+    Args:
+        varied: whether the figure has variants.
+    """
     if not isinstance(tables, list):
         raise ConfigError(f"{path}: panels are written [[panel]], one table each")
     found = tuple(
@@ -226,7 +237,7 @@ def _panels(
             ("kind", (panel.kind,), panels()),
             ("sweep", (panel.sweep,), ("", "all", *(name for name, _ in sweeps))),
             ("sweeps", panel.sweeps, tuple(name for name, _ in sweeps)),
-            ("series", panel.series, ("layer", "sweep", *settings)),
+            ("series", panel.series, ("layer", "sweep", *(["variant"] * varied), *settings)),
             ("mark", (panel.mark,), ("", *settings)),
         )
         for key, values, valid in checks:
@@ -247,7 +258,7 @@ def _override(sections: dict[str, dict[str, Any]], overrides: Sequence[str]) -> 
             raise ConfigError(
                 f"--set={text}: expected section.key=value, for example train.epochs=100"
             )
-        valid = ("train", "grid", *KINDS)
+        valid = ("train", "grid", "variants", *KINDS)
         if section not in valid:
             raise ConfigError(
                 f"--set={text}: no section {section!r}{nearest(section, valid)}. "
@@ -277,3 +288,69 @@ def _grid(
             raise ConfigError(f"{path}: [{where}] {key} names a value twice: {values!r}")
         grid.append((key, checked))
     return tuple(grid)
+
+
+_NAME = re.compile(r"[\w-]+", re.ASCII)
+_OF_THE_FIGURE = ("dataset", "origin")  # settings in which variants cannot differ
+
+
+def _variants(
+    path: Path,
+    where: str,
+    table: Mapping[str, Any],
+    base: TrainConfig,
+    grid: Sequence[tuple[str, tuple[Any, ...]]],
+) -> tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]:
+    """The variants, with every setting checked. One that is `false` is left out, as a profile or an
+    override may say.
+
+    Raises:
+        ConfigError: a setting that is unknown, varied by the grid or common to the figure; a
+            variant called "base", equal to the base or to another variant, or impossible.
+    """
+    fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
+    open_to = tuple(name for name in fields if name not in _OF_THE_FIGURE)
+    of_grid = [key for key, _ in grid]
+    found: dict[str, TrainConfig] = {BASE: base}
+    variants = []
+    for name, values in table.items():
+        if values is False:
+            continue
+        one = f"{where}.{name}"
+        if name == BASE:
+            raise ConfigError(
+                f"{path}: [{where}] {BASE} is the name of what the variants differ from, the "
+                "settings of [train]; give the variant another name"
+            )
+        if not _NAME.fullmatch(name):
+            raise ConfigError(
+                f"{path}: [{where}] {name!r} is no name for a variant, since folders are called by "
+                "it; use letters, digits, - and _"
+            )
+        if not isinstance(values, dict) or not values:
+            raise ConfigError(
+                f"{path}: [{where}] {name}: expected settings such as {{ momentum = 0.0 }}, or "
+                f"false to leave the variant out. Received: {values!r}"
+            )
+        check_keys(path, one, values, open_to)
+        for key in values:
+            if key in of_grid:
+                raise ConfigError(
+                    f"{path}: [{one}] {key} is varied by the grid; a setting stands in the grid or "
+                    "in variants, not in both"
+                )
+        changes = {key: checked_value(path, one, fields[key], v) for key, v in values.items()}
+        try:
+            changed = dataclasses.replace(base, **changes)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: [{one}] {error}") from error
+        for other, settings in found.items():
+            if changed == settings:
+                what = "the base" if other == BASE else f"{other!r}"
+                raise ConfigError(
+                    f"{path}: [{one}] has the settings of {what}: change it, or leave it out with "
+                    f"--set=variants.{name}=false"
+                )
+        found[name] = changed
+        variants.append((name, tuple(changes.items())))
+    return tuple(variants)

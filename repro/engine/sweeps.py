@@ -34,6 +34,7 @@ from repro.core.settings import ROLES, SweepConfig
 from repro.engine.counts import Outcome
 from repro.engine.engine import Engine
 from repro.engine.layout import Fill, Layout
+from repro.models.networks import HEAD
 
 _CHECKED_IMAGES = 64
 
@@ -232,7 +233,7 @@ def rotated(
         engine: returns an engine with the given bases.
     """
     layers, first = last_layers(layout, config.last_layers)
-    n_units = layout.n_units - first
+    n_units = sum(size for _, size in layers)
     counts = config.n_ablated(n_units)
     orders, outcomes = [], []
     for _ in range(config.orders):
@@ -268,18 +269,24 @@ def _ablated_layers(
 def last_layers(layout: Layout, n_layers: int) -> tuple[tuple[tuple[str, int], ...], int]:
     """The last masked layers, 0 for all, and the number of their first unit.
 
+    The hidden layer of a convnet's head counts among all, and not among the last n: the paper's
+    last three layers are layers of feature maps (docs/paper.md, "The convnet on CIFAR-10").
+
     Raises:
         ValueError: the network has fewer masked layers.
 
     >>> last_layers(Layout((("a", 8), ("b", 4), ("c", 2))), 2)
     ((('b', 4), ('c', 2)), 8)
     """
-    if n_layers > len(layout.layers):
-        raise ValueError(
-            f"last_layers = {n_layers} but the network has {len(layout.layers)} masked layers"
-        )
-    skipped = len(layout.layers) - n_layers if n_layers else 0
-    return layout.layers[skipped:], layout.starts[skipped]
+    if not n_layers:
+        return layout.layers, 0
+    end = len(layout.layers)
+    if end and layout.layers[-1][0] == HEAD:
+        end -= 1
+    if n_layers > end:
+        head = ", the head left out" if end < len(layout.layers) else ""
+        raise ValueError(f"last_layers = {n_layers} but the network has {end} masked layers{head}")
+    return layout.layers[end - n_layers : end], layout.starts[end - n_layers]
 
 
 def _curve(
@@ -383,7 +390,7 @@ def single_unit(engine: Engine, config: SingleUnitConfig, halves: Sequence[Half]
             and its drop measured on the other (docs/paper.md, "Class drops").
     """
     layers, first = last_layers(engine.layout, config.last_layers)
-    units = np.arange(first, engine.layout.n_units)
+    units = first + np.arange(sum(size for _, size in layers))
     statistics = engine.statistics()
     fill = _fill(engine, config.fill)
     parts = [part for part, _ in halves] or [engine]
@@ -391,7 +398,8 @@ def single_unit(engine: Engine, config: SingleUnitConfig, halves: Sequence[Half]
     outcomes = [part.single_units(fill, units) for part in parts]
     intact, outcome = (functools.reduce(operator.add, each) for each in (intacts, outcomes))
     # A direction has no incoming weights of its own: all units feed it.
-    norms = _weight_norms(engine) if config.basis == "unit" else np.full(first + len(units), np.nan)
+    every = engine.layout.n_units
+    norms = _weight_norms(engine) if config.basis == "unit" else np.full(every, np.nan)
     return UnitTable(
         layers=layers,
         class_means=statistics.class_means[:, units],
@@ -462,11 +470,10 @@ def portraits(engine: Engine, images: Any, labels: Any, config: PortraitsConfig)
     layers, first = last_layers(engine.layout, config.last_layers)
     statistics = engine.statistics(n_top=config.n_top)
     _check_classes(statistics.n_occurring, "to pick a selective unit")
-    outcome = engine.single_units(
-        _fill(engine, config.fill), np.arange(first, engine.layout.n_units)
-    )
+    units = first + np.arange(sum(size for _, size in layers))
+    outcome = engine.single_units(_fill(engine, config.fill), units)
     importance = outcome.loss - float(engine.intact().loss)
-    selectivity = statistics.class_selectivity[first:]
+    selectivity = statistics.class_selectivity[units]
     picked = picked_units(selectivity, importance)
     top = statistics.top_images[first + picked]
     pictures, top_labels = _images_of(images, labels, top)

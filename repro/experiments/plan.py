@@ -110,7 +110,7 @@ def amounts(job: Job) -> dict[str, float]:
     n_train, n_test = train.data_set.n_images(embedded=train.origin == "embedded")
     n_train = train.n_train or n_train
     # For networks without hidden_units a guess: the number of feature maps of the convnet.
-    n_units = sum(train.hidden_units) or round(2880 * train.width)
+    n_units = (sum(train.hidden_units) or round(2880 * train.width)) + train.head_units
     of_training, of_lesion = costs(train)
     work = {TRAINING: train.epochs * n_train * of_training}
     for sweep in job.sweeps:

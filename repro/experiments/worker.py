@@ -258,6 +258,7 @@ class _TrainStep:
         """Writes a trained network and its record into the folder; returns the seconds it took."""
         data = self._held.task.source.describe()
         facts = {"seconds": round(trained.seconds, 1), "data": data}
+        facts["pixels"] = self._held.job.train.pixel_range
         self._write(trained.model, trained.history, facts)
         return trained.seconds
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from repro.core.records import function_at
-from repro.core.settings import TrainConfig
+from repro.core.settings import PIXEL_RANGES, TrainConfig
 from repro.models.masking import AblationMask
 
 # (channels, stride) of each layer of the paper's CIFAR-10 network.
@@ -20,6 +20,9 @@ _CONVNET = (
     *((256, 1), (256, 1), (512, 2)),
     *((512, 1), (512, 1)),
 )
+HEAD = "convnet_head"
+"""Name of the hidden dense layer of a convnet's head. `last_layers` of a sweep counts layers of
+feature maps and passes this layer over."""
 # (inner channels, output channels, blocks, stride of the last block) of each stage of ResNet-50.
 _RESNET50 = ((64, 256, 3, 2), (128, 512, 4, 2), (256, 1024, 6, 2), (512, 2048, 3, 1))
 
@@ -50,6 +53,7 @@ def mlp(
     seed: int = 0,
     *,
     dropout: float = 0.0,
+    pixel_range: str = PIXEL_RANGES[0],
 ) -> keras.Model:
     """Fully connected ReLU network: flatten, then dense, mask, dense, mask, ..., logits.
 
@@ -60,26 +64,19 @@ def mlp(
         seed: of the initial weights (Glorot uniform; the paper does not say) and of dropout.
         dropout: share of each hidden layer's units that a training step silences (Fig. 5a), the
             others are multiplied by 1 / (1 - dropout). With 0 there is no dropout layer.
+        pixel_range: one of `settings.PIXEL_RANGES`. With "-1 to 1" a layer "rescaling" stands first
+            and computes (pixels - 0.5) / 0.5.
 
     >>> [layer.name for layer in mlp((28, 28, 1), 10, (128,)).layers]
     ['images', 'flatten', 'hidden_1', 'hidden_1_mask', 'logits']
     """
     # One generator for the whole network: layers of equal shape must not start out equal.
     initializer_seed = keras.random.SeedGenerator(seed)
-    x = images = keras.Input(tuple(input_shape), name="images")
-    x = keras.layers.Flatten(name="flatten")(x)
+    images = keras.Input(tuple(input_shape), name="images")
+    x = keras.layers.Flatten(name="flatten")(_rescaled(images, pixel_range))
     for depth, width in enumerate(hidden_units, start=1):
-        x = keras.layers.Dense(
-            width,
-            activation="relu",
-            kernel_initializer=keras.initializers.GlorotUniform(initializer_seed),
-            name=f"hidden_{depth}",
-        )(x)
-        if dropout:
-            x = keras.layers.Dropout(
-                dropout, seed=_dropout_seed(seed, depth), name=f"hidden_{depth}_dropout"
-            )(x)
-        x = AblationMask(name=f"hidden_{depth}_mask")(x)
+        seed_of_dropout = _dropout_seed(seed, depth)
+        x = _hidden(x, width, f"hidden_{depth}", initializer_seed, dropout, seed_of_dropout)
     return keras.Model(images, _logits(x, n_classes, initializer_seed), name="mlp")
 
 
@@ -90,6 +87,8 @@ def convnet(
     width: float = 1.0,
     batch_norm: bool = True,
     dropout: float = 0.0,
+    head_units: int = 0,
+    pixel_range: str = PIXEL_RANGES[0],
     seed: int = 0,
 ) -> keras.Model:
     """The paper's 11-layer convolutional network for CIFAR-10 (appendix A.2).
@@ -99,10 +98,10 @@ def convnet(
     mask; then flatten and logits. No pooling. 32 x 32 images end as 4 x 4 maps.
 
     The paper is silent on padding (here "same"), on the head (one dense layer on the flattened
-    maps), on the initial weights (He normal, so that the signal keeps its size through eleven
-    ReLUs without batch normalisation too; Glorot uniform for the logits), and on the constants
-    of batch normalisation (momentum 0.9, so that a short training is evaluated with its own
-    statistics; epsilon 0.001).
+    maps, unless head_units are given), on the initial weights (He normal, so that the signal keeps
+    its size through eleven ReLUs without batch normalisation too; Glorot uniform for the logits),
+    and on the constants of batch normalisation (momentum 0.9, so that a short training is evaluated
+    with its own statistics; epsilon 0.001).
 
     Args:
         input_shape: of one image, channels last, for example (32, 32, 3).
@@ -112,6 +111,11 @@ def convnet(
             have a bias, which batch normalisation would cancel.
         dropout: share of each layer's feature maps that a training step silences, whole maps as
             in ablation; there is no dropout layer where it is 0.
+        head_units: units of a dense layer between the flattened maps and the logits, called
+            "convnet_head": dense (Glorot uniform), ReLU, dropout of single units, mask. It has no
+            batch normalisation, whatever batch_norm says. 0 for none. A co-author's replication of
+            Fig. 1b has 256 units there, and none.
+        pixel_range: as in `mlp`.
         seed: of the initial weights and of dropout.
 
     Raises:
@@ -124,7 +128,8 @@ def convnet(
     (None, 4, 4, 32)
     """
     initializer_seed = keras.random.SeedGenerator(seed)
-    x = images = keras.Input(tuple(input_shape), name="images")
+    images = keras.Input(tuple(input_shape), name="images")
+    x = _rescaled(images, pixel_range)
     for depth, (channels, stride) in enumerate(_CONVNET, start=1):
         name = f"conv_{depth}"
         x = _convolution(x, name, _scaled(channels, width), 3, stride, initializer_seed, batch_norm)
@@ -138,6 +143,8 @@ def convnet(
             )(x)
         x = AblationMask(name=f"{name}_mask")(x)
     x = keras.layers.Flatten(name="flatten", data_format="channels_last")(x)
+    if head_units:
+        x = _hidden(x, head_units, HEAD, initializer_seed, dropout, _dropout_seed(seed, depth + 1))
     return keras.Model(images, _logits(x, n_classes, initializer_seed), name="convnet")
 
 
@@ -147,6 +154,7 @@ def resnet50(
     *,
     width: float = 1.0,
     mask_inside_blocks: bool = False,
+    pixel_range: str = PIXEL_RANGES[0],
     seed: int = 0,
 ) -> keras.Model:
     """ResNet-50 with the paper's blocks (appendix A.2), for ImageNet.
@@ -175,6 +183,7 @@ def resnet50(
         mask_inside_blocks: also put masks after the two inner ReLUs of each block, named
             stage_1_block_1_a_mask and stage_1_block_1_b_mask: 48 masks. The shortcut goes around
             them, so what they mask does not alone determine the output.
+        pixel_range: as in `mlp`.
         seed: of the initial weights.
 
     Raises:
@@ -186,7 +195,8 @@ def resnet50(
     (16, 'stage_4_block_3_mask', 128)
     """
     initializer_seed = keras.random.SeedGenerator(seed)
-    x = images = keras.Input(tuple(input_shape), name="images")
+    images = keras.Input(tuple(input_shape), name="images")
+    x = _rescaled(images, pixel_range)
     x = _convolution(x, "stem", _scaled(64, width), 7, 2, initializer_seed)
     x = keras.layers.ReLU(name="stem_relu")(x)
     x = keras.layers.MaxPooling2D(
@@ -258,6 +268,35 @@ def _convolution(
         return x
     # With Keras's default of 0.99, a fifth of the initial statistics would remain after 160 steps.
     return keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+
+
+def _rescaled(images: Any, pixel_range: str) -> Any:
+    """The images, pixels from 0 to 1, as the first weights see them."""
+    if pixel_range == PIXEL_RANGES[0]:
+        return images
+    # In float32, as the logits: near 0.5, 16 bits tell neighbouring pixel values barely apart.
+    dtype = keras.config.dtype_policy().variable_dtype
+    return keras.layers.Rescaling(2.0, -1.0, dtype=dtype, name="rescaling")(images)
+
+
+def _hidden(
+    x: Any,
+    units: int,
+    name: str,
+    seed: keras.random.SeedGenerator,
+    dropout: float,
+    seed_of_dropout: int,
+) -> Any:
+    """A hidden dense layer: dense with ReLU, dropout where there is any, mask."""
+    x = keras.layers.Dense(
+        units,
+        activation="relu",
+        kernel_initializer=keras.initializers.GlorotUniform(seed),
+        name=name,
+    )(x)
+    if dropout:
+        x = keras.layers.Dropout(dropout, seed=seed_of_dropout, name=f"{name}_dropout")(x)
+    return AblationMask(name=f"{name}_mask")(x)
 
 
 def _logits(x: Any, n_classes: int, seed: keras.random.SeedGenerator) -> Any:

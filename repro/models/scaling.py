@@ -58,6 +58,8 @@ _SIDE = 8
 # Inputs that a network can be trained on spread over at least so much, and their centre is within
 # so many spreads of 0.
 _SPREAD, _OFF_CENTRE = 0.25, 2.5
+# Inputs are centred if the middle of their range is 0, but for so many spreads.
+_CENTRED = 0.1
 
 
 def of(model: keras.Model) -> str:
@@ -122,13 +124,15 @@ def _range(first: Any, tensor: Any) -> str:
     """The range of pixels that the operations between two tensors are meant for."""
     try:
         way = keras.Function(first, tensor)
-        of_bytes, of_ones = (_fits(_answers(way, first.shape, white)) for white in (255, 1))
+        of_bytes, of_ones = (_answers(way, first.shape, white) for white in (255, 1))
     except Exception:
         # Keras's functions may refuse the open size; the way is then tried on images.
         return "unclear"
-    if of_bytes == of_ones:
-        return "unclear"
-    return "scales" if of_bytes else "plain"
+    if _fits(of_bytes) != _fits(of_ones):
+        return "scales" if _fits(of_bytes) else "plain"
+    # With a factor near 1 a network could be trained on either; who takes out the middle knows it.
+    middle = [_is_centred(answers) for answers in (of_bytes, of_ones)]
+    return "plain" if middle == [False, True] else "unclear"
 
 
 def _answers(way: Any, shape: Sequence[int | None], white: float) -> np.ndarray:
@@ -146,3 +150,9 @@ def _fits(values: np.ndarray) -> bool:
     spread = float(np.ptp(values))
     centre = float((values.max() + values.min()) / 2)
     return bool(np.isfinite(spread)) and spread >= _SPREAD and abs(centre) <= _OFF_CENTRE * spread
+
+
+def _is_centred(values: np.ndarray) -> bool:
+    """Whether the values lie around 0, as far to one side as to the other."""
+    centre = float((values.max() + values.min()) / 2)
+    return abs(centre) <= _CENTRED * float(np.ptp(values))

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from repro.core.architectures import ARCHITECTURES
 from repro.core.kinds import KINDS
-from repro.core.settings import FigureConfig, SweepConfig, TrainConfig
+from repro.core.settings import PIXEL_RANGES, FigureConfig, SweepConfig, TrainConfig
 from repro.paper.series import figure_label
 
 
@@ -18,6 +18,7 @@ def choices(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
     return [
         *(_training(trained) if trained else ()),
         *_networks({config.train.network for config in configs}),
+        *_heads(configs),
         *_lesions(configs),
         *_measures(configs),
         *_judging(configs),
@@ -69,7 +70,7 @@ def _training(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
         ("Initial weights", "Glorot uniform, He normal for convolutions; biases 0."),
         (
             "Input",
-            "Pixels divided by 255; no augmentation, which would keep a network from memorising.",
+            f"{_pixels(configs)}; no augmentation, which would keep a network from memorising.",
         ),
         (
             "Length of training",
@@ -103,6 +104,19 @@ def _training(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
     return found
 
 
+def _pixels(configs: Sequence[FigureConfig]) -> str:
+    """How pixels are scaled in the figures' networks, in words."""
+    others: dict[str, list[str]] = {}
+    for config in configs:
+        for pixels in dict.fromkeys(network.pixel_range for network in config.networks()):
+            if pixels != PIXEL_RANGES[0]:
+                others.setdefault(pixels, []).append(figure_label(config.name))
+    words = [
+        f", in networks of {_and(names)} then brought to {one}" for one, names in others.items()
+    ]
+    return f"Pixels divided by 255{''.join(words)}"
+
+
 def _corruptions(config: FigureConfig) -> str:
     """The fractions of corrupted labels of a figure's networks, in words."""
     fractions = sorted({network.label_corruption for network in config.networks()})
@@ -122,6 +136,26 @@ def _networks(kinds: Collection[str]) -> list[tuple[str, str]]:
         record.open_choice
         for name, record in ARCHITECTURES.items()
         if name in kinds and record.open_choice
+    ]
+
+
+def _heads(configs: Sequence[FigureConfig]) -> list[tuple[str, str]]:
+    """What is said of convnets with a hidden layer before the logits, if a figure has any."""
+    sizes = {
+        figure_label(config.name): dict.fromkeys(
+            f"{network.head_units:,}" for network in config.networks() if network.head_units
+        )
+        for config in configs
+    }
+    said = [f"{_and(list(units))} units ({name})" for name, units in sizes.items() if units]
+    if not said:
+        return []
+    return [
+        (
+            "Hidden layer before the logits",
+            f"{'; '.join(said)}: dense, ReLU, without batch normalisation. Its units are hidden "
+            "units like others, and the last three layers are still the last three convolutions.",
+        )
     ]
 
 

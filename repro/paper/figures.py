@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from repro.core.kinds import AblationCurve, Functions, NoiseCurve, Portraits, shown_by
 from repro.core.results import FigureResult, NetworkResult
-from repro.core.settings import PanelConfig
+from repro.core.settings import BASE, PIXEL_RANGES, PanelConfig
 from repro.core.words import percent
 from repro.display.plots import (
     DARK,
@@ -30,6 +30,8 @@ from repro.display.plots import (
     split_name,
 )
 from repro.paper import panels
+from repro.paper.choices import optimizer_words
+from repro.paper.contrasts import contrasts, difference_words, sentence, variant_settings
 from repro.paper.measures import (
     NETWORK_MEASURES,
     curves,
@@ -42,7 +44,7 @@ from repro.paper.measures import (
     unit_tables,
 )
 from repro.paper.panels import has_data, portrait_words, portraits
-from repro.paper.series import Series, class_name, figure_label, series
+from repro.paper.series import Series, class_name, figure_label, series, setting_words
 from repro.paper.series import panels as panels_of
 from repro.paper.summary import stopped_early
 
@@ -103,7 +105,9 @@ def compose(figure: FigureResult, *, dark: bool = False, standalone: bool = True
 
 def caption(figure: FigureResult) -> str:
     """The caption: data, number of images, spread, length of training."""
-    parts = [f"Data: {figure.data}.", f"Network: {_architecture(figure.networks)}."]
+    # Variants are told one by one, as they differ from the base.
+    of_base = [n for n in figure.networks if figure.config.variant_of(n.config) in ("", BASE)]
+    parts = [f"Data: {figure.data}.", f"Network: {_architecture(of_base or figure.networks)}."]
     words = [_panel_words(figure, panel) for panel in panels_of(figure.config)]
     said = [*parts, *dict.fromkeys(words), training_words(figure.networks)]
     return " ".join(filter(None, said))
@@ -176,6 +180,31 @@ def _networks_words(figure: FigureResult, panel: PanelConfig) -> str:
     return (
         f"One point a {point} of {len(figure.networks)} "
         f"network{'s' if len(figure.networks) > 1 else ''}; ρ: Spearman, 95 % bootstrap."
+    )
+
+
+@CAPTIONS.of("variants")
+def _variants_words(figure: FigureResult, panel: PanelConfig) -> str:
+    rows = contrasts(figure, panel.sweep)
+    curve = curves(figure.networks, panel.sweep)[0]
+    settings = variant_settings(figure.config)
+    listed = "; ".join(
+        f"{setting_words('variant', one.variant)}: {settings[one.variant]}"
+        for one in rows
+        if one.variant in settings
+    )
+    return " ".join(
+        filter(
+            None,
+            [
+                sentence(rows),
+                "One row a variant: mean AUC with true labels minus that with corrupted ones, on "
+                f"{curve.n_images:,} {split_name(curve.images)} images, {len(curve.orders)} random "
+                "orders a network; bar: minus and plus both standard deviations added up, as in "
+                "the rule of C1.",
+                f"Base: {optimizer_words(figure.config.train)}. Variants: {listed}.",
+            ],
+        )
     )
 
 
@@ -335,6 +364,19 @@ def _networks_alternative(figure: FigureResult, panel: PanelConfig) -> str:
     return f"Scatter of networks whose units were ablated: {' against '.join(names)}."
 
 
+@ALTERNATIVES.of("variants")
+def _variants_alternative(figure: FigureResult, panel: PanelConfig) -> str:
+    listed = "; ".join(
+        f"{setting_words('variant', one.variant)}: {difference_words(one.normalized)}"
+        + ("" if one.memorised else ", not all networks memorised")
+        for one in contrasts(figure, panel.sweep)
+    )
+    return (
+        "A row for each variant of the training, with what ablated units cost more in networks of "
+        f"corrupted labels, as a difference of normalized AUC. {listed}."
+    )
+
+
 def _add_words(figure: FigureResult, picture: Figure, theme: Theme) -> None:
     """Adds a title above and a caption below a standalone picture."""
     width, height = picture.get_size_inches()
@@ -360,13 +402,18 @@ def network_words(network: NetworkResult) -> str:
     config = network.config
     if config.architecture.given:
         return f"your own, {Path(config.model).name}"
-    if widths := config.hidden_units:
-        if len(set(widths)) == 1:
-            return f"{config.network}, {len(widths)} × {widths[0]:,} hidden units"
-        return f"{config.network}, {', '.join(f'{width:,}' for width in widths)} hidden units"
     words = config.network
+    if widths := config.hidden_units:
+        listed = ", ".join(f"{width:,}" for width in widths)
+        if len(set(widths)) == 1:
+            listed = f"{len(widths)} × {widths[0]:,}"
+        words += f", {listed} hidden units"
     if config.width != 1:
         words += f", {config.width:g} of the paper's feature maps"
     if not config.batch_norm:
         words += ", without batch norm"
+    if config.head_units:
+        words += f", {config.head_units:,} hidden units before the logits"
+    if config.pixel_range != PIXEL_RANGES[0]:
+        words += f", pixels from {config.pixel_range}"
     return words

@@ -160,6 +160,19 @@ def paired(differences: Sequence[float]) -> Estimate:
     return Estimate(float(values.mean()), Interval(low, high))
 
 
+def bars_apart(first: np.ndarray, second: np.ndarray) -> Estimate:
+    """Difference of two means, and the same minus and plus both standard deviations added up. Where
+    this interval lies off 0, the two error bars do not touch.
+
+    >>> difference, (low, high) = bars_apart(np.array([0.7, 0.9]), np.array([0.4, 0.4]))
+    >>> round(difference, 3), round(low, 3), round(high, 3)
+    (0.4, 0.259, 0.541)
+    """
+    (mean, sd), (other, other_sd) = mean_and_sd(first), mean_and_sd(second)
+    difference, bars = float(mean - other), float(sd + other_sd)
+    return Estimate(difference, Interval(difference - bars, difference + bars))
+
+
 def missing_networks(figure: FigureResult) -> str:
     missing = len(figure.config.networks()) - len(figure.networks) - figure.n_unlearned
     return f"{missing} of {len(figure.config.networks())} networks are missing." if missing else ""

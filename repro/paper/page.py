@@ -175,6 +175,7 @@ def _section(
         not_run=figure.not_run or "there is no network to show",
         claims=[judged for judged in claims if judged.verdict.figure == name],
         tables=[
+            *_variants_tables(numbers),
             _networks_table(numbers),
             *(one for sweep, _ in figure.config.sweeps for one in _sweep_tables(numbers, sweep)),
         ],
@@ -221,6 +222,43 @@ def _networks_table(numbers: Mapping[str, Any]) -> Table:
             for network in networks
         ],
     )
+
+
+def _variants_tables(numbers: Mapping[str, Any]) -> Iterator[Table]:
+    """What corrupted labels cost in each variant; none for a figure without variants."""
+    found = numbers.get("variants")
+    if not found or not found["rows"]:
+        return
+    yield Table(
+        f"{found['sentence']} One row a variant: mean AUC with true labels minus that with "
+        "corrupted ones, in brackets minus and plus both standard deviations added up.".strip(),
+        (
+            "Variant",
+            "Settings",
+            "Normalized AUC",
+            "Raw AUC",
+            "Train accuracy, true labels",
+            "Train accuracy, corrupted labels",
+        ),
+        [
+            (
+                setting_words("variant", row["variant"]),
+                row["settings"],
+                _difference(row["normalized_auc_difference"]),
+                _difference(row["auc_difference"]),
+                _decimal(row["train_accuracy_true"], 4),
+                _decimal(row["train_accuracy_corrupted"], 4),
+            )
+            for row in found["rows"]
+        ],
+    )
+
+
+def _difference(found: Mapping[str, float | None]) -> str:
+    value, low, high = (found[key] for key in ("value", "low", "high"))
+    if value is None:
+        return "undefined"
+    return f"{value:+.3f}" + ("" if low is None else f" [{low:+.3f}, {high:+.3f}]")
 
 
 def _label(network: Mapping[str, Any]) -> str:

@@ -1,12 +1,14 @@
 """Draws the kinds of panels of the paper's figures, each into one pair of axes.
 
 Curves with bands (Figs. 1, 2, 3a, 5, A1), units (Figs. 7, A3, A4), distributions (Figs. 6, A2),
-along training (Fig. 4a), networks (Figs. 3b, 4b, 4c) and single units with the images that drive
-them (DeepMind's post). A panel's config says what is drawn; nothing here knows a figure by name.
+along training (Fig. 4a), networks (Figs. 3b, 4b, 4c), variants of the training, and single units
+with the images that drive them (DeepMind's post). A panel's config says what is drawn; nothing here
+knows a figure by name.
 
 Artists carry a group id that names their data: "mean-<series>", "band-<series>", "units-<layer
 number>", "dead-...", "line-...", "distribution-<series>", "networks-<series>", "epochs-<measure>",
-"image-<place>" and "profile" of a portrait.
+"contrast-<measure>-<variant>" and "bar-..." of variants, "image-<place>" and "profile" of a
+portrait.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from repro.core.kinds import AblationCurve, Functions, NoiseCurve, Portraits, Un
 from repro.core.metrics import mean_and_sd
 from repro.core.results import FigureResult
 from repro.core.settings import PanelConfig
+from repro.core.words import percent
 from repro.display.plots import (
     CROWDED,
     LEGEND_LINE,
@@ -42,6 +45,8 @@ from repro.display.plots import (
     split_name,
     styles,
 )
+from repro.paper.contrasts import contrasts
+from repro.paper.finding import Estimate
 from repro.paper.measures import (
     NETWORK_MEASURES,
     Trajectory,
@@ -56,7 +61,7 @@ from repro.paper.measures import (
     trajectory,
     unit_tables,
 )
-from repro.paper.series import Series, class_name, series
+from repro.paper.series import Series, class_name, series, setting_words
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _ACROSS = 8  # images of a portrait in one row
@@ -96,6 +101,11 @@ def _lines_of_measures(figure: FigureResult, panel: PanelConfig) -> int:
     return 3
 
 
+@LEGENDS.of("variants")
+def _lines_of_marks(figure: FigureResult, panel: PanelConfig) -> int:
+    return 3
+
+
 def draw(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
     """Draws one panel; if its results are missing, the axes say so."""
     for side in ("top", "right"):
@@ -114,6 +124,8 @@ def has_data(figure: FigureResult, panel: PanelConfig) -> bool:
     if kind is not None:
         shown = series(figure, panel)
         return any(sweeps_of(one.networks, kind.result, one.sweep) for one in shown)
+    if panel.kind == "variants":
+        return bool(contrasts(figure, panel.sweep))
     if panel.kind == "epochs" or _along_training(figure):
         return any(network.snapshots for network in figure.networks)
     return bool(figure.networks)
@@ -588,6 +600,86 @@ def _legend_of_points(axes: Axes, panel: PanelConfig, title: str, n_series: int)
         title=title,
         alignment="left",
         ncols=1 if n_series < _TWO_COLUMNS else 3,
+    )
+
+
+# --- Variants ----------------------------------------------------------------------------------
+
+
+@DRAWN.of("variants")
+def _variants(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
+    """A row for the base and for each variant: what corrupted labels cost there (claim C1), in
+    normalized AUC and, paler, in raw AUC. A hollow mark says that a network did not memorise; its
+    training accuracy stands beside the row."""
+    rows = contrasts(figure, panel.sweep)
+    marks = (("normalized", "normalized AUC", "o", 1.0, 0.0), ("raw", "raw AUC", "D", 0.4, 0.28))
+    for measure, _, marker, alpha, below in marks:
+        for row, one in enumerate(rows):
+            found: Estimate = getattr(one, measure)
+            if np.isfinite(found.interval.low):
+                axes.hlines(
+                    row + below,
+                    *found.interval,
+                    color=theme.blue,
+                    alpha=alpha,
+                    linewidth=1.8 if measure == "normalized" else 1.2,
+                    gid=f"bar-{measure}-{one.variant}",
+                )
+            axes.plot(
+                [found.value],
+                [row + below],
+                marker=marker,
+                markersize=6.5 if measure == "normalized" else 4.5,
+                color=theme.blue,
+                markerfacecolor=theme.blue if one.memorised else "none",
+                alpha=alpha,
+                linestyle="none",
+                zorder=3,
+                gid=f"contrast-{measure}-{one.variant}",
+            )
+    for row, one in enumerate(rows):
+        if not one.memorised:
+            true, corrupted = one.train_accuracy
+            axes.text(
+                1.02,
+                row,
+                f"{true:.2f}, {corrupted:.2f}",
+                transform=axes.get_yaxis_transform(),
+                va="center",
+                fontsize=8,
+                color=theme.muted,
+                gid=f"accuracy-{one.variant}",
+            )
+    if not all(one.memorised for one in rows):
+        axes.text(
+            1.02,
+            1.02,
+            "training accuracy:\ntrue, corrupted",
+            transform=axes.transAxes,
+            va="bottom",
+            fontsize=8,
+            color=theme.muted,
+        )
+    axes.axvline(0, color=theme.ink, linewidth=1, gid="zero")
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_yticks(range(len(rows)), [setting_words("variant", one.variant) for one in rows])
+    axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+    axes.set_xlabel(f"difference of AUC, true minus {percent(rows[0].corruption)} corrupted labels")
+    handles = [
+        Line2D([], [], color=theme.blue, alpha=alpha, marker=marker, markersize=5, label=label)
+        for _, label, marker, alpha, _ in marks
+    ]
+    hollow = sum(not one.memorised for one in rows)
+    if hollow:
+        words = f"hollow: not all memorised ({hollow} of {len(rows)} rows)"
+        handles.append(Line2D([], [], linestyle="none", label=words))
+    axes.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=_above(panel),
+        borderaxespad=0,
+        alignment="left",
     )
 
 

@@ -26,10 +26,10 @@ from repro.paper.finding import (
     NEGLIGIBLE_RHO,
     NORMAL_REACH,
     NOT_RUN,
-    Estimate,
     Finding,
     Interval,
     agreement_words,
+    bars_apart,
     correlated,
     counted,
     decided,
@@ -119,7 +119,7 @@ class _CorruptedLose(Rule):
                 NOT_RUN,
                 note="It needs a network trained on true labels and one on corrupted labels.",
             )
-        margins = [_bars_apart(clean, group) for group in corrupted]
+        margins = [bars_apart(clean.values, group.values) for group in corrupted]
         n = _n_repeats(figure, groups, self.repeat)
         words = _group_words(clean, corrupted, self.name)
         if not np.all(np.isfinite([margin.interval for margin in margins])):
@@ -220,14 +220,6 @@ class MemorisingNetworksBearLessNoise(_CorruptedLose):
 
 memorising_networks_rely_more = MemorisingNetworksRelyMore()
 memorising_networks_bear_less_noise = MemorisingNetworksBearLessNoise()
-
-
-def _bars_apart(clean: _Group, corrupted: _Group) -> Estimate:
-    """Difference of means, and the same minus and plus the sum of both s.d."""
-    mean_clean, sd_clean = mean_and_sd(clean.values)
-    mean, sd = mean_and_sd(corrupted.values)
-    difference, bars = float(mean_clean - mean), float(sd_clean + sd)
-    return Estimate(difference, Interval(difference - bars, difference + bars))
 
 
 def _doubts(figure: FigureResult, groups: Sequence[_Group]) -> list[str]:

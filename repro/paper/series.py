@@ -12,7 +12,7 @@ from repro.core.kinds import (
     shown_by,
 )
 from repro.core.results import FigureResult, NetworkResult
-from repro.core.settings import FigureConfig, PanelConfig
+from repro.core.settings import FigureConfig, PanelConfig, TrainConfig
 from repro.core.words import percent
 from repro.paper.measures import generalization_error, memorised
 
@@ -26,6 +26,7 @@ _OWN_FIGURES = {
     "illustration": "Two units",
     "memorizing": "AUC while memorising",
     "relations": "Relations",
+    "sensitivity": "Sensitivity",
 }
 
 
@@ -53,6 +54,7 @@ def panels(figure: FigureConfig) -> tuple[PanelConfig, ...]:
     if figure.panels:
         return figure.panels
     varied = tuple(k for k, values in figure.grid if len(values) > 1 and k != "seed")
+    varied = (*varied, *(["variant"] if figure.variants else []))
     name, sweep = figure.sweeps[0]
     shown_in = (*KINDS[sweep.kind].panels, "networks")
     return (PanelConfig(shown_in[0], sweep=name, series=varied),)
@@ -90,12 +92,20 @@ def series(figure: FigureResult, panel: PanelConfig) -> list[Series]:
         return _best_and_worst(figure.networks, panel.best_and_worst, chosen[0])
     groups: dict[tuple[Any, ...], list[NetworkResult]] = {}
     for network in figure.networks:
-        groups.setdefault(tuple(getattr(network.config, key) for key in settings), []).append(
-            network
+        key = tuple(_value(figure.config, network.config, setting) for setting in settings)
+        groups.setdefault(key, []).append(network)
+    names_of_variants = figure.config.variant_names
+
+    def place(key: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Variants stand in the order of the config, other settings in that of their values."""
+        return tuple(
+            names_of_variants.index(value) if setting == "variant" else value
+            for setting, value in zip(settings, key, strict=True)
         )
+
     found = []
     for name in chosen:
-        for key in sorted(groups):
+        for key in sorted(groups, key=place):
             alone = len(settings) == 1 and len(chosen) == 1
             words = [setting_words(k, value, alone) for k, value in zip(settings, key, strict=True)]
             if len(chosen) > 1:
@@ -103,6 +113,11 @@ def series(figure: FigureResult, panel: PanelConfig) -> list[Series]:
             whole = (name, *key) if len(chosen) > 1 else key
             found.append(Series(whole, ", ".join(words), tuple(groups[key]), name))
     return found
+
+
+def _value(figure: FigureConfig, network: TrainConfig, setting: str) -> Any:
+    """A network's value of what tells series apart: a setting, or "variant"."""
+    return figure.variant_of(network) if setting == "variant" else getattr(network, setting)
 
 
 def _best_and_worst(networks: Sequence[NetworkResult], n: int, sweep: str) -> list[Series]:
@@ -123,6 +138,8 @@ def setting_words(key: str, value: Any, alone: bool = False) -> str:
         return f"{percent(value)} (clean)" if value == 0 else percent(value)
     if key == "label_corruption":
         return "true labels" if value == 0 else f"{percent(value)} corrupted"
+    if key == "variant":
+        return str(value).replace("_", " ")
     if isinstance(value, bool):
         return f"{'with' if value else 'without'} {key.replace('_', ' ')}"
     text = f"{value:g}" if isinstance(value, float) else str(value)

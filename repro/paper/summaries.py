@@ -21,7 +21,7 @@ from repro.core.kinds import (
     UnitTable,
 )
 from repro.core.results import FigureResult, NetworkResult
-from repro.core.settings import FigureConfig, TrainConfig
+from repro.core.settings import PIXEL_RANGES, FigureConfig, TrainConfig
 from repro.paper.measures import auc, normalized_auc, score, score_name
 from repro.paper.series import class_name
 from repro.paper.summary import varied_settings
@@ -38,10 +38,8 @@ def network_label(figure: FigureConfig, network: TrainConfig) -> str:
     It is the name of the network's TensorBoard run; the figure's name if the figure has only one
     network.
     """
-    varied = [
-        f"{key}={_text(getattr(network, key))}" for key, values in figure.grid if len(values) > 1
-    ]
-    return ",".join(varied) or figure.name
+    varied = varied_settings(figure, network)
+    return ",".join(f"{key}={_text(value)}" for key, value in varied.items()) or figure.name
 
 
 def write(figure: FigureResult, network: NetworkResult, logdir: Path) -> None:
@@ -200,6 +198,7 @@ def _facts(figure: FigureResult, network: NetworkResult) -> dict[str, str]:
         "label corruption": _text(config.label_corruption),
         "network": " ".join([config.network, "-".join(map(str, config.hidden_units))]).strip(),
         "data": f"{figure.data}; {training.n_train:,} training images",
+        **_pixels(config),
         **{key.replace("_", " "): _text(value) for key, value in varied.items()},
         "seed": str(config.seed),
         "epochs": str(training.epochs),
@@ -207,6 +206,13 @@ def _facts(figure: FigureResult, network: NetworkResult) -> dict[str, str]:
         "test accuracy": f"{training.test_accuracy:.4f}",
         "model": config.run_id,  # folder name, by which the lesion lab lists the network
     }
+
+
+def _pixels(config: TrainConfig) -> dict[str, str]:
+    """The range that a network brings its pixels to, where it does."""
+    if config.pixel_range == PIXEL_RANGES[0]:
+        return {}
+    return {"pixel range": config.pixel_range}
 
 
 def _text(value: object) -> str:

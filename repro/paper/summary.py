@@ -21,6 +21,8 @@ from repro.core.kinds import (
 from repro.core.metrics import mean_and_sd
 from repro.core.results import FigureResult, NetworkResult
 from repro.core.settings import FigureConfig, TrainConfig
+from repro.paper.contrasts import contrasts, sentence, variant_settings
+from repro.paper.finding import Estimate
 from repro.paper.measures import (
     Trajectory,
     auc,
@@ -33,7 +35,17 @@ from repro.paper.measures import (
 )
 
 # Circumstances of a training that the summary repeats.
-_FACTS = ("data", "device", "processor", "backend", "versions", "git_commit", "date", "seconds")
+_FACTS = (
+    "data",
+    "pixels",
+    "device",
+    "processor",
+    "backend",
+    "versions",
+    "git_commit",
+    "date",
+    "seconds",
+)
 
 
 def stopped_early(network: NetworkResult) -> bool:
@@ -60,6 +72,8 @@ def _figure_summary(figure: FigureResult) -> dict[str, Any]:
         "not_run": figure.not_run,
         "networks": [_network_summary(figure, network) for network in figure.networks],
     }
+    if figure.config.variants:
+        found["variants"] = _variants_summary(figure)
     if tables:
         rhos = np.array([relation([table]).rho for table in tables])
         defined = rhos[np.isfinite(rhos)]
@@ -71,9 +85,38 @@ def _figure_summary(figure: FigureResult) -> dict[str, Any]:
     return found
 
 
+def _variants_summary(figure: FigureResult) -> dict[str, Any]:
+    """The contrast of claim C1 in the base and in each variant."""
+    rows, settings = contrasts(figure), variant_settings(figure.config)
+    return {
+        "sentence": sentence(rows),
+        "rows": [
+            {
+                "variant": one.variant,
+                "settings": settings.get(one.variant, ""),
+                "label_corruption": one.corruption,
+                "normalized_auc_difference": _estimate(one.normalized),
+                "auc_difference": _estimate(one.raw),
+                "train_accuracy_true": _number(one.train_accuracy[0]),
+                "train_accuracy_corrupted": _number(one.train_accuracy[1]),
+                "memorised": one.memorised,
+            }
+            for one in rows
+        ],
+    }
+
+
+def _estimate(found: Estimate) -> dict[str, float | None]:
+    low, high = found.interval
+    return {"value": _number(found.value), "low": _number(low), "high": _number(high)}
+
+
 def varied_settings(figure: FigureConfig, network: TrainConfig) -> dict[str, Any]:
-    """The settings in which the networks of a figure differ, with the values of this network."""
-    return {key: getattr(network, key) for key, values in figure.grid if len(values) > 1}
+    """The settings in which the networks of a figure differ, with the values of this network; first
+    the name of its variant, in a figure that has some."""
+    variant = {"variant": figure.variant_of(network)} if figure.variants else {}
+    of_grid = {key: getattr(network, key) for key, values in figure.grid if len(values) > 1}
+    return variant | of_grid
 
 
 def _network_summary(figure: FigureResult, network: NetworkResult) -> dict[str, Any]:

@@ -475,7 +475,7 @@ def _images_of_run(config: Path) -> tuple[np.ndarray, np.ndarray, list[str], str
     """The test images of a network of the laboratory. A network that learned corrupted labels gets
     its training images with the labels it learned, since it can do nothing else."""
     from repro.core.checked import from_dict
-    from repro.core.settings import TrainConfig
+    from repro.core.settings import PIXEL_RANGES, TrainConfig
     from repro.data import load, source
 
     try:
@@ -488,6 +488,8 @@ def _images_of_run(config: Path) -> tuple[np.ndarray, np.ndarray, list[str], str
     if not isinstance(chosen.images, np.ndarray) or chosen.labels is None:
         raise SessionError("no_images", f"The images of {train.dataset} do not fit into memory.")
     which = "training images with the labels it learned" if corrupted else "test images"
+    if train.pixel_range != PIXEL_RANGES[0]:
+        which += f", whose pixels the network brings to {train.pixel_range}"
     names = list(train.data_set.class_names)
     return chosen.images, chosen.labels.astype(np.int64), names, f"{train.dataset}, {which}"
 

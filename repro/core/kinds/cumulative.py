@@ -30,7 +30,8 @@ class CumulativeConfig(SweepConfig):
     fill: activation of an ablated unit: "zero", its "mean" over the images read, or its
         "position_mean", which for feature maps is a mean at each position (appendix A.1).
     last_layers: number of masked layers, from the last, to ablate (3 in the paper's convolutional
-        networks); 0 for all.
+        networks); 0 for all. The hidden layer of a convnet's head does not count and stays intact:
+        the paper's last three layers are feature maps.
     only_layer: number of the only masked layer to ablate, from 1; 0 for all.
     basis: "unit"; or "random": the directions of a random rotation of each ablated layer, drawn
         anew for each order (docs/paper.md, "Rotated bases").

@@ -16,7 +16,7 @@ from repro.core.records import Records
 from repro.core.settings import SweepConfig
 
 # Panels that show networks rather than the results of one kind of sweep.
-_PANELS_OF_NETWORKS = ("epochs", "networks")
+_PANELS_OF_NETWORKS = ("epochs", "networks", "variants")
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -72,6 +72,8 @@ def test_networks_of_a_kind_have_names_of_their_own() -> None:
         {"snapshots": (0, 640)},
         {"selectivity_regularizer": -1.0},
         {"augment": True},
+        {"head_units": 256},
+        {"pixel_range": "-1 to 1"},
     ]
     names = {dataclasses.replace(convnet, **change).run_id for change in changes}
     assert len(names | {convnet.run_id}) == len(changes) + 1
@@ -86,6 +88,8 @@ def test_networks_of_a_kind_have_names_of_their_own() -> None:
         ("convnet", {"hidden_units": (8,)}, r"hidden_units are for an mlp; a convnet has width"),
         ("resnet50", {"dropout": 0.1}, "dropout is for an mlp or convnet"),
         ("resnet50", {"batch_norm": False}, "batch_norm = false is for a convnet"),
+        ("mlp", {"head_units": 8}, "head_units are for a convnet; an mlp has none"),
+        ("resnet50", {"head_units": 8}, "head_units are for a convnet; a resnet50 has none"),
         ("mlp", {"schedule": "step"}, 'decay_epochs and schedule = "step" need each other'),
         ("mlp", {"decay_epochs": (1,)}, 'decay_epochs and schedule = "step" need each other'),
         ("mlp", {"decay_factor": 0.5}, 'decay_factor goes with schedule = "step"'),
@@ -107,6 +111,12 @@ def test_settings_that_do_not_fit_each_other_are_refused(
     fits = TrainConfig("cifar10", network, hidden_units, epochs=5)
     with pytest.raises(ConfigError, match=sentence):
         dataclasses.replace(fits, **changes)
+
+
+def test_the_pixels_of_your_own_network_have_a_scaling_of_their_own() -> None:
+    given = TrainConfig("own", "own", scale="tf")
+    with pytest.raises(ConfigError, match="your own network are scaled as --scale says"):
+        dataclasses.replace(given, pixel_range="-1 to 1")
 
 
 def test_a_misfit_in_a_file_or_its_grid_names_the_file(tmp_path: Path) -> None:
@@ -245,6 +255,141 @@ def test_missing_files_profiles_and_figures_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no folder of configs"):
         find_figures(tmp_path / "none")
     assert find_figures(tmp_path, ["fig9"]) == [path]
+
+
+VARIED = """
+[[panel]]
+kind = "curves"
+series = ["variant"]
+[common.train]
+dataset = "cifar10"
+network = "convnet"
+epochs = 4
+[common.variants]
+adam = { optimizer = "adam", learning_rate = 0.0002 }
+plain_sgd = { momentum = 0.0 }
+[common.grid]
+label_corruption = [0.0, 1.0]
+seed = [0, 1]
+[common.cumulative]
+orders = 3
+[quick.variants]
+head_8 = { head_units = 8 }
+[desk.variants]
+adam.batch_size = 32
+plain_sgd = false
+"""
+
+
+def test_the_base_and_each_variant_are_crossed_with_the_grid(tmp_path: Path) -> None:
+    figure = load_figure(written(tmp_path, VARIED), "quick")
+    assert figure.variant_names == ("base", "adam", "plain_sgd", "head_8")
+    base = TrainConfig("cifar10", "convnet", epochs=4)
+    changes: dict[str, dict[str, Any]] = {
+        "base": {},
+        "adam": {"optimizer": "adam", "learning_rate": 0.0002},
+        "plain_sgd": {"momentum": 0.0},
+        "head_8": {"head_units": 8},
+    }
+    expected = [
+        (name, dataclasses.replace(base, **change, label_corruption=fraction, seed=seed))
+        for name, change in changes.items()
+        for fraction in (0.0, 1.0)
+        for seed in (0, 1)
+    ]
+    networks = figure.networks()
+    assert [(figure.variant_of(network), network) for network in networks] == expected
+    # A variant is not part of a network's name: the same settings elsewhere are the same network.
+    plain = VARIED.replace("epochs = 4", "epochs = 4\nmomentum = 0.0").split("[common.variants]")
+    other = (
+        plain[0].replace('series = ["variant"]', "")
+        + "[common.grid]"
+        + (plain[1].split("[common.grid]")[1].split("[quick.variants]")[0] + "[quick]")
+    )
+    (tmp_path / "other").mkdir()
+    of_other = load_figure(written(tmp_path / "other", other), "quick")
+    assert of_other.variant_names == () and of_other.variant_of(of_other.networks()[0]) == ""
+    assert [n.run_id for n in of_other.networks()] == [n.run_id for n in networks[8:12]]
+
+
+def test_variants_belong_to_the_figure_wherever_its_data_lie(tmp_path: Path) -> None:
+    figure = load_figure(written(tmp_path, VARIED), "quick")
+    train = dataclasses.replace(figure.train, dataset="mnist", origin="embedded")
+    located = dataclasses.replace(figure, train=train)
+    names = [located.variant_of(network) for network in located.networks()]
+    assert names == [name for name in figure.variant_names for _ in range(4)]
+
+
+def test_a_profile_and_an_override_change_variants_and_leave_them_out(tmp_path: Path) -> None:
+    path = written(tmp_path, VARIED)
+    figure = load_figure(path, "desk")
+    adam = (("optimizer", "adam"), ("learning_rate", 0.0002), ("batch_size", 32))
+    assert figure.variants == (("adam", adam),)
+    figure = load_figure(path, "quick", ["variants.adam=false", "variants.head_8.head_units=4"])
+    assert figure.variant_names == ("base", "plain_sgd", "head_8")
+    assert figure.variants[-1] == ("head_8", (("head_units", 4),))
+    figure = load_figure(path, "quick", ["variants.wide={ width = 0.5 }"])
+    assert figure.variant_names[-1] == "wide"
+    # A figure without variants is left alone, as with every section that it does not have.
+    (fig1b,) = (ROOT / "configs").glob("fig1b_*.toml")
+    assert load_figure(fig1b, "quick", ["variants.wide={ width = 0.5 }"]).variants == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        (
+            "{ momentum = 0.0 }",
+            "{ momentun = 0.0 }",
+            r"\[quick.variants.plain_sgd\] has no setting 'momentun'; did you mean 'momentum'",
+        ),
+        (
+            "{ momentum = 0.0 }",
+            "{ momentum = 2 }",
+            r"plain_sgd\] momentum: expected 0.0 <= momentum <= 0.9999. Received: 2",
+        ),
+        (
+            "{ momentum = 0.0 }",
+            "{ momentum = 0.9 }",
+            r"variants.plain_sgd\] has the settings of the base: change it, or leave it out",
+        ),
+        (
+            "{ momentum = 0.0 }",
+            '{ optimizer = "adam", learning_rate = 2e-4 }',
+            r"variants.plain_sgd\] has the settings of 'adam'",
+        ),
+        ("plain_sgd = { mom", "adam = { mom", "not valid TOML"),
+        ("plain_sgd = { mom", "base = { mom", "base is the name of what the variants differ from"),
+        ("plain_sgd = { mom", '"a/b" = { mom', "'a/b' is no name for a variant"),
+        ("{ momentum = 0.0 }", "{}", "plain_sgd: expected settings such as { momentum = 0.0 }"),
+        ("{ momentum = 0.0 }", "0.0", "or false to leave the variant out. Received: 0.0"),
+        ("{ momentum = 0.0 }", "{ seed = 3 }", "seed is varied by the grid; a setting stands in"),
+        ("{ momentum = 0.0 }", '{ dataset = "mnist" }', "has no setting 'dataset'"),
+        (
+            "{ momentum = 0.0 }",
+            "{ hidden_units = [3] }",
+            r"plain_sgd\] hidden_units are for an mlp",
+        ),
+        ("[common.variants]", "[common.variant]", "'variant'; did you mean 'variants'"),
+    ],
+)
+def test_wrong_variants_are_refused(tmp_path: Path, old: str, new: str, sentence: str) -> None:
+    assert old in VARIED
+    with pytest.raises(ConfigError, match=sentence):
+        load_figure(written(tmp_path, VARIED.replace(old, new, 1)), "quick")
+
+
+def test_a_variant_that_does_not_go_with_a_value_of_the_grid_is_refused(tmp_path: Path) -> None:
+    text = VARIED.replace("{ momentum = 0.0 }", "{ augment = true }")
+    with pytest.raises(ConfigError, match=r"\[quick.grid\] augment would keep a network from"):
+        load_figure(written(tmp_path, text), "quick")
+
+
+def test_series_by_variant_need_variants(tmp_path: Path) -> None:
+    head, rest = VARIED.split("[common.variants]")
+    text = head + "[common.grid]" + rest.split("[common.grid]")[1].split("[quick.variants]")[0]
+    with pytest.raises(ConfigError, match="series: no 'variant'"):
+        load_figure(written(tmp_path, text + "[quick]"), "quick")
 
 
 SEVERAL = """

@@ -139,6 +139,10 @@ def model_of(*before: Any, hidden: Any = None) -> keras.Model:
         # tensorflow.org: mobilenet.preprocess_input, and operations, within the model
         (lambda: model_of(lambda x: x / 127.5 - 1), "scales"),
         (lambda: model_of(keras.applications.mobilenet_v2.preprocess_input), "scales"),
+        # as this laboratory's networks with pixel_range = "-1 to 1" begin: for pixels of 0 to 1
+        (lambda: model_of(L.Rescaling(2.0, -1.0)), "plain"),
+        (lambda: model_of(L.Normalization(mean=[0.5] * 3, variance=[0.08] * 3)), "plain"),
+        (lambda: model_of(L.Rescaling(2.0)), "unclear"),
         (lambda: model_of(L.BatchNormalization()), "unclear"),
         (lambda: model_of(L.Lambda(ops.tanh)), "unclear"),
         # a scaling of residuals in the middle of a model is none of its pixels

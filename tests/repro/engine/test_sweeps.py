@@ -28,6 +28,7 @@ from repro.core.settings import TrainConfig
 from repro.engine import sweeps
 from repro.engine.engine import Engine
 from repro.engine.layout import Layout
+from repro.models import networks
 from tests.helpers import plain, synthetic
 
 LAYERS = (("hidden_1", 24), ("hidden_2", 16))
@@ -46,6 +47,59 @@ def test_the_last_layers_alone_are_ablated(tiny_mlp: Any, tiny_images: Any) -> N
             keep[24 + order[:n_ablated]] = 0
             expected = plain.answer(tiny_mlp, LAYERS, images, labels, keep)
             assert correct == expected.n_correct.sum()
+
+
+@pytest.fixture(scope="module")
+def headed() -> Any:
+    """A small convnet with a hidden dense layer before its logits."""
+    model = networks.convnet((8, 8, 1), 10, width=1 / 32, head_units=6)
+    plain.randomise(model, np.random.default_rng(5))
+    return model
+
+
+def test_the_last_layers_of_a_convnet_with_a_head_are_convolutions(
+    headed: Any, rng: np.random.Generator
+) -> None:
+    images, labels = rng.random((40, 8, 8, 1), dtype=np.float32), np.arange(40) % 10
+    last_three = (("conv_9", 16), ("conv_10", 16), ("conv_11", 16))
+    settings = CumulativeConfig(orders=2, points=4, last_layers=3)
+    curve = sweeps.run(settings, headed, images, labels)
+    assert isinstance(curve, AblationCurve) and curve.layers == last_three
+    for order, n_correct in zip(curve.orders, curve.n_correct, strict=True):
+        for n_ablated, correct in zip(curve.n_ablated, n_correct, strict=True):
+            keep = np.ones(48)
+            keep[order[:n_ablated]] = 0
+            expected = plain.answer(headed, last_three, images, labels, keep)
+            assert abs(correct - expected.n_correct.sum()) <= expected.perhaps_tied
+    turned = sweeps.run(dataclasses.replace(settings, basis="random"), headed, images, labels)
+    assert isinstance(turned, AblationCurve) and turned.layers == last_three
+    ordered = CumulativeConfig(order="mean_activation", points=4, last_layers=3)
+    ranked = sweeps.run(ordered, headed, images, labels)
+    assert isinstance(ranked, AblationCurve) and sorted(ranked.orders[0]) == list(range(48))
+    portrayed = sweeps.run(PortraitsConfig(n_top=2), headed, images, labels)
+    assert isinstance(portrayed, Portraits) and portrayed.layers == last_three[-1:]
+
+
+def test_the_units_of_a_head_are_hidden_units_like_others(
+    headed: Any, rng: np.random.Generator
+) -> None:
+    images, labels = rng.random((40, 8, 8, 1), dtype=np.float32), np.arange(40) % 10
+    table = sweeps.run(SingleUnitConfig(), headed, images, labels)
+    assert isinstance(table, UnitTable)
+    assert [name for name, _ in table.layers][-2:] == ["conv_11", networks.HEAD]
+    for unit in range(6):
+        keep = np.ones(6)
+        keep[unit] = 0
+        expected = plain.answer(headed, table.layers[-1:], images, labels, keep)
+        assert table.loss[unit - 6] == pytest.approx(expected.loss_sum / 40, rel=1e-5)
+    last = sweeps.run(SingleUnitConfig(last_layers=1), headed, images, labels)
+    assert isinstance(last, UnitTable) and last.layers == (("conv_11", 16),)
+    np.testing.assert_allclose(last.loss, table.loss[-22:-6], rtol=1e-6)
+    np.testing.assert_allclose(last.class_means, table.class_means[:, -22:-6], rtol=1e-6)
+    whole = sweeps.run(CumulativeConfig(orders=1, points=2), headed, images, labels)
+    assert isinstance(whole, AblationCurve) and whole.layers[-1] == (networks.HEAD, 6)
+    with pytest.raises(ValueError, match="has 11 masked layers, the head left out"):
+        sweeps.run(CumulativeConfig(last_layers=12), headed, images, labels)
 
 
 def test_a_measure_orders_the_last_layers_among_themselves(tiny_mlp: Any, tiny_images: Any) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import repro
+from repro.core.settings import PIXEL_RANGES, TrainConfig
 from repro.models.loading import load_model
 from repro.models.masking import AblationMask, ablation_masks, layer_of
-from repro.models.networks import convnet, resnet50
+from repro.models.networks import HEAD, build, convnet, mlp, resnet50
 
 CONVNET_MAPS = [64, 64, 128, 128, 128, 256, 256, 256, 512, 512, 512]
 CONVNET_SIZES = [32, 32, 16, 16, 16, 8, 8, 8, 4, 4, 4]
@@ -39,6 +40,9 @@ BUILDERS = {
     "convnet": lambda seed=0: convnet((16, 16, 3), 5, width=1 / 16, seed=seed),
     "convnet without batch norm": lambda seed=0: convnet(
         (16, 16, 3), 5, width=1 / 16, batch_norm=False, seed=seed
+    ),
+    "convnet with a head": lambda seed=0: convnet(
+        (16, 16, 3), 5, width=1 / 16, head_units=7, pixel_range="-1 to 1", seed=seed
     ),
     "resnet50": lambda seed=0: resnet50((32, 32, 3), 5, width=1 / 16, seed=seed),
     "resnet50, masks inside": lambda seed=0: resnet50(
@@ -97,6 +101,63 @@ def test_the_convnet_has_the_papers_feature_maps(batch_norm: bool) -> None:
     # the 2816 maps a scale and an offset of batch normalisation, or one bias.
     expected = 7_780_032 + 81_930 + (2 if batch_norm else 1) * 2816
     assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == expected
+
+
+def test_a_head_is_a_dense_layer_of_relus_on_the_flattened_maps(images: np.ndarray) -> None:
+    model = settled(convnet((16, 16, 3), 5, width=1 / 16, head_units=7, seed=3))
+    masks = ablation_masks(model)
+    assert [layer_of(mask) for mask in masks[-2:]] == ["conv_11", HEAD]
+    assert masks[-1].n_units == 7 and not any("head_norm" in layer.name for layer in model.layers)
+    masks[-1].keep.assign([1, 1, 0, 1, 1, 1, 1])
+    maps = answers(keras.Model(model.input, masks[-2].output), fitting(model, images))
+    (kernel, bias), (to_logits, offset) = (
+        model.get_layer(name).get_weights() for name in (HEAD, "logits")
+    )
+    hidden = np.maximum(np.dot(maps.reshape(len(maps), -1), kernel) + bias, 0)
+    assert np.mean(hidden > 0) > 0.2
+    hidden[:, 2] = 0
+    expected = np.dot(hidden, to_logits) + offset
+    np.testing.assert_allclose(answers(model, fitting(model, images)), expected, atol=1e-5)
+    # The convolutions are those of the network without a head, and so are their first weights.
+    plain = convnet((16, 16, 3), 5, width=1 / 16, seed=3)
+    headed = convnet((16, 16, 3), 5, width=1 / 16, head_units=7, seed=3)
+    for depth in range(1, 12):
+        kernels = [one.get_layer(f"conv_{depth}").get_weights()[0] for one in (plain, headed)]
+        np.testing.assert_array_equal(*kernels)
+
+
+def test_dropout_silences_single_units_of_a_head() -> None:
+    model = convnet((16, 16, 3), 5, width=1 / 16, head_units=7, dropout=0.2)
+    layer = model.get_layer(f"{HEAD}_dropout")
+    assert isinstance(layer, keras.layers.Dropout) and layer.rate == 0.2
+    seeds = {one.seed for one in model.layers if one.name.endswith("dropout")}
+    assert len(seeds) == 12, "layers of equal width must not silence the same units"
+
+
+@pytest.mark.parametrize("kind", ["mlp", "convnet", "resnet50"])
+def test_pixels_from_minus_1_to_1_are_rescaled_by_the_network(
+    kind: str, images: np.ndarray
+) -> None:
+    settings: dict[str, Any] = {"hidden_units": (9,)} if kind == "mlp" else {"width": 1 / 32}
+    builder = {"mlp": mlp, "convnet": convnet, "resnet50": resnet50}[kind]
+    plain, ranged = (
+        settled(builder((32, 32, 3), 5, pixel_range=pixels, seed=4, **settings))
+        for pixels in PIXEL_RANGES
+    )
+    assert [layer.name for layer in ranged.layers[:2]] == ["images", "rescaling"]
+    assert len(ranged.weights) == len(plain.weights)
+    expected = answers(plain, (images - 0.5) / 0.5)
+    np.testing.assert_allclose(answers(ranged, images), expected, rtol=1e-4, atol=1e-4)
+    assert np.abs(answers(plain, images) - expected).max() > 0.01
+
+
+def test_pixels_are_rescaled_in_32_bits_in_mixed_precision_too() -> None:
+    config = TrainConfig(
+        *("cifar10", "convnet"), width=1 / 16, precision="mixed_bfloat16", pixel_range="-1 to 1"
+    )
+    model = build(config, (16, 16, 3), 5)
+    assert model.get_layer("rescaling").compute_dtype == "float32"
+    assert model.get_layer("conv_1").compute_dtype == "bfloat16"
 
 
 def test_the_resnet_has_the_papers_feature_maps(full_resnet: Any) -> None:
@@ -165,6 +226,10 @@ def test_every_mask_is_named_after_a_layer_and_follows_its_relu(network: Any) ->
     order = [layer.name for layer in network.layers]
     for mask in ablation_masks(network):
         name = layer_of(mask)
+        if name == HEAD:
+            assert mask.input is network.get_layer(name).output
+            assert network.get_layer(name).activation is keras.activations.relu
+            continue
         assert isinstance(network.get_layer(name), keras.layers.Conv2D | keras.layers.Add)
         relu = network.get_layer(f"{name}_relu")
         assert isinstance(relu, keras.layers.ReLU) and mask.input is relu.output

@@ -10,11 +10,11 @@ from matplotlib.legend import Legend
 from scipy.stats import spearmanr
 
 from repro.core.metrics import area_under_curve
-from repro.core.results import FigureResult
+from repro.core.results import FigureResult, NetworkResult
 from repro.core.settings import PanelConfig
 from repro.core.toml import load_figure
 from repro.display.plots import LIGHT
-from repro.paper import claims, figures, measures, page, panels, series
+from repro.paper import choices, claims, contrasts, figures, measures, page, panels, series
 from repro.paper.summary import summary
 from tests.helpers import synthetic
 
@@ -238,6 +238,172 @@ def test_a_figure_of_which_one_network_is_done_is_drawn_and_judged(name):
             missing = f"{len(whole.networks) - 1} of {len(whole.networks)} networks are missing."
             assert all(missing in verdict.note for verdict in verdicts)
     assert page.render([part], verdicts, summary([part]), {})
+
+
+# --- Variants ------------------------------------------------------------------------------------
+
+# What the made-up networks of `sensitivity` do: (fraction of units at which half the accuracy is
+# lost with true labels, with corrupted ones, training accuracy with corrupted labels).
+REACHES = {
+    "base": (0.7, 0.5, 1.0),
+    "adam": (0.5, 0.7, 1.0),
+    "lower_rate": (0.6, 0.58, 0.995),
+    "higher_rate": (0.7, 0.4, 0.4),
+    "head_256": (0.8, 0.5, 1.0),
+}
+
+
+@functools.cache
+def sensitivity():
+    """Made-up results of some of the desk variants; `head_256` begins at half the accuracy."""
+    (path,) = CONFIGS.glob("sensitivity_*.toml")
+    config = load_figure(path, "desk")
+    left_out = [
+        f"variants.{name}=false" for name in config.variant_names[1:] if name not in REACHES
+    ]
+    config = load_figure(path, "desk", left_out)
+    networks = []
+    for seed, network in enumerate(config.networks()):
+        variant = config.variant_of(network)
+        corrupted = int(network.label_corruption)
+        found = synthetic.curve(
+            REACHES[variant][corrupted],
+            points=17,
+            n_units=192,
+            seed=seed,
+            intact=0.5 if variant == "head_256" and not corrupted else 1.0,
+        )
+        record = synthetic.training(20, REACHES[variant][2] if corrupted else 1.0)
+        networks.append(NetworkResult(network, record, {"cumulative": found}))
+    return FigureResult(config, tuple(networks), "cifar10, made up", "./run_all.sh --only=x")
+
+
+def of_variant(figure, variant, corruption):
+    (found,) = (
+        network
+        for network in figure.networks
+        if figure.config.variant_of(network.config) == variant
+        and network.config.label_corruption == corruption
+    )
+    return found.sweeps["cumulative"]
+
+
+def test_a_row_a_variant_shows_the_difference_and_the_bar_of_c1():
+    figure = sensitivity()
+    picture = figures.compose(figure)
+
+    def artist_of(gid):
+        (found,) = picture.findobj(lambda item: item.get_gid() == gid)
+        return found
+
+    for row, variant in enumerate(REACHES):
+        true, corrupted = (of_variant(figure, variant, fraction) for fraction in (0.0, 1.0))
+        for measure in ("normalized", "raw"):
+            # Trapezoid by hand, over the fraction of units ablated.
+            areas = []
+            for curve in (true, corrupted):
+                heights = curve.n_correct / curve.n_images
+                if measure == "normalized":
+                    heights = heights / heights[:, :1]
+                widths = np.diff(curve.n_ablated) / curve.n_ablated[-1]
+                areas.append(((heights[:, 1:] + heights[:, :-1]) / 2 * widths).sum(axis=1))
+            difference = areas[0].mean() - areas[1].mean()
+            bar = areas[0].std(ddof=1) + areas[1].std(ddof=1)
+            point = artist_of(f"contrast-{measure}-{variant}")
+            assert point.get_xdata() == pytest.approx([difference])
+            assert round(point.get_ydata()[0]) == row
+            ((low, high),) = artist_of(f"bar-{measure}-{variant}").get_segments()
+            assert (low[0], high[0]) == pytest.approx((difference - bar, difference + bar))
+            hollow = point.get_markerfacecolor() == "none"
+            assert hollow == (variant == "higher_rate")
+    axes = picture.axes[0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["base", "adam", "lower rate", "higher rate", "head 256"]
+    assert axes.get_ylim()[0] > axes.get_ylim()[1], "the base stands above its variants"
+    assert artist_of("zero").get_xdata() == [0, 0]
+    assert artist_of("accuracy-higher_rate").get_text() == "1.00, 0.40"
+    beside = picture.findobj(lambda item: str(item.get_gid()).startswith("accuracy-"))
+    assert len(beside) == 1
+
+
+def test_one_sentence_counts_the_variants_that_keep_the_sign():
+    figure = sensitivity()
+    expected = "In the base ablation costs more with corrupted labels (normalized AUC +0.169 ["
+    told = contrasts.sentence(contrasts.contrasts(figure))
+    assert told.startswith(expected)
+    # Adam has the other sign, the higher rate did not memorise, the bars of the lower one touch.
+    assert told.endswith(
+        "of 4 variants 3 memorised all labels, and 2 of these keep this sign, 1 with error bars "
+        "that do not touch."
+    )
+    assert told in figures.caption(figure)
+    poor = tuple(
+        dataclasses.replace(n, training=dataclasses.replace(n.training, train_accuracy=0.5))
+        for n in figure.networks
+    )
+    told = contrasts.sentence(contrasts.contrasts(dataclasses.replace(figure, networks=poor)))
+    assert "labels, though not all of its networks memorised (normalized AUC +0.169" in told
+    assert told.endswith("; of 4 variants none memorised all labels.")
+    assert "adam: optimizer adam, learning rate 0.0002" in figures.caption(figure)
+    alternative = figures.alternative_text(figure)
+    assert "higher rate: +0.2" in alternative and "not all networks memorised" in alternative
+
+
+def test_the_page_and_the_summary_have_the_numbers_of_each_variant():
+    figure = sensitivity()
+    numbers = summary([figure])
+    rows = numbers["sensitivity"]["variants"]["rows"]
+    assert [row["variant"] for row in rows] == list(REACHES)
+    head = rows[-1]
+    assert head["settings"] == "head units 256" and head["label_corruption"] == 1.0
+    # Half the accuracy to begin with: the raw area says the opposite of the normalized one.
+    assert head["normalized_auc_difference"]["low"] > 0 > head["auc_difference"]["high"]
+    assert (rows[3]["train_accuracy_corrupted"], rows[3]["memorised"]) == (0.4, False)
+    text = page.render([figure], [], numbers, {})
+    assert numbers["sensitivity"]["variants"]["sentence"] in text and "head units 256" in text
+    assert [one["settings"] for one in numbers["sensitivity"]["networks"]][:2] == [
+        {"variant": "base", "label_corruption": 0.0},
+        {"variant": "base", "label_corruption": 1.0},
+    ]
+    assert "variants" not in summary([made_up("fig1b")])["fig1b"]
+
+
+def test_a_base_that_is_not_done_leaves_nothing_to_compare_with():
+    figure = sensitivity()
+    part = dataclasses.replace(figure, networks=figure.networks[1:])
+    found = contrasts.contrasts(part)
+    assert [one.variant for one in found] == list(REACHES)[1:] and contrasts.sentence(found) == ""
+    assert figures.draw(part, kinds=["png"])["png"]
+
+
+def test_panels_can_colour_by_variant_in_the_order_of_the_config():
+    figure = sensitivity()
+    panel = PanelConfig("curves", series=("variant", "label_corruption"))
+    shown = series.series(figure, panel)
+    assert [one.key for one in shown] == [(name, f) for name in REACHES for f in (0.0, 1.0)]
+    assert shown[2].label == "adam, true labels" and len(shown[2].networks) == 1
+    config = dataclasses.replace(figure.config, panels=(panel,))
+    assert figures.draw(dataclasses.replace(figure, config=config), kinds=["png"])["png"]
+    (bare,) = series.panels(dataclasses.replace(config, panels=()))
+    assert bare.series == ("label_corruption", "variant")
+
+
+def test_the_choices_and_captions_tell_of_other_pixels_and_of_a_head():
+    told = dict(choices.choices([made_up("fig1b").config]))
+    assert told["Input"].startswith("Pixels divided by 255; no") and len(told) > 9
+    assert "Hidden layer before the logits" not in told
+    config = made_up("sensitivity").config
+    told = dict(choices.choices([config]))
+    assert "in networks of Sensitivity then brought to -1 to 1" in told["Input"]
+    assert told["Hidden layer before the logits"].startswith("256 units (Sensitivity): dense")
+    words = [figures.network_words(network) for network in made_up("sensitivity").networks]
+    plain = "convnet, 0.125 of the paper's feature maps"
+    assert words[::2] == [
+        plain,
+        f"{plain}, 256 hidden units before the logits",
+        f"{plain}, pixels from -1 to 1",
+    ]
+    assert f"Network: {plain}. In the base" in figures.caption(made_up("sensitivity"))
 
 
 def test_the_page_of_a_figure_without_data_says_why():

@@ -85,3 +85,16 @@ def test_every_kind_of_figure_can_be_written(tmp_path, name):
     n_curves = sum("vs_ablation" in tag for tag in tensors)
     kinds = [found.kind for found in network.sweeps.values()]
     assert n_curves == kinds.count("cumulative")
+
+
+def test_runs_of_variants_are_called_by_them_and_tell_of_other_pixels():
+    (path,) = CONFIGS.glob("sensitivity_*.toml")
+    figure = synthetic.figure_result(load_figure(path, "quick"))
+    names = [summaries.network_label(figure.config, one.config) for one in figure.networks]
+    assert names[::2] == [
+        f"variant={variant},label_corruption=0"
+        for variant in ("base", "head_256", "pixels_around_0")
+    ]
+    facts = [summaries.Place(figure, one, "cumulative").facts["facts"] for one in figure.networks]
+    assert [one["variant"] for one in facts[1::2]] == ["base", "head_256", "pixels_around_0"]
+    assert [one.get("pixel range") for one in facts[::2]] == [None, None, "-1 to 1"]

@@ -400,11 +400,13 @@ def _read_checkpoint(path: Path, epoch: int) -> Checkpoint | None:
 
 def circumstances(device: str) -> dict[str, Any]:
     """What a result depends on besides its config: versions, device, commit, date."""
-    packages = ("tensorflow", "keras", "numpy", "tensorflow-datasets")
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    packages = ["tensorflow", "keras", "numpy", "tensorflow-datasets"]
+    packages += ["jax", "jaxlib"] * (backend == "jax")
     return {
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in packages if _installed(name)},
-        "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "backend": backend,
         "device": device,
         "processor": _processor(),
         "git_commit": _git_commit(),

@@ -167,6 +167,7 @@ def test_a_plan_runs_to_its_report_after_a_kill(
     report = folder / "runs" / "report"
     page = (report / "index.html").read_text()
     assert "NumPy archive mnist.npz" in page and "images a second" in page
+    assert f"jax {metadata.version('jax')}" in page
     assert (report / "fig1b.png").stat().st_size > 500
     assert list((folder / "runs" / "tb").rglob("events.*"))
     assert json.loads((report / "claims.json").read_text())

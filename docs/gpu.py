@@ -51,7 +51,7 @@ class Row:
 
     @property
     def minutes(self) -> tuple[float, float]:
-        """Of training and of lesions, under the assumptions above."""
+        """Minutes that training and lesions take, under the assumptions above."""
         return (
             self.training / (PEAK_TRAINING * SHARE_TRAINING) / 60,
             self.lesions / (PEAK_LESIONS * SHARE_LESIONS) / 60,

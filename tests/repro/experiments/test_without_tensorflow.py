@@ -92,7 +92,7 @@ def absent() -> set[str]:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Of processes without TensorFlow, which keep what XLA compiles from one to the next."""
+    """The variables of processes without TensorFlow, which share what XLA compiles."""
     # Keras's variables do not know NumPy 2's copy keyword yet, see pyproject.toml.
     copies = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
     return os.environ | {

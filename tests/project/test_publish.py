@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import json
+import shlex
 import shutil
 import zipfile
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from repro.core.toml import load_figure
 from repro.core.zipped import zipped
 from repro.paper import record, report
 from tests.helpers import synthetic
@@ -120,6 +122,24 @@ def test_published_folders_are_whole(publish: ModuleType) -> None:
         for one in records:
             numbers = json.loads((folder / one["figure"] / "summary.json").read_text())
             assert numbers[one["figure"]]["command"] == one["command"]
+
+
+def test_every_published_command_makes_the_published_networks_today(publish: ModuleType) -> None:
+    """The name of a network is a hash of its settings; a config that changed would be told here."""
+    files = sorted(publish.RESULTS.glob("*/*/summary.json"))
+    assert files
+    for file in files:
+        ((name, figure),) = json.loads(file.read_text()).items()
+        flags = dict[str, list[str]]()
+        for word in shlex.split(figure["command"])[1:]:
+            flag, _, value = word.partition("=")
+            flags.setdefault(flag, []).append(value)
+        (config,) = (ROOT / "configs").glob(f"{name}_*.toml")
+        planned = load_figure(config, flags["--profile"][0], flags.get("--set", []))
+        assert flags["--only"] == [name]
+        assert {network.run_id for network in planned.networks()} == {
+            network["run_id"] for network in figure["networks"]
+        }, figure["command"]
 
 
 def test_a_figure_published_again_replaces_itself_alone(

@@ -38,7 +38,7 @@ def test_a_figure_is_of_the_networks_that_are_done(tmp_path: Path, figure: Figur
     finish(runs, figure, 1, 30.0)
     found = collect.collect(figure, runs, "mnist", "./run_all.sh")
     (network,) = found.networks
-    assert network.config.label_corruption == 1.0 and set(network.sweeps) == {"cumulative"}
+    assert network.config.label_corruption == 1.0 and set(network.sweeps) == {"zero", "mean"}
     assert not found.not_run and found.data == "mnist" and collect.n_missing(found) == 1
 
 
@@ -62,4 +62,4 @@ def test_seconds_are_of_trainings_and_of_the_figures_own_sweeps(
     finish(runs, figure, 0, 30.0)
     finish(runs, figure, 1, 40.0)
     found = collect.collect(figure, runs, "mnist", "./run_all.sh")
-    assert collect.seconds(found, runs) == 30 + 40 + 2 * 7
+    assert collect.seconds(found, runs) == 30 + 40 + 4 * 7

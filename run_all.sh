@@ -38,13 +38,13 @@ for generalization" (Morcos et al., ICLR 2018), shown in TensorBoard.
   ./run_all.sh COMMAND --help      every flag of a command (sets up first)
 
 Flags of a run:
-  --profile=quick|desk|paper   quick: small networks, the default: all figures in 10 minutes
+  --profile=quick|desk|paper   quick: small networks, the default: all figures in 15 minutes
                                on 2 free CPU cores.
                                desk: the full MNIST on a small machine, hours. paper: the
                                settings of the paper
   --only=fig1a,fig7            these figures only; fig7 is every one whose name begins so
   --runs_dir=DIR               where everything is written (default: runs beside this script)
-  --data_dir=DIR               prepared TFDS data sets (or the variable TFDS_DATA_DIR)
+  --data_dir=DIR               data sets of TFDS or cifar10.npz (or the variable TFDS_DATA_DIR)
   --offline                    make no network call for data; MNIST then comes from 5,000 images
                                that are installed with the packages
   --workers=N                  trainings at a time; 0, the default: as many as fit

@@ -36,24 +36,29 @@ PEAK_LESIONS = 67e12  # the same in float32
 PASSES_PER_TRAINING_IMAGE = 3.0
 # Assumed shares of these peaks, for layers of 64 to 512 maps and batches of 128 images.
 SHARE_TRAINING, SHARE_LESIONS = 0.15, 0.30
+LEAST_OF_STEP = 1.5e-3  # seconds that a step is assumed to take, however small its batch
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
     """One figure: its networks, those that no figure above it has, and the arithmetic of these and
-    of the lesions that no figure above it makes, in floating-point operations."""
+    of the lesions that no figure above it makes, in floating-point operations.
+
+    seconds: of training, under the assumptions above.
+    """
 
     figure: str
     networks: int
     new: int
     training: float
+    seconds: float
     lesions: float
 
     @property
     def minutes(self) -> tuple[float, float]:
         """Minutes that training and lesions take, under the assumptions above."""
         return (
-            self.training / (PEAK_TRAINING * SHARE_TRAINING) / 60,
+            self.seconds / 60,
             self.lesions / (PEAK_LESIONS * SHARE_LESIONS) / 60,
         )
 
@@ -99,6 +104,7 @@ def rows() -> Iterator[Row]:
             len(jobs),
             len(trained),
             sum(map(_of_training, trained)),
+            sum(map(_seconds, trained)),
             sum(_of_lesions(job, step) for (_, step), job in new.items() if step != TRAINING),
         )
 
@@ -106,6 +112,12 @@ def rows() -> Iterator[Row]:
 def _of_training(train: TrainConfig) -> float:
     n_images = train.n_train or train.data_set.n_train
     return PASSES_PER_TRAINING_IMAGE * operations(train) * n_images * train.epochs
+
+
+def _seconds(train: TrainConfig) -> float:
+    n_images = train.n_train or train.data_set.n_train
+    steps = train.epochs * math.ceil(n_images / train.batch_size)
+    return max(_of_training(train) / (PEAK_TRAINING * SHARE_TRAINING), steps * LEAST_OF_STEP)
 
 
 def _of_lesions(job: plans.Job, step: str) -> float:
@@ -117,7 +129,10 @@ def _of_lesions(job: plans.Job, step: str) -> float:
     )
     layers = layers_of(train)
     hidden = range(len(layers) - 1)
-    lesioned = hidden[-getattr(sweep, "last_layers", 0) :]
+    last = getattr(sweep, "last_layers", 0)
+    # The last layers are those of feature maps; a hidden layer before the logits stays intact.
+    with_maps = hidden[:-1] if last and train.head_units else hidden
+    lesioned = with_maps[-last:]
     after = [2.0 * sum(adds for _, adds in layers[n + 1 :]) for n in hidden]
     n_units = sum(layers[n][0] for n in lesioned)
     n_lesions = sweep.n_lesions(n_units)
@@ -139,10 +154,11 @@ def table() -> str:
         for row in found
     ]
     training, lesions = (sum(row.minutes[n] for row in found) for n in (0, 1))
+    n_networks = sum(row.new for row in found)
     lines += [
         "",
-        f"{sum(row.new for row in found)} networks: {training / 60:.1f} hours of training and "
-        f"{lesions / 60:.1f} of lesions.",
+        f"{n_networks} networks: {training / 60:.1f} hours of training, {lesions / 60:.1f} of "
+        f"lesions, and {n_networks / 60:.1f} of starting and compiling.",
     ]
     return "\n".join(lines)
 

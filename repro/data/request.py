@@ -32,7 +32,7 @@ class ImageRequest:
         "How image files are brought to your model's size: stretch, as Keras does; crop; pad.",
     )
     data_dir: str = flag(
-        "", "Folder prepared by TensorFlow Datasets. Without it: that of $TFDS_DATA_DIR."
+        "", "Folder of TFDS, or of archives such as mnist.npz. Without it: $TFDS_DATA_DIR."
     )
     offline: bool = flag(False, "Make no network call.")
     typed: str = ""
@@ -66,7 +66,7 @@ class ArchiveRequest:
 
     dataset: str = flag("", f"DATASET: {', '.join(archivable())}.", positional=True)
     data_dir: str = flag(
-        "", "Folder prepared by TensorFlow Datasets. Without it: that of $TFDS_DATA_DIR."
+        "", "Folder of TFDS, or of archives such as mnist.npz. Without it: $TFDS_DATA_DIR."
     )
     out: Path = flag(Path(), "Folder of the archive. Without it: the current one.", Path)
     typed: str = ""

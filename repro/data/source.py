@@ -23,6 +23,7 @@ import importlib.util
 import json
 import os
 import socket
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,13 +130,25 @@ def _data_directory(data_dir: str) -> Path:
 
 
 def _archive(directory: Path, name: str) -> DataSource | None:
-    """The archive of a data set, in the data directory or among Keras's own; None without one."""
+    """The archive of a data set, in the data directory or among Keras's own; None without one.
+
+    A file among Keras's own that is no such archive is left alone with a warning: nobody named it.
+
+    Raises:
+        DataError: the file in the data directory is no archive of the data set.
+    """
     record = DATASETS[name]
     keras_home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
     for folder in () if record.streamed else (directory, keras_home / "datasets"):
         file = folder / f"{name}.npz"
         if file.is_file():
-            about = archives.about(file, name)
+            try:
+                about = archives.about(file, name)
+            except DataError as error:
+                if folder == directory:
+                    raise
+                warnings.warn(f"{error}; the file is left alone", stacklevel=2)
+                continue
             lossy = record.exact and about.jpeg is True
             return DataSource(
                 name,

@@ -236,7 +236,7 @@ _COST: Choices = {
     "cost of a unit": {
         "loss": {},
         "accuracy": {"cost": "accuracy_drop"},
-        "accuracy of the worst class": {"cost": "largest_class_drop"},
+        "accuracy of the class hit most": {"cost": "largest_class_drop"},
     }
 }
 _SILENT: Choices = {"silent units": {"selectivity 0": {}, "left out": {"live_only": True}}}

@@ -63,8 +63,6 @@ from repro.paper.rule import Rule, cardinal, choice, divided, part
 
 # --- C1, C2: networks that memorise -------------------------------------------------------------
 
-_FEWEST_TO_ORDER = 4  # networks of Fig. 1 without which their order is not told
-
 
 @dataclass(frozen=True)
 class _Group:
@@ -155,8 +153,10 @@ class MemorisingNetworksRelyMore(_CorruptedLose):
     """C1: corrupted labels lower the area under the cumulative ablation curve.
 
     area: one of `AREAS`. sweep: name of the curves' sweep; "" for the figure's first.
+    fewest_to_order: networks that memorised without which their order is not told.
     """
 
+    fewest_to_order: int = 4
     area: str = choice("normalized AUC")
     sweep: str = choice("")
 
@@ -166,8 +166,9 @@ class MemorisingNetworksRelyMore(_CorruptedLose):
     repeat = "order"
 
     template = (
-        _CorruptedLose.template + " In words also: raw AUC, and how well normalized AUC and "
-        "generalization error order all networks of the figure alike."
+        _CorruptedLose.template + " In words also: raw AUC; and with {fewest_to_order!w} "
+        "networks that memorised or more, how well normalized AUC and generalization error order "
+        "them alike."
     )
 
     def measure(self, network: NetworkResult) -> np.ndarray:
@@ -188,7 +189,7 @@ class MemorisingNetworksRelyMore(_CorruptedLose):
     def _against_error(self, networks: Sequence[NetworkResult]) -> str:
         """How normalized AUC and generalization error agree over networks that memorised."""
         kept = memorised(networks, self.memorised)
-        if len(kept) < _FEWEST_TO_ORDER:
+        if len(kept) < self.fewest_to_order:
             return ""
         areas = [float(normalized_auc(network).mean()) for network in kept]
         errors = [generalization_error(network) for network in kept]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import re
 import sys
@@ -12,6 +13,7 @@ from types import ModuleType
 import keras
 import pytest
 
+from repro.core.kinds import CumulativeConfig
 from repro.core.settings import TrainConfig
 from repro.core.toml import find_figures, load_figure
 from repro.experiments import plan as plans
@@ -72,6 +74,23 @@ def test_the_arithmetic_of_the_papers_convnet_is_that_of_its_layers(
     assert f"{forward / 1e6:.1f} million multiply-adds forward" in page
     assert f"is {3 * 2 * forward / 1e9:.2f} GFLOP" in page
     assert f"{3 * 2 * forward * 50_000 * 100 / 1e15:.1f} PFLOP" in page
+
+
+def test_the_last_three_layers_are_those_of_maps_where_there_is_a_head(gpu: ModuleType) -> None:
+    def lesions(head: int) -> float:
+        train = dataclasses.replace(PAPER, head_units=head)
+        sweep = CumulativeConfig(images="train", last_layers=3)
+        return gpu._of_lesions(plans.Job(train, (sweep,)), sweep.sweep_id)
+
+    head = 4 * 4 * 512 * 256 + 256 * 10 - 4 * 4 * 512 * 10  # multiply-adds more behind the maps
+    n_lesions = CumulativeConfig(images="train", last_layers=3).n_lesions(3 * 512)
+    assert lesions(256) - lesions(0) == pytest.approx(50_000 * n_lesions * 2 * head)
+
+
+def test_a_small_batch_takes_its_steps(gpu: ModuleType) -> None:
+    small = dataclasses.replace(PAPER, batch_size=8)
+    assert gpu._seconds(small) == pytest.approx(100 * 6250 * 1.5e-3)
+    assert gpu._seconds(PAPER) == pytest.approx(gpu._of_training(PAPER) / (495e12 * 0.15))
 
 
 def test_a_lesion_costs_the_layers_behind_it(gpu: ModuleType) -> None:

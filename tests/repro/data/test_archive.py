@@ -484,3 +484,20 @@ print(len(train), len(test), *{{"tensorflow", "tensorflow_datasets", "keras"}} &
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["40", "12"]
+
+
+def test_a_file_among_keras_s_own_that_is_no_archive_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody named it, unlike a file in the data directory."""
+    (tmp_path / "datasets").mkdir()
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    np.savez(tmp_path / "datasets/mnist.npz", a=np.zeros(3))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.warns(UserWarning, match="mnist.npz must hold x_train.*the file is left alone"):
+        assert locate("mnist", str(empty), offline=True).origin == "embedded"
+    np.savez(empty / "mnist.npz", a=np.zeros(3))
+    with pytest.raises(DataError, match="mnist.npz must hold x_train"):
+        locate("mnist", str(empty), offline=True)

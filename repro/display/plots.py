@@ -70,14 +70,22 @@ LIGHT = Theme("#1d1d28", "#5c5c6b", "#e4e4ea", 0.0, 0.76, "#1f5fbf", "#8e3fa8", 
 DARK = Theme("#ececf1", "#a9a9b8", "#34343f", 0.94, 0.44, "#7db3ff", "#d79bee", "#7fdda8")
 
 
-def correlation_words(found: metrics.Correlation) -> str:
+def correlation_words(found: metrics.Correlation, fewest: int = 0) -> str:
     """Spearman's rho with its interval, or that there is none.
+
+    Args:
+        fewest: pairs without which no interval is told. Three points on a line have one of
+            [1, 1], which is no certainty.
 
     >>> correlation_words(metrics.Correlation(0.095, -0.03, 0.2, 256, 0.1))
     'ρ = 0.10 [-0.03, 0.20]'
+    >>> correlation_words(metrics.Correlation(1.0, 1.0, 1.0, 3, 0.0), fewest=10)
+    'ρ = 1.00'
     """
     if not np.isfinite(found.rho):
         return "ρ undefined"
+    if found.n < fewest:
+        return f"ρ = {found.rho:.2f}"
     return f"ρ = {found.rho:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 

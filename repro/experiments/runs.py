@@ -196,12 +196,7 @@ class NetworkFolder:
         """
         if not order:
             return
-        path = self.path / "images.json"
-        try:
-            noted = json.loads(path.read_bytes())
-            before, words = str(noted["order"]), str(noted["data"])
-        except (FileNotFoundError, ValueError, LookupError, TypeError):
-            before, words = "", f"{source.name} in TFDS's order"
+        before, words = self.images or ("", f"{source.name} in TFDS's order")
         begun = self.trained or self.checkpoints().newest_epoch > 0
         if before != order and begun and (before or not source.tfds_order):
             raise DataError(
@@ -210,7 +205,21 @@ class NetworkFolder:
             )
         if before != order:
             facts = {"data": source.describe(), "order": order}
-            write_bytes(path, (json.dumps(facts, indent=1) + "\n").encode())
+            write_bytes(self._images, (json.dumps(facts, indent=1) + "\n").encode())
+
+    @property
+    def images(self) -> tuple[str, str] | None:
+        """`Splits.order` of the images trained on, and the words for their source; None in a folder
+        of an earlier version, which has no note."""
+        try:
+            noted = json.loads(self._images.read_bytes())
+            return str(noted["order"]), str(noted["data"])
+        except (FileNotFoundError, ValueError, LookupError, TypeError):
+            return None
+
+    @property
+    def _images(self) -> Path:
+        return self.path / "images.json"
 
     def done(self, step: str) -> bool:
         """Whether the training (`TRAINING`) or the sweep of that name has its result."""

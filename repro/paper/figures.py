@@ -32,6 +32,7 @@ from repro.display.plots import (
 from repro.paper import panels
 from repro.paper.choices import optimizer_words
 from repro.paper.contrasts import contrasts, difference_words, sentence, variant_settings
+from repro.paper.finding import FEWEST_NETWORKS
 from repro.paper.measures import (
     NETWORK_MEASURES,
     curves,
@@ -177,9 +178,10 @@ def _epochs_words(figure: FigureResult, panel: PanelConfig) -> str:
 @CAPTIONS.of("networks")
 def _networks_words(figure: FigureResult, panel: PanelConfig) -> str:
     point = "snapshot" if figure.networks[0].snapshots else "network"
+    n = len(figure.networks)
     return (
-        f"One point a {point} of {len(figure.networks)} "
-        f"network{'s' if len(figure.networks) > 1 else ''}; ρ: Spearman, 95 % bootstrap."
+        f"One point a {point} of {n} network{'s' if n > 1 else ''}; ρ: Spearman, with its 95 % "
+        f"bootstrap interval from {FEWEST_NETWORKS} points on."
     )
 
 

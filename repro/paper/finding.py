@@ -206,10 +206,16 @@ def plus_minus(values: np.ndarray) -> str:
     return f"{mean:.3f} ± {sd:.3f}" if np.isfinite(sd) else f"{mean:.3f}"
 
 
-def rho_words(found: Correlation) -> str:
+def rho_words(found: Correlation, fewest: int = 0) -> str:
+    """rho with its interval; without it where there are fewer pairs than `fewest`.
+
+    >>> rho_words(Correlation(-1.0, -1.0, -1.0, 6, 0.0), fewest=10)
+    'rho = -1.00'
+    """
     if not np.isfinite(found.rho):
         return "rho is undefined"
-    return f"rho = {found.rho:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    interval = "" if found.n < fewest else f" [{found.low:.2f}, {found.high:.2f}]"
+    return f"rho = {found.rho:.2f}{interval}"
 
 
 def agreement_words(found: Agreement) -> str:

@@ -46,7 +46,7 @@ from repro.display.plots import (
     styles,
 )
 from repro.paper.contrasts import contrasts
-from repro.paper.finding import Estimate
+from repro.paper.finding import FEWEST_NETWORKS, Estimate
 from repro.paper.measures import (
     NETWORK_MEASURES,
     Trajectory,
@@ -561,7 +561,7 @@ def _networks(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    words = f"{correlation_words(found)}, n = {found.n} networks"
+    words = f"{correlation_words(found, FEWEST_NETWORKS)}, n = {found.n} networks"
     if hollow := len(figure.networks) - len(counted):
         words += f"\nhollow: {hollow} that did not memorise"
     _legend_of_points(axes, panel, words, len(shown))
@@ -588,7 +588,9 @@ def _snapshot_points(figure: FigureResult, panel: PanelConfig, axes: Axes, theme
     found = correlation(losses, areas)
     axes.set_xlabel("test loss (nats)")
     axes.set_ylabel(NETWORK_MEASURES[measure][0])
-    _legend_of_points(axes, panel, f"{correlation_words(found)}, n = {found.n} snapshots", 0)
+    _legend_of_points(
+        axes, panel, f"{correlation_words(found, FEWEST_NETWORKS)}, n = {found.n} snapshots", 0
+    )
 
 
 def _legend_of_points(axes: Axes, panel: PanelConfig, title: str, n_series: int) -> None:

@@ -19,7 +19,7 @@ import io
 import json
 import shlex
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,12 +127,11 @@ def make(
                 "settings": config and _named(config),
                 "varied": one.get("settings", {}),
                 "history": _history(figure, folder, parts),
-                "labels": _labels(figure, config, source, parts),
+                "labels": _labels(figure, config, source, folder, parts),
                 "weights": _weights(folder, source, parts) if weights else _LEFT_OUT,
             }
         )
-    # In the order of NETWORK_KEYS.
-    entries = [{k: one[k] for k in NETWORK_KEYS if k in one} for one in parts.entries]
+    entries = _described(parts.entries)
     facts = {key: numbers[key] for key in ("title", "profile", "data", "command")}
     members = {NETWORKS: to_json({"figure": figure, **facts, "networks": entries})}
     members |= {name: tables[name] for name in sorted(tables)}
@@ -148,9 +147,11 @@ def make(
 
 
 def refreshed(archive: bytes) -> bytes:
-    """The same record, with columns explained as they are now."""
+    """The same record, with columns and networks described as they are now."""
     members = unzipped(archive)
     members.pop(README, None)
+    known = json.loads(members[NETWORKS])
+    members[NETWORKS] = to_json(known | {"networks": _described(known["networks"])})
     return zipped({README: readme(members), **members})
 
 
@@ -216,6 +217,19 @@ def _not(why: str) -> dict[str, str]:
 _LEFT_OUT = _not("they were left out")
 
 
+def _described(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Networks with the settings in which they differ, if the settings of all are known. Facts
+    stand in the order of NETWORK_KEYS."""
+    settings = [one["settings"] for one in entries]
+    if settings and all(settings):
+        first = settings[0]
+        names = [name for name in first if any(one[name] != first[name] for one in settings)]
+        entries = [
+            one | {"varied": {name: one["settings"][name] for name in names}} for one in entries
+        ]
+    return [{key: one[key] for key in NETWORK_KEYS if key in one} for one in entries]
+
+
 def _named(config: TrainConfig) -> dict[str, Any]:
     """The settings that make a network's name: all, except for paths."""
     named = [f.name for f in dataclasses.fields(config) if f.metadata.get("named", True)]
@@ -267,7 +281,11 @@ def _history(figure: str, folder: NetworkFolder | None, parts: _Parts) -> Any:
 
 
 def _labels(
-    figure: str, config: TrainConfig | None, source: DataSource | None, parts: _Parts
+    figure: str,
+    config: TrainConfig | None,
+    source: DataSource | None,
+    folder: NetworkFolder | None,
+    parts: _Parts,
 ) -> Any:
     if config is None:
         return _not("the settings are not known in full")
@@ -275,6 +293,9 @@ def _labels(
         return _not("the labels are the true ones")
     if source is None:
         return _not(_NO_IMAGES)
+    trained = folder.images if folder else None
+    if trained and trained[0] != load.load(source, config).order:
+        return _not("the images at hand stand in another order than those of the training")
     train, _ = load.in_memory(source)
     chosen, labels = load.trained_on(train.labels, source, config)
     dtype = np.uint8 if train.n_classes <= 256 else np.uint16

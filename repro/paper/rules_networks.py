@@ -196,7 +196,7 @@ class MemorisingNetworksRelyMore(_CorruptedLose):
         words = agreement_words(agreement_over(kept, areas, errors))
         return (
             f"; normalized AUC and generalization error over {len(kept)} networks that memorised: "
-            f"{rho_words(correlation(areas, errors))}, {words}"
+            f"{rho_words(correlation(areas, errors), FEWEST_NETWORKS)}, {words}"
         )
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -217,6 +218,24 @@ def test_networks_that_did_not_memorise_are_hollow_and_not_in_rho():
     titles = [legend.get_title().get_text() for legend in picture.findobj(Legend)]
     expected = f"n = {len(figure.networks) - 1} networks\nhollow: 1 that did not memorise"
     assert sum(title.endswith(expected) for title in titles) == 1
+
+
+def test_few_networks_have_no_interval():
+    """Three points on a line have one of [1, 1], which is no certainty."""
+
+    def title(n):
+        figure = made_up("fig4c")
+        networks = [
+            dataclasses.replace(
+                one, training=dataclasses.replace(one.training, test_accuracy=0.5 + 0.01 * place)
+            )
+            for place, one in enumerate((figure.networks * n)[:n])
+        ]
+        picture = figures.compose(dataclasses.replace(figure, networks=tuple(networks)))
+        return next(one.get_title().get_text() for one in picture.findobj(Legend))
+
+    assert re.fullmatch(r"ρ = \S+, n = 9 networks", title(9))
+    assert re.fullmatch(r"ρ = \S+ \[\S+, \S+\], n = 10 networks", title(10))
 
 
 def test_a_panel_without_its_results_says_so_and_the_others_are_drawn():

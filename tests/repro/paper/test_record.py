@@ -19,7 +19,7 @@ import pytest
 from repro.core.kinds import KINDS
 from repro.core.settings import FigureConfig, to_dict
 from repro.core.toml import load_figure
-from repro.core.zipped import unzipped
+from repro.core.zipped import unzipped, zipped
 from repro.data import load
 from repro.data.source import DataSource
 from repro.experiments import collect, worker
@@ -82,6 +82,33 @@ def made(trained: Trained, **given: Any) -> record.Made:
 def entries(archive: bytes) -> dict[float, Any]:
     """The networks of a record by their label corruption."""
     return {one["settings"]["label_corruption"]: one for one in record.networks_of(archive)}
+
+
+def test_a_record_says_in_what_its_networks_differ(trained: Trained) -> None:
+    archive = made(trained, runs=trained.runs).archive
+    expected = {0.0: {"label_corruption": 0.0}, 0.5: {"label_corruption": 0.5}}
+    assert {key: one["varied"] for key, one in entries(archive).items()} == expected
+    # An older report did not say; bringing its record up to date does.
+    members = unzipped(archive)
+    known = json.loads(members["networks.json"])
+    for one in known["networks"]:
+        one["varied"] = {}
+    older = zipped(members | {"networks.json": json.dumps(known).encode()})
+    assert record.refreshed(older) == archive
+
+
+def test_labels_are_not_remade_from_images_in_another_order(trained: Trained) -> None:
+    _, corrupted = trained.figure.networks()
+    note = trained.runs.network(corrupted).path / "images.json"
+    before = note.read_bytes()
+    assert json.loads(before)["order"] == load.load(SOURCE, corrupted).order
+    try:
+        note.write_text(json.dumps({"data": "mnist", "order": "0" * 64}))
+        archive = made(trained, runs=trained.runs).archive
+    finally:
+        note.write_bytes(before)
+    assert "fig1a_labels.npz" not in unzipped(archive)
+    assert "another order" in entries(archive)[0.5]["labels"]["not_here"]
 
 
 def test_settings_history_and_labels_are_those_of_the_training(trained: Trained) -> None:

@@ -227,7 +227,9 @@ def test_few_networks_have_no_interval():
         figure = made_up("fig4c")
         networks = [
             dataclasses.replace(
-                one, training=dataclasses.replace(one.training, test_accuracy=0.5 + 0.01 * place)
+                one,
+                training=dataclasses.replace(one.training, test_accuracy=0.5 + 0.01 * place),
+                sweeps={"cumulative": synthetic.curve(0.4 + 0.02 * place, points=9, orders=3)},
             )
             for place, one in enumerate((figure.networks * n)[:n])
         ]

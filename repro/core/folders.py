@@ -155,7 +155,7 @@ class Beside:
             raise _not_ours(folder, foreign)
 
     def write(self, path: Path, content: bytes) -> None:
-        """Writes a file of the folder.
+        """Writes a file of the folder; a file of ours that has this content already is left alone.
 
         Raises:
             RunsError: as above, or a fault of the disk.
@@ -166,6 +166,9 @@ class Beside:
             if foreign := [one for one in (name, MARKER) if not self._may_write(one, listed)]:
                 raise _not_ours(self.folder, foreign)
             there = [_digest(path)] if os.path.lexists(path) else []
+            digest = hashlib.sha256(content).hexdigest()
+            if there == [digest] and digest in listed.digests(name):
+                return
             if not listed.known and _is_older_report(self.folder):
                 listed.beside |= {
                     old: [_digest(self.folder / old)] for old in _reported(self.folder)
@@ -173,7 +176,7 @@ class Beside:
         except OSError as error:
             raise _disk_fault(path, error) from error
         # The list is written first, so that an interrupted file is known as ours.
-        listed.beside[name] = list(dict.fromkeys([*there, hashlib.sha256(content).hexdigest()]))
+        listed.beside[name] = list(dict.fromkeys([*there, digest]))
         write_bytes(self.folder / MARKER, listed.to_bytes())
         write_bytes(path, content)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from repro.core.kinds import SweepResult
 from repro.core.results import FigureResult, NetworkResult
 from repro.core.settings import OWN, FigureConfig, TrainConfig
-from repro.experiments.runs import NetworkFolder, Runs
+from repro.experiments.runs import TRAINING, NetworkFolder, Runs
 
 
 def collect(figure: FigureConfig, runs: Runs, data: str, command: str) -> FigureResult:
@@ -31,11 +33,21 @@ def collect(figure: FigureConfig, runs: Runs, data: str, command: str) -> Figure
     return FigureResult(figure, networks, data, command, why)
 
 
-def n_missing(figure: FigureResult) -> int:
-    """How many networks of the figure are not done; 0 if the figure cannot be run."""
-    if figure.config.not_run:
-        return 0
-    return len(figure.config.networks()) - len(figure.networks)
+def digest(figure: FigureConfig, runs: Runs) -> str:
+    """A digest of all that `collect` and `seconds` read of this figure.
+
+    It is the same only as long as the same networks are done, with the same results.
+    """
+    found = hashlib.sha256()
+    for config in () if figure.not_run else figure.networks():
+        folder = runs.network(config)
+        sweeps = tuple(sweep for _, sweep in figure.lesions(config))
+        done = folder.trained and not folder.missing(sweeps)
+        found.update(f"{config.run_id} {done}\n".encode())
+        noted = folder.seconds
+        for step in (TRAINING, *(sweep.sweep_id for sweep in sweeps)) if done else ():
+            found.update(f"{step} {folder.digest(step)} {noted.get(step)}\n".encode())
+    return found.hexdigest()
 
 
 def seconds(figure: FigureResult, runs: Runs) -> float:

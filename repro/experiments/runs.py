@@ -6,6 +6,7 @@
                                 seconds.json  failed-<step>.json  .lease-<number>.json
     runs/tb/<profile>/<figure>/<network>/       TensorBoard events
     runs/report/                index.html, figures, claims
+    runs/figures/               what is kept of each figure, see `repro.paper.kept`
 
 Every file is written under a temporary name in its folder, flushed to the disk and renamed, so a
 file that exists is whole. Files of others stay, see `folders`.
@@ -96,6 +97,11 @@ class Runs:
     def report(self) -> Path:
         """The folder of the report."""
         return self.root / "report"
+
+    @property
+    def figures(self) -> Path:
+        """The folder of what is kept of each figure."""
+        return self.root / "figures"
 
     def network(self, config: TrainConfig) -> NetworkFolder:
         """The folder of one network."""
@@ -224,6 +230,14 @@ class NetworkFolder:
     def done(self, step: str) -> bool:
         """Whether the training (`TRAINING`) or the sweep of that name has its result."""
         return self.trained if step == TRAINING else (self.path / f"{step}.npz").is_file()
+
+    def digest(self, step: str) -> str:
+        """SHA-256 of the result of a step that is done, as hexadecimal digits; "" if its file
+        cannot be read."""
+        try:
+            return hashlib.sha256((self.path / f"{step}.npz").read_bytes()).hexdigest()
+        except OSError:
+            return ""
 
     def failure(self, step: str) -> str | None:
         """Why a step failed at the last try; None if it did not fail or has succeeded since."""

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from repro.core.results import FigureResult, NetworkResult
 from repro.core.settings import FigureConfig, TrainConfig
@@ -20,6 +21,9 @@ from repro.experiments.runs import TRAINING, Runs
 from repro.paper import summaries
 from repro.paper.finding import counted
 from repro.paper.request import FiguresRequest, ReportRequest, RunRequest, StatusRequest
+
+if TYPE_CHECKING:
+    from repro.paper.kept import FigureReport
 
 
 def run(request: RunRequest) -> int:
@@ -198,37 +202,63 @@ def _finish(
     # Imported only for drawing: matplotlib takes a second to import.
     from repro.paper import report as reports
 
-    found = [
-        collect.collect(
-            figure, runs_folder, _data_words(figure, sources), request.command_of(figure)
-        )
-        for figure in figures
-    ]
+    found = [_figure_report(request, figure, sources, runs_folder) for figure in figures]
     missing = 0
-    for figure in found:
-        missing += (n := collect.n_missing(figure))
-        if n:
-            total = len(figure.config.networks())
-            print(f"{figure.config.name}: {n} of {total} networks not done, left out")
-        for network in figure.networks:
-            _summarize(figure, network, runs_folder)
-    if not any(figure.networks or figure.config.not_run for figure in found):
+    for one in found:
+        if not one.config.not_run and (n := len(one.config.networks()) - one.n_networks):
+            missing += n
+            total = len(one.config.networks())
+            print(f"{one.config.name}: {n} of {total} networks not done, left out")
+    if not any(one.n_networks or one.config.not_run for one in found):
         return True
-    seconds = {
-        figure.config.name: collect.seconds(figure, runs_folder)
-        for figure in found
-        if figure.networks
-    }
-    files = runs.Beside(runs_folder.report)
-    verdicts = reports.write(found, runs_folder.report, seconds, files.write)
+    reports.write(found, runs_folder.report, runs.Beside(runs_folder.report).write)
     print()
-    print(reports.console(found, verdicts))
+    print(reports.console(found))
     print(f"\nReport:      {shown(runs_folder.report / 'index.html')}")
     networks = runs_folder.root / "networks"
     print(f"Networks:    {shown(networks)} (.keras models, results)")
     print_tensorboard(runs_folder.tensorboard, networks)
     print(f"({time.monotonic() - began:.0f} s)")
     return missing > 0
+
+
+def _figure_report(
+    request: FiguresRequest,
+    figure: FigureConfig,
+    sources: dict[str, DataSource],
+    runs_folder: Runs,
+) -> FigureReport:
+    """What the report says of a figure: as it was kept, or made anew where anything that it is made
+    from has changed. Writes the TensorBoard runs that are not there."""
+    from repro.paper import kept
+    from repro.paper.figure_report import figure_report
+
+    words, command = _data_words(figure, sources), request.command_of(figure)
+    store = kept.Kept(runs_folder.figures)
+    results = collect.digest(figure, runs_folder)
+    name = kept.name_of(figure, results, words, command, kept.code_digest())
+    one = store.find(figure, name)
+    if one is not None and not _lacks_summaries(figure, runs_folder):
+        return one
+    found = collect.collect(figure, runs_folder, words, command)
+    for network in found.networks:
+        _summarize(found, network, runs_folder)
+    if one is None:
+        seconds = collect.seconds(found, runs_folder) if found.networks else None
+        one = figure_report(found, seconds)
+        store.keep(one, name)
+    return one
+
+
+def _lacks_summaries(figure: FigureConfig, runs_folder: Runs) -> bool:
+    """Whether the TensorBoard run of a network that is done is missing or shows other sweeps."""
+    for network in () if figure.not_run else figure.networks():
+        sweeps = tuple(sweep for _, sweep in figure.lesions(network))
+        folder = runs_folder.network(network)
+        if folder.trained and not folder.missing(sweeps):
+            if not _shows(*_summary_place(figure, network, runs_folder)):
+                return True
+    return False
 
 
 def _data_words(figure: FigureConfig, sources: dict[str, DataSource]) -> str:

@@ -36,7 +36,7 @@ from repro.data import load
 from repro.data.source import DataError, DataSource, locate
 from repro.display.tables import to_csv, to_json
 from repro.experiments.runs import NetworkFolder, Runs
-from repro.paper.report import COMMON_COLUMNS
+from repro.paper.figure_report import COMMON_COLUMNS
 from repro.paper.request import FiguresRequest
 from repro.paper.series import figure_label
 

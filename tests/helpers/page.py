@@ -39,9 +39,18 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
+def page_of(*figures):
+    """The report's page on these results, as text."""
+    from repro.paper import page
+    from repro.paper.figure_report import figure_report
+
+    return page.render([figure_report(figure) for figure in figures])
+
+
 def written(*figures, seconds=None):
     """The report's files by name, and its verdicts."""
     from repro.paper import report
+    from repro.paper.figure_report import figure_report
 
     files = {}
 
@@ -49,5 +58,7 @@ def written(*figures, seconds=None):
         assert path.parent == Path("report")
         files[path.name] = content
 
-    verdicts = report.write(figures, Path("report"), seconds or {}, keep)
-    return files, verdicts
+    seconds = seconds or {}
+    found = [figure_report(figure, seconds.get(figure.config.name)) for figure in figures]
+    report.write(found, Path("report"), keep)
+    return files, [verdict for one in found for verdict in one.verdicts]

@@ -16,6 +16,7 @@ from PIL import Image
 from repro.core.toml import load_figure
 from repro.core.zipped import zipped
 from repro.paper import record, report
+from repro.paper.figure_report import figure_report
 from tests.helpers import synthetic
 from tests.helpers.planted import plant, snapshot
 
@@ -46,7 +47,7 @@ def written(folder: Path, *figures: object) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
-    report.write(figures, folder, {}, write)
+    report.write([figure_report(figure) for figure in figures], folder, write)
     return folder
 
 

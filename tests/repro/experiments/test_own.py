@@ -24,9 +24,9 @@ from repro.experiments.plan import Job
 from repro.experiments.runs import NetworkFolder, Runs
 from repro.experiments.task import Task
 from repro.models import trial
-from repro.paper import figures, page
-from repro.paper.summary import summary
+from repro.paper import figures
 from repro.training import train
+from tests.helpers.page import page_of
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 CLASSES = ("boat", "cat", "tree")
@@ -137,7 +137,7 @@ def test_the_report_says_whose_network_it_is(done: Done, name: str) -> None:
     caption = figures.caption(figure)
     assert "your own, my.keras" in caption and "Not trained here." in caption
     assert "photos, 3 class folders" in caption
-    text = page.render([figure], [], summary([figure]), {})
+    text = page_of(figure)
     assert "A trained network of your own" in text and "not known: a trained network" in text
 
 

@@ -15,9 +15,10 @@ from repro.core.results import FigureResult, NetworkResult
 from repro.core.settings import PanelConfig
 from repro.core.toml import load_figure
 from repro.display.plots import LIGHT
-from repro.paper import choices, claims, contrasts, figures, measures, page, panels, series
+from repro.paper import choices, claims, contrasts, figures, measures, panels, series
 from repro.paper.summary import summary
 from tests.helpers import synthetic
+from tests.helpers.page import page_of
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 
@@ -258,7 +259,7 @@ def test_a_figure_of_which_one_network_is_done_is_drawn_and_judged(name):
         if len(whole.networks) > 1:
             missing = f"{len(whole.networks) - 1} of {len(whole.networks)} networks are missing."
             assert all(missing in verdict.note for verdict in verdicts)
-    assert page.render([part], verdicts, summary([part]), {})
+    assert page_of(part)
 
 
 # --- Variants ------------------------------------------------------------------------------------
@@ -380,7 +381,7 @@ def test_the_page_and_the_summary_have_the_numbers_of_each_variant():
     # Half the accuracy to begin with: the raw area says the opposite of the normalized one.
     assert head["normalized_auc_difference"]["low"] > 0 > head["auc_difference"]["high"]
     assert (rows[3]["train_accuracy_corrupted"], rows[3]["memorised"]) == (0.4, False)
-    text = page.render([figure], [], numbers, {})
+    text = page_of(figure)
     assert numbers["sensitivity"]["variants"]["sentence"] in text and "head units 256" in text
     assert [one["settings"] for one in numbers["sensitivity"]["networks"]][:2] == [
         {"variant": "base", "label_corruption": 0.0},
@@ -430,7 +431,7 @@ def test_the_choices_and_captions_tell_of_other_pixels_and_of_a_head():
 def test_the_page_of_a_figure_without_data_says_why():
     settings = dataclasses.replace(made_up("fig1c").config, not_run="imagenet2012 is not prepared")
     figure = FigureResult(settings, (), "none", "./run_all.sh", settings.not_run)
-    text = page.render([figure], [], summary([figure]), {})
+    text = page_of(figure)
     assert "Not run: imagenet2012 is not prepared." in text
 
 

@@ -28,6 +28,7 @@ from repro.experiments.runs import Runs
 from repro.experiments.task import Task
 from repro.models.loading import load_model
 from repro.paper import record, report
+from repro.paper.figure_report import figure_report
 from repro.training import train as training
 from tests.helpers.planted import snapshot
 
@@ -69,7 +70,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
-    report.write([found], runs.report, {}, write)
+    report.write([figure_report(found)], runs.report, write)
     return Trained(figure, runs, runs.report)
 
 

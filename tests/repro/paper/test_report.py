@@ -10,6 +10,8 @@ import pytest
 
 from repro.core.toml import load_figure
 from repro.paper import choices, claims, page, report
+from repro.paper.figure_report import duration, figure_csv, figure_report
+from repro.paper.summary import summary
 from tests.helpers import synthetic
 from tests.helpers.page import Page, written
 
@@ -110,13 +112,13 @@ def test_page_states_every_claim_with_its_rule(index):
 
 
 def test_each_verdict_has_a_sign_of_its_own_beside_its_word():
-    figure = both_figures()[0]
-    (verdict,) = claims.judge(figure)
+    made = figure_report(both_figures()[0])
+    (verdict,) = made.verdicts
     kinds = (claims.SUPPORTED, claims.NOT_SUPPORTED, claims.INCONCLUSIVE, claims.NOT_RUN)
     signs, looks = set(), set()
     for kind in kinds:
-        judged = [dataclasses.replace(verdict, verdict=kind)]
-        content = page.render([figure], judged, report.summary([figure]), {})
+        judged = dataclasses.replace(verdict, verdict=kind)
+        content = page.render([dataclasses.replace(made, verdicts=(judged,), others=())])
         badges = re.findall(
             r'<span class="badge (\w+)"><span aria-hidden="true">(.)</span> ([\w ]+)</span>',
             content,
@@ -148,7 +150,7 @@ def test_hostile_names_stay_text():
 
 def test_curves_csv_gives_back_the_results_exactly():
     figure = both_figures()[0]
-    found = rows(report.figure_csv(figure)["curves"])
+    found = rows(figure_csv(figure)["curves"])
     for network in figure.networks:
         curve = network.sweeps["cumulative"]
         own = [row for row in found if row["run_id"] == network.config.run_id]
@@ -167,7 +169,7 @@ def test_curves_csv_gives_back_the_results_exactly():
 
 def test_units_csv_gives_back_the_results_exactly():
     figure = both_figures()[1]
-    found = rows(report.figure_csv(figure)["units"])
+    found = rows(figure_csv(figure)["units"])
     for network in figure.networks:
         table = network.sweeps["single_unit"]
         own = [row for row in found if row["run_id"] == network.config.run_id]
@@ -210,7 +212,7 @@ def test_summary_of_a_tiny_run_is_this():
         )
         for network in figure.networks
     )
-    found = report.summary([dataclasses.replace(figure, networks=networks)])["fig1a"]
+    found = summary([dataclasses.replace(figure, networks=networks)])["fig1a"]
     # AUC by hand: 1/4 of the first and last point and 1/2 of the middle one.
     sweeps = [network["sweeps"]["cumulative"] for network in found["networks"]]
     assert [sweep["auc"]["mean"] for sweep in sweeps] == pytest.approx([0.725, 0.425])
@@ -251,7 +253,7 @@ def test_summary_of_a_tiny_run_is_this():
 
 def test_normalized_auc_is_relative_to_the_intact_accuracy():
     figure = synthetic.curves_figure({0.0: 0.8, 1.0: 0.4}, intact=0.5, points=5)
-    network = report.summary([figure])["fig1a"]["networks"][0]
+    network = summary([figure])["fig1a"]["networks"][0]
     sweep = network["sweeps"]["cumulative"]
     assert sweep["intact_accuracy"] == 0.5
     assert sweep["normalized_auc"]["mean"] == pytest.approx(2 * sweep["auc"]["mean"])
@@ -259,7 +261,7 @@ def test_normalized_auc_is_relative_to_the_intact_accuracy():
 
 def test_summary_counts_silent_units_and_correlates_by_layer():
     table = synthetic.unit_table(n_units=40, dead=3)
-    network = report.summary([synthetic.units_figure(table)])["fig7a"]["networks"][0]
+    network = summary([synthetic.units_figure(table)])["fig7a"]["networks"][0]
     found = network["sweeps"]["single_unit"]
     assert found["dead"] == 3
     assert [layer["dead"] for layer in found["layers"]] == [0, 3]
@@ -308,9 +310,7 @@ def test_training_that_stopped_early_is_marked_in_the_table():
 
 
 def test_console_says_in_ascii_what_was_found_for_each_claim():
-    figures = both_figures()
-    verdicts = [verdict for figure in figures for verdict in claims.judge(figure)]
-    lines = report.console(figures, verdicts)
+    lines = report.console([figure_report(figure) for figure in both_figures()])
     assert lines.isascii()
     assert "C1 SUPPORTED: Networks that memorise" in lines
     assert "with true labels" in lines and " +- " in lines
@@ -329,7 +329,7 @@ def test_console_says_in_ascii_what_was_found_for_each_claim():
     ],
 )
 def test_durations_read_as_people_say_them(seconds, words):
-    assert page.duration(seconds) == words
+    assert duration(seconds) == words
 
 
 def test_an_error_of_the_disk_reaches_the_caller():
@@ -337,7 +337,7 @@ def test_an_error_of_the_disk_reaches_the_caller():
         raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space left"):
-        report.write(both_figures(), Path("report"), {}, full)
+        report.write([figure_report(both_figures()[0])], Path("report"), full)
 
 
 # What docs/paper.md, "Where the paper is silent", lists, and a word that tells the choice.

@@ -1,4 +1,5 @@
-"""How the tests' programs are compiled; the wheel, and an environment that has it installed."""
+"""How the tests' programs are compiled; the wheel, an environment that has it installed, and a real
+browser."""
 
 from __future__ import annotations
 
@@ -7,7 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,3 +75,29 @@ def installed(wheel, tmp_path_factory) -> Path:
     # A .pth file named in a .pth file is not read, so the checkout's own installation stays out.
     (site / "dependencies.pth").write_text(f"{borrowed}\n")
     return python
+
+
+def _no_browser(reason: str) -> None:
+    if os.environ.get("REQUIRE_BROWSER") == "1":
+        pytest.fail(f"REQUIRE_BROWSER=1, but {reason}")
+    pytest.skip(f"browser tests did not run: {reason}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A real Chromium."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        _no_browser("no Chromium on PATH; on Debian: apt-get install chromium")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        _no_browser("the Python package playwright is not installed")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=found,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield launched
+        launched.close()

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import jinja2
 
+from repro.core.words import typeset
+
 
 class Table(NamedTuple):
     """A table of plain texts. The first cell of a row names the row."""
@@ -68,6 +70,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     found.filters["data_uri"] = data_uri
+    found.filters["typeset"] = typeset
     return found
 
 

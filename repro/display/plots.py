@@ -17,9 +17,11 @@ import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from repro.core import metrics
 from repro.core.metrics import mean_and_sd
+from repro.core.words import typeset
 
 PAGE_SIZE = (5.3, 3.8)  # inches, of a picture in a page: readable on a phone
 LEGEND_LINE = 0.19  # inches, of type of 9 points
@@ -78,15 +80,15 @@ def correlation_words(found: metrics.Correlation, fewest: int = 0) -> str:
             [1, 1], which is no certainty.
 
     >>> correlation_words(metrics.Correlation(0.095, -0.03, 0.2, 256, 0.1))
-    'ρ = 0.10 [-0.03, 0.20]'
+    'ρ = 0.10 [−0.03, 0.20]'
     >>> correlation_words(metrics.Correlation(1.0, 1.0, 1.0, 3, 0.0), fewest=10)
     'ρ = 1.00'
     """
     if not np.isfinite(found.rho):
         return "ρ undefined"
     if found.n < fewest:
-        return f"ρ = {found.rho:.2f}"
-    return f"ρ = {found.rho:.2f} [{found.low:.2f}, {found.high:.2f}]"
+        return typeset(f"ρ = {found.rho:.2f}")
+    return typeset(f"ρ = {found.rho:.2f} [{found.low:.2f}, {found.high:.2f}]")
 
 
 def split_name(images: str) -> str:
@@ -273,6 +275,8 @@ def rendered(
     files = {}
     with styled(dark):
         composed = picture()
+        for text in composed.findobj(Text):
+            text.set_text(typeset(text.get_text()))
         background = background_of(dark) if standalone else "none"
         # No date and no version in the file, and a fixed salt: the same input gives the same bytes.
         metadata = {"png": {"Software": None}, "svg": {"Date": None}}

@@ -210,7 +210,7 @@ def _verdict(claim: Claim, figure: FigureResult, found: Finding) -> Verdict:
         statement=claim.statement,
         paper=claim.paper_words(figure.config.train.dataset),
         paper_value=claim.paper_value,
-        ours=found.ours or "no result",
+        ours=found.ours or "no number can be given",
         value=found.value,
         interval=found.interval,
         n=found.n,

@@ -8,12 +8,14 @@ from typing import Any
 
 from repro.core.kinds import KINDS, SweepResult
 from repro.core.results import FigureResult, NetworkResult
+from repro.core.settings import PanelConfig
 from repro.display.html import Item, Picture
 from repro.display.tables import to_csv
-from repro.paper import claims, page_tables
+from repro.paper import claims, page_tables, sentences
 from repro.paper import figures as drawing
 from repro.paper.choices import optimizer_words
 from repro.paper.kept import FigureReport
+from repro.paper.series import panels
 from repro.paper.summary import summary, varied_settings
 
 COMMON_COLUMNS = {
@@ -49,7 +51,9 @@ def figure_report(figure: FigureResult, seconds: float | None = None) -> FigureR
         ),
         others=tuple(claims.under_other_choices(figure)),
         numbers=numbers,
-        picture=_picture(figure),
+        sentence=sentences.sentence(figure),
+        caption=drawing.caption(figure) if figure.networks else "",
+        pictures=tuple(_pictures(figure)),
         tables=(
             *page_tables.variants(numbers),
             page_tables.networks(numbers),
@@ -64,15 +68,20 @@ def figure_report(figure: FigureResult, seconds: float | None = None) -> FigureR
     )
 
 
-def _picture(figure: FigureResult) -> Picture | None:
-    """None for a figure without networks."""
-    if not figure.networks:
-        return None
-    light, dark = (
-        drawing.draw(figure, kinds=["svg"], dark=dark, standalone=False)["svg"]
-        for dark in (False, True)
-    )
-    return Picture(light, dark, drawing.alternative_text(figure), drawing.caption(figure))
+def alone(figure: FigureResult, panel: PanelConfig) -> FigureResult:
+    """The figure with this panel only."""
+    return dataclasses.replace(figure, config=dataclasses.replace(figure.config, panels=(panel,)))
+
+
+def _pictures(figure: FigureResult) -> Iterator[Picture]:
+    """Each panel as a picture of its own, so that a page can set them side by side."""
+    for panel in panels(figure.config) if figure.networks else ():
+        one = alone(figure, panel)
+        light, dark = (
+            drawing.draw(one, kinds=["svg"], dark=dark, standalone=False)["svg"]
+            for dark in (False, True)
+        )
+        yield Picture(light, dark, drawing.alternative_text(one), "")
 
 
 # --- Tables as files ----------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from repro.paper.finding import Interval
 # Rooms and modules whose code decides what is said and shown of results.
 _CODE = ("core", "display", "paper", "experiments/collect.py")
 _PACKAGES = ("matplotlib", "numpy", "scipy")
-_FACTS, _LIGHT, _DARK = "facts.json", "light.svg", "dark.svg"
+_FACTS = "facts.json"
 _NAME_LENGTH = 16  # hexadecimal digits
 
 
@@ -43,7 +43,8 @@ class FigureReport:
     data: which images were used, in words.
     verdicts, others: on the figure's claims, and under other choices where the paper is silent.
     numbers: the figure's part of summary.json.
-    picture: for a page; None without a network.
+    sentence: what the figure shows. caption: what is drawn.
+    pictures: its panels, for a page; () without a network.
     tables, made: what the page says of the networks, and how they were made.
     files: contents of the files beside the page, by name: pictures and CSV tables.
     """
@@ -55,7 +56,9 @@ class FigureReport:
     verdicts: tuple[Verdict, ...]
     others: tuple[Other, ...]
     numbers: dict[str, Any]
-    picture: Picture | None
+    sentence: str
+    caption: str
+    pictures: tuple[Picture, ...]
     tables: tuple[Table, ...]
     made: tuple[Item, ...]
     files: dict[str, bytes]
@@ -69,13 +72,15 @@ class FigureReport:
             "verdicts": [to_record(one) for one in self.verdicts],
             "others": [to_record(one) for one in self.others],
             "numbers": self.numbers,
-            "picture": self.picture and [self.picture.alternative, self.picture.caption],
+            "sentence": self.sentence,
+            "caption": self.caption,
+            "pictures": [[one.alternative, one.caption] for one in self.pictures],
             "tables": self.tables,
             "made": self.made,
         }
         members = {_FACTS: to_json(facts)}
-        if self.picture:
-            members |= {_LIGHT: self.picture.light, _DARK: self.picture.dark}
+        for index, one in enumerate(self.pictures):
+            members |= {f"{index}-light.svg": one.light, f"{index}-dark.svg": one.dark}
         return zipped(members | self.files)
 
     @classmethod
@@ -87,9 +92,10 @@ class FigureReport:
         """
         files = unzipped(content)
         facts = json.loads(files.pop(_FACTS))
-        picture = facts["picture"]
-        if picture is not None:
-            picture = Picture(files.pop(_LIGHT), files.pop(_DARK), *picture)
+        pictures = tuple(
+            Picture(files.pop(f"{index}-light.svg"), files.pop(f"{index}-dark.svg"), *words)
+            for index, words in enumerate(facts["pictures"])
+        )
         return cls(
             config=config,
             n_networks=facts["n_networks"],
@@ -98,7 +104,9 @@ class FigureReport:
             verdicts=tuple(Verdict(**_with_interval(one)) for one in facts["verdicts"]),
             others=tuple(Other(**_with_interval(one)) for one in facts["others"]),
             numbers=facts["numbers"],
-            picture=picture,
+            sentence=facts["sentence"],
+            caption=facts["caption"],
+            pictures=pictures,
             tables=tuple(Table(*one) for one in facts["tables"]),
             made=tuple(Item(*one) for one in facts["made"]),
             files=files,

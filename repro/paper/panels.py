@@ -20,7 +20,9 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
+from matplotlib.textpath import TextToPath
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from repro.core.datasets import DataSet
@@ -28,7 +30,7 @@ from repro.core.kinds import AblationCurve, Functions, NoiseCurve, Portraits, Un
 from repro.core.metrics import mean_and_sd
 from repro.core.results import FigureResult
 from repro.core.settings import PanelConfig
-from repro.core.words import percent
+from repro.core.words import percent, typeset
 from repro.display.plots import (
     CROWDED,
     LEGEND_LINE,
@@ -68,6 +70,8 @@ _ACROSS = 8  # images of a portrait in one row
 _NAMED_CLASSES = 20  # most class names below a portrait's bars
 # A legend above the axes has two columns from so many series on.
 _TWO_COLUMNS = 6
+_SMALL = 7.0  # points of type in a legend of so many
+_COLUMN = 1.9  # inches of text in one of two columns, beside its line
 
 
 # How each kind of panel is drawn: (figure, panel, axes, theme) -> None.
@@ -87,8 +91,10 @@ def legend_height(figure: FigureResult, panel: PanelConfig) -> float:
 @LEGENDS.of("units")
 def _lines_of_layers(figure: FigureResult, panel: PanelConfig) -> int:
     tables = unit_tables(figure.networks, panel.sweep)
-    lines = len(tables[0].layers) if tables else 0
-    return lines if lines < _TWO_COLUMNS else -(-lines // 2)
+    if not tables:
+        return 0
+    labels = _layer_labels(panel, tables[0])
+    return -(-len(labels) // _columns(labels))
 
 
 @LEGENDS.of("distributions", "networks")
@@ -104,6 +110,25 @@ def _lines_of_measures(figure: FigureResult, panel: PanelConfig) -> int:
 @LEGENDS.of("variants")
 def _lines_of_marks(figure: FigureResult, panel: PanelConfig) -> int:
     return 3
+
+
+def _layer_labels(panel: PanelConfig, table: UnitTable) -> list[str]:
+    """Each layer with its correlation, and with its number of units where there is room."""
+    x, y = panel.x or "class_selectivity", panel.y or "importance"
+    labels = []
+    for name, size in table.layers:
+        words = f"{_short(name)}: {correlation_words(relation([table], name, x=x, y=y))}"
+        labels.append(words + (f", n = {size:,}" if len(table.layers) < _TWO_COLUMNS else ""))
+    return labels
+
+
+def _columns(labels: Sequence[str]) -> int:
+    """How many columns the legend of layers has; two of many layers, if their names fit in."""
+    if len(labels) < _TWO_COLUMNS:
+        return 1
+    font = FontProperties(size=_SMALL)
+    widths = [TextToPath().get_text_width_height_descent(one, font, False)[0] for one in labels]
+    return 2 if max(widths) / 72 <= _COLUMN else 1
 
 
 def draw(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -> None:
@@ -246,7 +271,8 @@ def _units(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -
     axes.axhline(0, color=theme.muted, linewidth=0.8, zorder=1)
     handles = []
     finite = np.isfinite(across) & np.isfinite(up)
-    for index, (name, size) in enumerate(table.layers):
+    labels = _layer_labels(panel, table)
+    for index, (name, _) in enumerate(table.layers):
         colour = theme.series(len(table.layers))[index]
         marker = MARKERS[2 * index % len(MARKERS)]
         style = LINES[index % len(LINES)]
@@ -257,7 +283,6 @@ def _units(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -
         ends = regression(across[rows], up[rows])
         if ends is not None:
             axes.plot(*ends, color=colour, linewidth=2, linestyle=style, gid=f"line-{index}")
-        words = f"{_short(name)}: {correlation_words(relation([table], name, x=x, y=y))}"
         handles.append(
             Line2D(
                 [],
@@ -266,7 +291,7 @@ def _units(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -
                 marker="" if panel.lines_only else marker,
                 linestyle=style,
                 markersize=5,
-                label=f"{words}, n = {size:,}",
+                label=labels[index],
             )
         )
     n_dead = int(table.dead.sum())
@@ -286,9 +311,10 @@ def _units(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -
         borderaxespad=0,
         title=f"all units: {whole}, n = {table.n_units:,}",
         alignment="left",
-        ncols=1 if len(table.layers) < _TWO_COLUMNS else 2,
-        fontsize=9 if len(table.layers) < _TWO_COLUMNS else 7.5,
+        ncols=_columns(labels),
+        fontsize=9 if len(labels) < _TWO_COLUMNS else _SMALL,
         columnspacing=1,
+        handlelength=2.2,
     )
 
 
@@ -316,7 +342,7 @@ def _label_up(axes: Axes, table: UnitTable, measure: str, values: np.ndarray) ->
         axes.set_ylabel(UNIT_MEASURES[measure])
         return
     exponent = power_of_ten(values)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y / 10.0**exponent:.4g}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: typeset(f"{y / 10.0**exponent:.4g}")))
     unit = f"10{str(exponent).translate(_SUPERSCRIPTS)} nats" if exponent else "nats"
     axes.set_ylabel(f"change of {split_name(table.images)} loss on ablation ({unit})")
 
@@ -558,7 +584,7 @@ def _networks(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme
         axes.set_xscale("symlog", linthresh=0.1)
         axes.set_xticks(sorted({of_x(network) for network in figure.networks}))
         axes.set_xticks([], minor=True)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: typeset(f"{x:g}")))
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     words = f"{correlation_words(found, FEWEST_NETWORKS)}, n = {found.n} networks"

@@ -306,7 +306,8 @@ class BetterNetworksRelyLess(Rule):
         best, worst = ranked[:k], ranked[len(ranked) - k :]
         gap = float(best.mean() - worst.mean())
         ours = (
-            f"{rho_words(found)}; normalized AUC {plus_minus(best)} of the {k} best, "
+            f"{rho_words(found, FEWEST_NETWORKS)}; "
+            f"normalized AUC {plus_minus(best)} of the {k} best, "
             f"{plus_minus(worst)} of the {k} worst{self._within_rates(kept)}; "
             f"{agreement_words(agreement_over(kept, areas, errors))}"
         )
@@ -315,7 +316,8 @@ class BetterNetworksRelyLess(Rule):
             refuted=ends(found).above() or gap <= 0,
             decidable=len(kept) >= self.fewest,
         )
-        return Finding(verdict, ours, found.rho, ends(found), n)
+        interval = ends(found) if len(kept) >= self.fewest else None
+        return Finding(verdict, ours, found.rho, interval, n)
 
     def _within_rates(self, networks: Sequence[NetworkResult]) -> str:
         """rho within each learning rate that has networks enough, in words; "" if none has."""
@@ -387,7 +389,9 @@ class NetworksFallIntoRegimes(Rule):
         inside, words = [], []
         for name, members in (("low", ~in_high), ("high", in_high)):
             found = correlation(areas[members], errors[members])
-            words.append(f"{rho_words(found)} in the {name} one (n = {int(members.sum())})")
+            words.append(
+                f"{rho_words(found, FEWEST_NETWORKS)} in the {name} one (n = {int(members.sum())})"
+            )
             inside.append(members.sum() >= self.fewest and ends(found).below())
         verdict = three_way(supported=gain >= self.gain and any(inside), refuted=gain <= -self.gain)
         ours = f"two clusters better than one by {gain:.1f} in BIC; {'; '.join(words)}"
@@ -554,7 +558,7 @@ def _raw_and_normalized(
 ) -> str:
     """How raw and normalized AUC agree with a measure; see `agreement_over`."""
     raw, normalized = (
-        f"{rho_words(correlation(found, measure))}, "
+        f"{rho_words(correlation(found, measure), FEWEST_NETWORKS)}, "
         f"{agreement_words(agreement_over(networks, found, measure, epochs))}"
         for found in (areas, relative)
     )
@@ -601,7 +605,7 @@ class RelianceRanksSettings(Rule):
         n = counted(found.n, "network")
         if found.n < self.fewest:
             note = f"Fewer than {self.fewest} networks."
-            return Finding(INCONCLUSIVE, rho_words(found), n=n, note=note)
+            return Finding(INCONCLUSIVE, rho_words(found, FEWEST_NETWORKS), n=n, note=note)
         ours = _raw_and_normalized(networks, areas, relative, accuracies)
         return correlated(found, 1, self.negligible, ours, n)
 
@@ -914,7 +918,7 @@ class _WithAndWithoutNorm(Rule):
             f"{plus_minus(np.array(with_norm))} {self.name} with, "
             f"{plus_minus(np.array(without))} without"
         )
-        n = f"{len(with_norm)} networks with and {len(without)} without"
+        n = f"{counted(len(with_norm), 'network')} with and {len(without)} without"
         return decided(welch(with_norm, without), ours, n, _fit_words(plain), self.sign)
 
 

@@ -30,6 +30,15 @@ _OWN_FIGURES = {
 }
 
 
+def is_of_paper(name: str) -> bool:
+    """Whether a figure of this name is one of the paper's, which are called fig1a and the like.
+
+    >>> is_of_paper("figA1"), is_of_paper("rotated")
+    (True, False)
+    """
+    return name.startswith("fig") and len(name) > 3
+
+
 def figure_label(name: str) -> str:
     """A figure's name as the paper writes it, or in words where the figure is ours.
 
@@ -38,7 +47,7 @@ def figure_label(name: str) -> str:
     >>> figure_label("rotated")
     'Rotated basis'
     """
-    if name.startswith("fig") and len(name) > 3:
+    if is_of_paper(name):
         return f"Fig. {name[3:]}"
     return _OWN_FIGURES.get(name, name)
 

@@ -1,7 +1,6 @@
-"""Log directories, a data provider made of dictionaries, real TensorBoards, a real browser."""
+"""Log directories, a data provider made of dictionaries, real TensorBoards, their tabs."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,32 +179,6 @@ def lab_board(tmp_path_factory, demo_logdir, lab_models):
     yield board
     board.close()
     assert "Traceback" not in "".join(board.printed)
-
-
-def _no_browser(reason: str) -> None:
-    if os.environ.get("REQUIRE_BROWSER") == "1":
-        pytest.fail(f"REQUIRE_BROWSER=1, but {reason}")
-    pytest.skip(f"browser tests did not run: {reason}")
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """A real Chromium."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next((path for name in names if (path := shutil.which(name))), None)
-    if found is None:
-        _no_browser("no Chromium on PATH; on Debian: apt-get install chromium")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        _no_browser("the Python package playwright is not installed")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=found,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from repro.core.metrics import spearman
+from repro.core.words import typeset
 from repro.paper import figures
 from tests.helpers import synthetic
 
@@ -100,7 +101,7 @@ def test_legend_states_rho_of_each_layer_and_the_number_of_silent_units():
     legend = figures.compose(synthetic.units_figure(table)).axes[0].get_legend()
     texts = [text.get_text() for text in legend.get_texts()]
     found = spearman(table.class_selectivity[:30], table.importance[:30])
-    words = f"ρ = {found.rho:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    words = typeset(f"ρ = {found.rho:.2f} [{found.low:.2f}, {found.high:.2f}]")
     assert texts[0] == f"hidden_1: {words}, n = 30"
     assert texts[2].endswith("selectivity counted as 0: 2")
     assert "n = 60" in legend.get_title().get_text()

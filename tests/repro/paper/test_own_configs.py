@@ -53,7 +53,7 @@ def test_beside_another_data_set_the_papers_number_says_on_which_it_is() -> None
     words = {one.claim: one.paper for one in claims.judge(fashion)}
     assert words["C14"] == "rho = 0.095, on MNIST" and words["C17"] == "no number"
     assert {one.claim: one.paper for one in claims.judge(mnist)}["C14"] == "rho = 0.095"
-    assert "rho = 0.095, on MNIST" in Page(written(fashion)[0]["index.html"].decode()).text
+    assert "ρ = 0.095, on MNIST" in Page(written(fashion)[0]["index.html"].decode()).text
 
 
 def test_each_number_of_the_paper_knows_its_data_set() -> None:

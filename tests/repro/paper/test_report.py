@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from repro.core.toml import load_figure
+from repro.core.words import typeset
 from repro.paper import choices, claims, page, report
 from repro.paper.figure_report import duration, figure_csv, figure_report
 from repro.paper.summary import summary
@@ -108,13 +109,14 @@ def test_page_states_every_claim_with_its_rule(index):
     for figure in both_figures():
         for verdict in claims.judge(figure):
             for words in (verdict.statement, verdict.rule, verdict.ours, verdict.verdict):
-                assert words in index.text
+                assert typeset(words) in index.text
 
 
 def test_each_verdict_has_a_sign_of_its_own_beside_its_word():
     made = figure_report(both_figures()[0])
     (verdict,) = made.verdicts
     kinds = (claims.SUPPORTED, claims.NOT_SUPPORTED, claims.INCONCLUSIVE, claims.NOT_RUN)
+    chip = r'<a class="chip (\w+)" href="#C1"><span aria-hidden="true">(.)</span> C1</a>'
     signs, looks = set(), set()
     for kind in kinds:
         judged = dataclasses.replace(verdict, verdict=kind)
@@ -123,10 +125,10 @@ def test_each_verdict_has_a_sign_of_its_own_beside_its_word():
             r'<span class="badge (\w+)"><span aria-hidden="true">(.)</span> ([\w ]+)</span>',
             content,
         )
-        # In the lead, on the card and in the table.
-        assert len(badges) == 3 and len(set(badges)) == 1
+        # In the list of claims and beside the picture.
+        assert len(badges) == 2 and len(set(badges)) == 1
         look, sign, word = badges[0]
-        assert word == kind
+        assert word == kind and re.findall(chip, content) == [(look, sign)]
         looks.add(look)
         signs.add(sign)
     assert len(signs) == len(looks) == len(kinds)
@@ -291,7 +293,9 @@ def test_a_figure_whose_networks_all_failed_is_reported_as_not_run():
     files, verdicts = written(figure)
     assert [verdict.verdict for verdict in verdicts] == ["not run"]
     assert "fig1a.png" not in files
-    assert "Not run: there is no network to show." in Page(files["index.html"].decode()).text
+    index = Page(files["index.html"].decode())
+    assert "lean on single units: there is no network to show." in index.text
+    assert "Not run" in index.text and not index.all("img")
 
 
 def test_training_that_stopped_early_is_marked_in_the_table():

@@ -12,6 +12,7 @@ import jinja2
 
 from repro.core.kinds import KINDS
 from repro.core.toml import load_figure
+from repro.core.words import typeset
 from repro.paper import others
 from repro.paper.claims import Other
 from repro.paper.series import figure_label
@@ -162,9 +163,9 @@ def page(folders: Sequence[Path], said: Remarks) -> str:
             statements.append(
                 {
                     "statement": statement.rstrip("."),
-                    "number": re.sub("^no number[,;]? ?", "", paper),
+                    "number": typeset(re.sub("^no number[,;]? ?", "", paper)),
                     "rows": rows,
-                    "rules": sorted(rules),
+                    "rules": sorted(map(typeset, rules)),
                 }
             )
         told.append(
@@ -220,7 +221,7 @@ def _row(folder: Path, one: Record) -> tuple[str, ...]:
     note = f". {one['note']}" if one["note"] else ""
     return (
         _figure(folder, one),
-        one["ours"] + note,
+        typeset(one["ours"] + note),
         f"{one['n']}; {one['data']}",
         cut(one["command"], one["figure"]) or "nothing",
         f"**{one['verdict']}**",

@@ -17,7 +17,7 @@ import re
 import shutil
 import uuid
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,19 +136,29 @@ class Beside:
     Args:
         folder: made when the first file is written.
         names: of the files that are to be written, checked at once.
+        contents: gives what some of these files are to hold, by name; asked for only where a file
+            is not as it was written. One that is only cut short can be replaced without loss.
 
     Raises:
         RunsError: a file of such a name exists and was not written by this project, or was changed
             since; or the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, names: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        names: Iterable[str] = (),
+        contents: Callable[[], Mapping[str, bytes]] = dict,
+    ) -> None:
         self.folder = folder
         try:
             _check_writable(folder)
             listed = _listed(folder)
             wanted = [*names, MARKER]
             foreign = [name for name in wanted if not self._may_write(name, listed)]
+            if foreign:
+                known = contents()
+                foreign = [one for one in foreign if not self._is_cut(one, listed, known.get(one))]
         except (OSError, ValueError) as error:  # a name with \0
             raise _disk_fault(folder, error) from error
         if foreign:
@@ -163,7 +173,8 @@ class Beside:
         name = path.relative_to(self.folder).as_posix()
         try:
             listed = _listed(self.folder)
-            if foreign := [one for one in (name, MARKER) if not self._may_write(one, listed)]:
+            foreign = [one for one in (name, MARKER) if not self._may_write(one, listed)]
+            if foreign and not self._is_cut(foreign[0], listed, content):
                 raise _not_ours(self.folder, foreign)
             there = [_digest(path)] if os.path.lexists(path) else []
             digest = hashlib.sha256(content).hexdigest()
@@ -191,6 +202,12 @@ class Beside:
         if not listed.known:
             return _is_older_report(self.folder)
         return _digest(path) in listed.digests(name)
+
+    def _is_cut(self, name: str, listed: _Listed, content: bytes | None) -> bool:
+        """Whether a file that we wrote holds only the beginning of what it is to hold."""
+        path = self.folder / name
+        ours = bool(listed.digests(name)) and path.is_file() and not path.is_symlink()
+        return ours and content is not None and content.startswith(path.read_bytes())
 
 
 # --- A folder ----------------------------------------------------------------------------------

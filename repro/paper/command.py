@@ -31,7 +31,7 @@ def run(request: RunRequest) -> int:
     began = time.monotonic()
     figures, sources = request.figures()
     runs_folder = Runs(Path(request.runs_dir))
-    _check_places(figures, runs_folder)
+    _check_places(request, figures, sources, runs_folder)
     for source in sources.values():
         print(f"Data: {source.describe()}")
     plan = plans.plan(figures)
@@ -134,7 +134,7 @@ def report(request: ReportRequest) -> int:
     """Reports on the results that exist; returns the status to exit with."""
     figures, sources = request.figures()
     runs_folder = Runs(Path(request.runs_dir))
-    _check_places(figures, runs_folder)
+    _check_places(request, figures, sources, runs_folder)
     with runs_folder.reporting():
         return 1 if _finish(request, figures, sources, runs_folder, time.monotonic()) else 0
 
@@ -235,8 +235,7 @@ def _figure_report(
 
     words, command = _data_words(figure, sources), request.command_of(figure)
     store = kept.Kept(runs_folder.figures)
-    results = collect.digest(figure, runs_folder)
-    name = kept.name_of(figure, results, words, command, kept.code_digest())
+    name = _kept_name(request, figure, sources, runs_folder)
     one = store.find(figure, name)
     if one is not None and not _lacks_summaries(figure, runs_folder):
         return one
@@ -248,6 +247,35 @@ def _figure_report(
         one = figure_report(found, seconds)
         store.keep(one, name)
     return one
+
+
+def _kept_name(
+    request: FiguresRequest,
+    figure: FigureConfig,
+    sources: dict[str, DataSource],
+    runs_folder: Runs,
+) -> str:
+    """The name under which a figure is kept, as its results are now."""
+    from repro.paper import kept
+
+    results = collect.digest(figure, runs_folder)
+    words, command = _data_words(figure, sources), request.command_of(figure)
+    return kept.name_of(figure, results, words, command, kept.code_digest())
+
+
+def _kept_files(
+    request: FiguresRequest,
+    figures: Sequence[FigureConfig],
+    sources: dict[str, DataSource],
+    runs_folder: Runs,
+) -> dict[str, bytes]:
+    """The files of the figures that are kept, by name."""
+    from repro.paper import kept
+
+    store = kept.Kept(runs_folder.figures)
+    names = (_kept_name(request, figure, sources, runs_folder) for figure in figures)
+    found = (store.find(figure, name) for figure, name in zip(figures, names, strict=True))
+    return {name: content for one in found if one for name, content in one.files.items()}
 
 
 def _lacks_summaries(figure: FigureConfig, runs_folder: Runs) -> bool:
@@ -271,7 +299,12 @@ def _data_words(figure: FigureConfig, sources: dict[str, DataSource]) -> str:
     return words
 
 
-def _check_places(figures: Sequence[FigureConfig], runs_folder: Runs) -> None:
+def _check_places(
+    request: FiguresRequest,
+    figures: Sequence[FigureConfig],
+    sources: dict[str, DataSource],
+    runs_folder: Runs,
+) -> None:
     """Checks before hours of work that report and summaries can be written.
 
     Raises:
@@ -281,7 +314,11 @@ def _check_places(figures: Sequence[FigureConfig], runs_folder: Runs) -> None:
         from repro.paper import report as reports
 
         names = (name for figure in figures for name in reports.file_names(figure.name))
-        runs.Beside(runs_folder.report, names)
+        runs.Beside(
+            runs_folder.report,
+            names,
+            lambda: _kept_files(request, figures, sources, runs_folder),
+        )
     for figure in figures:
         for network in () if figure.not_run else figure.networks():
             directory, source = _summary_place(figure, network, runs_folder)

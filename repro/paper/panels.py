@@ -391,6 +391,7 @@ def _distributions(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: 
             f"of {len(one.networks)} network{'' if len(one.networks) == 1 else 's'}",
             gid=f"distribution-{key_words(one)}",
         )
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
     axes.set_xlabel(UNIT_MEASURES[measure])
     axes.set_ylabel("density of units")
     axes.legend(loc="lower left", bbox_to_anchor=_above(panel), borderaxespad=0, alignment="left")

@@ -34,6 +34,8 @@ from repro.paper.panels import has_data, portrait_words, portraits
 from repro.paper.series import Series, series, setting_words
 from repro.paper.series import panels as panels_of
 
+_MOST_TOLD = 4  # values in one sentence
+
 # The sentence on a panel that has data, by its kind: (figure, panel) -> sentence.
 SENTENCES = Functions()
 
@@ -54,13 +56,20 @@ def _name(one: Series, panel: PanelConfig) -> str:
     return one.label
 
 
-def _ends(found: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
-    """Two of several values with what each is of: the largest and the smallest."""
-    return [max(found), min(found)] if len(found) > 2 else list(found)
+def _listed(found: Sequence[tuple[str, str]], unit: str = "", again: str = "") -> str:
+    """Values, each with what it is of; the first with its unit, the others after a word.
+
+    >>> _listed([("20 %", "true labels"), ("5 %", "corrupted")], " of the units", "with ")
+    '20 % of the units (true labels) and with 5 % (corrupted)'
+    """
+    first, *others = [(value, f" ({of})" if of else "") for value, of in found]
+    words = [f"{first[0]}{unit}{first[1]}", *(f"{again}{value}{of}" for value, of in others)]
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
-def _of(value: str, name: str) -> str:
-    return f"{value} ({name})" if name else value
+def _shown(found: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
+    """The values to tell: all of a few; of many the largest and the smallest."""
+    return [max(found), min(found)] if len(found) > _MOST_TOLD else list(found)
 
 
 def _half(mean: np.ndarray) -> int | None:
@@ -80,9 +89,8 @@ def _of_curves(figure: FigureResult, panel: PanelConfig) -> str:
                 found.append((share, _name(one, panel)))
     if not found:
         return "Ablating units does not lower the accuracy here."
-    (share, name), *others = _ends(found)
-    words = _of(f"{percent(round(share, 2))} of the units ablated", name)
-    words += "".join(f" and with {_of(percent(round(one, 2)), of)}" for one, of in others)
+    told = [(percent(round(share, 2)), name) for share, name in _shown(found)]
+    words = _listed(told, " of the units ablated", "with ")
     return f"Half of the accuracy that can be lost is lost with {words}."
 
 
@@ -96,9 +104,8 @@ def _of_noise(figure: FigureResult, panel: PanelConfig) -> str:
                 found.append((float(of_one[0].scales[point]), _name(one, panel)))
     if not found:
         return "Noise on the units does not lower the accuracy here."
-    (scale, name), *others = _ends(found)
-    words = _of(f"{scale:.2g} standard deviations of each unit", name)
-    words += "".join(f" and of {_of(f'{one:.2g}', of)}" for one, of in others)
+    told = [(f"{scale:.2g}", name) for scale, name in _shown(found)]
+    words = _listed(told, " standard deviations of each unit", "of ")
     return f"Half of the accuracy that noise takes is lost at a noise of {words}."
 
 
@@ -146,7 +153,7 @@ def _of_distributions(figure: FigureResult, panel: PanelConfig) -> str:
         (first, shallow), (last, deep) = found[0], found[-1]
         where = f"{first:.2g} in {shallow} and {last:.2g} in {deep}"
         return f"The mean {UNIT_MEASURES[measure]} is {where}."
-    each = " and ".join(_of(f"{mean:.2g}", name) for mean, name in _ends(found))
+    each = _listed([(f"{mean:.2g}", name) for mean, name in _shown(found)])
     return f"The mean {UNIT_MEASURES[measure]} is {each}."
 
 

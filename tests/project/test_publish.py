@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from repro.core.toml import load_figure
+from repro.core.words import typeset
 from repro.core.zipped import zipped
 from repro.paper import record, report
 from repro.paper.figure_report import figure_report
@@ -76,7 +77,7 @@ def test_every_verdict_stands_on_both_pages_and_every_command_on_one(publish: Mo
             (entry,) = (part for part in line.split("<br>") if f"{where})" in part)
             assert f"**{one['verdict']}**" in entry
             section = long.split(f"\n### {one['claim']}\n")[1].split("\n### ")[0]
-            assert one["ours"] in section and one["rule"] in section
+            assert typeset(one["ours"]) in section and typeset(one["rule"]) in section
             assert f"({where})" in section and f"**{one['verdict']}**" in section
             assert f"| `{one['command']}` |" in long
 

@@ -15,7 +15,7 @@ import pytest
 import repro
 from repro.core.settings import FigureConfig
 from repro.experiments import collect
-from repro.experiments.runs import Runs
+from repro.experiments.runs import Runs, RunsError
 from repro.paper import command, kept, page
 from repro.paper.figure_report import figure_report
 from repro.paper.request import ReportRequest
@@ -134,6 +134,24 @@ def test_a_deleted_file_comes_back_as_it_was(runs: Path, name: str) -> None:
     (runs / "report" / name).unlink()
     assert changed(runs) - {"report/.written-by-repro.json"} == {f"report/{name}"}
     assert contents(runs) == before
+
+
+@pytest.mark.parametrize("left", [0, 1000])
+@pytest.mark.parametrize("name", ["fig1a.png", "fig7a.svg", "fig2a_noise.csv"])
+def test_a_file_that_is_cut_short_comes_back_as_it_was(runs: Path, name: str, left: int) -> None:
+    before = contents(runs)
+    path = runs / "report" / name
+    path.write_bytes(path.read_bytes()[:left])
+    assert changed(runs) - {"report/.written-by-repro.json"} == {f"report/{name}"}
+    assert path.read_bytes() == before[f"report/{name}"]
+
+
+def test_a_picture_of_the_users_own_stays(runs: Path) -> None:
+    own = runs / "report" / "fig1a.png"
+    own.write_bytes(b"a picture of mine")
+    with pytest.raises(RunsError, match=r"holds fig1a\.png, which would be overwritten"):
+        command.report(request(runs))
+    assert own.read_bytes() == b"a picture of mine"
 
 
 @pytest.mark.parametrize(

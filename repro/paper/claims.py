@@ -404,7 +404,7 @@ CLAIMS = (
         figures=("fig7b",),
         statement=(
             "In convolutional networks class selectivity does not mark the important feature "
-            "maps either: if anything, they are the less selective ones."
+            "maps either: if anything, less selective maps matter more."
         ),
         paper="rho = -0.428 on CIFAR-10",
         paper_value=-0.428,
@@ -425,7 +425,10 @@ CLAIMS = (
             "fig7b",
             "fig7d",
         ),
-        statement="That relation comes from early layers; late layers show none.",
+        statement=(
+            "In convolutional networks, what relation there is of class selectivity and importance "
+            "comes from early layers; late layers show none."
+        ),
         rule=rules_units.relation_comes_from_early_layers,
         others=_COST,
     ),

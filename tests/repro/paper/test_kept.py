@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import re
+import os
 import shutil
 import subprocess
 import sys
@@ -232,10 +232,11 @@ def test_where_all_is_done_no_framework_is_imported(runs: Path) -> None:
         "heavy = {'tensorflow', 'keras', 'jax', 'torch'} & set(sys.modules)",
         "sys.exit(f'{status} {heavy}' if status or heavy else 0)",
     )
+    before = os.times()
     done = subprocess.run(
         [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 0, done.stderr
     assert "C1 SUPPORTED" in done.stdout
-    seconds = re.findall(r"^\((\d+) s\)$", done.stdout, re.MULTILINE)
-    assert int(*seconds) < 10
+    # Seconds of a processor, which do not depend on what else the machine does.
+    assert os.times().children_user - before.children_user < 10

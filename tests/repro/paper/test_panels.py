@@ -432,7 +432,7 @@ def test_the_page_of_a_figure_without_data_says_why():
     settings = dataclasses.replace(made_up("fig1c").config, not_run="imagenet2012 is not prepared")
     figure = FigureResult(settings, (), "none", "./run_all.sh", settings.not_run)
     text = page_of(figure)
-    assert "Not run: imagenet2012 is not prepared." in text
+    assert ">Not run</h2>" in text and ": imagenet2012 is not prepared." in text
 
 
 def test_with_and_without_have_the_papers_colours_and_corruptions_do_not():

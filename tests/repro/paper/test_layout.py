@@ -30,12 +30,12 @@ def figure_of(path: Path) -> FigureResult:
     return synthetic.figure_result(load_figure(path, "quick"))
 
 
-def drawn(figure: FigureResult, *, standalone: bool) -> tuple[Figure, Bbox]:
-    """The picture once its layout is done, and its edges."""
+def drawn(figure: FigureResult, *, standalone: bool) -> Figure:
+    """The picture once its layout is done."""
     with styled(False):
         picture = figures.compose(figure, standalone=standalone)
         picture.canvas.draw()
-    return picture, Bbox([[0, 0], picture.canvas.get_width_height()])
+    return picture
 
 
 def texts(picture: Figure) -> Iterator[tuple[str, Bbox]]:
@@ -46,9 +46,9 @@ def texts(picture: Figure) -> Iterator[tuple[str, Bbox]]:
             yield text.get_text(), text.get_window_extent(canvas.get_renderer())
 
 
-def cut_off(figure: FigureResult, *, standalone: bool) -> list[str]:
+def cut_off(picture: Figure) -> list[str]:
     """The texts that stand over an edge of the picture."""
-    picture, edges = drawn(figure, standalone=standalone)
+    edges = Bbox([[0, 0], picture.canvas.get_width_height()])
     # Ticks out of an axis' range have their text far away; they are not drawn.
     unseen = {
         label.get_text()
@@ -76,9 +76,8 @@ def _within(axis: object, tick: object) -> bool:
     return low <= tick.get_loc() <= high
 
 
-def collisions(figure: FigureResult) -> list[tuple[str, str]]:
+def collisions(picture: Figure) -> list[tuple[str, str]]:
     """Neighbours on an axis whose labels overlap."""
-    picture, _ = drawn(figure, standalone=False)
     canvas = picture.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     found = []
@@ -102,10 +101,10 @@ def collisions(figure: FigureResult) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem.split("_")[0])
 def test_no_figure_is_cut_off(path: Path) -> None:
     figure = figure_of(path)
-    assert cut_off(figure, standalone=True) == []
+    assert cut_off(drawn(figure, standalone=True)) == []
     for panel in panels(figure.config):
-        assert cut_off(alone(figure, panel), standalone=False) == []
-        assert collisions(alone(figure, panel)) == []
+        picture = drawn(alone(figure, panel), standalone=False)
+        assert cut_off(picture) == [] and collisions(picture) == []
 
 
 def long_names(table: UnitTable, name: str) -> UnitTable:
@@ -120,14 +119,13 @@ def test_many_layers_and_long_names_stay_in_the_legend(n_layers: int, name: str)
     table = synthetic.convnet_table(slopes=(-0.5,) * n_layers, units=12)
     figure = synthetic.units_figure(long_names(table, name))
     for standalone in (False, True):
-        assert cut_off(figure, standalone=standalone) == []
+        assert cut_off(drawn(figure, standalone=standalone)) == []
 
 
 def test_the_probe_finds_a_text_that_is_cut_off() -> None:
     figure = synthetic.units_figure(synthetic.unit_table(n_units=30))
     titled = dataclasses.replace(panels(figure.config)[0], title="much too long " * 12)
-    wide = alone(figure, titled)
-    assert cut_off(wide, standalone=False) == [titled.title]
+    assert cut_off(drawn(alone(figure, titled), standalone=False)) == [titled.title]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem.split("_")[0])

@@ -134,6 +134,26 @@ def test_each_verdict_has_a_sign_of_its_own_beside_its_word():
     assert len(signs) == len(looks) == len(kinds)
 
 
+def test_claims_that_no_figure_decides_are_named_without_a_link(index, files):
+    text = files["index.html"].decode()
+    chips = re.findall(r'<(a|span) class="chip \w+".*?(C\d+)</', text)
+    assert len(chips) == 22
+    assert {name for tag, name in chips if tag == "a"} == {"C1", "C14", "C17"}
+    assert "19 not asked here" in index.text
+
+
+def test_a_claim_on_which_figures_differ_says_so():
+    made = figure_report(both_figures()[0])
+    (verdict,) = made.verdicts
+    other = dataclasses.replace(verdict, figure="fig1b", verdict=claims.NOT_SUPPORTED)
+    config = dataclasses.replace(made.config, name="fig1b")
+    second = dataclasses.replace(made, config=config, verdicts=(other,))
+    text = Page(page.render([second, made])).text
+    assert "± 1 differs by figure" in text
+    # Whatever order they come in.
+    assert text.index("Fig. 1a , MNIST") < text.index("Fig. 1b , MNIST")
+
+
 def test_hostile_names_stay_text():
     evil = "<script>alert('x')</script>\"><img src=//evil.example onerror=y> & {{ lead }} </style>"
     table = synthetic.unit_table(n_units=12, layer=evil)

@@ -6,6 +6,7 @@ any web host. Its pages run the tab's own front end, whose questions are answere
     command.py    the command: what is asked, what is refused, what is told in the end
     logdir.py     a log directory, read once by TensorBoard's own reader
     answers.py    the files of data: what `tb_plugin.reading` replies to every question
+    networks.py   weights and images for the lesion lab, read without Keras
     bundle.py     the front end's modules as one classic script
     pages.py      the pages, and the list of all of them
     folder.py     writes a copy whole, over an earlier one at most

@@ -9,6 +9,7 @@
     units/NAME/STEP/classes        the same of the columns for each class
     units/NAME/STEP/units-K        all that is stored of UNITS_PER_FILE units
     training/NAME                  losses and areas of a run
+    lab/NAME                       weights and labels of a network; of lab/images-NAME, its images
 """
 
 import base64
@@ -16,12 +17,15 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tb_plugin import metadata
+from tb_plugin.export import networks
 from tb_plugin.export.logdir import SAMPLING
+from tb_plugin.lab import Lab
 from tb_plugin.reading.curves import curve_at_every_step
 from tb_plugin.reading.distributions import by_layer
 from tb_plugin.reading.index import index
@@ -30,6 +34,7 @@ from tb_plugin.reading.tables import as_columns, every_unit, table_bytes, table_
 from tb_plugin.reading.training import training
 
 UNITS_PER_FILE = 200
+NO_LAB = "This copy of the tab has no network that a browser can run."
 LONGEST_WORDS = 40  # letters of a run's name in the name of its folder
 
 Data = tuple[str, Any]  # name and content of a file
@@ -54,7 +59,7 @@ def folder_name(*names: str) -> str:
     """A file name of small letters, digits and lines that no other names share.
 
     >>> folder_name("fig1a/seed=0", "curve")
-    'fig1a-seed-0-curve-5c6d5b'
+    'fig1a-seed-0-curve-879edee4'
     """
     words = re.sub(r"[^a-z0-9]+", "-", " ".join(names).lower()).strip("-")
     digest = hashlib.sha256("\0".join(names).encode(errors="surrogatepass")).hexdigest()
@@ -67,6 +72,7 @@ class Answers:
     Attributes:
         index: as the route "index" replies.
         folders: of each series, below data/.
+        not_in_lab: the networks that a browser cannot run, and why.
     """
 
     def __init__(self, experiment: Experiment):
@@ -78,6 +84,11 @@ class Answers:
             kind = "units" if series["kind"] == metadata.UNITS else "curves"
             self.folders[pair] = f"{kind}/{folder_name(*pair)}"
         self._trained: dict[str, str] = {}
+        self._lab: dict[str, Any] = {
+            "listing": {"enabled": False, "reason": NO_LAB, "models": []},
+            "files": {},
+        }
+        self.not_in_lab: dict[str, str] = {}
 
     def contents(self) -> Data:
         """The file "index"."""
@@ -86,6 +97,7 @@ class Answers:
             "index": self.index,
             "files": files,
             "trainings": [[run, name] for run, name in self._trained.items()],
+            "lab": self._lab,
         }
 
     def curves(self) -> Iterator[Data]:
@@ -96,6 +108,34 @@ class Answers:
             replies = curve_at_every_step(self._experiment, pair)
             at = [_without(reply, "run", "tag") for reply in replies.values()]
             yield f"{folder}/curve", {"steps": list(replies), "at": at}
+
+    def networks(self, folder: Path) -> Iterator[Data]:
+        """Files for each network of a folder that a browser can run, and for its images; the others
+        are told in `not_in_lab`."""
+        models, files = [], {}
+        known: set[str] = set()
+        for listed in Lab(folder, memory_mb=0).models():
+            try:
+                network, images = (
+                    networks.read_network(listed.path),
+                    networks.read_images(listed.path),
+                )
+                content, kept = networks.stored_images(network, images)
+                file = f"lab/images-{content['sha256'][:16]}"
+                sha256 = hashlib.sha256(listed.path.read_bytes()).hexdigest()
+                stored = networks.stored_network(network, images, kept, file, sha256)
+            except networks.NetworkError as error:
+                self.not_in_lab[listed.name] = str(error)
+                continue
+            if file not in known:
+                known.add(file)
+                yield file, content
+            files[listed.id] = f"lab/{folder_name(listed.id)}"
+            yield files[listed.id], stored
+            models.append({"id": listed.id, "name": listed.name, "bytes": listed.size})
+        if models:
+            listing = {"enabled": True, "reason": "", "models": models}
+            self._lab = {"listing": listing, "files": files}
 
     def trainings(self) -> Iterator[Data]:
         """A file for each run that has losses or areas."""

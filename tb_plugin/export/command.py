@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +42,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the status to exit with."""
     asked = _parser().parse_args(arguments)
     try:
-        written = export(asked.logdir, asked.out, asked.title, asked.unit_pages)
+        written = export(asked.logdir, asked.out, asked.title, asked.unit_pages, asked.models)
     except (ExportError, ProviderError, folder.FolderError, bundle.BundleError) as error:
         print(error, file=sys.stderr)
         return 1
+    for name, reason in written.not_in_lab.items():
+        print(f"Not in the lab: {name}, because {reason}.")
     print(
         f"Written: {written.n_files:,} files, {_size(written.n_bytes)}. "
         f"Open {asked.out / 'index.html'}, or see all pages in {asked.out / 'pages.html'}."
     )
     return 0
+
+
+@dataclass(frozen=True)
+class Written:
+    """Files and bytes that were written, and the networks that a browser cannot run, with why."""
+
+    n_files: int
+    n_bytes: int
+    not_in_lab: dict[str, str]
 
 
 class ExportError(Exception):
@@ -72,6 +84,13 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         help="a new folder for the copy, or that of an earlier copy, which is replaced",
     )
+    parser.add_argument(
+        "--models",
+        type=Path,
+        metavar="DIR",
+        help="folder of .keras models for the lesion lab; the browser runs those that are chains "
+        "of dense layers with masks, on the images beside them",
+    )
     parser.add_argument("--title", default="Single Directions", help="of the pages")
     parser.add_argument(
         "--unit-pages",
@@ -84,7 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def export(source: Path, out: Path, title: str, unit_pages: int = ALL_UNITS) -> folder.Folder:
+def export(
+    source: Path, out: Path, title: str, unit_pages: int = ALL_UNITS, models: Path | None = None
+) -> Written:
     """Writes a static copy of the tab for a log directory; see `write_copy`.
 
     Raises:
@@ -92,22 +113,26 @@ def export(source: Path, out: Path, title: str, unit_pages: int = ALL_UNITS) -> 
     """
     if not source.is_dir():
         raise ExportError(f"There is no log directory {source}.")
+    if models is not None and not models.is_dir():
+        raise ExportError(f"There is no folder of models {models}.")
     folder.check(out)
-    return write_copy(logdir.read(source), out, title, unit_pages)
+    return write_copy(logdir.read(source), out, title, unit_pages, models)
 
 
 def write_copy(
-    experiment: Experiment, out: Path, title: str, unit_pages: int = ALL_UNITS
-) -> folder.Folder:
+    experiment: Experiment,
+    out: Path,
+    title: str,
+    unit_pages: int = ALL_UNITS,
+    models: Path | None = None,
+) -> Written:
     """Writes a static copy of the tab.
 
     Args:
         experiment: what is copied. out: new folder, or that of an earlier copy.
         title: of the pages.
         unit_pages: most units of a table whose units get a page of their own; -1: all tables.
-
-    Returns:
-        How many files and bytes were written.
+        models: folder of networks for the lab; None: the copy has no lab.
 
     Raises:
         ExportError: there is nothing to copy.
@@ -127,7 +152,8 @@ def write_copy(
         for path in sorted((bundle.STATIC / "vendor").glob("*.txt")):
             copy.write(f"assets/licenses/{path.name}", path.read_bytes())
         made = [Page("index.html", title, {}, "", "The tab")]
-        for name, content in [*answers.curves(), *answers.trainings()]:
+        lab = answers.networks(models) if models is not None else []
+        for name, content in [*answers.curves(), *answers.trainings(), *lab]:
             copy.write(f"data/{name}.js", pages.data_script(name, content))
         for page, numbers in _charts(answers, experiment):
             copy.write(page.json, json.dumps(numbers, allow_nan=False))
@@ -149,7 +175,7 @@ def write_copy(
             copy.write(page.path, pages.page_html(page, SCRIPTS))
         about = "Each page is the whole tab, opened at one chart; each embed is that chart alone."
         copy.write("pages.html", pages.list_html(title, made, about))
-    return copy
+    return Written(copy.n_files, copy.n_bytes, answers.not_in_lab)
 
 
 def _charts(answers: Answers, experiment: Experiment) -> Iterator[tuple[Page, dict[str, Any]]]:

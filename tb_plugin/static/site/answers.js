@@ -2,6 +2,9 @@
 // Pure.
 
 import { histogramCounts, linspace } from "./binning.js";
+import { bytesOf, floatsOf } from "./bytes.js";
+import { BrowserLab } from "./lab.js";
+import { invalid, refusal } from "./refusals.js";
 
 /**
  * @typedef {(name: string) => Promise<any>} Read  the content of a file of the copy
@@ -10,6 +13,7 @@ import { histogramCounts, linspace } from "./binning.js";
  * @property {import("../numbers/types.js").Index} index
  * @property {[string, string, string][]} files  run, tag and folder of each series
  * @property {[string, string][]} trainings  run and file
+ * @property {{listing: import("../numbers/types.js").LabListing, files: Record<string, string>}} lab
  */
 
 const LARGEST_STEP = 2n ** 63n - 1n;
@@ -17,7 +21,6 @@ const DEFAULT_BINS = 40;
 const MOST_BINS = 500;
 const NOT_MEASURED = "this quantity was not measured";
 const NO_CURVE = "no curve of this run and tag";
-const LAB_OFF = "This copy of the tab has no network that a browser can run.";
 const NO_TABLE = "no unit table of this run and tag";
 
 /** The answer to an address: an object for JSON, or the bytes of a unit table.
@@ -40,18 +43,9 @@ const ROUTES = {
   "api/v1/unit": unit,
   "api/v1/distributions": distributions,
   "api/v1/training": trainings,
-  "api/v1/lab/models": async () => ({ enabled: false, reason: LAB_OFF, models: [] }),
+  "api/v1/lab/models": async (_, read) => (await read("index")).lab.listing,
+  "api/v1/lab/ask": ask,
 };
-
-/** @param {string} code @param {string} message */
-export function refusal(code, message) {
-  return Object.assign(new Error(message), { code });
-}
-
-/** @param {string} message  as TensorBoard's error begins */
-function invalid(message) {
-  return refusal("invalid_argument", `Invalid argument: ${message}`);
-}
 
 // ------------------------------------------------------------------------------- curves, training
 
@@ -212,7 +206,20 @@ function edgesOf(column, parts, bins) {
   return linspace(low, high, bins);
 }
 
-// ------------------------------------------------------------------------------- arguments, bytes
+// ------------------------------------------------------------------------------- the lab
+
+const labs = /** @type {WeakMap<Read, BrowserLab>} */ (new WeakMap());
+
+/** @param {URLSearchParams} _ @param {Read} read @param {RequestInit} [settings] */
+async function ask(_, read, settings) {
+  const { lab } = /** @type {Contents} */ (await read("index"));
+  if (!labs.has(read)) labs.set(read, new BrowserLab(read, lab.files));
+  const answer = await labs.get(read)?.ask(JSON.parse(String(settings?.body)));
+  settings?.signal?.throwIfAborted(); // a newer question took the place
+  return answer;
+}
+
+// ------------------------------------------------------------------------------- arguments
 
 /** The folders of series, "" for those that are not there or of another kind.
  * @param {[string, string][]} wanted @param {"curves" | "units"} kind @param {Read} read */
@@ -266,14 +273,4 @@ function extent(asked) {
 function placeOf(steps, step) {
   const earlier = steps.filter((one) => step === null || one <= step);
   return Math.max(0, earlier.length - 1);
-}
-
-/** @param {string} base64 */
-export function bytesOf(base64) {
-  return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-}
-
-/** @param {string} base64  of little-endian float32 */
-export function floatsOf(base64) {
-  return new Float32Array(bytesOf(base64).buffer);
 }

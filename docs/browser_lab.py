@@ -81,7 +81,7 @@ def save(model, file: Path) -> None:
 def page(out: Path) -> None:
     """Measures both networks on the drawn digits, and writes the copy of the tab with its lab."""
     import repro
-    from tb_plugin.export.command import export
+    from tb_plugin.export.making import Options, export
 
     with tempfile.TemporaryDirectory() as logdir:
         for name in NETWORKS:
@@ -97,7 +97,8 @@ def page(out: Path) -> None:
                 progress=False,
             )
             write_summaries(study, Path(logdir) / name, name, file.stem)
-        written = export(Path(logdir), out, "Two networks under one lesion", models=DEMO)
+        options = Options("Two networks under one lesion", "lab", models=DEMO, one_file=True)
+        written = export(Path(logdir), out, options)
     print(f"Written: {written.n_bytes / 1e6:.1f} MB. Open {out / 'index.html'}.")
 
 

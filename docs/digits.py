@@ -29,7 +29,7 @@ def _arc(centre: Point, radii: Point, start: float, end: float) -> np.ndarray:
     return np.stack([x, y], axis=1)
 
 
-# Of each digit, the ways to write it; of each way, its strokes.
+# Each digit has a list of the ways to write it, and each way is a list of strokes.
 WAYS: list[list[list[np.ndarray]]] = [
     [[_arc((0, 0), (0.62, 1), -90, 270)]],
     [[_line((0, -1), (0, 1))], [_line((-0.35, -0.65), (0.05, -1), (0.05, 1))]],

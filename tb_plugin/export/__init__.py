@@ -4,6 +4,7 @@ The copy needs no server and no Python: it opens from a disk with the network sw
 any web host. Its pages run the tab's own front end, whose questions are answered from files.
 
     command.py    the command: what is asked, what is refused, what is told in the end
+    making.py     makes a copy: its assets, its data, its pages and their numbers
     logdir.py     a log directory, read once by TensorBoard's own reader
     answers.py    the files of data: what `tb_plugin.reading` replies to every question
     networks.py   weights and images for the lesion lab, read without Keras

@@ -6,6 +6,7 @@ directory: they stand in a page escaped, or in a script as JSON without "<".
 
 import html
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -67,14 +68,38 @@ def page_html(page: Page, scripts: Iterable[str]) -> str:
     """A page.
 
     Args:
-        scripts: paths of its scripts below the copy's folder, or whole scripts.
+        scripts: paths of its scripts below the copy's folder.
     """
     root = "../" * page.path.count("/")
-    start = {key: quote(value, safe="") for key, value in page.start.items()}
-    prelude = _PRELUDE % {"root": script_text(root), "start": script_text(start)}
     tags = "".join(
         f'  <script src="{html.escape(root + quote(path))}" defer></script>\n' for path in scripts
     )
+    style = f'  <link rel="stylesheet" href="{root}assets/style.css">\n'
+    return _html(page, style + _prelude(page, root) + tags, "")
+
+
+def whole_page(page: Page, style: str, scripts: Iterable[str]) -> str:
+    """A page that holds all that it needs.
+
+    Args:
+        style: the style sheet. scripts: the scripts in their order.
+    """
+    body = "".join(f"<script>{_inline(script)}</script>\n" for script in scripts)
+    return _html(page, f"  <style>\n{style}</style>\n{_prelude(page, '')}", body)
+
+
+def _inline(script: str) -> str:
+    """A script that does not end the element around it: in JavaScript's texts "<\\/" is "</"."""
+    return re.sub(r"<(?=/script|!--)", lambda _: "<\\", script, flags=re.IGNORECASE)
+
+
+def _prelude(page: Page, root: str) -> str:
+    start = {key: quote(value, safe="") for key, value in page.start.items()}
+    text = _PRELUDE % {"root": script_text(root), "start": script_text(start)}
+    return f"  <script>{text}  </script>\n"
+
+
+def _html(page: Page, head: str, body: str) -> str:
     return (
         "<!doctype html>\n"
         '<html lang="en">\n'
@@ -82,12 +107,11 @@ def page_html(page: Page, scripts: Iterable[str]) -> str:
         '  <meta charset="utf-8">\n'
         '  <meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"  <title>{html.escape(page.title)}</title>\n"
-        f'  <link rel="stylesheet" href="{root}assets/style.css">\n'
-        f"  <script>{prelude}  </script>\n"
-        f"{tags}"
+        f"{head}"
         "</head>\n"
         "<body>\n"
         "<noscript>This page draws its charts with JavaScript.</noscript>\n"
+        f"{body}"
         "</body>\n"
         "</html>\n"
     )

@@ -16,7 +16,7 @@ from tensorboard.plugins import base_plugin
 from werkzeug.test import Client
 
 from tb_plugin import metadata
-from tb_plugin.export import bundle, command, folder, logdir, pages
+from tb_plugin.export import bundle, command, folder, logdir, making, pages
 from tb_plugin.plugin import SingleDirectionsPlugin
 from tb_plugin.reading.provider import Experiment
 from tests.helpers.boards import (
@@ -46,7 +46,7 @@ class Copy:
 
     def __init__(self, out: Path, experiment: Experiment):
         self.out = out
-        self.written = command.write_copy(experiment, out, "A copy")
+        self.written = making.write_copy(experiment, out)
         provider = experiment.provider
         context = base_plugin.TBContext(data_provider=provider, sampling_hints=logdir.SAMPLING)
         plugin = SingleDirectionsPlugin(context)
@@ -347,6 +347,22 @@ def test_errors_are_one_sentence_and_leave_everything_as_it_was(tmp_path, demo_l
         assert len(done.stderr.strip().splitlines()) == 1 and done.stdout == ""
     assert (mine / "thesis.txt").read_text() == "years of work"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "mine"]
+
+
+@pytest.mark.browser
+def test_one_file_holds_everything(tmp_path, crowded_logdir, opened):
+    """The hostile run is in the page's scripts here; the fixture `opened` fails on a dialog."""
+    out = tmp_path / "site"
+    options = making.Options(SCRIPT_END, "units", one_file=True)
+    written = making.export(crowded_logdir, out, options)
+    (alone,) = (path for path in out.iterdir() if path.name != folder.MARK)
+    assert written.n_files == 2 and alone.stat().st_size < written.n_bytes
+    alone = alone.rename(tmp_path / "alone.html")
+    page = opened(alone.as_uri())
+    assert page.title() == SCRIPT_END
+    assert drawn(page, "selectivity_vs_importance") > 1
+    page.get_by_role("tab", name="Ablation curves").click()
+    assert drawn(page, "accuracy_vs_ablation") > 1
 
 
 def test_help_says_what_it_makes():

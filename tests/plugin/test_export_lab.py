@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tb_plugin.export import command, networks
+from tb_plugin.export import making, networks
 
 ASK = """async (question) => {
   try {
@@ -78,9 +78,9 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory, folder, demo_logdir) -> tuple[Path, command.Written]:
+def site(tmp_path_factory, folder, demo_logdir) -> tuple[Path, making.Written]:
     out = tmp_path_factory.mktemp("lab_site") / "site"
-    return out, command.export(demo_logdir, out, "A lab", unit_pages=0, models=folder)
+    return out, making.export(demo_logdir, out, making.Options(unit_pages=0, models=folder))
 
 
 @pytest.fixture(scope="module")

@@ -96,17 +96,17 @@ def page(out: Path) -> None:
                 split="train",
                 progress=False,
             )
-            write_summaries(study, Path(logdir) / name, name, file.stem)
+            write_summaries(study, Path(logdir) / name, str(NETWORKS[name]), file.stem)
         options = Options("Two networks under one lesion", "lab", models=DEMO, one_file=True)
         written = export(Path(logdir), out, options)
     print(f"Written: {written.n_bytes / 1e6:.1f} MB. Open {out / 'index.html'}.")
 
 
-def write_summaries(study, logdir: Path, labels: str, model: str) -> None:
+def write_summaries(study, logdir: Path, corruption: str, model: str) -> None:
     """The ablation curve and the unit table of one network, for the tab."""
     from tb_plugin import summary
 
-    facts = {"labels": labels, "data": "drawn digits", "model": model}
+    facts = {"label corruption": corruption, "data": "drawn digits", "model": model}
     curve = study.curve(orders=ORDERS)
     units = study.units
     with summary.Writer(logdir) as writer:

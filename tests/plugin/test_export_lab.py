@@ -211,6 +211,34 @@ def test_units_are_deleted_in_the_page_and_the_answers_follow(browser, site):
     context.close()
 
 
+@pytest.mark.browser
+def test_an_embed_of_the_lab_is_the_whole_lab_without_the_list(browser, site):
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.goto((site[0] / "index.html").as_uri() + "?embed#view=lab&model=tiny%2Fmodel")
+    page.locator(".unit").first.click()
+    page.get_by_text("1 of 18 units deleted").wait_for()
+    assert page.locator(".tabs, .side, .hint").locator("visible=true").count() == 0
+    context.close()
+
+
+@pytest.mark.browser
+def test_long_work_ends_when_nobody_waits_for_it(page):
+    ended = page.evaluate(
+        """async () => {
+          const { get } = singleDirections.use("site/files.js");
+          const counts = Array.from({ length: 64 }, (_, i) => i % 18);
+          const question = { do: "order", client: "me", model: "tiny/model", seed: 0, counts };
+          const stop = new AbortController();
+          const settings = { body: JSON.stringify(question), signal: stop.signal };
+          const asked = get("api/v1/lab/ask", settings);
+          stop.abort();
+          return asked.then(() => "an answer", (error) => error.name);
+        }"""
+    )
+    assert ended == "AbortError"
+
+
 def test_weights_that_lie_elsewhere_are_not_read(folder, tmp_path):
     """A HDF5 file may name any other file of the machine."""
     secret = tmp_path / "secret.h5"

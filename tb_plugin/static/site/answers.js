@@ -214,7 +214,7 @@ const labs = /** @type {WeakMap<Read, BrowserLab>} */ (new WeakMap());
 async function ask(_, read, settings) {
   const { lab } = /** @type {Contents} */ (await read("index"));
   if (!labs.has(read)) labs.set(read, new BrowserLab(read, lab.files));
-  const answer = await labs.get(read)?.ask(JSON.parse(String(settings?.body)));
+  const answer = await labs.get(read)?.ask(JSON.parse(String(settings?.body)), settings?.signal);
   settings?.signal?.throwIfAborted(); // a newer question took the place
   return answer;
 }

@@ -35,8 +35,10 @@ export class BrowserLab {
     this.open = /** @type {Map<string, Promise<OpenNetwork>>} */ (new Map());
   }
 
-  /** @param {Record<string, any>} question @returns {Promise<any>} */
-  async ask(question) {
+  /** @param {Record<string, any>} question
+   * @param {AbortSignal | null} [signal]  ends long work: nobody waits for the answer any more
+   * @returns {Promise<any>} */
+  async ask(question, signal) {
     if (question.do === "cancel") return { cancelled: false };
     if (!Object.hasOwn(this.files, question.model))
       throw refusal("not_found", "There is no such model in this copy.");
@@ -45,7 +47,11 @@ export class BrowserLab {
     const network = await known;
     if ((question.sha256 ?? network.stored.sha256) !== network.stored.sha256)
       throw refusal("model_changed", "Another network is in the place of this one. Open it again.");
-    return { ...(await answerOf(network, question)), sha256: network.stored.sha256 };
+    const breathe = async () => {
+      await new Promise((resolve) => setTimeout(resolve, 0)); // the page can draw, and take a click
+      signal?.throwIfAborted();
+    };
+    return { ...(await answerOf(network, question, breathe)), sha256: network.stored.sha256 };
   }
 
   /** @param {string} file */
@@ -55,14 +61,15 @@ export class BrowserLab {
   }
 }
 
-/** @param {OpenNetwork} network @param {Record<string, any>} question */
-function answerOf(network, question) {
+/** @param {OpenNetwork} network @param {Record<string, any>} question
+ * @param {() => Promise<void>} breathe  between two pieces of long work */
+function answerOf(network, question, breathe) {
   if (question.do === "open") return network.describe();
   if (question.do === "outputs") return network.outputs(network.deleted(question.lesions), question.image);
   if (question.do === "accuracy") return network.accuracy(network.deleted(question.lesions));
-  if (question.do === "rank") return network.rank(question.by);
+  if (question.do === "rank") return network.rank(question.by, breathe);
   if (question.do === "unit") return network.unit(question.layer, question.unit);
-  if (question.do === "order") return network.order(question.seed, question.counts);
+  if (question.do === "order") return network.order(question.seed, question.counts, breathe);
   throw invalid("this copy's lab has no such question");
 }
 
@@ -131,8 +138,8 @@ class OpenNetwork {
     return { n_correct, n_lost, n_gained, n: this.n, loss, ms: since(started) };
   }
 
-  /** @param {number} seed @param {number[]} counts */
-  async order(seed, counts) {
+  /** @param {number} seed @param {number[]} counts @param {() => Promise<void>} breathe */
+  async order(seed, counts, breathe) {
     const all = this.network.hidden.flatMap(({ units }, layer) =>
       Array.from({ length: units }, (_, unit) => /** @type {[number, number]} */ ([layer, unit])),
     );
@@ -147,8 +154,8 @@ class OpenNetwork {
     return { n_correct, n: this.labels.length };
   }
 
-  /** @param {string} by */
-  async rank(by) {
+  /** @param {string} by @param {() => Promise<void>} breathe */
+  async rank(by, breathe) {
     if (by !== "class_selectivity" && by !== "importance")
       throw invalid("by must be one of class_selectivity, importance");
     const found = /** @type {{place: [number, number], value: number}[]} */ ([]);
@@ -305,9 +312,4 @@ function sum(values) {
 /** @param {number} started */
 function since(started) {
   return Math.round(10 * (performance.now() - started)) / 10;
-}
-
-/** Lets the page draw, and take a click, between two pieces of work. */
-function breathe() {
-  return new Promise((resolve) => setTimeout(resolve, 0));
 }

@@ -10,9 +10,11 @@ function embedded() {
   return new URLSearchParams(window.location.search).get("embed");
 }
 
-/** Marks the chart that an embedding page shows: the named one, else the first; style.css hides the
- * rest. @param {HTMLElement} root @param {string} name */
+/** Marks the chart that an embedding page shows: the named one, else the first, or the whole lab;
+ * site.css hides the rest. @param {HTMLElement} root @param {string} name */
 function markChart(root, name) {
+  const lab = !name && root.querySelector(".network") !== null;
+  root.classList.toggle("whole", lab);
   const cards = [...root.querySelectorAll(".card:has(.chart)")];
   const names = cards.map((card) => card.querySelector(".chart")?.getAttribute("data-name"));
   const chosen = cards[Math.max(0, names.indexOf(name))];

@@ -9,12 +9,11 @@
     units/NAME/STEP/classes        the same of the columns for each class
     units/NAME/STEP/units-K        all that is stored of UNITS_PER_FILE units
     training/NAME                  losses and areas of a run
-    lab/NAME                       weights and labels of a network; of lab/images-NAME, its images
+    lab/NAME                       weights and labels of a network
+    lab/images-NAME                images that networks are asked on
 """
 
 import base64
-import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from tb_plugin import metadata
-from tb_plugin.export import networks
+from tb_plugin.export.lab import lab_data
 from tb_plugin.export.logdir import SAMPLING
-from tb_plugin.lab import Lab
+from tb_plugin.export.names import folder_name
 from tb_plugin.reading.curves import curve_at_every_step
 from tb_plugin.reading.distributions import by_layer
 from tb_plugin.reading.index import index
@@ -35,7 +34,6 @@ from tb_plugin.reading.training import training
 
 UNITS_PER_FILE = 200
 NO_LAB = "This copy of the tab has no network that a browser can run."
-LONGEST_WORDS = 40  # letters of a run's name in the name of its folder
 
 Data = tuple[str, Any]  # name and content of a file
 Unit = dict[str, Any]
@@ -53,17 +51,6 @@ class Table:
     folder: str
     header: Mapping[str, Any]
     units: list[Unit]
-
-
-def folder_name(*names: str) -> str:
-    """A file name of small letters, digits and lines that no other names share.
-
-    >>> folder_name("fig1a/seed=0", "curve")
-    'fig1a-seed-0-curve-879edee4'
-    """
-    words = re.sub(r"[^a-z0-9]+", "-", " ".join(names).lower()).strip("-")
-    digest = hashlib.sha256("\0".join(names).encode(errors="surrogatepass")).hexdigest()
-    return f"{words[:LONGEST_WORDS].strip('-')}-{digest[:8]}".lstrip("-")
 
 
 class Answers:
@@ -110,32 +97,13 @@ class Answers:
             yield f"{folder}/curve", {"steps": list(replies), "at": at}
 
     def networks(self, folder: Path) -> Iterator[Data]:
-        """Files for each network of a folder that a browser can run, and for its images; the others
-        are told in `not_in_lab`."""
-        models, files = [], {}
-        known: set[str] = set()
-        for listed in Lab(folder, memory_mb=0).models():
-            try:
-                network, images = (
-                    networks.read_network(listed.path),
-                    networks.read_images(listed.path),
-                )
-                content, kept = networks.stored_images(network, images)
-                file = f"lab/images-{content['sha256'][:16]}"
-                sha256 = hashlib.sha256(listed.path.read_bytes()).hexdigest()
-                stored = networks.stored_network(network, images, kept, file, sha256)
-            except networks.NetworkError as error:
-                self.not_in_lab[listed.name] = str(error)
-                continue
-            if file not in known:
-                known.add(file)
-                yield file, content
-            files[listed.id] = f"lab/{folder_name(listed.id)}"
-            yield files[listed.id], stored
-            models.append({"id": listed.id, "name": listed.name, "bytes": listed.size})
-        if models:
-            listing = {"enabled": True, "reason": "", "models": models}
-            self._lab = {"listing": listing, "files": files}
+        """Files for each network of a folder that a browser can run, and for its images."""
+        found = lab_data(folder)
+        if found.models:
+            listing = {"enabled": True, "reason": "", "models": found.models}
+            self._lab = {"listing": listing, "files": found.of_models}
+        self.not_in_lab = found.refused
+        yield from found.data.items()
 
     def trainings(self) -> Iterator[Data]:
         """A file for each run that has losses or areas."""

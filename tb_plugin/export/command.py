@@ -24,6 +24,9 @@ example:
   python -m tb_plugin.export --logdir /tmp/demo --out /tmp/site"""
 
 
+MOST_NAMED = 3  # networks that are not in the lab for one reason
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the status to exit with."""
     asked = _parser().parse_args(arguments)
@@ -33,8 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ExportError, ProviderError, folder.FolderError, bundle.BundleError) as error:
         print(error, file=sys.stderr)
         return 1
-    for name, reason in written.not_in_lab.items():
-        print(f"Not in the lab: {name}, because {reason}.")
+    for reason in dict.fromkeys(written.not_in_lab.values()):
+        names = [name for name, why in written.not_in_lab.items() if why == reason]
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        print(f"Not in the lab: {', '.join(names[:MOST_NAMED])}{more}, because {reason}.")
     listed = "" if asked.one_file else f", or see all pages in {asked.out / 'pages.html'}"
     print(
         f"Written: {written.n_files:,} files, {_size(written.n_bytes)}. "

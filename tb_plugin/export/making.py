@@ -8,7 +8,8 @@ from typing import Any
 
 from tb_plugin import metadata
 from tb_plugin.export import bundle, folder, logdir, pages
-from tb_plugin.export.answers import Answers, Data, Table, Unit, folder_name
+from tb_plugin.export.answers import Answers, Data, Table, Unit
+from tb_plugin.export.names import folder_name
 from tb_plugin.export.pages import Page
 from tb_plugin.reading.curves import curves
 from tb_plugin.reading.distributions import distributions

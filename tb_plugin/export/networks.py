@@ -87,63 +87,37 @@ def read_network(path: Path) -> Network:
         raise NetworkError(f"its file cannot be read ({type(error).__name__})") from None
 
 
-def read_images(path: Path) -> Images:
-    """The images beside a `.keras` file.
+def read_images(file: Path) -> Images:
+    """The images of a `.npz` file.
 
     Raises:
-        NetworkError: there are none, or they cannot be read.
+        NetworkError: it cannot be read.
     """
-    beside = path.with_suffix(".images.npz")
-    if not beside.is_file():
-        raise NetworkError(f"there are no images beside it, in {beside.name}")
     try:
-        with np.load(beside, allow_pickle=False) as stored:
+        with np.load(file, allow_pickle=False) as stored:
             pixels, labels = stored["images"], stored["labels"].astype(np.int64)
             truth = stored["truth"].astype(np.int64) if "truth" in stored else labels
             names = [str(name) for name in stored["class_names"]] if "class_names" in stored else []
+            source = str(stored["source"]) if "source" in stored else file.name
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise NetworkError(f"{beside.name} cannot be read ({type(error).__name__})") from None
-    if pixels.dtype.kind not in "buif" or labels.shape != (len(pixels),) or not len(pixels):
-        raise NetworkError(f"{beside.name} does not hold images with a label each")
+        raise NetworkError(f"{file.name} cannot be read ({type(error).__name__})") from None
+    alike = labels.shape == truth.shape == (len(pixels),) if pixels.ndim else False
+    if pixels.dtype.kind not in "buif" or not alike or not len(pixels):
+        raise NetworkError(f"{file.name} does not hold images with a label each")
     if pixels.dtype != np.uint8:
         pixels = pixels.astype(np.float32)
-    return Images(pixels, labels, truth, names, beside.name)
+    return Images(pixels, labels, truth, names, source)
 
 
-def stored_images(network: Network, images: Images) -> tuple[dict[str, Any], np.ndarray]:
-    """The data file of the images that a page asks the network on, and which of them those are."""
-    kept = _stratified(images.truth, MOST_IMAGES)
-    pixels = images.pixels[kept]
-    scaled = pixels.dtype == np.uint8
-    if pixels.shape[1:] != network.shape:
-        raise NetworkError(f"its images are of shape {pixels.shape[1:]}, not {network.shape}")
-    raw = pixels.tobytes() if scaled else pixels.astype("<f4").tobytes()
-    content = {
-        "shape": list(network.shape),
-        "scaled": scaled,
-        "pixels": base64.b64encode(raw).decode(),
-        "sha256": hashlib.sha256(raw).hexdigest(),
-    }
-    return content, kept
-
-
-def stored_network(
-    network: Network, images: Images, kept: np.ndarray, file: str, sha256: str
-) -> dict[str, Any]:
-    """The data file of a network.
+def stored_network(network: Network, sha256: str) -> dict[str, Any]:
+    """The data file of a network, without what it is asked on.
 
     Args:
-        kept: int (n,), the images that are stored. file: their data file. sha256: of the model's
-            file.
+        sha256: of the model's file.
 
     Raises:
-        NetworkError: its numbers do not fit into half precision, or its classes not the labels.
+        NetworkError: its numbers do not fit into half precision.
     """
-    n_classes = len(network.layers[-1].bias)
-    labels, truth = images.labels[kept], images.truth[kept]
-    if min(labels.min(), truth.min()) < 0 or max(labels.max(), truth.max()) >= n_classes:
-        raise NetworkError(f"its {n_classes} classes do not fit the labels of its images")
-    names = [images.names[c] if c < len(images.names) else str(c) for c in range(n_classes)]
     layers = []
     for place, layer in enumerate(network.layers):
         kernel, bias = layer.kernel.astype(np.float64), layer.bias.astype(np.float64)
@@ -159,15 +133,43 @@ def stored_network(
                 "bias": base64.b64encode(bias.astype("<f4").tobytes()).decode(),
             }
         )
-    return {
+    return {"sha256": sha256, "layers": layers}
+
+
+def stored_images(network: Network, images: Images) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """The data file of the images that a page asks a network on, and how it is asked.
+
+    Returns:
+        name and content of the file; its name with the labels, for the network's own file.
+
+    Raises:
+        NetworkError: the images or labels do not fit the network.
+    """
+    n_classes = len(network.layers[-1].bias)
+    kept = _stratified(images.truth, MOST_IMAGES)
+    pixels, labels, truth = images.pixels[kept], images.labels[kept], images.truth[kept]
+    if pixels.shape[1:] != network.shape:
+        raise NetworkError(f"its images are of shape {pixels.shape[1:]}, not {network.shape}")
+    if min(labels.min(), truth.min()) < 0 or max(labels.max(), truth.max()) >= n_classes:
+        raise NetworkError(f"its {n_classes} classes do not fit the labels of its images")
+    scaled = pixels.dtype == np.uint8
+    raw = pixels.tobytes() if scaled else pixels.astype("<f4").tobytes()
+    sha256 = hashlib.sha256(raw).hexdigest()
+    file = f"lab/images-{sha256[:16]}"
+    content = {
+        "shape": list(network.shape),
+        "scaled": scaled,
+        "pixels": base64.b64encode(raw).decode(),
         "sha256": sha256,
-        "layers": layers,
+    }
+    asked = {
         "images": file,
         "labels": labels.tolist(),
         "truth": truth.tolist(),
-        "classes": names,
+        "classes": [images.names[c] if c < len(images.names) else str(c) for c in range(n_classes)],
         "source": images.source,
     }
+    return file, content, asked
 
 
 def _half(values: np.ndarray) -> str:

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def folder(tmp_path_factory) -> Path:
     import keras
 
     import repro
+    from repro.core.settings import TrainConfig, to_dict
 
     made = tmp_path_factory.mktemp("networks")
     shape = (8, 8, 1)
@@ -74,6 +76,19 @@ def folder(tmp_path_factory) -> Path:
     unmasked = keras.Sequential([keras.Input((5,)), dense(3, "relu", name="bare"), dense(4)])
     save_with_images(unmasked, made / "unmasked", (5,))
     (made / "broken.keras").write_bytes(b"cut short")
+    (made / "run").mkdir()
+    halved(repro.mlp((28, 28, 1), 10, (5,), seed=1)).save(made / "run" / "model.keras")
+    config = TrainConfig(
+        "mnist",
+        "mlp",
+        hidden_units=(5,),
+        n_train=200,
+        origin="embedded",
+    )
+    (made / "run" / "config.json").write_text(json.dumps(to_dict(config)), encoding="utf-8")
+    (made / "lost").mkdir()
+    shutil.copy(made / "run" / "model.keras", made / "lost")
+    (made / "lost" / "config.json").write_text('{"dataset": "nowhere"}', encoding="utf-8")
     return made
 
 
@@ -115,9 +130,11 @@ def same(ours, theirs, where=""):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("model", ["tiny", "rescaled", "sequential"])
-def test_the_browser_answers_as_the_server_does(page, folder, model):
+@pytest.mark.parametrize("model", ["tiny", "rescaled", "sequential", "run"])
+def test_the_browser_answers_as_the_server_does(page, folder, model, monkeypatch, tmp_path):
     from repro.study.lab_session import Session
+
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))  # the embedded images, on every machine
 
     session = Session(str(folder / model / "model.keras"))
     named = {"model": f"{model}/model"}
@@ -189,7 +206,7 @@ def test_wrong_questions_get_a_sentence(page):
 
 def test_networks_that_a_browser_cannot_run_are_told_with_the_reason(site, folder):
     told = site[1].not_in_lab
-    assert set(told) == {"lesioned", "no_images", "unmasked", "broken"}
+    assert set(told) == {"lesioned", "no_images", "unmasked", "broken", "lost"}
     assert told["lesioned"] == "units of it are deleted already"
     assert "no images beside it" in told["no_images"]
     assert told["unmasked"] == "its layer bare has no mask"

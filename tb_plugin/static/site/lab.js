@@ -11,13 +11,19 @@ import { invalid, refusal } from "./refusals.js";
 const N_EXTREME = 8;
 const N_BINS = 30;
 const MOST_CHOSEN = 20;
+// Time of one lesion beyond which no random orders are offered: the page computes a few hundred.
+const LONGEST_LESION_MS = 80;
+const SLICE_MS = 20; // of work, after which the page may draw
 
 /**
  * @typedef {object} Stored  the file of a network
  * @property {string} sha256
  * @property {{name: string, units: number, relu: boolean, kernel: string, bias: string}[]} layers
  *     the kernel in half precision, the bias in single
- * @property {string} images  the file of its images
+ * @property {Record<string, Asked>} asked  on which images it may be asked: "", perhaps "training"
+ *
+ * @typedef {object} Asked
+ * @property {string} images  the file of the images
  * @property {number[]} labels @property {number[]} truth @property {string[]} classes
  * @property {string} source
  *
@@ -42,22 +48,30 @@ export class BrowserLab {
     if (question.do === "cancel") return { cancelled: false };
     if (!Object.hasOwn(this.files, question.model))
       throw refusal("not_found", "There is no such model in this copy.");
-    const known = this.open.get(question.model) ?? this.opened(this.files[question.model]);
-    this.open.set(question.model, known);
-    const network = await known;
-    if ((question.sha256 ?? network.stored.sha256) !== network.stored.sha256)
+    const images = question.images ?? "";
+    const key = JSON.stringify([question.model, images]);
+    if (!this.open.has(key)) {
+      const opening = this.opened(this.files[question.model], images);
+      opening.catch(() => this.open.delete(key)); // another try may succeed
+      this.open.set(key, opening);
+    }
+    const network = await /** @type {Promise<OpenNetwork>} */ (this.open.get(key));
+    if ((question.sha256 ?? network.sha256) !== network.sha256)
       throw refusal("model_changed", "Another network is in the place of this one. Open it again.");
-    const breathe = async () => {
-      await new Promise((resolve) => setTimeout(resolve, 0)); // the page can draw, and take a click
-      signal?.throwIfAborted();
-    };
-    return { ...(await answerOf(network, question, breathe)), sha256: network.stored.sha256 };
+    const breathe = breathing(() => signal?.throwIfAborted());
+    return { ...(await answerOf(network, question, breathe)), sha256: network.sha256 };
   }
 
-  /** @param {string} file */
-  async opened(file) {
+  /** @param {string} file @param {string} images  "training", or "" */
+  async opened(file, images) {
     const stored = /** @type {Stored} */ (await this.read(file));
-    return new OpenNetwork(stored, await this.read(stored.images));
+    const asked = stored.asked[images] ?? stored.asked[""];
+    const network = new OpenNetwork(stored, asked, await this.read(asked.images));
+    const none = network.network.hidden.map(({ units }) => new Array(units).fill(false));
+    none[0][0] = true; // a lesion that computes all that any lesion does
+    network.ms = (await network.accuracy(none, breathing())).ms;
+    network.intact = await network.accuracy([], breathing());
+    return network;
   }
 }
 
@@ -66,7 +80,7 @@ export class BrowserLab {
 function answerOf(network, question, breathe) {
   if (question.do === "open") return network.describe();
   if (question.do === "outputs") return network.outputs(network.deleted(question.lesions), question.image);
-  if (question.do === "accuracy") return network.accuracy(network.deleted(question.lesions));
+  if (question.do === "accuracy") return network.accuracy(network.deleted(question.lesions), breathe);
   if (question.do === "rank") return network.rank(question.by, breathe);
   if (question.do === "unit") return network.unit(question.layer, question.unit);
   if (question.do === "order") return network.order(question.seed, question.counts, breathe);
@@ -74,9 +88,10 @@ function answerOf(network, question, breathe) {
 }
 
 class OpenNetwork {
-  /** @param {Stored} stored @param {StoredImages} images */
-  constructor(stored, images) {
-    this.stored = stored;
+  /** @param {Stored} stored @param {Asked} asked @param {StoredImages} images */
+  constructor(stored, asked, images) {
+    this.sha256 = stored.sha256;
+    this.asked = asked;
     this.shape = images.shape;
     this.imagesSha256 = images.sha256;
     this.pixels = images.scaled ? Float32Array.from(bytesOf(images.pixels), (byte) => byte / 255) : floatsOf(images.pixels);
@@ -86,15 +101,16 @@ class OpenNetwork {
       bias: floatsOf(bias),
     }));
     this.network = new DenseNetwork(layers, this.pixels);
-    this.labels = stored.labels;
-    this.n = stored.classes.map((_, c) => this.labels.filter((label) => label === c).length);
-    this.chosen = oneOfEach(stored.truth, MOST_CHOSEN);
+    this.labels = asked.labels;
+    this.n = asked.classes.map((_, c) => this.labels.filter((label) => label === c).length);
+    this.chosen = oneOfEach(asked.truth, MOST_CHOSEN);
     this.right = this.labels.map((label, i) => largest(this.network.intact[i].outputs) === label);
-    this.intact = this.accuracy([]);
+    this.intact = /** @type {any} */ (null); // its accuracy
+    this.ms = 0; // that one lesion takes
   }
 
   describe() {
-    const { classes, source, truth } = this.stored;
+    const { classes, source, truth } = this.asked;
     return {
       layers: this.network.hidden.map(({ name, units }) => ({ name, units })),
       classes,
@@ -103,7 +119,7 @@ class OpenNetwork {
       images: this.chosen.map((i) => ({ label: this.labels[i], truth: truth[i], png: this.png(i) })),
       images_sha256: this.imagesSha256,
       rankable: ["class_selectivity", "importance"],
-      ordered: true,
+      ordered: this.ms < LONGEST_LESION_MS,
       intact: this.intact,
     };
   }
@@ -120,20 +136,21 @@ class OpenNetwork {
     };
   }
 
-  /** @param {boolean[][]} deleted */
-  accuracy(deleted) {
+  /** @param {boolean[][]} deleted @param {() => Promise<void>} breathe */
+  async accuracy(deleted, breathe) {
     const started = performance.now();
-    const none = this.stored.classes.map(() => 0);
+    const none = this.asked.classes.map(() => 0);
     const [n_correct, n_lost, n_gained] = [[...none], [...none], [...none]];
     let loss = 0;
-    this.labels.forEach((label, i) => {
+    for (const [i, label] of this.labels.entries()) {
+      if (i % 16 === 0) await breathe();
       const { outputs } = this.network.answer(i, deleted);
       const right = largest(outputs) === label;
       loss += crossEntropy(outputs, label);
       if (right) n_correct[label]++;
       if (this.right[i] && !right) n_lost[label]++;
       if (right && !this.right[i]) n_gained[label]++;
-    });
+    }
     loss = Math.round((1e6 * loss) / this.labels.length) / 1e6;
     return { n_correct, n_lost, n_gained, n: this.n, loss, ms: since(started) };
   }
@@ -148,8 +165,7 @@ class OpenNetwork {
     for (const count of counts) {
       const deleted = this.network.hidden.map(({ units }) => new Array(units).fill(false));
       for (const [layer, unit] of all.slice(0, count)) deleted[layer][unit] = true;
-      n_correct.push(sum(this.accuracy(deleted).n_correct));
-      await breathe();
+      n_correct.push(sum((await this.accuracy(deleted, breathe)).n_correct));
     }
     return { n_correct, n: this.labels.length };
   }
@@ -163,7 +179,7 @@ class OpenNetwork {
       for (let unit = 0; unit < units; unit++) {
         const value = by === "importance" ? this.importance(layer, unit) : this.selectivity(layer, unit);
         found.push({ place: [layer, unit], value });
-        if (unit % 16 === 15) await breathe();
+        await breathe();
       }
     }
     found.sort((a, b) => b.value - a.value); // equals stay in their order
@@ -196,7 +212,7 @@ class OpenNetwork {
   /** Mean activation for each class, null without images. @param {number} layer
    * @param {number} unit */
   means(layer, unit) {
-    const sums = this.stored.classes.map(() => 0);
+    const sums = this.asked.classes.map(() => 0);
     this.labels.forEach((label, i) => (sums[label] += this.network.intact[i].activations[layer][unit]));
     return sums.map((total, c) => (this.n[c] ? total / this.n[c] : null));
   }
@@ -209,14 +225,14 @@ class OpenNetwork {
     const low = Math.min(0, ...activation);
     const high = Math.max(...activation);
     const edges = linspace(low, high > low ? high : low + 1, N_BINS);
-    const seen = this.stored.classes.map(() => 0);
+    const seen = this.asked.classes.map(() => 0);
     const placeInClass = this.labels.map((label) => seen[label]++);
     const places = activation.map((_, i) => i);
     const most = [...places].sort((a, b) => activation[b] - activation[a]);
     // Most units are silent on many images: of equals, one of each class before a second of any.
     const least = [...places].sort((a, b) => activation[a] - activation[b] || placeInClass[a] - placeInClass[b]);
     const pictured = (/** @type {number} */ i) => ({ label: this.labels[i], activation: short(activation[i]), png: this.png(i) });
-    const ofClass = this.stored.classes.map((_, c) => activation.filter((_, i) => this.labels[i] === c));
+    const ofClass = this.asked.classes.map((_, c) => activation.filter((_, i) => this.labels[i] === c));
     const least_ = Math.min(...activation);
     return {
       edges: edges.map(short),
@@ -297,6 +313,18 @@ function shuffle(items, seed) {
     const j = Math.floor((state / 2 ** 32) * (i + 1));
     [items[i], items[j]] = [items[j], items[i]];
   }
+}
+
+/** A function that pauses now and then, so that the page can draw and take a click.
+ * @param {() => void} [check]  called after each pause; may throw, to end the work */
+function breathing(check = () => {}) {
+  let last = performance.now();
+  return async () => {
+    if (performance.now() - last < SLICE_MS) return;
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    last = performance.now();
+    check();
+  };
 }
 
 /** Five significant digits are finer than a screen. @param {number} value */

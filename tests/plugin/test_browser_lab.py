@@ -3,7 +3,6 @@
 import functools
 import importlib.util
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -23,7 +22,8 @@ FORWARD = """async ([model, deleted, image]) => {
   const stored = files[files.index.lab.files[model]];
   const layers = stored.layers.map((layer) => ({
     ...layer, kernel: fromHalf(bytesOf(layer.kernel)), bias: floatsOf(layer.bias) }));
-  const pixels = Float32Array.from(bytesOf(files[stored.images].pixels), (byte) => byte / 255);
+  const images = files[stored.asked[""].images];
+  const pixels = Float32Array.from(bytesOf(images.pixels), (byte) => byte / 255);
   const network = new DenseNetwork(layers, pixels);
   const found = network.answer(image, deleted);
   const times = [];
@@ -49,7 +49,7 @@ def script(name: str):
 
 
 network_of = functools.cache(lambda name: read_network(DEMO / f"{name}.keras"))
-images_of = functools.cache(lambda name: read_images(DEMO / f"{name}.keras"))
+images_of = functools.cache(lambda name: read_images(DEMO / f"{name}.images.npz"))
 
 
 def forward(
@@ -74,21 +74,15 @@ def page_file(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(page_file):
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-    playwright = pytest.importorskip("playwright.sync_api")
-    if found is None:
-        pytest.skip("no Chromium on PATH")
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=arguments)
-        opened = browser.new_context(offline=True).new_page()
-        opened.problems = []
-        opened.on("pageerror", lambda error: opened.problems.append(str(error)))
-        opened.goto(page_file.as_uri())
-        yield opened
-        assert opened.problems == []
-        browser.close()
+def page(browser, page_file):
+    context = browser.new_context(offline=True)
+    opened = context.new_page()
+    problems: list[str] = []
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.goto(page_file.as_uri())
+    yield opened
+    assert problems == []
+    context.close()
 
 
 def test_the_networks_are_small_files_of_ours_alone():

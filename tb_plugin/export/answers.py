@@ -59,6 +59,7 @@ class Answers:
     Attributes:
         index: as the route "index" replies.
         folders: of each series, below data/.
+        models: the networks of the lab, as the route "lab/models" lists them.
         not_in_lab: the networks that a browser cannot run, and why.
     """
 
@@ -86,6 +87,10 @@ class Answers:
             "trainings": [[run, name] for run, name in self._trained.items()],
             "lab": self._lab,
         }
+
+    @property
+    def models(self) -> list[dict[str, Any]]:
+        return self._lab["listing"]["models"]
 
     def curves(self) -> Iterator[Data]:
         """A file for each ablation or noise curve."""

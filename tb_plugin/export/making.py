@@ -126,7 +126,7 @@ def _write_pages(
     for page, numbers in _charts(answers, experiment):
         copy.write(page.json, json.dumps(numbers, allow_nan=False))
         of_charts.append(page)
-    made = [first, *of_charts, *of_tables]
+    made = [first, *of_charts, *map(_lab_page, answers.models), *of_tables]
     for page in made:
         copy.write(page.path, pages.page_html(page, SCRIPTS))
     copy.write("pages.html", pages.list_html(options.title, made, ABOUT))
@@ -177,6 +177,13 @@ def _charts(answers: Answers, experiment: Experiment) -> Iterator[tuple[Page, di
         runs = list(dict.fromkeys(run for found in kinds.values() for run, _ in found))
         if of_training := [run for run in runs if run in trained]:
             yield page("training"), {"runs": training(experiment, of_training)}
+
+
+def _lab_page(model: dict[str, Any]) -> Page:
+    """The page of the lab with one network."""
+    start = {"view": "lab", "model": model["id"]}
+    path = f"lab/{folder_name(model['id'])}.html"
+    return Page(path, f"{model['name']}: {pages.VIEWS['lab'].lower()}", start, "", "Networks")
 
 
 def _folder_of(run: str) -> str:

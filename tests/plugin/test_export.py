@@ -1,10 +1,13 @@
 """A static copy of the tab: opened from a disk, offline, it answers as the server does."""
 
 import base64
+import functools
+import http.server
 import json
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -214,6 +217,33 @@ def test_every_view_draws_its_chart_from_a_disk_without_a_network(copy, opened, 
     state = {"view": view, "group": "fig7a"} if view.startswith("unit") else {"view": view}
     page = opened(copy.url(**state, **({"inspect": '["3"]'} if view == "unit" else {})))
     assert drawn(page, chart) > 1
+
+
+@pytest.mark.browser
+def test_a_web_host_serves_it_from_any_folder(copy, browser):
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    handler = functools.partial(Quiet, directory=copy.out.parent)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    context = browser.new_context()
+    try:
+        page = context.new_page()
+        replies = []
+        page.on("response", lambda reply: replies.append((reply.status, reply.url)))
+        (unit,) = copy.out.glob("units/fig7a-seed-1-*/640/hidden-2-*/17.html")
+        here = f"http://127.0.0.1:{server.server_port}/{copy.out.name}/"
+        page.goto(here + unit.relative_to(copy.out).as_posix())
+        drawn(page, "unit_1")
+        icon = here.replace(f"{copy.out.name}/", "favicon.ico")  # a browser asks for it by itself
+        bad = [r for r in replies if r[0] != 200 or not r[1].startswith(here)]
+        assert [reply for reply in bad if reply[1] != icon] == []
+    finally:
+        context.close()
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.mark.browser

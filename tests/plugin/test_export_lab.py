@@ -229,6 +229,19 @@ def test_units_are_deleted_in_the_page_and_the_answers_follow(browser, site):
 
 
 @pytest.mark.browser
+def test_each_network_has_a_page(browser, site):
+    assert len(list((site[0] / "lab").iterdir())) == 4
+    (file,) = site[0].glob("lab/tiny-*.html")
+    assert file.relative_to(site[0]).as_posix() in (site[0] / "pages.html").read_text()
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.goto(file.as_uri())
+    page.get_by_text("hidden_2").first.wait_for()
+    assert page.locator(".unit").count() == 18
+    context.close()
+
+
+@pytest.mark.browser
 def test_an_embed_of_the_lab_is_the_whole_lab_without_the_list(browser, site):
     context = browser.new_context(offline=True)
     page = context.new_page()

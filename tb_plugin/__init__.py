@@ -28,7 +28,8 @@ a view nothing of another view:
     app      the modules beside the folders
     site     what a static copy has in place of the server and of TensorBoard around the page
 
-Nothing here imports repro, Keras or TensorFlow: the lab starts `repro.study.lab_child` by name. The
+Nothing here imports repro, Keras or TensorFlow: the lab starts `repro.study.lab_child` by name,
+and a copy of a lab `repro.study.lab_images`. The
 lab is off unless TensorBoard is started with --single_directions_models=DIR; images for a model lie
 beside it, see `repro.study.lab_session`. Load only models that you trust: Keras's safe mode refuses
 code in a model but is not a sandbox.

@@ -156,9 +156,9 @@ async function distributions(asked, read) {
   const found = await Promise.all(
     wanted.map(([run, tag], i) => spread(run, tag, folders[i], column, step, read)),
   );
-  const read_ = found.filter((one) => "values" in one);
-  const edges = edgesOf(column, [...read_.map((one) => one.values), limits ?? []], bins);
-  const counted = read_.map(({ values, layer, layers, ...facts }) => ({
+  const readable = found.filter((one) => "values" in one);
+  const edges = edgesOf(column, [...readable.map((one) => one.values), limits ?? []], bins);
+  const counted = readable.map(({ values, layer, layers, ...facts }) => ({
     ...facts,
     layers: layers.map((/** @type {any} */ one, /** @type {number} */ number) => {
       const { layer: name, n, ...rest } = one;

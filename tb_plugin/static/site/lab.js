@@ -233,7 +233,7 @@ class OpenNetwork {
     const least = [...places].sort((a, b) => activation[a] - activation[b] || placeInClass[a] - placeInClass[b]);
     const pictured = (/** @type {number} */ i) => ({ label: this.labels[i], activation: short(activation[i]), png: this.png(i) });
     const ofClass = this.asked.classes.map((_, c) => activation.filter((_, i) => this.labels[i] === c));
-    const least_ = Math.min(...activation);
+    const lowest = Math.min(...activation);
     return {
       edges: edges.map(short),
       counts: ofClass.map((part) => histogramCounts(part.filter((value) => value !== 0), edges)),
@@ -243,7 +243,7 @@ class OpenNetwork {
       least: least.slice(0, N_EXTREME).map(pictured),
       n_images: this.labels.length,
       averaged: false,
-      n_least: activation.filter((value) => value === least_).length,
+      n_least: activation.filter((value) => value === lowest).length,
       weights: layer === 0 ? this.weights(unit) : null,
     };
   }

@@ -1,5 +1,6 @@
 """Log directories, a data provider made of dictionaries, real TensorBoards, a real browser."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -84,7 +85,7 @@ def lab_models(tmp_path_factory) -> Path:
 
     tiny/model: dense, with images; wide/model: the same with 700 units in its one layer;
     conv/model: convolutional, with images; run/model: as a run of the laboratory leaves it, with
-    its config and the importance of its units; no_images; unsafe; broken.
+    its config and the importance of its units; clean/model: the same with true labels; no_images; unsafe; broken.
     """
     import keras
 
@@ -99,8 +100,12 @@ def lab_models(tmp_path_factory) -> Path:
     save_with_images(small_convnet(), folder / "conv", (6, 6, 2))
     (folder / "run").mkdir()
     repro.mlp((28, 28, 1), 10, (5,)).save(folder / "run" / "model.keras")
+    (folder / "clean").mkdir()
+    repro.mlp((28, 28, 1), 10, (5,), seed=1).save(folder / "clean" / "model.keras")
     config = TrainConfig("mnist", "mlp", hidden_units=(5,), n_train=200, label_corruption=0.5)
-    (folder / "run" / "config.json").write_text(json.dumps(to_dict(config)), encoding="utf-8")
+    clean = dataclasses.replace(config, label_corruption=0.0)
+    for name, one in (("run", config), ("clean", clean)):
+        (folder / name / "config.json").write_text(json.dumps(to_dict(one)), encoding="utf-8")
     write_importance(folder / "run", IMPORTANCE)
     unsafe = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x + 1)])
     unsafe.save(folder / "unsafe.keras")

@@ -537,7 +537,7 @@ def test_a_withdrawn_question_frees_the_lab_for_the_next_one(models, monkeypatch
 class Endless:
     """In the place of a session: works until nobody waits for it any more."""
 
-    def __init__(self, path, check):
+    def __init__(self, path, check, images):
         self.sha256, self._check = "0", check
 
     def accuracy(self, lesions):
@@ -945,16 +945,64 @@ def test_the_images_of_a_clean_network_are_the_test_images(tmp_path, monkeypatch
     monkeypatch.setattr(source, "locate", lambda name, offline: offline)
     path = tmp_path / "config.json"
     path.write_text(json.dumps(to_dict(TrainConfig("mnist", "mlp", (5,)))), encoding="utf-8")
-    images, labels, names, origin = lab_session._images_of(tmp_path / "model.keras")
+    images, labels, _, names, origin = lab_session._images_of(tmp_path / "model.keras")
     assert (images.shape, origin) == ((20, 2, 2, 1), "mnist, test images")
     assert labels.tolist() == test.labels.tolist() and names == []
     path.write_text(json.dumps(to_dict(TrainConfig("cifar10", "mlp", (5,)))), encoding="utf-8")
-    names = lab_session._images_of(tmp_path / "model.keras")[2]
+    names = lab_session._images_of(tmp_path / "model.keras").names
     assert (len(names), names[3]) == (10, "cat")
     path.write_text('{"dataset": "no such set"}', encoding="utf-8")
     with pytest.raises(lab_session.SessionError) as refused:
         lab_session._images_of(tmp_path / "model.keras")
     assert refused.value.code == "no_images" and str(tmp_path) not in str(refused.value)
+
+
+@pytest.mark.parametrize("model", ["tiny/model", "conv/model"])
+def test_a_random_order_is_read_lesion_by_lesion(real, model):
+    opened = real(do="open", model=model)
+    n_units = sum(layer["units"] for layer in opened["layers"])
+    found = [real(do="order", model=model, seed=seed) for seed in (0, 0, 1)]
+    assert found[0] == found[1] and found[0]["deleted"][0] == 0
+    assert found[0]["n_correct"] != found[2]["n_correct"]
+    assert found[0]["deleted"][-1] == n_units and found[0]["n"] == opened["n_images"]
+    everything = {layer["name"]: list(range(layer["units"])) for layer in opened["layers"]}
+    for end, lesions in ((0, {}), (-1, everything)):
+        read = real(do="accuracy", model=model, lesions=lesions)
+        assert found[0]["n_correct"][end] == sum(read["n_correct"])
+
+
+def test_networks_of_true_and_of_shuffled_labels_are_asked_on_the_same_images(real):
+    shuffled, true = (
+        real(do="open", model=f"{name}/model", images="training") for name in ("run", "clean")
+    )
+    assert shuffled["images_sha256"] == true["images_sha256"]
+    assert [one["png"] for one in shuffled["images"]] == [one["png"] for one in true["images"]]
+    truth = [one["truth"] for one in true["images"]]
+    assert truth == [one["label"] for one in true["images"]]
+    assert sorted(truth) == sorted(2 * list(range(10)))
+    assert truth == [one["truth"] for one in shuffled["images"]]
+    assert truth != [one["label"] for one in shuffled["images"]]
+    assert true["source"] == "mnist, training images"
+    # Without the wish, a network of true labels has its test images.
+    assert real(do="open", model="clean/model")["source"] == "mnist, test images"
+    for one in (shuffled, true):
+        assert sum(one["intact"]["n"]) == one["n_images"]
+
+
+def test_two_networks_stay_open_beside_each_other(tmp_path, monkeypatch):
+    """A change from one to the other, or of the images, opens nothing anew."""
+    monkeypatch.setattr(lab_child, "Session", Endless)
+    paths = [str(tmp_path / name) for name in ("a", "b", "c")]
+    for path in paths:
+        Path(path).touch()
+    sessions = lab_child.Sessions()
+    asked = [(paths[0], ""), (paths[0], "training"), (paths[1], "training")]
+    opened = [sessions.at(*one) for one in asked]
+    assert len(set(map(id, opened))) == 3
+    for _ in range(2):
+        assert [sessions.at(*one) for one in asked] == opened
+    sessions.at(paths[2])  # one more, and the one that was not used for longest is forgotten
+    assert sessions.at(*asked[2]) is opened[2] and sessions.at(*asked[0]) is not opened[0]
 
 
 def test_what_a_sweep_found_beside_the_model_is_taken_for_its_importance(real):

@@ -4,7 +4,6 @@
 // Every request contains the whole lesion, so undo, links and several windows cannot disagree. An
 // answer to an older lesion is dropped.
 
-import { LabClient } from "../../page/api.js";
 import { readLesions, writeLesions } from "../../page/lesion_codec.js";
 
 const PAUSE_MS = 60; // delay of requests while the user drags over units
@@ -25,12 +24,13 @@ const UNDO_STEPS = 100;
  */
 
 export class LabSession {
-  /** @param {import("../../parts/chart_frame.js").Context} context @param {Page} page */
-  constructor(context, page) {
+  /** @param {import("../../parts/chart_frame.js").Context} context @param {Page} page
+   * @param {import("../../page/lab_answers.js").LabAnswers} answers */
+  constructor(context, page, answers) {
     this.context = context;
     this.page = page;
-    this.client = new LabClient();
-    this.ranker = new LabClient("-rank");
+    this.answers = answers;
+    this.source = this.ranker = answers.source("", "");
     this.opened = /** @type {import("../../numbers/types.js").LabModel | null} */ (null);
     this.openedId = "";
     this.requested = ""; // the last lesions and image that were asked about
@@ -55,11 +55,12 @@ export class LabSession {
     this.page.say(
       `Opening ${chosen.name}. The first model takes a while: TensorFlow is started for it.`,
     );
-    const intact = { do: "outputs", model: chosen.id, lesions: {}, image: 0 };
+    const source = (this.source = this.answers.source(chosen.id, ""));
+    this.ranker = this.answers.source(chosen.id, "", "-rank");
     try {
-      const opened = await this.client.ask({ do: "open", model: chosen.id });
+      const opened = await source.open();
       if (chosen.id !== this.openedId) return;
-      const outputs = await this.client.ask(intact);
+      const outputs = await source.answers([], 0);
       if (chosen.id !== this.openedId) return;
       this.opened = opened;
       this.intactOutputs = outputs;
@@ -94,17 +95,17 @@ export class LabSession {
     const state = this.state();
     const seq = ++this.seq;
     const text = state.lesions; // the state may change before the answer comes
-    const question = { ...this.named(), lesions: this.byLayer(this.deleted(text)) };
+    const lesion = this.deleted(text);
     this.trouble = null;
     this.page.wait(true);
     if (this.ranking) this.ranker.cancel(); // this lesion is newer
     try {
-      const outputs = await this.client.ask({ do: "outputs", ...question, image: this.image(state) });
+      const outputs = await this.source.answers(lesion, this.image(state));
       if (seq !== this.seq) return;
       this.outputs = outputs;
       this.page.answered("outputs", text);
       this.page.wait(true);
-      const accuracy = await this.client.ask({ do: "accuracy", ...question });
+      const accuracy = await this.source.accuracy(lesion);
       if (seq !== this.seq) return;
       this.accuracy = accuracy;
       this.accuracyOf = text;
@@ -122,7 +123,7 @@ export class LabSession {
   /** Ends the work; the page stays as it is. */
   letBe() {
     this.seq++;
-    this.client.cancel();
+    this.source.cancel();
     this.ranker.cancel();
     this.page.wait(false);
     this.admit("You did not wait for the answer.", () => this.evaluate());
@@ -133,11 +134,6 @@ export class LabSession {
   admit(text, retry) {
     this.trouble = { text, retry };
     this.page.show();
-  }
-
-  /** The open model for a question: its id and the hash of its file. */
-  named() {
-    return { model: this.openedId, sha256: this.opened?.sha256 };
   }
 
   state() {
@@ -187,7 +183,7 @@ export class LabSession {
     try {
       this.page.wait(true);
       this.ranking = true;
-      this.rankings[by] ??= (await this.ranker.ask({ do: "rank", ...this.named(), by })).units;
+      this.rankings[by] ??= (await this.ranker.rank(by)).units;
     } catch (error) {
       const failure = /** @type {Error & {code?: string}} */ (error);
       if (failure.code === "model_changed") this.page.reopen();
@@ -207,15 +203,5 @@ export class LabSession {
   /** @param {string} text @returns {boolean[][]}  per layer, per unit */
   deleted(text) {
     return readLesions(text, this.opened?.layers.map((layer) => layer.units) ?? []);
-  }
-
-  /** @param {boolean[][]} deleted @returns {Record<string, number[]>} */
-  byLayer(deleted) {
-    const lesions = /** @type {Record<string, number[]>} */ ({});
-    deleted.forEach((units, i) => {
-      const gone = units.flatMap((is, unit) => (is ? [unit] : []));
-      if (gone.length) lesions[this.opened?.layers[i].name ?? ""] = gone;
-    });
-    return lesions;
   }
 }

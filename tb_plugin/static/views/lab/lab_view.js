@@ -3,7 +3,7 @@
 
 import { formatFraction, plural } from "../../numbers/labels.js";
 import { pairedChange, wilson } from "../../numbers/statistics.js";
-import { fetchLabModels } from "../../page/api.js";
+import { SERVER } from "../../page/lab_answers.js";
 import { writeLesions } from "../../page/lesion_codec.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
 import { el, fill } from "../../parts/dom.js";
@@ -17,16 +17,20 @@ const PATIENCE_MS = 1500; // after this time the user is offered to cancel
 /** @typedef {import("../../page/model.js").Model} Model */
 
 export class LabView {
-  /** @param {import("../../parts/chart_frame.js").Context} context */
-  constructor(context) {
+  /** @param {import("../../parts/chart_frame.js").Context} context
+   * @param {import("../../page/lab_answers.js").LabAnswers} [answers]  where the answers come from */
+  constructor(context, answers = SERVER) {
     this.context = context;
-    this.session = new LabSession(context, {
-      say: (text, retry) => this.say(text, retry),
+    this.answers = answers;
+    const page = {
+      say: (/** @type {string} */ text, /** @type {any} */ retry) => this.say(text, retry),
       show: () => this.show(/** @type {Model} */ (context.model())),
-      answered: (what, lesions) => this.answered(what, lesions),
-      wait: (begins) => this.wait(begins),
+      answered: (/** @type {"outputs" | "evaluated"} */ what, /** @type {string} */ lesions) =>
+        this.answered(what, lesions),
+      wait: (/** @type {boolean} */ begins) => this.wait(begins),
       reopen: () => this.reopen(),
-    });
+    };
+    this.session = new LabSession(context, page, answers);
     this.built = /** @type {import("../../numbers/types.js").LabModel | null} */ (null); // the grid's
     this.listing = /** @type {import("../../numbers/types.js").LabListing | null} */ (null);
     this.patience = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
@@ -103,7 +107,7 @@ export class LabView {
   update(model) {
     if (!this.listing) {
       this.say("Looking for models …");
-      fetchLabModels().then(
+      this.answers.models().then(
         (listing) => {
           this.listing = listing;
           this.update(/** @type {Model} */ (this.context.model()));

@@ -30,8 +30,7 @@ MOST_CHOSEN, FEWEST_CHOSEN = 20, 10  # bounds of the number of images shown
 MULTIPLICATIONS = 4e10
 FEWEST_IMAGES, MOST_IMAGES = 100, 2000  # bounds of the number of these images
 LONGEST_RANKING_S = 60.0  # seconds beyond which no ranking by importance is offered
-ORDER_POINTS = 16  # lesions of a random order, from the first units to all
-LONGEST_ORDER_S = 4.0  # seconds beyond which no random order is offered
+LONGEST_LESION_S = 0.25  # seconds of one lesion beyond which no random orders are offered
 TRAINING = "training"  # the choice of images that asks for those a network was trained on
 LARGEST_LAYERS = 20_000  # most units in all; more could not be drawn
 N_EXTREME = 8  # images that drive a unit most, and as many that drive it least
@@ -186,7 +185,7 @@ class Session:
             ],
             "images_sha256": hashlib.sha256(self._images.tobytes()).hexdigest(),
             "rankable": self._rankings(),
-            "ordered": ORDER_POINTS * self._seconds < LONGEST_ORDER_S,
+            "ordered": self._seconds < LONGEST_LESION_S,
             "intact": self._intact,
         }
 
@@ -253,25 +252,27 @@ class Session:
             "read_on": read_on,
         }
 
-    def order(self, seed: int) -> dict[str, Any]:
-        """Correct images while all units are deleted in one random order.
+    def order(self, seed: int, counts: list[int]) -> dict[str, Any]:
+        """Correct images with the first units of one random order deleted.
 
         Args:
-            seed: decides the order.
+            seed: decides the order of all units.
+            counts: numbers of units to delete, each the first of the order.
 
         Returns:
-            {"deleted": [0, ..., all units], "n_correct": [...] at each of these, "n": images}.
+            {"n_correct": [...] at each count, "n": images}.
         """
         n_units = sum(self._sizes)
+        if max(counts) > n_units:
+            raise SessionError("invalid_argument", f"The model has {n_units} units.")
         order = np.random.default_rng(seed).permutation(n_units)
-        steps = np.linspace(0, n_units, min(ORDER_POINTS, n_units) + 1).round().astype(int)
-        n_correct = [sum(self._intact["n_correct"])]
-        for k in steps[1:]:
+        n_correct = []
+        for k in counts:
             self._check()
             keep = np.ones(n_units)
             keep[order[:k]] = 0
             n_correct.append(int(np.sum(self._lesions.answer(keep)[0])))
-        return {"deleted": steps.tolist(), "n_correct": n_correct, "n": len(self._labels)}
+        return {"n_correct": n_correct, "n": len(self._labels)}
 
     def unit(self, layer: str, unit: int) -> dict[str, Any]:
         """One unit: how its activation is spread, images at both ends, its weights as a picture.
@@ -539,7 +540,15 @@ def _images_of_run(config: Path, training: bool) -> LabImages:
 
     try:
         train = from_dict(TrainConfig, json.loads(config.read_text(encoding="utf-8")))
-        splits = load.load(source.locate(train.dataset, offline=True), train)
+        if train.origin == "embedded":  # also where the full set has been found since
+            found = source.DataSource(train.dataset, train.origin)
+        else:
+            found = source.locate(train.dataset, offline=True)
+        if found.origin != train.origin:
+            raise ValueError(
+                f"This network was trained on the full {train.dataset}, which is not at hand here."
+            )
+        splits = load.load(found, train)
     except (OSError, ValueError, TypeError) as error:
         raise SessionError("no_images", _without_path(error, str(config))) from None
     corrupted = train.label_corruption > 0

@@ -6,6 +6,7 @@ from typing import Any
 from tb_plugin.lab.process import LabError
 
 LONGEST_CLIENT = 40
+MOST_COUNTS = 64  # lesions of one random order
 
 # The questions, with the most seconds that each may take. The first `open` imports TensorFlow and
 # reads the images.
@@ -23,7 +24,7 @@ ARGUMENTS: dict[str, dict[str, type]] = {
     "accuracy": {"lesions": dict},
     "rank": {"by": str},
     "unit": {"layer": str, "unit": int},
-    "order": {"seed": int},
+    "order": {"seed": int, "counts": list},
     "cancel": {},
 }
 # The request that ends the client's earlier requests, running or waiting. It never waits.
@@ -59,8 +60,14 @@ def checked(request: Mapping[str, Any]) -> tuple[str, str, str]:
         _check_lesions(request["lesions"])
     if request.get(IMAGES, IMAGE_SETS[0]) not in IMAGE_SETS:
         raise _invalid(f"images must be {' or '.join(IMAGE_SETS)}")
-    if what == "order" and request["seed"] < 0:
-        raise _invalid("seed must not be negative")
+    if what == "order":
+        counts = request["counts"]
+        if request["seed"] < 0 or not 0 < len(counts) <= MOST_COUNTS:
+            raise _invalid(
+                f"seed must not be negative, and there must be 1 to {MOST_COUNTS} counts"
+            )
+        if any(type(k) is not int or k < 0 for k in counts):
+            raise _invalid("counts must be whole numbers of units")
     if what == "rank" and request["by"] not in RANKINGS:
         raise _invalid(f"by must be one of {', '.join(RANKINGS)}")
     return what, client, model

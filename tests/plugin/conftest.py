@@ -85,7 +85,8 @@ def lab_models(tmp_path_factory) -> Path:
 
     tiny/model: dense, with images; wide/model: the same with 700 units in its one layer;
     conv/model: convolutional, with images; run/model: as a run of the laboratory leaves it, with
-    its config and the importance of its units; clean/model: the same with true labels; no_images; unsafe; broken.
+    its config and the importance of its units; clean/model: the same with
+    true labels; no_images; unsafe; broken.
     """
     import keras
 
@@ -102,7 +103,9 @@ def lab_models(tmp_path_factory) -> Path:
     repro.mlp((28, 28, 1), 10, (5,)).save(folder / "run" / "model.keras")
     (folder / "clean").mkdir()
     repro.mlp((28, 28, 1), 10, (5,), seed=1).save(folder / "clean" / "model.keras")
-    config = TrainConfig("mnist", "mlp", hidden_units=(5,), n_train=200, label_corruption=0.5)
+    config = TrainConfig(
+        "mnist", "mlp", hidden_units=(5,), n_train=200, label_corruption=0.5, origin="embedded"
+    )
     clean = dataclasses.replace(config, label_corruption=0.0)
     for name, one in (("run", config), ("clean", clean)):
         (folder / name / "config.json").write_text(json.dumps(to_dict(one)), encoding="utf-8")

@@ -942,7 +942,8 @@ def test_a_network_of_the_laboratory_brings_its_images_by_its_config(real):
 def test_the_images_of_a_clean_network_are_the_test_images(tmp_path, monkeypatch):
     train, test = (Images(np.ones((n, 2, 2, 1), "f4"), np.arange(n) % 10, 10) for n in (30, 20))
     monkeypatch.setattr(load, "load", lambda where, config: Splits(train, train.labels, test))
-    monkeypatch.setattr(source, "locate", lambda name, offline: offline)
+    found = source.DataSource("mnist", "tfds")
+    monkeypatch.setattr(source, "locate", lambda name, offline: found)
     path = tmp_path / "config.json"
     path.write_text(json.dumps(to_dict(TrainConfig("mnist", "mlp", (5,)))), encoding="utf-8")
     images, labels, _, names, origin = lab_session._images_of(tmp_path / "model.keras")
@@ -961,14 +962,19 @@ def test_the_images_of_a_clean_network_are_the_test_images(tmp_path, monkeypatch
 def test_a_random_order_is_read_lesion_by_lesion(real, model):
     opened = real(do="open", model=model)
     n_units = sum(layer["units"] for layer in opened["layers"])
-    found = [real(do="order", model=model, seed=seed) for seed in (0, 0, 1)]
-    assert found[0] == found[1] and found[0]["deleted"][0] == 0
-    assert found[0]["n_correct"] != found[2]["n_correct"]
-    assert found[0]["deleted"][-1] == n_units and found[0]["n"] == opened["n_images"]
-    everything = {layer["name"]: list(range(layer["units"])) for layer in opened["layers"]}
-    for end, lesions in ((0, {}), (-1, everything)):
-        read = real(do="accuracy", model=model, lesions=lesions)
-        assert found[0]["n_correct"][end] == sum(read["n_correct"])
+    counts = [0, 1, n_units // 2, n_units]
+    found = [real(do="order", model=model, seed=seed, counts=counts) for seed in (0, 0, 1)]
+    assert found[0] == found[1] and found[0]["n"] == opened["n_images"]
+    order = np.random.default_rng(0).permutation(n_units)
+    sizes = [layer["units"] for layer in opened["layers"]]
+    for k, n_correct in zip(counts, found[0]["n_correct"], strict=True):
+        gone = np.isin(np.arange(n_units), order[:k])
+        parts = np.split(gone, np.cumsum(sizes)[:-1])
+        lesions = {
+            layer["name"]: np.flatnonzero(part).tolist()
+            for layer, part in zip(opened["layers"], parts, strict=True)
+        }
+        assert n_correct == sum(real(do="accuracy", model=model, lesions=lesions)["n_correct"])
 
 
 def test_networks_of_true_and_of_shuffled_labels_are_asked_on_the_same_images(real):
@@ -1003,6 +1009,30 @@ def test_two_networks_stay_open_beside_each_other(tmp_path, monkeypatch):
         assert [sessions.at(*one) for one in asked] == opened
     sessions.at(paths[2])  # one more, and the one that was not used for longest is forgotten
     assert sessions.at(*asked[2]) is opened[2] and sessions.at(*asked[0]) is not opened[0]
+
+
+def test_a_network_is_asked_on_images_of_where_its_own_came_from(tmp_path, monkeypatch):
+    """On other images, any network that learned shuffled labels would look broken."""
+    read = []
+
+    def load_one(where, config):
+        read.append(where.origin)
+        few = Images(np.ones((10, 2, 2, 1), "f4"), np.arange(10), 10)
+        return Splits(few, few.labels, few)
+
+    monkeypatch.setattr(load, "load", load_one)
+    for origin, there in (("embedded", "tfds"), ("tfds", "tfds"), ("tfds", "embedded")):
+        found = source.DataSource("mnist", there)
+        monkeypatch.setattr(source, "locate", lambda name, offline, found=found: found)
+        config = TrainConfig("mnist", "mlp", (5,), origin=origin)
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps(to_dict(config)), encoding="utf-8")
+        if there == origin or origin == "embedded":
+            lab_session._images_of(tmp_path / "model.keras")
+            continue
+        with pytest.raises(lab_session.SessionError, match="the full mnist, which is not at hand"):
+            lab_session._images_of(tmp_path / "model.keras")
+    assert read == ["embedded", "tfds"]
 
 
 def test_what_a_sweep_found_beside_the_model_is_taken_for_its_importance(real):
@@ -1074,6 +1104,7 @@ def test_a_unit_comes_with_the_images_at_both_ends_and_its_weights(real, opened,
         ({"do": "accuracy", "lesions": {"<b>": [0]}}, "no such layer"),
         ({"do": "outputs", "lesions": {}, "image": 20}, "no such image"),
         ({"do": "unit", "layer": "hidden_1", "unit": 12}, "no unit 12"),
+        ({"do": "order", "seed": 0, "counts": [19]}, "18 units"),
         ({"do": "open", "model": "unsafe"}, "holds a function"),
         ({"do": "open", "model": "no_images"}, "no_images.images.npz"),
         ({"do": "open", "model": "broken"}, "complete .keras file"),

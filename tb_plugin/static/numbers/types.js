@@ -111,9 +111,8 @@
  * @property {number[]} values  of these units
  * @property {string} read_on  which images
  *
- * @typedef {object} LabOrder  accuracy while units are deleted in one random order
- * @property {number[]} deleted  numbers of units, from 0 to all
- * @property {number[]} n_correct  images, at each of these
+ * @typedef {object} LabOrder  accuracy with the first units of one random order deleted
+ * @property {number[]} n_correct  images, at each of the numbers of units asked for
  * @property {number} n  images
  *
  * @typedef {object} LabUnit

@@ -10,8 +10,7 @@ import { fetchLabModels, LabClient } from "./api.js";
  * @typedef {object} LabAnswers  the networks of a lab
  * @property {() => Promise<import("../numbers/types.js").LabListing>} models  which there are
  * @property {(model: string, images: LabImages, part?: string) => LabSource} source  one of them,
- *     by its id. `part` names the part of the page that asks: parts wait for each other, and only
- *     the newest question of each part counts.
+ *     by its id
  *
  * @typedef {"" | "training"} LabImages  "": the images that belong to the network; "training":
  *     those it was trained on, with the labels it learned, which are the same images for networks
@@ -32,10 +31,12 @@ import { fetchLabModels, LabClient } from "./api.js";
  *     the highest first; `by` is one of the model's `rankable`
  * @property {(layer: string, unit: number) => Promise<import("../numbers/types.js").LabUnit>} unit
  *     the images that drive a unit
- * @property {(seed: number) => Promise<import("../numbers/types.js").LabOrder>} order  accuracy
- *     while all units are deleted in one random order, which the seed decides; only if the model
- *     has `ordered`
+ * @property {(seed: number, counts: number[]) => Promise<import("../numbers/types.js").LabOrder>} order
+ *     accuracy with the first units of one random order deleted, which the seed decides; only if
+ *     the model has `ordered`
  * @property {() => void} cancel  nobody waits for the last question any more
+ * @property {(part: string) => LabSource} part  the same open network for another part of the page:
+ *     only the newest question of each part counts, and parts wait for each other
  */
 
 /** The lab of this TensorBoard. @type {LabAnswers} */
@@ -46,18 +47,26 @@ export const SERVER = {
 
 /** @implements {LabSource} */
 class ServerSource {
-  /** @param {string} model @param {LabImages} images @param {string} part */
-  constructor(model, images, part) {
+  /** @param {string} model @param {LabImages} images @param {string} part
+   * @param {{opened: import("../numbers/types.js").LabModel | null}} [known]  shared by all parts */
+  constructor(model, images, part, known = { opened: null }) {
     this.model = model;
     this.images = images;
+    this.name = part;
     this.client = new LabClient(part);
-    this.opened = /** @type {import("../numbers/types.js").LabModel | null} */ (null);
+    this.known = known;
+  }
+
+  /** @param {string} name */
+  part(name) {
+    return new ServerSource(this.model, this.images, this.name + name, this.known);
   }
 
   async open() {
-    this.opened = null;
-    this.opened = await this.ask({ do: "open" });
-    return /** @type {import("../numbers/types.js").LabModel} */ (this.opened);
+    this.known.opened = null;
+    const opened = await this.ask({ do: "open" });
+    this.known.opened = opened;
+    return /** @type {import("../numbers/types.js").LabModel} */ (opened);
   }
 
   /** @param {Lesion} lesion @param {number} image */
@@ -80,9 +89,9 @@ class ServerSource {
     return this.ask({ do: "unit", layer, unit });
   }
 
-  /** @param {number} seed */
-  order(seed) {
-    return this.ask({ do: "order", seed });
+  /** @param {number} seed @param {number[]} counts */
+  order(seed, counts) {
+    return this.ask({ do: "order", seed, counts });
   }
 
   cancel() {
@@ -93,7 +102,7 @@ class ServerSource {
   ask(question) {
     const named = /** @type {Record<string, any> & {model: string}} */ ({ model: this.model });
     // The server refuses to answer for a file that took the place of the one opened.
-    if (this.opened) named.sha256 = this.opened.sha256;
+    if (this.known.opened) named.sha256 = this.known.opened.sha256;
     if (this.images) named.images = this.images;
     return this.client.ask({ ...named, ...question });
   }
@@ -103,7 +112,7 @@ class ServerSource {
     const lesions = /** @type {Record<string, number[]>} */ ({});
     lesion.forEach((units, i) => {
       const gone = units.flatMap((is, unit) => (is ? [unit] : []));
-      if (gone.length) lesions[this.opened?.layers[i].name ?? ""] = gone;
+      if (gone.length) lesions[this.known.opened?.layers[i].name ?? ""] = gone;
     });
     return lesions;
   }

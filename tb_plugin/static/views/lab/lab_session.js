@@ -56,7 +56,7 @@ export class LabSession {
       `Opening ${chosen.name}. The first model takes a while: TensorFlow is started for it.`,
     );
     const source = (this.source = this.answers.source(chosen.id, ""));
-    this.ranker = this.answers.source(chosen.id, "", "-rank");
+    this.ranker = source.part("-rank");
     try {
       const opened = await source.open();
       if (chosen.id !== this.openedId) return;

@@ -104,7 +104,7 @@ def lab_models(tmp_path_factory) -> Path:
     (folder / "clean").mkdir()
     repro.mlp((28, 28, 1), 10, (5,), seed=1).save(folder / "clean" / "model.keras")
     config = TrainConfig(
-        "mnist", "mlp", hidden_units=(5,), n_train=200, label_corruption=0.5, origin="embedded"
+        "mnist", "mlp", hidden_units=(5,), n_train=200, label_corruption=1.0, origin="embedded"
     )
     clean = dataclasses.replace(config, label_corruption=0.0)
     for name, one in (("run", config), ("clean", clean)):
@@ -167,7 +167,8 @@ def tensorboards(fast_tensorboard, slow_tensorboard) -> dict[str, TensorBoard]:
 
 @pytest.fixture(scope="session")
 def lab_board(tmp_path_factory, demo_logdir, lab_models):
-    """A TensorBoard with the lab; one run more has the units of the model called tiny."""
+    """A TensorBoard with the lab; one run more has the units of the model called tiny, and two
+    name the models called clean and run as a pair of true and shuffled labels."""
     logdir = tmp_path_factory.mktemp("lab") / "log"
     shutil.copytree(demo_logdir, logdir)
     layers, units = ["hidden_1"] * 12 + ["hidden_2"] * 6, [*range(12), *range(6)]
@@ -184,6 +185,12 @@ def lab_board(tmp_path_factory, demo_logdir, lab_models):
             facts={"model": "tiny"},
         )
         writer.add(table)
+    for corruption, model in (("0", "clean"), ("1", "run")):
+        facts = {"label corruption": corruption, "network": "mlp 5", "model": model}
+        with summary.Writer(logdir / "pair" / f"label_corruption={corruption}") as writer:
+            writer.add(
+                summary.ablation_curve("curve", [0, 5], [[1.0, 0.1]], n_units=5, facts=facts)
+            )
     board = TensorBoard(logdir, "--load_fast=true", f"--single_directions_models={lab_models}")
     yield board
     board.close()

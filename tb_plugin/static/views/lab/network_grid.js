@@ -263,7 +263,7 @@ export class NetworkGrid {
     }
     if (key === "ArrowUp") {
       if (unit >= row) return within(unit - row);
-      return layer > 0 ? [layer - 1, this.column(layer - 1, unit, Infinity)] : null;
+      return layer > 0 ? [layer - 1, this.column(layer - 1, unit % row, Infinity)] : null;
     }
     return null;
   }
@@ -273,7 +273,7 @@ export class NetworkGrid {
   column(layer, column, line) {
     const row = this.perRow(layer);
     const last = this.cells[layer].length - 1;
-    return Math.min(last, Math.min(line, Math.floor(last / row)) * row + column);
+    return Math.min(last, Math.min(line, Math.floor(last / row)) * row + Math.min(column, row - 1));
   }
 
   /** Number of cells in a row, which follows from the window's width. @param {number} layer */

@@ -94,7 +94,7 @@ export class LabBench {
       {},
       this.images.element,
       el("div", { class: "lab-row" }, this.tools.element, shades),
-      this.chips,
+      el("div", { class: "lab-row" }, this.tools.undo, this.tools.reset, this.chips),
     );
     this.drawn = el("section", { class: "card lab-drawn", "aria-label": "Units" }, this.grids, this.card.element);
     document.addEventListener("keydown", (event) => event.key === "Escape" && this.card.hide());
@@ -121,9 +121,6 @@ export class LabBench {
       selective,
       important,
       of,
-      el("span", { class: "gap" }),
-      undo,
-      reset,
     );
     return { element, undo, reset, important, of };
   }
@@ -198,11 +195,13 @@ export class LabBench {
   }
 
   /** The first k units of a network's ranking that are not deleted.
-   * @param {string} by @param {number} k @param {number} [of]  which network */
-  async deleteRanked(by, k, of = 0) {
+   * @param {string} by @param {number} k @param {number} [of]  which network
+   * @param {boolean} [alone]  in place of what is deleted */
+  async deleteRanked(by, k, of = 0, alone = false) {
     if (this.ranking) return; // it comes
     const network = this.networks[of] ?? this.networks[0];
-    const { turn } = network;
+    const before = this.state.lesions;
+    const newer = () => !this.networks.includes(network) || this.state.lesions !== before;
     try {
       this.ranking = true;
       this.wait();
@@ -210,14 +209,15 @@ export class LabBench {
     } catch (error) {
       const failure = /** @type {Error & {code?: string}} */ (error);
       if (failure.code === "model_changed") network.told.reopen();
-      else if (turn === network.turn) network.admit(failure.message, () => this.deleteRanked(by, k, of));
+      else if (!newer() && failure.name !== "AbortError")
+        network.admit(failure.message, () => this.deleteRanked(by, k, of, alone));
       return;
     } finally {
       this.ranking = false;
       this.wait();
     }
-    if (!this.networks.includes(network) || turn !== network.turn) return;
-    const deleted = this.lesion.map((units) => [...units]);
+    if (newer()) return;
+    const deleted = alone ? this.none() : this.lesion.map((units) => [...units]);
     const left = network.rankings[by].units.filter(([layer, unit]) => !deleted[layer][unit]);
     for (const [layer, unit] of left.slice(0, k)) deleted[layer][unit] = true;
     this.keep(deleted);
@@ -268,6 +268,7 @@ export class LabBench {
     if (!live) this.showStatus(text, gone);
     this.showCurves(text, gone);
     if (!live) this.showClasses();
+    if (!live) this.card.refresh();
     this.wait();
     const answered = (/** @type {"outputsOf" | "accuracyOf"} */ what) => networks.every((network) => network[what] === text);
     if (answered("outputsOf")) this.head.dataset.outputs = text;
@@ -299,7 +300,7 @@ export class LabBench {
       const answer = el("div", { class: "lab-answer" });
       const element = el(
         "section",
-        { class: `lab-network${isSmall(opened[i].layers) ? " flow" : ""}`, "aria-label": network.name },
+        { class: `lab-network of-${i}${isSmall(opened[i].layers) ? " flow" : ""}`, "aria-label": network.name },
         several && el("h3", { class: "network-name" }, el("span", { class: `mark of-${i}` }), network.name),
         el("div", { class: "lab-columns" }, input, grid.element, answer),
       );

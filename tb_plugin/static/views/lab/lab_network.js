@@ -34,7 +34,7 @@ export class LabNetwork {
     this.told = told;
     this.ranker = source.part("-rank");
     this.looker = source.part("-look");
-    this.orderer = source.part("-order");
+    this.idler = source.part("-idle"); // asks while nobody else does
     this.opened = /** @type {LabModel | null} */ (null);
     this.failure = /** @type {Error | null} */ (null); // why it could not be opened
     this.outputs = /** @type {LabOutputs | null} */ (null);
@@ -55,8 +55,7 @@ export class LabNetwork {
     this.turn = 0; // a newer lesion or a cancel increases it
     this.timer = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
     this.idle = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
-    this.reading = false; // random orders
-    this.ranks = false; // units by what they do, without having been asked to
+    this.reading = false; // random orders, and what is known of single units
     this.closed = false;
   }
 
@@ -107,8 +106,7 @@ export class LabNetwork {
     if (same) return;
     this.trouble = null;
     clearTimeout(this.idle);
-    if (this.reading) this.orderer.cancel();
-    if (this.ranks) this.ranker.cancel();
+    if (this.reading) this.idler.cancel();
     this.askSoon();
   }
 
@@ -169,7 +167,7 @@ export class LabNetwork {
   letBe() {
     this.turn++;
     this.working = false;
-    for (const part of [this.source, this.ranker, this.orderer]) part.cancel();
+    for (const part of [this.source, this.ranker, this.idler]) part.cancel();
     this.admit("You did not wait for the answer.", () => this.askAgain());
   }
 
@@ -201,31 +199,30 @@ export class LabNetwork {
     const { turn } = this;
     const { text, lesion } = this.wanted;
     const over = () => turn !== this.turn || this.closed || this.working || this.wanted.live;
-    if (over() || this.reading || this.ranks) return;
+    if (over() || this.reading) return;
     try {
       this.reading = true;
       const k = lesion.flat().filter(Boolean).length;
       const correct = [];
       // Orders of their own: the band is no part of what the lesion is compared with.
       while (!over() && k && this.chance?.lesion !== text && correct.length < RANDOM)
-        correct.push((await this.orderer.order(BAND_ORDERS + correct.length, [k])).n_correct[0]);
+        correct.push((await this.idler.order(BAND_ORDERS + correct.length, [k])).n_correct[0]);
       if (correct.length === RANDOM) {
         this.chance = { lesion: text, correct };
         this.told.changed();
       }
       while (!over() && this.orders.length < BAND_ORDERS) {
-        const { n_correct, n } = await this.orderer.order(this.orders.length, this.counts);
+        const { n_correct, n } = await this.idler.order(this.orders.length, this.counts);
         this.orders = [...this.orders, n_correct.map((right) => right / n)];
         this.told.changed();
       }
-      this.reading = false;
-      this.ranks = true;
-      for (const by of this.opened?.rankable ?? []) if (!over()) await this.ranking(by);
+      for (const by of this.opened?.rankable ?? [])
+        if (!over()) this.rankings[by] ??= await this.idler.rank(by);
       this.told.changed();
     } catch {
       // A newer lesion ended this, or the lab is gone, which the next lesion will tell.
     } finally {
-      this.reading = this.ranks = false;
+      this.reading = false;
       if (turn !== this.turn) this.restSoon();
     }
   }

@@ -238,8 +238,7 @@ export class LabView {
     const [network] = this.bench.networks;
     const k = Math.round(prepared.share * network.nUnits);
     if (!("by" in prepared)) return this.bench.move(k, false);
-    this.bench.keep(this.bench.none());
-    if (network.opened?.rankable.includes(prepared.by)) await this.bench.deleteRanked(prepared.by, k);
+    if (network.opened?.rankable.includes(prepared.by)) await this.bench.deleteRanked(prepared.by, k, 0, true);
   }
 
   /** Opens the inspector on a unit, if a run of the log directory has a table of the network.
@@ -254,7 +253,7 @@ export class LabView {
       for (const series of index.series.filter(own)) {
         const header = (await fetchTableSteps(series)).at(-1);
         if (!header || header.error) continue;
-        const table = await fetchTable(series, header, header.columns.slice(0, 1));
+        const table = await fetchTable(series, header, header.columns.slice(0, 2)); // layer and unit
         const row = table.unit.findIndex((one, i) => one === unit && table.layers[table.layer[i]] === layerName);
         if (row < 0) continue;
         const { run, tag } = series;

@@ -56,7 +56,7 @@ export class LesionSlider {
     this.input.max = String(n);
     if (document.activeElement !== this.input || Number(this.input.value) !== k) this.input.value = String(k);
     const share = `${n ? Math.round((100 * k) / n) : 0} %`;
-    const how = k && !ordered ? "chosen one by one" : `random order ${seed + 1}`;
+    const how = k && !ordered ? "chosen one by one" : `order ${seed + 1}`;
     this.output.textContent = share;
     this.input.setAttribute("aria-valuetext", `${share}, ${k} of ${n} units, ${how}`);
     this.input.classList.toggle("off-order", Boolean(k) && !ordered);

@@ -64,7 +64,7 @@ export class NetworkGrid {
     const flows = isSmall(layers);
     // Small networks get large cells.
     const size = flows
-      ? units > 600 ? (compact ? 7 : 10) : units > 60 ? (compact ? 11 : 14) : 22
+      ? units > 600 ? (compact ? 7 : 10) : units > 60 ? (compact ? 11 : 17) : 22
       : units > 1500 ? 12 : units > 400 ? 16 : 22;
     this.element.style.setProperty("--cell", `${size}px`);
     this.element.classList.toggle("flow", flows);

@@ -11,6 +11,7 @@ export class UnitCard {
   constructor() {
     this.element = el("div", { class: "unit-card", role: "tooltip", id: "unit-card", hidden: true });
     this.cell = /** @type {HTMLElement | null} */ (null);
+    this.again = () => {}; // fills the card once more
     this.known = /** @type {Map<string, import("../../numbers/types.js").LabUnit>} */ (new Map());
   }
 
@@ -28,7 +29,8 @@ export class UnitCard {
     const [layer, unit] = place;
     const { name } = /** @type {import("../../numbers/types.js").LabModel} */ (network.opened).layers[layer];
     const key = JSON.stringify([network.id, network.opened?.sha256, name, unit]);
-    this.fill(network, place, name, gone, this.known.get(key));
+    this.again = () => this.fill(network, place, name, gone, this.known.get(key));
+    this.again();
     cell.setAttribute("aria-describedby", "unit-card");
     if (this.known.has(key) || network.working) return;
     try {
@@ -36,7 +38,12 @@ export class UnitCard {
     } catch {
       return; // the card does without images
     }
-    if (this.cell === cell) this.fill(network, place, name, gone, this.known.get(key));
+    if (this.cell === cell) this.again();
+  }
+
+  /** Something is known now that was not. */
+  refresh() {
+    if (this.cell) this.again();
   }
 
   /** @param {import("./lab_network.js").LabNetwork} network @param {[number, number]} place
@@ -87,7 +94,7 @@ function row(name, value) {
  * @param {number} layer @param {number} unit */
 function ranked(network, by, layer, unit) {
   const ranking = network.rankings[by];
-  if (!ranking) return network.opened?.rankable.includes(by) ? "not read yet" : "not read here";
+  if (!ranking) return network.opened?.rankable.includes(by) ? "not yet read" : "–";
   const place = ranking.units.findIndex(([l, u]) => l === layer && u === unit);
   return `${formatNumber(ranking.values[place], 3)} (${place + 1}. of ${plural(ranking.units.length, "unit")})`;
 }

@@ -676,7 +676,7 @@ def test_a_lesion_stays_with_its_network_whatever_the_list_shows(open_tab, new_t
 
 
 def test_a_lesion_of_another_network_is_dropped_and_said(open_tab, lab_board):
-    tab = open_tab(lab_board, view="lab", lesions="0:0-3")  # of which network?
+    tab = open_tab(lab_board, view="lab", lesions="0:0-3", fresh=True)  # of which network?
     tab.wait_for_text(".note", "but not of which network: none are")
     assert read_address(tab, "lesions") == "" and gone(tab) == []
     tab.open_again(view="lab", model="conv/model", lesions="0:1,11;2:4")

@@ -124,6 +124,7 @@ export class LabNetwork {
     this.started = performance.now();
     this.working = true;
     this.trouble = null;
+    this.told.changed();
     const newer = () => turn !== this.turn;
     try {
       let before = this.intact.get(image);

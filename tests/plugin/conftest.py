@@ -188,8 +188,9 @@ def lab_board(tmp_path_factory, demo_logdir, lab_models):
     for corruption, model in (("0", "clean"), ("1", "run")):
         facts = {"label corruption": corruption, "network": "mlp 5", "model": model}
         with summary.Writer(logdir / "pair" / f"label_corruption={corruption}") as writer:
+            columns = {"class_selectivity": np.linspace(0, 1, 5), "importance": np.zeros(5)}
             writer.add(
-                summary.ablation_curve("curve", [0, 5], [[1.0, 0.1]], n_units=5, facts=facts)
+                summary.unit_table("units", ["hidden_1"] * 5, range(5), columns, facts=facts)
             )
     board = TensorBoard(logdir, "--load_fast=true", f"--single_directions_models={lab_models}")
     yield board

@@ -20,6 +20,7 @@ import { NetworkGrid, isSmall } from "./network_grid.js";
 import { UnitCard } from "./unit_card.js";
 
 const PATIENCE_MS = 1500; // after this time the user is offered to cancel
+const CHART_EVERY_MS = 150; // while the user drags
 const TRAIL = 40; // earlier lesions that stay as dots
 
 /**
@@ -46,7 +47,10 @@ export class LabBench {
     this.orders = /** @type {Map<string, number[]>} */ (new Map());
     this.patience = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
     this.soon = 0;
+    this.charted = ""; // what the curves show
+    this.chartedAt = -Infinity;
     this.long = false; // the work takes longer than usual
+    this.rankings = 0; // that were asked for
     this.ranking = false; // because the user asked for it
     this.built = /** @type {import("../../numbers/types.js").LabModel[]} */ ([]);
     this.panels = /** @type {{element: HTMLElement, grid: NetworkGrid, input: HTMLImageElement, answer: HTMLElement}[]} */ ([]);
@@ -157,7 +161,7 @@ export class LabBench {
    * @param {Lesion} lesion */
   drag(lesion) {
     this.live = lesion.map((units) => [...units]);
-    this.show();
+    this.showSoon();
   }
 
   /** @param {Lesion} lesion */
@@ -198,10 +202,11 @@ export class LabBench {
    * @param {string} by @param {number} k @param {number} [of]  which network
    * @param {boolean} [alone]  in place of what is deleted */
   async deleteRanked(by, k, of = 0, alone = false) {
-    if (this.ranking) return; // it comes
+    const turn = ++this.rankings; // a later wish takes the place of this one
     const network = this.networks[of] ?? this.networks[0];
     const before = this.state.lesions;
-    const newer = () => !this.networks.includes(network) || this.state.lesions !== before;
+    const newer = () =>
+      turn !== this.rankings || !this.networks.includes(network) || this.state.lesions !== before;
     try {
       this.ranking = true;
       this.wait();
@@ -213,7 +218,7 @@ export class LabBench {
         network.admit(failure.message, () => this.deleteRanked(by, k, of, alone));
       return;
     } finally {
-      this.ranking = false;
+      if (turn === this.rankings) this.ranking = false;
       this.wait();
     }
     if (newer()) return;
@@ -266,7 +271,7 @@ export class LabBench {
     if (!live) showChips(this.chips, lesion, layers, (restored) => this.keep(restored));
     this.showNetworks(lesion, image, gone, state);
     if (!live) this.showStatus(text, gone);
-    this.showCurves(text, gone);
+    this.showCurves(text);
     if (!live) this.showClasses();
     if (!live) this.card.refresh();
     this.wait();
@@ -281,7 +286,8 @@ export class LabBench {
     const opened = this.networks.map((network) => /** @type {import("../../numbers/types.js").LabModel} */ (network.opened));
     if (opened.length === this.built.length && opened.every((one, i) => one === this.built[i])) return;
     this.built = opened;
-    this.images.order = [];
+    this.images.begin(opened[0]);
+    this.charted = "";
     this.card.hide();
     delete this.head.dataset.outputs;
     const several = opened.length > 1;
@@ -417,14 +423,26 @@ export class LabBench {
     }
   }
 
-  /** @param {string} text @param {number} gone */
-  showCurves(text, gone) {
-    const { theme } = /** @type {Model} */ (this.context.model());
+  /** How many units a lesion deletes. @param {string} text */
+  counted(text) {
+    return readLesions(text, this.sizes).flat().filter(Boolean).length;
+  }
+
+  /** @param {string} text */
+  showCurves(text) {
+    const { theme, state } = /** @type {Model} */ (this.context.model());
+    // Drawing takes longer than all else: while the user drags, only what is new is drawn.
+    const seen = this.networks.map(({ id, orders, accuracyOf }) => [id, orders.length, accuracyOf]);
+    const charted = JSON.stringify([seen, text === this.networks[0].accuracyOf, state.zoom, state.table, theme.surface]);
+    if (charted === this.charted) return;
+    if (this.live && performance.now() - this.chartedAt < CHART_EVERY_MS) return;
+    this.charted = charted;
+    this.chartedAt = performance.now();
     const drawn = this.networks.map(({ id, name, nUnits, counts, orders, accuracy, accuracyOf, opened }) => {
       const trail = this.trails.get(`${id} ${opened?.sha256} ${opened?.images_sha256}`) ?? [];
       const earlier = trail.filter((dot) => dot.text !== text);
       // While the user drags, the accuracy is of a moment ago: it has its own place.
-      const now = accuracy && accuracyOf === text ? { k: gone, accuracy: overall(accuracy).share } : null;
+      const now = accuracy && (accuracyOf === text || this.live) ? { k: this.counted(accuracyOf), accuracy: overall(accuracy).share } : null;
       return { name: name || "this network", nUnits, band: bandOf(counts, orders), trail: earlier, now, orders: orders.length };
     });
     const read = Math.min(...drawn.map(({ orders }) => orders));

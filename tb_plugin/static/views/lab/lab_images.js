@@ -9,12 +9,21 @@ export class LabImages {
   constructor(onChoose) {
     this.onChoose = onChoose;
     this.order = /** @type {number[]} */ ([]);
+    this.pictures = /** @type {HTMLImageElement[]} */ ([]);
+    this.shown = ""; // what the strip says
     this.element = el("div", {
       class: "lab-images",
       role: "radiogroup",
       "aria-label": "Images",
       on: { keydown: (/** @type {KeyboardEvent} */ event) => this.key(event) },
     });
+  }
+
+  /** Other networks are open. @param {import("../../numbers/types.js").LabModel} opened */
+  begin({ images }) {
+    this.order = [];
+    this.shown = "";
+    this.pictures = images.map(({ png }) => el("img", { src: `data:image/png;base64,${png}`, alt: "" }));
   }
 
   /** @param {import("./lab_network.js").LabNetwork[]} networks @param {number} chosen
@@ -33,11 +42,14 @@ export class LabImages {
       const places = images.map((_, i) => i);
       this.order = [...places.filter((i) => flipped[i]), ...places.filter((i) => !flipped[i])];
     }
+    const shown = JSON.stringify([this.order, chosen, said]);
+    if (shown === this.shown) return;
+    this.shown = shown;
     const focused = this.element.contains(document.activeElement);
     const { classes } = /** @type {import("../../numbers/types.js").LabModel} */ (networks[0].opened);
     const several = networks.length > 1;
     const buttons = this.order.map((i) => {
-      const { truth, png } = images[i];
+      const { truth } = images[i];
       const spoken = said[i].map((one, n) => `${several ? `${networks[n].name}: ` : ""}${one.spoken}`);
       const words = [classes[truth], ...spoken].join("; ");
       const wrong = said[i].some((one) => !one.right);
@@ -54,7 +66,7 @@ export class LabImages {
           tabindex: i === chosen ? 0 : -1,
           on: { click: () => this.onChoose(i) },
         },
-        el("img", { src: `data:image/png;base64,${png}`, alt: "" }),
+        this.pictures[i],
         el(
           "span",
           { class: "said" },

@@ -34,7 +34,6 @@ export class LabNetwork {
     this.told = told;
     this.ranker = source.part("-rank");
     this.looker = source.part("-look");
-    this.idler = source.part("-idle"); // asks while nobody else does
     this.opened = /** @type {LabModel | null} */ (null);
     this.failure = /** @type {Error | null} */ (null); // why it could not be opened
     this.outputs = /** @type {LabOutputs | null} */ (null);
@@ -106,7 +105,6 @@ export class LabNetwork {
     if (same) return;
     this.trouble = null;
     clearTimeout(this.idle);
-    if (this.reading) this.idler.cancel();
     this.askSoon();
   }
 
@@ -168,7 +166,7 @@ export class LabNetwork {
   letBe() {
     this.turn++;
     this.working = false;
-    for (const part of [this.source, this.ranker, this.idler]) part.cancel();
+    for (const part of [this.source, this.ranker]) part.cancel();
     this.admit("You did not wait for the answer.", () => this.askAgain());
   }
 
@@ -195,7 +193,8 @@ export class LabNetwork {
   }
 
   /** While nobody asks for anything: reads random lesions of as many units as are deleted, then the
-   * band, then what is known of single units. A newer lesion ends it. */
+   * band, then what is known of single units. A newer lesion ends it, as it is the newer question of
+   * the same part of the page. */
   async readOrders() {
     const { turn } = this;
     const { text, lesion } = this.wanted;
@@ -207,18 +206,18 @@ export class LabNetwork {
       const correct = [];
       // Orders of their own: the band is no part of what the lesion is compared with.
       while (!over() && k && this.chance?.lesion !== text && correct.length < RANDOM)
-        correct.push((await this.idler.order(BAND_ORDERS + correct.length, [k])).n_correct[0]);
+        correct.push((await this.source.order(BAND_ORDERS + correct.length, [k])).n_correct[0]);
       if (correct.length === RANDOM) {
         this.chance = { lesion: text, correct };
         this.told.changed();
       }
       while (!over() && this.orders.length < BAND_ORDERS) {
-        const { n_correct, n } = await this.idler.order(this.orders.length, this.counts);
+        const { n_correct, n } = await this.source.order(this.orders.length, this.counts);
         this.orders = [...this.orders, n_correct.map((right) => right / n)];
         this.told.changed();
       }
       for (const by of this.opened?.rankable ?? [])
-        if (!over()) this.rankings[by] ??= await this.idler.rank(by);
+        if (!over()) this.rankings[by] ??= await this.source.rank(by);
       this.told.changed();
     } catch {
       // A newer lesion ended this, or the lab is gone, which the next lesion will tell.

@@ -10,7 +10,7 @@ import { el, fill } from "../../parts/dom.js";
 export const STOPS = [
   {
     title: "Two ways to be right",
-    text: "Both networks get these images right. One learned their true labels, the other had to learn labels that were shuffled, by heart. Nothing is deleted yet: compare the two accuracies above.",
+    text: "One network learned the true labels of these images. The other had to learn shuffled labels, which it can only know by heart. Nothing is deleted yet: compare the two accuracies above.",
     lesion: { share: 0 },
   },
   {

@@ -9,7 +9,7 @@ import { dropDown } from "../../parts/controls.js";
 import { el, fill } from "../../parts/dom.js";
 import { LabBench } from "./lab_bench.js";
 import { LabHistory } from "./lab_history.js";
-import { ALONE, chosenModels, modelEntries, namedModels, namesOf } from "./lab_models.js";
+import { ALONE, chosenModels, modelEntries, namedModels, namesOf, partnerOf } from "./lab_models.js";
 import { LabNetwork } from "./lab_network.js";
 import { LabTour, STOPS } from "./lab_tour.js";
 
@@ -26,6 +26,7 @@ export class LabView {
     this.networks = /** @type {LabNetwork[]} */ ([]);
     this.opened = ""; // which networks on which images
     this.history = new LabHistory();
+    this.unlisted = /** @type {HTMLElement | null} */ (null); // the filter leaves nothing to choose
     this.remark = ""; // what became of a lesion that belongs to another network
     this.bench = new LabBench(context, {
       keep: (lesions) => this.keep(lesions),
@@ -38,8 +39,8 @@ export class LabView {
     this.message = el("div", { class: "lab-message", role: "status" });
     this.notes = el("div", { class: "notes", role: "status" });
     this.subtitle = el("p", { class: "subtitle" });
-    const takeTour = el("button", { class: "text-button", type: "button", on: { click: () => this.visit(1) } }, "Take the tour");
-    this.choices = el("div", { class: "lab-choices" }, this.beside.element, takeTour);
+    this.takeTour = el("button", { class: "text-button", type: "button", on: { click: () => this.visit(1) } }, "Take the tour");
+    this.choices = el("div", { class: "lab-choices" }, this.beside.element, this.takeTour);
     const head = el("header", { class: "card-head" }, el("div", {}, el("h2", {}, "Lesion lab"), this.subtitle), this.choices);
     const keydown = (/** @type {KeyboardEvent} */ event) => {
       const typing = /** @type {Element} */ (event.target).matches('input:not([type="range"])');
@@ -89,6 +90,15 @@ export class LabView {
     const entries = modelEntries(offered, this.named);
     const listed = this.context.runList.filtered(entries, state);
     const shown = (listed.length ? listed : entries).map(({ run }) => run);
+    const clear = () => this.context.set({ filter: "" });
+    this.unlisted = listed.length
+      ? null
+      : el(
+          "p",
+          { class: "note" },
+          "No network matches the filter; the open one stays. ",
+          el("button", { class: "text-button", type: "button", on: { click: clear } }, "Clear the filter"),
+        );
     const { first, second, missing } = chosenModels(
       state,
       models,
@@ -181,7 +191,10 @@ export class LabView {
       this.bench.use(fit ? networks : used);
     else this.bench.show();
     this.showHead(used, fit);
-    this.tour.show(state.tour);
+    // The tour tells of a network of true labels beside one of shuffled ones.
+    const told = used.length > 1 && partnerOf(first.id, this.named) === second.id;
+    this.takeTour.hidden = !told;
+    this.tour.show(told ? state.tour : 0);
   }
 
   /** @param {LabNetwork[]} networks @param {boolean} fit */
@@ -196,7 +209,7 @@ export class LabView {
       !alike && "These two networks are asked on different images: compare their accuracies with care.",
       this.remark,
     ].filter(Boolean);
-    fill(this.notes, ...sentences.map((text) => el("p", { class: "note" }, text)));
+    fill(this.notes, this.unlisted, ...sentences.map((text) => el("p", { class: "note" }, text)));
   }
 
   /** @param {string} id */

@@ -69,7 +69,7 @@ class Picture:
 
 # Around the units that matter most, in the chart's own numbers.
 MATTER = {"view": "units", "drag": "box", "outline": "0,0.01;1,0.01;1,0.2;0,0.2"}
-DELETED = {"view": "lab", "lesions": "0:0-39"}
+DELETED = {"view": "lab", "model": "glyphs/model", "lesions": "0:0-39"}
 PAIR = "A selective and a confusing unit"
 PICTURES = [
     Picture("accuracy_vs_ablation", "fig1a"),

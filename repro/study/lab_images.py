@@ -8,49 +8,29 @@ and `source`, and OUT/0.training.npz with those that the network was trained on;
 not.
 """
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from repro.study.lab_session import MOST_IMAGES, stratified
+from repro.study.lab_session import MOST_IMAGES, SessionError, images_of_run, stratified
 
 
 def of_network(config: Path, training: bool) -> dict[str, Any]:
-    """The test images of a network, or those it was trained on, with the labels it learned.
-
-    A network that learned corrupted labels gets its training images in both cases.
+    """What the server's lab asks a network on, as arrays of a `.npz` file.
 
     Raises:
-        ValueError: the config or the data cannot be read, or the images do not fit into memory.
+        SessionError: the config or the data cannot be read, or the images do not fit into memory.
     """
-    from repro.core.checked import from_dict
-    from repro.core.settings import TrainConfig
-    from repro.data import load, source
-
-    train = from_dict(TrainConfig, json.loads(config.read_text(encoding="utf-8")))
-    if train.origin == "embedded":  # also where the full set has been found since
-        found = source.DataSource(train.dataset, train.origin)
-    else:
-        found = source.locate(train.dataset, offline=True)
-    splits = load.load(found, train)
-    corrupted = train.label_corruption > 0
-    chosen = splits.train if corrupted or training else splits.test
-    if not isinstance(chosen.images, np.ndarray) or chosen.labels is None:
-        raise ValueError(f"the images of {train.dataset} do not fit into memory")
-    truth = splits.true_labels if corrupted and splits.true_labels is not None else chosen.labels
-    which = "training images with the labels it learned" if corrupted else "test images"
-    if training and not corrupted:
-        which = "training images"
-    kept = stratified(np.asarray(truth), MOST_IMAGES)
+    found = images_of_run(config, training)
+    kept = stratified(found.truth, MOST_IMAGES)
     return {
-        "images": as_bytes(chosen.images[kept]),
-        "labels": np.asarray(chosen.labels)[kept].astype(np.int64),
-        "truth": np.asarray(truth)[kept].astype(np.int64),
-        "class_names": np.array(list(train.data_set.class_names), dtype=np.str_),
-        "source": np.array(f"{train.dataset}, {which}"),
+        "images": as_bytes(found.images[kept]),
+        "labels": found.labels[kept],
+        "truth": found.truth[kept],
+        "class_names": np.array(found.names, dtype=np.str_),
+        "source": np.array(found.source),
     }
 
 
@@ -75,7 +55,7 @@ def main() -> int:
         try:
             for training, ending in ((False, "npz"), (True, "training.npz")):
                 np.savez(out / f"{number}.{ending}", **of_network(config, training))
-        except (OSError, ValueError, TypeError) as error:
+        except (SessionError, OSError, ValueError) as error:
             reason = str(error).strip().splitlines() or [type(error).__name__]
             (out / f"{number}.txt").write_text(reason[0].rstrip("."), encoding="utf-8")
     return 0

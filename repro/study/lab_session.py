@@ -5,6 +5,7 @@ model lie beside it: those of `model.keras` in `model.images.npz`, with
 
     images      float32 or uint8 (n_images, ...), as the model takes them; uint8 is divided by 255
     labels      int (n_images,)
+    truth       int (n_images,), the true classes, if `labels` are others; optional
     class_names text (n_classes,), optional
 
 Else, for a network of the laboratory, they come from the data set that its `config.json` names.
@@ -485,6 +486,7 @@ def _images_of(path: Path, training: bool = False) -> LabImages:
                         f"({task}), which its report and the other views tell of.",
                     )
                 images, labels = stored["images"], stored["labels"]
+                truth = stored["truth"] if "truth" in stored else None
                 names = [str(n) for n in stored["class_names"]] if "class_names" in stored else []
         except (OSError, ValueError, KeyError) as error:
             message = f"{beside.name} cannot be read: {type(error).__name__}."
@@ -494,9 +496,10 @@ def _images_of(path: Path, training: bool = False) -> LabImages:
                 "unusable_model", "The lab shows images; this network's inputs are texts."
             )
         labels = labels.astype(np.int64)
-        return LabImages(images, labels, labels, names, beside.name)
+        truth = labels if truth is None else truth.astype(np.int64)
+        return LabImages(images, labels, truth, names, beside.name)
     if config.is_file():
-        return _images_of_run(config, training)
+        return images_of_run(config, training)
     raise SessionError(
         "no_images",
         f"There are no images for this model. Put images and labels into {beside.name} beside it.",
@@ -530,7 +533,7 @@ def _stored_importance(
     return importance, f"{table.n_images:,} {table.images} images"
 
 
-def _images_of_run(config: Path, training: bool) -> LabImages:
+def images_of_run(config: Path, training: bool) -> LabImages:
     """The test images of a network of the laboratory. A network that learned corrupted labels gets
     its training images with the labels it learned, since it can do nothing else; so does every
     network if `training` is wanted."""

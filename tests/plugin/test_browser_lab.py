@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tb_plugin.export.networks import read_images, read_network
 
 DOCS = Path(__file__).parents[2] / "docs"
 DEMO = DOCS / "demo"
 LARGEST_DEMO = 600_000  # bytes of all its files
+LARGEST_ANIMATION = 1_500_000  # bytes
 NAMES = ("true_labels", "shuffled_labels")
 FORWARD = """async ([model, deleted, image]) => {
   const { DenseNetwork, fromHalf } = singleDirections.use("numbers/dense_network.js");
@@ -163,3 +165,14 @@ def test_the_page_opens_on_the_lab_and_shuffled_labels_lean_on_single_units(page
         assert {curve[0] for curve in curves} == {400}
         left[name] = np.mean([curve[1] for curve in curves])
     assert left["true_labels"] > left["shuffled_labels"] + 40, json.dumps(left)
+
+
+def test_the_animation_of_the_readme_is_small_and_moves():
+    file = DOCS / "screenshots" / "two_networks.webp"
+    assert f"docs/screenshots/{file.name}" in (DOCS.parent / "README.md").read_text()
+    assert file.stat().st_size < LARGEST_ANIMATION
+    with Image.open(file) as animation:
+        assert animation.n_frames > 20
+        first = np.asarray(animation.convert("RGB"), int)
+        animation.seek(animation.n_frames - 1)
+        assert np.abs(np.asarray(animation.convert("RGB"), int) - first).mean() > 1

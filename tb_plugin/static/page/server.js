@@ -1,6 +1,9 @@
 // Asks the plugin's server. Addresses are relative to the frame's <base>, so they hold under
 // --path_prefix. A static copy of the tab has site/files.js in place of this module.
 
+/** What a page that opens a network tells of the wait. */
+export const OPENING = "The first model takes a while: TensorFlow is started for it.";
+
 /** The server's reply; an error has its sentence and its code.
  * @param {string} address  of a route, such as "api/v1/index" @param {RequestInit} [settings]
  * @returns {Promise<Pick<Response, "json" | "arrayBuffer">>} */

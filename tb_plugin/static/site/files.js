@@ -3,6 +3,8 @@
 
 import { answerTo } from "./answers.js";
 
+export const OPENING = "";
+
 /** The global that the scripts of a copy know; the page makes it before any of them.
  * @type {{root: string, files: Record<string, any>}} */
 const copy = /** @type {any} */ (globalThis).singleDirections;

@@ -5,6 +5,7 @@ import { plural } from "../../numbers/labels.js";
 import { fetchTable, fetchTableSteps } from "../../page/api.js";
 import { SERVER } from "../../page/lab_answers.js";
 import { isOfAnother, readLesions, writeLesions } from "../../page/lesion_codec.js";
+import { OPENING } from "../../page/server.js";
 import { dropDown } from "../../parts/controls.js";
 import { el, fill } from "../../parts/dom.js";
 import { LabBench } from "./lab_bench.js";
@@ -171,7 +172,7 @@ export class LabView {
     }
     if (networks.some(({ opened }) => !opened)) {
       const names = networks.map(({ name }) => name).join(" and ");
-      return this.say(`Opening ${names}. The first model takes a while: TensorFlow is started for it.`);
+      return this.say(`Opening ${names}. ${OPENING}`);
     }
     const [first, second] = networks;
     const { state } = /** @type {Model} */ (this.context.model());

@@ -20,6 +20,13 @@ TARGET = Path(__file__).parent / "screenshots" / "two_networks.webp"
 SIZE = (960, 700)  # pixels
 STEPS = [*range(0, 64, 2), 64]  # per cent of the units deleted, one picture each
 FIRST_MS, STEP_MS, LAST_MS = 1200, 110, 2500
+COMPARED_WITHIN_MS = 60_000  # until the page has compared the last lesion with random ones
+# Moves the slider as a hand does.
+MOVE = """(slider, k) => {
+  slider.value = k;
+  for (const type of ["input", "change"])
+    slider.dispatchEvent(new Event(type, { bubbles: true }));
+}"""
 QUALITY = 70  # of WebP, out of 100
 
 
@@ -44,16 +51,13 @@ def record(page_file: Path, target: Path) -> int:
         pictures = []
         for share in STEPS:
             k = round(n_units * share / 100)
-            slider.evaluate(
-                """(slider, k) => {
-                  slider.value = k;
-                  for (const type of ["input", "change"])
-                    slider.dispatchEvent(new Event(type, { bubbles: true }));
-                }""",
-                k,
-            )
+            slider.evaluate(MOVE, k)
             page.get_by_text(f"{k} of {n_units} units deleted").wait_for()
             page.wait_for_timeout(250)  # a pause for the last answer to be drawn
+            if share == STEPS[-1]:
+                comparing = page.get_by_text("comparing with random deletions")
+                while comparing.count():
+                    comparing.first.wait_for(state="detached", timeout=COMPARED_WITHIN_MS)
             pictures.append(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
         browser.close()
     durations = [FIRST_MS, *[STEP_MS] * (len(pictures) - 2), LAST_MS]

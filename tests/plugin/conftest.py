@@ -167,8 +167,8 @@ def tensorboards(fast_tensorboard, slow_tensorboard) -> dict[str, TensorBoard]:
 
 @pytest.fixture(scope="session")
 def lab_board(tmp_path_factory, demo_logdir, lab_models):
-    """A TensorBoard with the lab; one run more has the units of the model called tiny, and two
-    name the models called clean and run as a pair of true and shuffled labels."""
+    """A TensorBoard with the lab; one run more has the units of the model called tiny, and names
+    the models called clean and run as a pair of true and shuffled labels."""
     logdir = tmp_path_factory.mktemp("lab") / "log"
     shutil.copytree(demo_logdir, logdir)
     layers, units = ["hidden_1"] * 12 + ["hidden_2"] * 6, [*range(12), *range(6)]
@@ -185,13 +185,13 @@ def lab_board(tmp_path_factory, demo_logdir, lab_models):
             facts={"model": "tiny"},
         )
         writer.add(table)
-    for corruption, model in (("0", "clean"), ("1", "run")):
-        facts = {"label corruption": corruption, "network": "mlp 5", "model": model}
-        with summary.Writer(logdir / "pair" / f"label_corruption={corruption}") as writer:
-            columns = {"class_selectivity": np.linspace(0, 1, 5), "importance": np.zeros(5)}
-            writer.add(
-                summary.unit_table("units", ["hidden_1"] * 5, range(5), columns, facts=facts)
+        for corruption, model in (("0", "clean"), ("1", "run")):
+            facts = {"label corruption": corruption, "network": "mlp 5", "model": model}
+            # With a split of their own, no chart shows these curves beside the others.
+            curve = summary.ablation_curve(
+                f"curve/{model}", [0, 5], [[1.0, 0.1]], n_units=5, split="pair", facts=facts
             )
+            writer.add(curve)
     board = TensorBoard(logdir, "--load_fast=true", f"--single_directions_models={lab_models}")
     yield board
     board.close()

@@ -659,7 +659,7 @@ def test_a_model_that_cannot_be_used_is_a_sentence_and_charts_go_on(open_tab, la
 
 
 def test_a_lesion_stays_with_its_network_whatever_the_list_shows(open_tab, new_tab, lab_board):
-    tab = open_tab(lab_board, view="lab", filter="tiny")
+    tab = open_tab(lab_board, view="lab", filter="tiny/")
     evaluated(tab, "")
     tab.frame.locator(".unit").nth(3).click()
     evaluated(tab, "0:3")
@@ -939,7 +939,6 @@ def test_no_view_hinders_anyone_seriously(open_tab, lab_board, theme):
             evaluated(tab, "")
         elif name != "Guide":
             tab.frame.locator(".chart[data-drawn]:visible").first.wait_for(timeout=DRAWN_WITHIN_MS)
-        print("VIEW", name)
         problems[name] = serious(tab)
     assert problems == {name: [] for name in problems}
 

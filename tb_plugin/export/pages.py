@@ -137,6 +137,6 @@ def list_html(title: str, pages: Iterable[Page], about: str) -> str:
         '  <meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"  <title>{html.escape(title)}: all pages</title>\n"
         '  <link rel="stylesheet" href="assets/pages.css">\n</head>\n<body>\n'
-        f"<h1>{html.escape(title)}: all pages</h1>\n<p>{html.escape(about)}</p>\n"
-        f"{''.join(parts)}</body>\n</html>\n"
+        f"<main>\n<h1>{html.escape(title)}: all pages</h1>\n<p>{html.escape(about)}</p>\n"
+        f"{''.join(parts)}</main>\n</body>\n</html>\n"
     )

@@ -93,6 +93,7 @@ export class LabNetwork {
     clearTimeout(this.timer);
     clearTimeout(this.idle);
     this.turn++;
+    for (const part of [this.source, this.ranker, this.looker]) part.cancel();
   }
 
   /** Asks about a lesion and an image soon, unless that was done.

@@ -25,6 +25,7 @@ export class LabView {
     this.listing = /** @type {import("../../numbers/types.js").LabListing | null} */ (null);
     this.named = /** @type {ReturnType<typeof namedModels>} */ ([]);
     this.networks = /** @type {LabNetwork[]} */ ([]);
+    this.nOpened = 0; // networks, so far
     this.opened = ""; // which networks on which images
     this.history = new LabHistory();
     this.unlisted = /** @type {HTMLElement | null} */ (null); // the filter leaves nothing to choose
@@ -143,9 +144,9 @@ export class LabView {
     for (const network of this.networks) network.close();
     const names = namesOf(ids, this.named);
     this.networks = ids.map((id, i) => {
-      const part = i ? "-b" : "";
       const name = names[i] || id;
-      const source = this.answers.source(id, images, part);
+      // A part of its own: what the networks before were asked is cancelled in their names.
+      const source = this.answers.source(id, images, `-${this.nOpened++}`);
       return new LabNetwork(source, name, { changed: () => this.changed(), reopen: () => this.reopen() });
     });
     for (const network of this.networks) network.open();

@@ -33,6 +33,8 @@ from tb_plugin.reading.tables import as_columns, every_unit, table_bytes, table_
 from tb_plugin.reading.training import training
 
 UNITS_PER_FILE = 200
+# Of what is said of a unit: these have a place of their own in the file, the others are listed.
+SHARED = ("row", "layer", "unit", "values", "classes")
 NO_LAB = "This copy of the tab has no network that a browser can run."
 
 Data = tuple[str, Any]  # name and content of a file
@@ -173,15 +175,16 @@ def _packed(header: Mapping[str, Any], units: list[Unit]) -> dict[str, Any]:
     """Units without the names that they share."""
     numbers = {name: number for number, name in enumerate(header["layers"])}
     names = list(units[0]["values"])
+    others = [key for key in units[0] if key not in SHARED]
     return {
         "names": names,
+        "others": others,
         "units": [
             [
                 numbers[unit["layer"]],
                 unit["unit"],
                 [unit["values"][name][key] for name in names for key in ("value", "below")],
-                unit[metadata.CLASS_MEAN],
-                unit[metadata.CLASS_DROP],
+                *(unit[key] for key in others),
             ]
             for unit in units
         ],

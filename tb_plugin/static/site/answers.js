@@ -125,8 +125,8 @@ async function unit(asked, read) {
   const { header, file, table } = await tableAt(asked, read);
   if (row >= header.n) throw refusal("not_found", `the unit table has ${header.n} rows`);
   const size = table.unitsPerFile;
-  const { names, units } = await read(`${file}/units-${Math.floor(row / size)}`);
-  const [layer, number, values, class_mean, class_drop] = units[row % size];
+  const { names, others, units } = await read(`${file}/units-${Math.floor(row / size)}`);
+  const [layer, number, values, ...more] = units[row % size];
   return {
     row,
     layer: header.layers[layer],
@@ -138,8 +138,7 @@ async function unit(asked, read) {
       ]),
     ),
     classes: header.classes,
-    class_mean,
-    class_drop,
+    ...Object.fromEntries(others.map((/** @type {string} */ key, /** @type {number} */ i) => [key, more[i]])),
   };
 }
 

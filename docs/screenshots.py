@@ -40,7 +40,7 @@ LARGEST_BYTES = 250_000
 WAIT_MS = 240_000  # the lab starts TensorFlow for its first model
 
 DRAWN = ".chart[data-drawn]:visible"
-EVALUATED = "[data-evaluated]"  # the lab has answered
+EVALUATED = '.lab-curve[data-orders="10"]'  # the lab has answered, and read its random orders
 DRIVEN = ".unit-images img"  # the inspector has images from the lab
 
 

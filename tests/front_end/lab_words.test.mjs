@@ -13,7 +13,10 @@ test("an image of shuffled labels is said to have been learned as something else
 
 test("an answer that flipped names both", () => {
   const said = saidOf({ label: 1, truth: 1, png: "" }, classes, [0, 1, 0], [0.6, 0.4, 0]);
-  assert.deepEqual([said.right, said.flipped, said.learned, said.seen], [false, true, "", "✗ dog → cat"]);
+  assert.deepEqual([said.right, said.flipped, said.learned], [false, true, ""]);
+  assert.deepEqual([said.seen, said.former], ["✗ cat", "was dog"]);
+  const digits = saidOf({ label: 1, truth: 1, png: "" }, ["7", "3"], [0, 1], [1, 0]);
+  assert.deepEqual([digits.seen, digits.former], ["✗ 3 → 7", ""]);
   assert.match(said.spoken, /says cat, the intact one dog/);
 });
 

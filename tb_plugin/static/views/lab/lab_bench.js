@@ -452,6 +452,7 @@ export class LabBench {
     ]);
     /** @param {string} label @param {(row: any) => number} value */
     const fraction = (label, value) => ({ label, numeric: true, value, show: (/** @type {any} */ row) => formatFraction(value(row)) });
+    this.curves.element.dataset.orders = String(read);
     const able = this.networks.every(({ opened }) => opened?.ordered);
     this.curves.show({
       option: lesionCurvesOption(drawn, this.curves.zoom, theme),

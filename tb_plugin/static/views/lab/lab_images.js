@@ -73,6 +73,7 @@ export class LabImages {
           ...said[i].map((one, n) =>
             el("span", { class: one.right ? "" : "wrong" }, several && el("span", { class: `mark of-${n}` }), one.seen),
           ),
+          ...said[i].filter((one) => one.former).map((one) => el("span", { class: "learned" }, one.former)),
           ...said[i].filter((one) => one.learned).map((one) => el("span", { class: "learned" }, one.learned)),
         ),
       );

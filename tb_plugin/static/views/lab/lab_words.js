@@ -36,6 +36,8 @@ export function best(values) {
   return values.indexOf(Math.max(...values));
 }
 
+const BRIEF = 2; // letters of a short name
+
 /** What a network says of an image, in words for eyes and for a screen reader.
  * @param {LabModel["images"][0]} image @param {string[]} classes
  * @param {number[]} before  probabilities of the intact network @param {number[]} now */
@@ -44,9 +46,13 @@ export function saidOf({ label, truth }, classes, before, now) {
   const right = guess === label;
   const flipped = was !== guess;
   const learned = label === truth ? "" : `learned as ${classes[label]}`;
-  const seen = `${right ? "✓" : "✗"} ${flipped ? `${classes[was]} → ` : ""}${classes[guess]}`;
+  const mark = right ? "✓" : "✗";
+  // Both answers stand in one line if their names are as short as digits.
+  const brief = flipped && Math.max(classes[was].length, classes[guess].length) <= BRIEF;
+  const seen = `${mark} ${brief ? `${classes[was]} → ` : ""}${classes[guess]}`;
+  const former = flipped && !brief ? `was ${classes[was]}` : "";
   const spoken = `the network says ${classes[guess]}${flipped ? `, the intact one ${classes[was]}` : ""}`;
-  return { right, flipped, learned, seen, spoken: learned ? `${learned}, ${spoken}` : spoken };
+  return { right, flipped, learned, seen, former, spoken: learned ? `${learned}, ${spoken}` : spoken };
 }
 
 /** How much the answers to each image have changed: half the sum of the differences of the

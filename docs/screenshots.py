@@ -40,7 +40,7 @@ LARGEST_BYTES = 250_000
 WAIT_MS = 240_000  # the lab starts TensorFlow for its first model
 
 DRAWN = ".chart[data-drawn]:visible"
-EVALUATED = "[data-evaluated]"  # the lab has answered
+EVALUATED = '.lab-curve[data-orders="10"]'  # the lab has answered, and read its random orders
 DRIVEN = ".unit-images img"  # the inspector has images from the lab
 
 
@@ -69,7 +69,7 @@ class Picture:
 
 # Around the units that matter most, in the chart's own numbers.
 MATTER = {"view": "units", "drag": "box", "outline": "0,0.01;1,0.01;1,0.2;0,0.2"}
-DELETED = {"view": "lab", "lesions": "0:0-39"}
+DELETED = {"view": "lab", "model": "glyphs/model", "lesions": "0:0-39"}
 PAIR = "A selective and a confusing unit"
 PICTURES = [
     Picture("accuracy_vs_ablation", "fig1a"),

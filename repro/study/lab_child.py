@@ -22,8 +22,8 @@ from typing import IO, Any
 
 from repro.study.lab_session import Session, SessionError
 
-# Models that stay open with their images, so that switching back to the last one is at once.
-SESSIONS_KEPT = 2
+# Models that stay open with their images: two that are compared, and the last one before them.
+SESSIONS_KEPT = 3
 # Memory that TensorFlow takes from the system without using it, above its resident memory.
 RESERVED_MB = 8192
 
@@ -35,13 +35,14 @@ class Sessions:
         self._check = check
         self._open: OrderedDict[str, Session] = OrderedDict()
 
-    def at(self, path: str) -> Session:
-        """The session of a model, opened if need be; a file that changed is opened anew."""
-        key = f"{path} {os.stat(path).st_mtime_ns}"
+    def at(self, path: str, images: str = "") -> Session:
+        """The session of a model on one choice of images, opened if need be; a file that changed
+        is opened anew."""
+        key = f"{path} {os.stat(path).st_mtime_ns} {images}"
         if key not in self._open:
             while len(self._open) >= SESSIONS_KEPT:
                 self._open.popitem(last=False)
-            self._open[key] = Session(path, self._check)
+            self._open[key] = Session(path, self._check, images)
         self._open.move_to_end(key)
         return self._open[key]
 
@@ -49,11 +50,12 @@ class Sessions:
 def answer(sessions: Sessions, question: dict[str, Any]) -> dict[str, Any]:
     """The reply to one question, an error included."""
     try:
-        session = sessions.at(question["path"])
+        session = sessions.at(question["path"], question.get("images", ""))
         if question.get("sha256", session.sha256) != session.sha256:
             message = "Another network was saved in the place of this one. Open it again."
             raise SessionError("model_changed", message)
-        arguments = {k: v for k, v in question.items() if k not in ("n", "do", "path", "sha256")}
+        about = ("n", "do", "path", "sha256", "images")
+        arguments = {k: v for k, v in question.items() if k not in about}
         found = getattr(session, question["do"])(**arguments)
         return {"answer": found | {"sha256": session.sha256}}
     except SessionError as error:

@@ -5,6 +5,7 @@ model lie beside it: those of `model.keras` in `model.images.npz`, with
 
     images      float32 or uint8 (n_images, ...), as the model takes them; uint8 is divided by 255
     labels      int (n_images,)
+    truth       int (n_images,), the true classes, if `labels` are others; optional
     class_names text (n_classes,), optional
 
 Else, for a network of the laboratory, they come from the data set that its `config.json` names.
@@ -17,7 +18,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -30,6 +31,8 @@ MOST_CHOSEN, FEWEST_CHOSEN = 20, 10  # bounds of the number of images shown
 MULTIPLICATIONS = 4e10
 FEWEST_IMAGES, MOST_IMAGES = 100, 2000  # bounds of the number of these images
 LONGEST_RANKING_S = 60.0  # seconds beyond which no ranking by importance is offered
+LONGEST_LESION_S = 0.25  # seconds of one lesion beyond which no random orders are offered
+TRAINING = "training"  # the choice of images that asks for those a network was trained on
 LARGEST_LAYERS = 20_000  # most units in all; more could not be drawn
 N_EXTREME = 8  # images that drive a unit most, and as many that drive it least
 N_BINS = 30  # bins of a histogram of activations
@@ -43,12 +46,32 @@ class SessionError(Exception):
         self.code = code
 
 
+class LabImages(NamedTuple):
+    """Images for a model.
+
+    images: (n_images, ...), as the file or the data set has them.
+    labels: int64 (n_images,), the answers that count as correct.
+    truth: int64 (n_images,), the true classes; other than `labels` if they were shuffled.
+    names: of the classes, or none.
+    source: where they come from, for the user.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    truth: np.ndarray
+    names: list[str]
+    source: str
+
+
 class Session:
     """A model, loaded under Keras's safe mode, its images, and everything compiled once.
 
     Args:
         path: of a `.keras` file. Never one that a browser or an event file named.
         check: called between two batches of images; may raise, to end the work.
+        images: "" for the images that belong to the model; "training" for those a network of the
+            laboratory was trained on, with the labels it learned. Images beside the model's file
+            are taken in both cases.
 
     Attributes:
         sha256: of the file, in hexadecimal.
@@ -57,7 +80,7 @@ class Session:
         SessionError: the model cannot be loaded, has no masks, or there are no images for it.
     """
 
-    def __init__(self, path: str, check: Callable[[], None] = lambda: None):
+    def __init__(self, path: str, check: Callable[[], None] = lambda: None, images: str = ""):
         import keras
 
         from repro.engine.engine import Engine
@@ -88,25 +111,28 @@ class Session:
                 f"The lab draws {LARGEST_LAYERS:,} units; this has {sum(self._sizes):,}.",
             )
         self._dense = all(len(mask.output.shape) == 2 for mask in self._masks)
-        images, labels, self._class_names, self._source = _images_of(self._path)
-        if images.dtype == np.uint8 and scaling.of(self._model) not in ("scales", "tokens"):
-            images = images.astype(np.float32) / 255
-        images = images.astype(np.float32)
-        self._check_images(images, labels)
+        pixels, labels, truth, self._class_names, self._source = _images_of(
+            self._path, images == TRAINING
+        )
+        if pixels.dtype == np.uint8 and scaling.of(self._model) not in ("scales", "tokens"):
+            pixels = pixels.astype(np.float32) / 255
+        pixels = pixels.astype(np.float32)
+        self._check_images(pixels, labels)
         try:
             # Two of the images tell what it costs, and what the answers are.
             few = slice(0, 2)
-            network = Engine(self._model, images[few], labels[few], task=self._task()).network
+            network = Engine(self._model, pixels[few], labels[few], task=self._task()).network
         except ValueError as error:
             raise SessionError("unusable_model", _without_path(error, path)) from None
         cost = max(1, multiplications(network))
         affordable = int(MULTIPLICATIONS / cost)
-        kept = stratified(labels, min(MOST_IMAGES, max(FEWEST_IMAGES, affordable)))
-        self._images, self._labels = images[kept], labels[kept]
+        # By their true classes: networks that learned other labels are asked on the same images.
+        kept = stratified(truth, min(MOST_IMAGES, max(FEWEST_IMAGES, affordable)))
+        self._images, self._labels, self._truth = pixels[kept], labels[kept], truth[kept]
         self._counts = np.bincount(self._labels, minlength=self._n_classes)
         at_once = int(MULTIPLICATIONS_AT_ONCE / cost)
         shown = min(MOST_CHOSEN, max(FEWEST_CHOSEN, at_once))
-        self._chosen = stratified(self._labels, shown)
+        self._chosen = stratified(self._truth, shown)
         # Means over positions, taken before anything leaves the graph: maps are large.
         means = [_over_positions(mask.output) for mask in self._masks]
         self._probe = keras.Model(self._model.inputs, means + list(self._model.outputs))
@@ -151,9 +177,16 @@ class Session:
             "source": self._source,
             "n_images": len(self._images),
             "images": [
-                {"label": int(self._labels[i]), "png": _png(self._images[i])} for i in self._chosen
+                {
+                    "label": int(self._labels[i]),
+                    "truth": int(self._truth[i]),
+                    "png": _png(self._images[i]),
+                }
+                for i in self._chosen
             ],
+            "images_sha256": hashlib.sha256(self._images.tobytes()).hexdigest(),
             "rankable": self._rankings(),
+            "ordered": self._seconds < LONGEST_LESION_S,
             "intact": self._intact,
         }
 
@@ -219,6 +252,28 @@ class Session:
             "values": _rounded(values[order]),
             "read_on": read_on,
         }
+
+    def order(self, seed: int, counts: list[int]) -> dict[str, Any]:
+        """Correct images with the first units of one random order deleted.
+
+        Args:
+            seed: decides the order of all units.
+            counts: numbers of units to delete, each the first of the order.
+
+        Returns:
+            {"n_correct": [...] at each count, "n": images}.
+        """
+        n_units = sum(self._sizes)
+        if max(counts) > n_units:
+            raise SessionError("invalid_argument", f"The model has {n_units} units.")
+        order = np.random.default_rng(seed).permutation(n_units)
+        n_correct = []
+        for k in counts:
+            self._check()
+            keep = np.ones(n_units)
+            keep[order[:k]] = 0
+            n_correct.append(int(np.sum(self._lesions.answer(keep)[0])))
+        return {"n_correct": n_correct, "n": len(self._labels)}
 
     def unit(self, layer: str, unit: int) -> dict[str, Any]:
         """One unit: how its activation is spread, images at both ends, its weights as a picture.
@@ -413,8 +468,12 @@ def probabilities(outputs: np.ndarray, already: bool) -> np.ndarray:
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
-def _images_of(path: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:
-    """Images, labels, class names and where they come from."""
+def _images_of(path: Path, training: bool = False) -> LabImages:
+    """The images beside a model's file, or else those of the network of the laboratory.
+
+    Args:
+        training: whether those it was trained on are wanted, where both are to be had.
+    """
     beside, config = path.with_suffix(".images.npz"), path.with_name("config.json")
     if beside.is_file():
         try:
@@ -427,6 +486,7 @@ def _images_of(path: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:
                         f"({task}), which its report and the other views tell of.",
                     )
                 images, labels = stored["images"], stored["labels"]
+                truth = stored["truth"] if "truth" in stored else None
                 names = [str(n) for n in stored["class_names"]] if "class_names" in stored else []
         except (OSError, ValueError, KeyError) as error:
             message = f"{beside.name} cannot be read: {type(error).__name__}."
@@ -435,9 +495,11 @@ def _images_of(path: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:
             raise SessionError(
                 "unusable_model", "The lab shows images; this network's inputs are texts."
             )
-        return images, labels.astype(np.int64), names, beside.name
+        labels = labels.astype(np.int64)
+        truth = labels if truth is None else truth.astype(np.int64)
+        return LabImages(images, labels, truth, names, beside.name)
     if config.is_file():
-        return _images_of_run(config)
+        return images_of_run(config, training)
     raise SessionError(
         "no_images",
         f"There are no images for this model. Put images and labels into {beside.name} beside it.",
@@ -471,27 +533,41 @@ def _stored_importance(
     return importance, f"{table.n_images:,} {table.images} images"
 
 
-def _images_of_run(config: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:
+def images_of_run(config: Path, training: bool) -> LabImages:
     """The test images of a network of the laboratory. A network that learned corrupted labels gets
-    its training images with the labels it learned, since it can do nothing else."""
+    its training images with the labels it learned, since it can do nothing else; so does every
+    network if `training` is wanted."""
     from repro.core.checked import from_dict
     from repro.core.settings import PIXEL_RANGES, TrainConfig
     from repro.data import load, source
 
     try:
         train = from_dict(TrainConfig, json.loads(config.read_text(encoding="utf-8")))
-        splits = load.load(source.locate(train.dataset, offline=True), train)
+        if train.origin == "embedded":  # also where the full set has been found since
+            found = source.DataSource(train.dataset, train.origin)
+        else:
+            found = source.locate(train.dataset, offline=True)
+        if found.origin != train.origin:
+            raise ValueError(
+                f"This network was trained on the full {train.dataset}, which is not at hand here."
+            )
+        splits = load.load(found, train)
     except (OSError, ValueError, TypeError) as error:
         raise SessionError("no_images", _without_path(error, str(config))) from None
     corrupted = train.label_corruption > 0
-    chosen = splits.train if corrupted else splits.test
+    chosen = splits.train if corrupted or training else splits.test
     if not isinstance(chosen.images, np.ndarray) or chosen.labels is None:
         raise SessionError("no_images", f"The images of {train.dataset} do not fit into memory.")
-    which = "training images with the labels it learned" if corrupted else "test images"
+    labels = chosen.labels.astype(np.int64)
+    truth = labels if splits.true_labels is None or not corrupted else splits.true_labels
+    which = "test images"
+    if corrupted or training:
+        which = "training images with the labels it learned" if corrupted else "training images"
     if train.pixel_range != PIXEL_RANGES[0]:
         which += f", whose pixels the network brings to {train.pixel_range}"
     names = list(train.data_set.class_names)
-    return chosen.images, chosen.labels.astype(np.int64), names, f"{train.dataset}, {which}"
+    source_words = f"{train.dataset}, {which}"
+    return LabImages(chosen.images, labels, truth.astype(np.int64), names, source_words)
 
 
 def _without_path(error: Exception, path: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tb_plugin.lab.process import ChildProcess, LabError
-from tb_plugin.lab.questions import ARGUMENTS, CANCEL, SECONDS, SHA256, checked
+from tb_plugin.lab.questions import ARGUMENTS, CANCEL, OPTIONAL, SECONDS, checked
 from tb_plugin.lab.turns import Turns
 
 MOST_MODELS = 500
@@ -71,7 +71,9 @@ class Lab:
         path = next((listed.path for listed in self.models() if listed.id == model), None)
         if path is None:
             raise LabError("not_found", "There is no such model in the folder of models.")
-        arguments = {name: request[name] for name in (*ARGUMENTS[what], SHA256) if name in request}
+        arguments = {
+            name: request[name] for name in (*ARGUMENTS[what], *OPTIONAL) if name in request
+        }
         with self._turns.turn(client) as ending:
             question = {"do": what, "path": str(path), **arguments}
             return self._child.ask(question, SECONDS[what], ending)

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from tensorboard.data import provider as tb_provider
 
 from tb_plugin import metadata
 from tb_plugin.reading.decimals import shortest_of
 from tb_plugin.reading.provider import (
     Experiment,
+    Listing,
     Pair,
     SeriesNotFoundError,
     at_step,
@@ -31,11 +33,40 @@ def curves(experiment: Experiment, pairs: Sequence[Pair], step: int | None) -> l
         SeriesNotFoundError: none of the pairs exists.
         ProviderError: the provider cannot list the series.
     """
+    listed, data = _read(experiment, pairs)
+    return _replies(listed, data, pairs, step)
+
+
+def curve_at_every_step(experiment: Experiment, pair: Pair) -> dict[int | None, dict[str, Any]]:
+    """What `curves` replies of one series, by step; by None if nothing of it can be read.
+
+    Raises:
+        SeriesNotFoundError: there is no such series.
+        ProviderError: the provider cannot list the series.
+    """
+    listed, data = _read(experiment, [pair])
+    stored = sorted({datum.step for datum in data.get(pair, [])})
+    steps: list[int | None] = [*stored] or [None]
+    return {step: _replies(listed, data, [pair], step)[0] for step in steps}
+
+
+def _read(
+    experiment: Experiment, pairs: Sequence[Pair]
+) -> tuple[Listing, dict[Pair, list[tb_provider.TensorDatum]]]:
+    """The series among the pairs that exist, and all that is stored of them."""
     listed = experiment.curves(pairs)
     known = [pair for pair in pairs if pair[1] in listed.get(pair[0], {})]
     if not known:
         raise SeriesNotFoundError("no curve of this run and tag")
-    data = experiment.read_curves(known)
+    return listed, experiment.read_curves(known)
+
+
+def _replies(
+    listed: Listing,
+    data: Mapping[Pair, Sequence[tb_provider.TensorDatum]],
+    pairs: Sequence[Pair],
+    step: int | None,
+) -> list[dict[str, Any]]:
     replies: list[dict[str, Any]] = []
     numbers: list[tuple[np.ndarray, np.ndarray]] = []
     for run, tag in pairs:

@@ -58,7 +58,7 @@ def distributions(
     values = [table[column] for *_, table in read]
     edges = _edges(column, [*values, np.array(extent or (), np.float64)], n_bins)
     tables = [
-        facts | {"layers": _by_layer(header, table, column, edges)} for facts, header, table in read
+        facts | {"layers": by_layer(header, table, column, edges)} for facts, header, table in read
     ]
     return {"edges": edges.tolist(), "tables": tables + broken}
 
@@ -76,7 +76,7 @@ def _edges(column: str, values: Sequence[np.ndarray], n_bins: int) -> np.ndarray
     return np.linspace(low, high, n_bins + 1)
 
 
-def _by_layer(
+def by_layer(
     header: Mapping[str, Any],
     table: Mapping[str, np.ndarray],
     column: str,

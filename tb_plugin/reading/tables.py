@@ -1,6 +1,6 @@
 """Unit tables: their steps, their numbers, and all that is stored of one unit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,16 @@ def unit(experiment: Experiment, run: str, tag: str, step: int, row: int) -> dic
     header, raw = _table(experiment, run, tag, step)
     if not row < header["n"]:
         raise SeriesNotFoundError(f"the unit table has {header['n']} rows")
+    return _unit(header, as_columns(raw, header), row)
+
+
+def every_unit(header: Mapping[str, Any], raw: bytes) -> Iterator[dict[str, Any]]:
+    """What `unit` replies of each row of a checked table."""
     table = as_columns(raw, header)
+    return (_unit(header, table, row) for row in range(header["n"]))
+
+
+def _unit(header: Mapping[str, Any], table: Mapping[str, np.ndarray], row: int) -> dict[str, Any]:
     peers = table["layer"] == table["layer"][row]
     measured = [name for name in header["columns"] if name not in ("layer", "unit")]
     by_class = {

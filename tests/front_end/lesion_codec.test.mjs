@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { readLesions, writeLesions } from "../../tb_plugin/static/page/lesion_codec.js";
+import { isOfAnother, readLesions, writeLesions } from "../../tb_plugin/static/page/lesion_codec.js";
 
 test("lesions are written as runs of units, and read as far as the units exist", () => {
   const deleted = [[true, true, true, false, true], [false], [false, true]];
@@ -37,4 +37,12 @@ test("bits that are cut off or made up name what they can", () => {
     [false, false],
   ]);
   assert.deepEqual(readLesions("0:~_w", [3]), [[true, true, true]]); // eight bits, three units
+});
+
+test("a lesion that names units a network does not have was written for another", () => {
+  const sizes = [700, 6];
+  const many = [Array.from({ length: 700 }, (_, i) => i % 3 !== 1), new Array(6).fill(true)];
+  for (const text of ["", "0:0-699;1:5", writeLesions(many)]) assert.equal(isOfAnother(text, sizes), false, text);
+  for (const text of ["0:700", "0:3-700", "1:6", "2:0"]) assert.equal(isOfAnother(text, sizes), true, text);
+  assert.equal(isOfAnother(writeLesions(many), [300, 6]), true);
 });

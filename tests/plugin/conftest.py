@@ -1,5 +1,6 @@
 """Log directories, a data provider made of dictionaries, real TensorBoards, their tabs."""
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Iterator
@@ -83,7 +84,8 @@ def lab_models(tmp_path_factory) -> Path:
 
     tiny/model: dense, with images; wide/model: the same with 700 units in its one layer;
     conv/model: convolutional, with images; run/model: as a run of the laboratory leaves it, with
-    its config and the importance of its units; no_images; unsafe; broken.
+    its config and the importance of its units; clean/model: the same with
+    true labels; no_images; unsafe; broken.
     """
     import keras
 
@@ -98,8 +100,14 @@ def lab_models(tmp_path_factory) -> Path:
     save_with_images(small_convnet(), folder / "conv", (6, 6, 2))
     (folder / "run").mkdir()
     repro.mlp((28, 28, 1), 10, (5,)).save(folder / "run" / "model.keras")
-    config = TrainConfig("mnist", "mlp", hidden_units=(5,), n_train=200, label_corruption=0.5)
-    (folder / "run" / "config.json").write_text(json.dumps(to_dict(config)), encoding="utf-8")
+    (folder / "clean").mkdir()
+    repro.mlp((28, 28, 1), 10, (5,), seed=1).save(folder / "clean" / "model.keras")
+    config = TrainConfig(
+        "mnist", "mlp", hidden_units=(5,), n_train=200, label_corruption=1.0, origin="embedded"
+    )
+    clean = dataclasses.replace(config, label_corruption=0.0)
+    for name, one in (("run", config), ("clean", clean)):
+        (folder / name / "config.json").write_text(json.dumps(to_dict(one)), encoding="utf-8")
     write_importance(folder / "run", IMPORTANCE)
     unsafe = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x + 1)])
     unsafe.save(folder / "unsafe.keras")
@@ -158,7 +166,8 @@ def tensorboards(fast_tensorboard, slow_tensorboard) -> dict[str, TensorBoard]:
 
 @pytest.fixture(scope="session")
 def lab_board(tmp_path_factory, demo_logdir, lab_models):
-    """A TensorBoard with the lab; one run more has the units of the model called tiny."""
+    """A TensorBoard with the lab; one run more has the units of the model called tiny, and names
+    the models called clean and run as a pair of true and shuffled labels."""
     logdir = tmp_path_factory.mktemp("lab") / "log"
     shutil.copytree(demo_logdir, logdir)
     layers, units = ["hidden_1"] * 12 + ["hidden_2"] * 6, [*range(12), *range(6)]
@@ -175,6 +184,13 @@ def lab_board(tmp_path_factory, demo_logdir, lab_models):
             facts={"model": "tiny"},
         )
         writer.add(table)
+        for corruption, model in (("0", "clean"), ("1", "run")):
+            facts = {"label corruption": corruption, "network": "mlp 5", "model": model}
+            # With a split of their own, no chart shows these curves beside the others.
+            curve = summary.ablation_curve(
+                f"curve/{model}", [0, 5], [[1.0, 0.1]], n_units=5, split="pair", facts=facts
+            )
+            writer.add(curve)
     board = TensorBoard(logdir, "--load_fast=true", f"--single_directions_models={lab_models}")
     yield board
     board.close()

@@ -88,6 +88,13 @@ CHARTS = [
         ["Activation", "Share of the images", "the other classes"],
     ),
     (
+        "lesion_on_the_curve",
+        LAB,
+        "network,what,fraction deleted,lowest,mean,highest",
+        r"of the units deleted",
+        ["Fraction of units deleted", "Accuracy (fraction correct)"],
+    ),
+    (
         "accuracy_by_class",
         LAB,
         "class,images,accuracy,from,to,intact,change,change from,change to",

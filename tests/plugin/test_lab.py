@@ -537,7 +537,7 @@ def test_a_withdrawn_question_frees_the_lab_for_the_next_one(models, monkeypatch
 class Endless:
     """In the place of a session: works until nobody waits for it any more."""
 
-    def __init__(self, path, check):
+    def __init__(self, path, check, images):
         self.sha256, self._check = "0", check
 
     def accuracy(self, lesions):
@@ -942,19 +942,97 @@ def test_a_network_of_the_laboratory_brings_its_images_by_its_config(real):
 def test_the_images_of_a_clean_network_are_the_test_images(tmp_path, monkeypatch):
     train, test = (Images(np.ones((n, 2, 2, 1), "f4"), np.arange(n) % 10, 10) for n in (30, 20))
     monkeypatch.setattr(load, "load", lambda where, config: Splits(train, train.labels, test))
-    monkeypatch.setattr(source, "locate", lambda name, offline: offline)
+    found = source.DataSource("mnist", "tfds")
+    monkeypatch.setattr(source, "locate", lambda name, offline: found)
     path = tmp_path / "config.json"
     path.write_text(json.dumps(to_dict(TrainConfig("mnist", "mlp", (5,)))), encoding="utf-8")
-    images, labels, names, origin = lab_session._images_of(tmp_path / "model.keras")
+    images, labels, _, names, origin = lab_session._images_of(tmp_path / "model.keras")
     assert (images.shape, origin) == ((20, 2, 2, 1), "mnist, test images")
     assert labels.tolist() == test.labels.tolist() and names == []
     path.write_text(json.dumps(to_dict(TrainConfig("cifar10", "mlp", (5,)))), encoding="utf-8")
-    names = lab_session._images_of(tmp_path / "model.keras")[2]
+    names = lab_session._images_of(tmp_path / "model.keras").names
     assert (len(names), names[3]) == (10, "cat")
     path.write_text('{"dataset": "no such set"}', encoding="utf-8")
     with pytest.raises(lab_session.SessionError) as refused:
         lab_session._images_of(tmp_path / "model.keras")
     assert refused.value.code == "no_images" and str(tmp_path) not in str(refused.value)
+
+
+@pytest.mark.parametrize("model", ["tiny/model", "conv/model"])
+def test_a_random_order_is_read_lesion_by_lesion(real, model):
+    opened = real(do="open", model=model)
+    n_units = sum(layer["units"] for layer in opened["layers"])
+    counts = [0, 1, n_units // 2, n_units]
+    found = [real(do="order", model=model, seed=seed, counts=counts) for seed in (0, 0, 1)]
+    assert found[0] == found[1] and found[0]["n"] == opened["n_images"]
+    order = np.random.default_rng(0).permutation(n_units)
+    sizes = [layer["units"] for layer in opened["layers"]]
+    for k, n_correct in zip(counts, found[0]["n_correct"], strict=True):
+        gone = np.isin(np.arange(n_units), order[:k])
+        parts = np.split(gone, np.cumsum(sizes)[:-1])
+        lesions = {
+            layer["name"]: np.flatnonzero(part).tolist()
+            for layer, part in zip(opened["layers"], parts, strict=True)
+        }
+        assert n_correct == sum(real(do="accuracy", model=model, lesions=lesions)["n_correct"])
+
+
+def test_networks_of_true_and_of_shuffled_labels_are_asked_on_the_same_images(real):
+    shuffled, true = (
+        real(do="open", model=f"{name}/model", images="training") for name in ("run", "clean")
+    )
+    assert shuffled["images_sha256"] == true["images_sha256"]
+    assert [one["png"] for one in shuffled["images"]] == [one["png"] for one in true["images"]]
+    truth = [one["truth"] for one in true["images"]]
+    assert truth == [one["label"] for one in true["images"]]
+    assert sorted(truth) == sorted(2 * list(range(10)))
+    assert truth == [one["truth"] for one in shuffled["images"]]
+    assert truth != [one["label"] for one in shuffled["images"]]
+    assert true["source"] == "mnist, training images"
+    # Without the wish, a network of true labels has its test images.
+    assert real(do="open", model="clean/model")["source"] == "mnist, test images"
+    for one in (shuffled, true):
+        assert sum(one["intact"]["n"]) == one["n_images"]
+
+
+def test_two_networks_stay_open_beside_each_other(tmp_path, monkeypatch):
+    """A change from one to the other, or of the images, opens nothing anew."""
+    monkeypatch.setattr(lab_child, "Session", Endless)
+    paths = [str(tmp_path / name) for name in ("a", "b", "c")]
+    for path in paths:
+        Path(path).touch()
+    sessions = lab_child.Sessions()
+    asked = [(paths[0], ""), (paths[0], "training"), (paths[1], "training")]
+    opened = [sessions.at(*one) for one in asked]
+    assert len(set(map(id, opened))) == 3
+    for _ in range(2):
+        assert [sessions.at(*one) for one in asked] == opened
+    sessions.at(paths[2])  # one more, and the one that was not used for longest is forgotten
+    assert sessions.at(*asked[2]) is opened[2] and sessions.at(*asked[0]) is not opened[0]
+
+
+def test_a_network_is_asked_on_images_of_where_its_own_came_from(tmp_path, monkeypatch):
+    """On other images, any network that learned shuffled labels would look broken."""
+    read = []
+
+    def load_one(where, config):
+        read.append(where.origin)
+        few = Images(np.ones((10, 2, 2, 1), "f4"), np.arange(10), 10)
+        return Splits(few, few.labels, few)
+
+    monkeypatch.setattr(load, "load", load_one)
+    for origin, there in (("embedded", "tfds"), ("tfds", "tfds"), ("tfds", "embedded")):
+        found = source.DataSource("mnist", there)
+        monkeypatch.setattr(source, "locate", lambda name, offline, found=found: found)
+        config = TrainConfig("mnist", "mlp", (5,), origin=origin)
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps(to_dict(config)), encoding="utf-8")
+        if there == origin or origin == "embedded":
+            lab_session._images_of(tmp_path / "model.keras")
+            continue
+        with pytest.raises(lab_session.SessionError, match="the full mnist, which is not at hand"):
+            lab_session._images_of(tmp_path / "model.keras")
+    assert read == ["embedded", "tfds"]
 
 
 def test_what_a_sweep_found_beside_the_model_is_taken_for_its_importance(real):
@@ -1026,6 +1104,7 @@ def test_a_unit_comes_with_the_images_at_both_ends_and_its_weights(real, opened,
         ({"do": "accuracy", "lesions": {"<b>": [0]}}, "no such layer"),
         ({"do": "outputs", "lesions": {}, "image": 20}, "no such image"),
         ({"do": "unit", "layer": "hidden_1", "unit": 12}, "no unit 12"),
+        ({"do": "order", "seed": 0, "counts": [19]}, "18 units"),
         ({"do": "open", "model": "unsafe"}, "holds a function"),
         ({"do": "open", "model": "no_images"}, "no_images.images.npz"),
         ({"do": "open", "model": "broken"}, "complete .keras file"),

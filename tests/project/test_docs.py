@@ -112,6 +112,7 @@ def test_what_does_not_exist_is_found() -> None:
 def test_the_index_has_one_line_for_each_page() -> None:
     lines = re.findall(r"^- \[[^]]+\]\(([^)]+)\): .+\.$", (DOCS / "README.md").read_text(), re.M)
     pages = {str(page.relative_to(DOCS)) for page in PAGES[1:] if page != DOCS / "README.md"}
+    pages |= {page.name for page in DOCS.glob("*.ipynb")}
     assert len(lines) == len(set(lines))
     assert {line for line in lines if not line.startswith("..")} == pages
 

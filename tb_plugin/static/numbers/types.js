@@ -83,8 +83,13 @@
  * @property {string[]} classes
  * @property {string} source  of the images
  * @property {number} n_images
- * @property {{label: number, png: string}[]} images  the chosen ones; png in base64
+ * @property {{label: number, truth: number, png: string}[]} images  the ones shown; `label` is what
+ *     counts as correct, `truth` the true class, which differs if shuffled labels were learned; png
+ *     in base64
+ * @property {string} images_sha256  of the images that accuracy is read on: equal for networks that
+ *     are asked on the same ones
  * @property {string[]} rankable
+ * @property {boolean} ordered  whether it can be asked for random orders
  * @property {LabAccuracy} intact
  *
  * @typedef {object} LabOutputs
@@ -100,6 +105,15 @@
  * @property {number[]} n
  * @property {number} loss
  * @property {string} sha256
+ *
+ * @typedef {object} LabRanking
+ * @property {[number, number][]} units  layer number and unit, the highest first
+ * @property {number[]} values  of these units
+ * @property {string} read_on  which images
+ *
+ * @typedef {object} LabOrder  accuracy with the first units of one random order deleted
+ * @property {number[]} n_correct  images, at each of the numbers of units asked for
+ * @property {number} n  images
  *
  * @typedef {object} LabUnit
  * @property {number[]} edges

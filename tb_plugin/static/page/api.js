@@ -1,8 +1,8 @@
-// The plugin's routes; http_api.md has an example of each. Addresses are relative to the frame's
-// <base>, so they hold under --path_prefix.
+// The plugin's routes; http_api.md has an example of each.
 
 import { span } from "../numbers/geometry.js";
 import { decodeTable } from "../numbers/unit_table.js";
+import { get } from "./server.js";
 
 // Long enough for any chart, short enough for any server's limit on an address.
 const SERIES_PER_REQUEST = 40;
@@ -152,28 +152,5 @@ export class LabClient {
       signal,
     });
     return reply.json();
-  }
-}
-
-/** @param {string} address @param {RequestInit} [settings] */
-async function get(address, settings) {
-  let reply;
-  try {
-    reply = await fetch(address, settings);
-  } catch (error) {
-    if (settings?.signal?.aborted) throw error; // aborted here
-    throw new Error("TensorBoard does not answer. Is it still running?");
-  }
-  if (!reply.ok) throw await failure(reply);
-  return reply;
-}
-
-/** An error with the server's own sentence, and its code. @param {Response} reply */
-async function failure(reply) {
-  try {
-    const { code, message } = (await reply.json()).error;
-    return Object.assign(new Error(message), { code });
-  } catch {
-    return new Error(`TensorBoard answered ${reply.status} ${reply.statusText}`);
   }
 }

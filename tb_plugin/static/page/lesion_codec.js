@@ -68,3 +68,15 @@ function readBits(text, units) {
   for (let i = 0; i < units.length && i >> 3 < bytes.length; i++)
     if ((bytes.charCodeAt(i >> 3) >> (i & 7)) & 1) units[i] = true;
 }
+
+/** Whether a text names units that a network of these layers does not have, so that it was written
+ * for another one. @param {string} text @param {number[]} sizes */
+export function isOfAnother(text, sizes) {
+  return text.split(";").some((part) => {
+    const [layer, ranges = ""] = part.split(":");
+    if (!layer) return false;
+    const size = sizes[Number(layer)] ?? 0;
+    if (ranges.startsWith(BITS)) return Math.floor((ranges.length - BITS.length) * 0.75) > Math.ceil(size / 8);
+    return ranges.split(/[,-]/).some((unit) => Number(unit) >= size);
+  });
+}

@@ -35,9 +35,13 @@
  * @property {string} progress  what is drawn over training
  * @property {string} area  over training: "auc", or "normalized" by the intact accuracy
  * @property {string} against  what the areas are compared with; "": the first that was measured
- * @property {string} model  in the lab; "": the first
- * @property {number} image  the chosen one in the lab; -1: the first
- * @property {string} lesions  deleted units: "0:3-5,9;1:2", layers by number
+ * @property {string} model  in the lab; "": the first, or the first pair
+ * @property {string} other  the network beside it; "": its pair, if there is one; "none"
+ * @property {number} image  the chosen one in the lab; -1: the one whose answer changes most
+ * @property {string} lesions  deleted units: "0:3-5,9;1:2", layers by number; they belong to `model`
+ * @property {number} seed  of the random order that the lab's slider deletes units in
+ * @property {string} tint  what the shade of a unit means; "": what changed, once units are deleted
+ * @property {number} tour  card of the lab's tour; 0: none
  * @property {string[]} zoom  one entry a chart and axis
  * @property {string} table  "chart" or "table"
  */
@@ -77,8 +81,12 @@ export const DEFAULTS = Object.freeze({
   area: "auc",
   against: "",
   model: "",
+  other: "",
   image: -1,
   lesions: "",
+  seed: 0,
+  tint: "",
+  tour: 0,
   zoom: [],
   table: "chart",
 });
@@ -95,6 +103,7 @@ const CHOICES = {
   progress: ["loss", "accuracy"],
   area: ["auc", "normalized"],
   against: ["test_loss", "test_accuracy", "gap"],
+  tint: ["activity", "change"],
   table: ["chart", "table"],
 };
 

@@ -17,7 +17,7 @@ const HINTS = /** @type {Record<string, string>} */ ({
     "How a quantity is spread over the units of each layer. Choose the quantity; networks ticked at the left are laid over each other.",
   training:
     "Above, loss and AUC while a network learns. Below, a dot a network: AUC against how well it generalizes. Tick one alone to see its own checkpoints.",
-  lab: "Each square is a unit. Click it to delete it, drag to delete many: the answers follow at once. Or press “random” and see how much the network can lose.",
+  lab: "Each square is a unit. Drag “fraction deleted” or press Play, click a unit or drag over many: the answers follow at once. Two networks lose the same units; which one falls first?",
 });
 
 export class Hint {

@@ -42,8 +42,8 @@ const VIEWS = /** @type {[string, string, string, string][]} */ ([
   [
     "lab",
     "Lesion lab",
-    "A saved network, drawn unit by unit: click units to delete them and see at once what it answers. Delete many at random, and see how far a network can be damaged before it fails. A full colour is the most active unit of its layer on the image; grey is silent. Arrow keys move, Space deletes, Shift with an arrow goes on doing so, Ctrl+Z undoes.",
-    "section 2.2",
+    "Saved networks, drawn unit by unit: click units to delete them and see at once what is answered. Beside a network of true labels stands one that learned shuffled ones; both lose the same units, and the slider shows which fails first. A dot below the band means that a lesion hurts more than random ones of as many units. Arrow keys move, Space deletes, Shift with an arrow goes on doing so, i inspects, Ctrl+Z undoes.",
+    "sections 2.2 and 3.1, Fig. 1",
   ],
 ]);
 

@@ -1,345 +1,296 @@
-// The lesion lab: a saved network drawn unit by unit. The user deletes units and sees the answers
-// at once.
+// The lesion lab: saved networks drawn unit by unit. The user deletes units and sees the answers
+// at once. This view chooses which networks are open; the bench does the rest.
 
-import { formatFraction, plural } from "../../numbers/labels.js";
-import { pairedChange, wilson } from "../../numbers/statistics.js";
-import { fetchLabModels } from "../../page/api.js";
-import { writeLesions } from "../../page/lesion_codec.js";
-import { ChartFrame } from "../../parts/chart_frame.js";
+import { plural } from "../../numbers/labels.js";
+import { fetchTable, fetchTableSteps } from "../../page/api.js";
+import { SERVER } from "../../page/lab_answers.js";
+import { isOfAnother, readLesions, writeLesions } from "../../page/lesion_codec.js";
+import { OPENING } from "../../page/server.js";
+import { dropDown } from "../../parts/controls.js";
 import { el, fill } from "../../parts/dom.js";
-import { classesOption } from "./lab_chart.js";
-import { modelEntries, namedModels } from "./lab_models.js";
-import { LabSession } from "./lab_session.js";
-import { NetworkGrid } from "./network_grid.js";
-
-const PATIENCE_MS = 1500; // after this time the user is offered to cancel
+import { LabBench } from "./lab_bench.js";
+import { LabHistory } from "./lab_history.js";
+import { ALONE, chosenModels, modelEntries, namedModels, namesOf, partnerOf } from "./lab_models.js";
+import { LabNetwork } from "./lab_network.js";
+import { LabTour, STOPS } from "./lab_tour.js";
 
 /** @typedef {import("../../page/model.js").Model} Model */
 
 export class LabView {
-  /** @param {import("../../parts/chart_frame.js").Context} context */
-  constructor(context) {
+  /** @param {import("../../parts/chart_frame.js").Context} context
+   * @param {import("../../page/lab_answers.js").LabAnswers} [answers]  where the answers come from */
+  constructor(context, answers = SERVER) {
     this.context = context;
-    this.session = new LabSession(context, {
-      say: (text, retry) => this.say(text, retry),
-      show: () => this.show(/** @type {Model} */ (context.model())),
-      answered: (what, lesions) => this.answered(what, lesions),
-      wait: (begins) => this.wait(begins),
-      reopen: () => this.reopen(),
-    });
-    this.built = /** @type {import("../../numbers/types.js").LabModel | null} */ (null); // the grid's
+    this.answers = answers;
     this.listing = /** @type {import("../../numbers/types.js").LabListing | null} */ (null);
-    this.patience = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
-    this.message = el("div", { class: "lab-message", role: "status" });
-    this.status = el("p", { class: "lab-status", role: "status", "aria-live": "polite" });
-    this.busy = el("div", { class: "busy", hidden: true, "aria-hidden": "true" });
-    this.cancel = el(
-      "button",
-      { class: "text-button", type: "button", hidden: true, on: { click: () => this.session.letBe() } },
-      "Do not wait",
-    );
-    this.images = el("div", { class: "lab-images", role: "group", "aria-label": "Images" });
-    this.answer = el("div", { class: "lab-answer" });
-    this.tools = this.makeTools();
-    this.grid = new NetworkGrid((deleted) => this.session.setLesions(writeLesions(deleted)));
-    this.classes = new ChartFrame(this.context, {
-      name: "accuracy_by_class",
-      title: "Accuracy by class",
+    this.named = /** @type {ReturnType<typeof namedModels>} */ ([]);
+    this.networks = /** @type {LabNetwork[]} */ ([]);
+    this.nOpened = 0; // networks, so far
+    this.opened = ""; // which networks on which images
+    this.history = new LabHistory();
+    this.unlisted = /** @type {HTMLElement | null} */ (null); // the filter leaves nothing to choose
+    this.remark = ""; // what became of a lesion that belongs to another network
+    this.bench = new LabBench(context, {
+      keep: (lesions) => this.keep(lesions),
+      undo: () => this.undo(),
+      canUndo: () => !this.history.empty,
+      inspect: (network, place) => this.inspect(network, place),
     });
+    this.tour = new LabTour((stop) => this.visit(stop));
+    this.beside = dropDown("Beside it", (other) => this.context.set({ model: this.networks[0]?.id ?? "", other }));
+    this.message = el("div", { class: "lab-message", role: "status" });
+    this.notes = el("div", { class: "notes", role: "status" });
     this.subtitle = el("p", { class: "subtitle" });
-    this.work = el(
-      "div",
-      { hidden: true },
-      this.images,
-      this.tools.element,
-      el("div", { class: "lab-state" }, this.busy, this.status, this.cancel),
-      el("div", { class: "lab-columns" }, this.grid.element, this.answer),
-    );
-    this.classes.element.classList.add("small");
-    this.classes.element.hidden = true;
-    const title = el("div", {}, el("h2", {}, "Lesion lab"), this.subtitle);
-    const head = el("header", { class: "card-head" }, title);
-    const card = { class: "card", "aria-label": "Lesion lab" };
+    this.takeTour = el("button", { class: "text-button", type: "button", on: { click: () => this.visit(1) } }, "Take the tour");
+    this.choices = el("div", { class: "lab-choices" }, this.beside.element, this.takeTour);
+    const head = el("header", { class: "card-head" }, el("div", {}, el("h2", {}, "Lesion lab"), this.subtitle), this.choices);
     const keydown = (/** @type {KeyboardEvent} */ event) => {
-      const typing = /** @type {Element} */ (event.target).matches("input");
+      const typing = /** @type {Element} */ (event.target).matches('input:not([type="range"])');
       if (event.key !== "z" || !(event.ctrlKey || event.metaKey) || typing) return;
       event.preventDefault();
-      this.session.undoLast();
+      this.undo();
     };
+    const { curves, classes, drawn } = this.bench;
+    this.parts = [this.bench.head, this.bench.work, drawn, curves.element, classes.element];
     this.element = el(
       "div",
-      { class: "stack", on: { keydown } },
-      el("section", card, head, this.message, this.work),
-      this.classes.element,
+      { class: "stack lab", on: { keydown } },
+      this.bench.head,
+      el(
+        "section",
+        { class: "card lab-main", "aria-label": "Lesion lab" },
+        head,
+        this.tour.element,
+        this.notes,
+        this.message,
+        this.bench.work,
+      ),
+      drawn,
+      curves.element,
+      classes.element,
     );
-  }
-
-  makeTools() {
-    const count = el("input", { type: "number", min: 1, value: 10, "aria-label": "How many units" });
-    const button = (/** @type {string} */ text, /** @type {() => void} */ click) =>
-      el("button", { class: "button", type: "button", on: { click } }, text);
-    const k = () => Math.max(1, Math.floor(Number(count.value)) || 1);
-    const undo = button("Undo", () => this.session.undoLast());
-    const reset = button("Restore all", () => this.session.setLesions(""));
-    const selective = button("most selective", () => this.session.deleteRanked("class_selectivity", k()));
-    const important = button("most important", () => this.session.deleteRanked("importance", k()));
-    const random = button("random", () => this.session.deleteRandom(k()));
-    const element = el(
-      "div",
-      { class: "lab-tools", role: "toolbar", "aria-label": "Lesions" },
-      el("span", {}, "Delete"),
-      count,
-      random,
-      selective,
-      important,
-      el("span", { class: "gap" }),
-      undo,
-      reset,
-    );
-    return { element, undo, reset, important };
   }
 
   /** @param {Model} model */
   update(model) {
     if (!this.listing) {
       this.say("Looking for models …");
-      fetchLabModels().then(
+      this.answers.models().then(
         (listing) => {
           this.listing = listing;
           this.update(/** @type {Model} */ (this.context.model()));
         },
-        (error) => this.say(error.message, () => this.update(model)),
+        (error) => this.say(error.message, { label: "Retry", run: () => this.update(model) }),
       );
       return;
     }
+    const { state } = model;
     const { models, enabled, reason } = this.listing;
-    const named = namedModels(models, model.index.series);
-    const narrowed = new Set(this.context.runList.narrow(named, model.state).map((m) => m.id));
+    this.named = namedModels(models, model.index.series);
+    const narrowed = new Set(this.context.runList.narrow(this.named, state).map((m) => m.id));
     const offered = models.filter((m) => narrowed.has(m.id));
-    const entries = modelEntries(offered, named);
-    const first = this.context.runList.filtered(entries, model.state)[0] ?? entries[0];
-    const byId = (/** @type {string | undefined} */ id) => models.find((m) => m.id === id);
-    const chosen = byId(model.state.model) ?? byId(first?.run) ?? models[0];
+    const entries = modelEntries(offered, this.named);
+    const listed = this.context.runList.filtered(entries, state);
+    const shown = (listed.length ? listed : entries).map(({ run }) => run);
+    const clear = () => this.context.set({ filter: "" });
+    this.unlisted = listed.length
+      ? null
+      : el(
+          "p",
+          { class: "note" },
+          "No network matches the filter; the open one stays. ",
+          el("button", { class: "text-button", type: "button", on: { click: clear } }, "Clear the filter"),
+        );
+    const { first, second, missing } = chosenModels(
+      state,
+      models,
+      this.named,
+      shown,
+      this.networks.map(({ id }) => id),
+    );
     const choose = (/** @type {string} */ id) =>
-      this.context.set({ model: id, lesions: "", image: -1 });
-    this.context.runList.showChoices(entries, model.state, chosen?.id ?? "", "model", choose);
+      this.context.set({ model: id, other: state.other === ALONE ? ALONE : "", lesions: "", image: -1 });
+    this.context.runList.showChoices(entries, state, first, "model", choose);
     this.context.runList.showOthers([]);
     if (!enabled) return this.say(reason);
-    if (!chosen) return this.say("There is no .keras file in the folder of models.");
-    if (chosen.id !== this.session.openedId) this.session.open(chosen);
-    else if (this.session.opened) this.show(model);
+    if (missing) {
+      const run = () => this.context.set({ model: "", other: "", lesions: "", image: -1 });
+      return this.say(`The network “${missing}” of this link is not in the folder of models.`, {
+        label: "Open another",
+        run,
+      });
+    }
+    if (!first) return this.say("There is no .keras file in the folder of models.");
+    if (state.lesions && !state.model) {
+      this.remark = "The link said which units are deleted, but not of which network: none are.";
+      return this.context.set({ lesions: "" });
+    }
+    this.showBeside(first, second);
+    this.history.note({ model: first, other: second || ALONE, lesions: state.lesions });
+    this.open(first, second);
+    this.show();
   }
 
-  /** @param {Model} model */
-  show({ state }) {
-    const { session } = this;
-    const opened = /** @type {import("../../numbers/types.js").LabModel} */ (session.opened);
-    if (this.built !== opened) this.grid.build(opened.layers);
-    this.built = opened;
-    this.message.hidden = true;
-    this.work.hidden = false;
-    this.classes.element.hidden = false;
-    this.subtitle.textContent = `${this.nameOfModel()} · sha256 ${opened.sha256.slice(0, 12)} · ${opened.source} · accuracy on ${plural(opened.n_images, "image")}`;
-    const deleted = session.deleted(state.lesions);
-    this.grid.show(deleted, (session.outputs ?? session.intactOutputs)?.activity ?? []);
-    this.tools.undo.disabled = !session.undo.length;
-    this.tools.reset.disabled = !state.lesions;
-    const rankable = opened.rankable.includes("importance");
-    this.tools.important.disabled = !rankable;
-    this.tools.important.title = rankable
-      ? "those whose ablation raises the loss most"
-      : "This network is too large to ablate every unit in turn here. Run a single_unit sweep on it: the lab takes its result.";
-    this.showImages(state);
-    this.showAnswer(state);
-    this.showStatus(deleted, state.lesions);
-    this.showClasses();
-    session.follow();
+  /** Opens the networks, unless they are open. @param {string} first @param {string} second */
+  open(first, second) {
+    const ids = second && second !== first ? [first, second] : [first];
+    const corrupted = (/** @type {string} */ id) =>
+      this.named.some((one) => one.id === id && Number(one.facts["label corruption"] ?? 0) > 0);
+    // One of shuffled labels can be asked on nothing but its training images: then both are.
+    const images = ids.length > 1 && ids.some(corrupted) ? "training" : "";
+    const wanted = JSON.stringify([ids, images]);
+    if (wanted === this.opened) return;
+    this.opened = wanted;
+    for (const network of this.networks) network.close();
+    const names = namesOf(ids, this.named);
+    this.networks = ids.map((id, i) => {
+      const name = names[i] || id;
+      // A part of its own: what the networks before were asked is cancelled in their names.
+      const source = this.answers.source(id, images, `-${this.nOpened++}`);
+      return new LabNetwork(source, name, { changed: () => this.changed(), reopen: () => this.reopen() });
+    });
+    for (const network of this.networks) network.open();
   }
 
-  /** @param {"outputs" | "evaluated"} what @param {string} lesions */
-  answered(what, lesions) {
-    this.element.dataset[what] = lesions;
-    this.show(/** @type {Model} */ (this.context.model()));
-  }
-
-  /** Shows that the lab is at work; after some time, offers to cancel.
-   * @param {boolean} begins */
-  wait(begins) {
-    clearTimeout(this.patience);
-    this.cancel.hidden = true;
-    this.busy.hidden = !begins;
-    if (begins) this.patience = setTimeout(() => (this.cancel.hidden = false), PATIENCE_MS);
+  /** A network has news. */
+  changed() {
+    if (this.bench.networks === this.networks) return this.bench.showSoon();
+    this.show();
   }
 
   /** Another network was saved in place of this one: nothing on the page is valid any more. */
   reopen() {
-    this.session.forget();
+    this.opened = "";
     this.update(/** @type {Model} */ (this.context.model()));
   }
 
-  nameOfModel() {
-    return this.listing?.models.find((m) => m.id === this.session.openedId)?.name ?? "";
+  show() {
+    const { networks } = this;
+    const failed = networks.find(({ failure }) => failure);
+    if (failed) {
+      const run = () => this.reopen();
+      return this.say(failed.failure?.message ?? "", { label: "Retry", run });
+    }
+    if (networks.some(({ opened }) => !opened)) {
+      const names = networks.map(({ name }) => name).join(" and ");
+      return this.say(`Opening ${names}. ${OPENING}`);
+    }
+    const [first, second] = networks;
+    const { state } = /** @type {Model} */ (this.context.model());
+    if (isOfAnother(state.lesions, first.sizes)) {
+      this.remark = "The lesion named units that this network does not have: they were left out.";
+      const lesions = writeLesions(readLesions(state.lesions, first.sizes));
+      this.history.correct({ model: first.id, other: second ? second.id : ALONE, lesions });
+      return this.context.set({ model: first.id, lesions });
+    }
+    const fit = !second || JSON.stringify(second.opened?.layers) === JSON.stringify(first.opened?.layers);
+    this.message.hidden = true;
+    this.choices.hidden = false;
+    for (const part of this.parts) part.hidden = false;
+    this.element.classList.toggle("two", Boolean(second) && fit);
+    const used = fit ? networks : [first];
+    if (this.bench.networks.length !== used.length || used.some((network, i) => network !== this.bench.networks[i]))
+      this.bench.use(fit ? networks : used);
+    else this.bench.show();
+    this.showHead(used, fit);
+    // The tour tells of a network of true labels beside one of shuffled ones.
+    const told = used.length > 1 && partnerOf(first.id, this.named) === second.id;
+    this.takeTour.hidden = !told;
+    this.tour.show(told ? state.tour : 0);
   }
 
-  /** @param {import("../../page/state.js").State} state */
-  showImages(state) {
-    const { images, classes } = /** @type {import("../../numbers/types.js").LabModel} */ (this.session.opened);
-    const chosen = this.session.image(state);
-    const focused = this.images.contains(document.activeElement);
-    const answers = (this.session.outputs ?? this.session.intactOutputs)?.probabilities ?? [];
-    const buttons = images.map(({ label, png }, i) => {
-      const guess = best(answers[i] ?? []);
-      const right = guess === label;
-      const spoken = `${classes[label]}, the network says ${classes[guess]}`;
-      return el(
-        "button",
-        {
-          class: `lab-image${right ? "" : " wrong"}`,
-          type: "button",
-          title: spoken,
-          "aria-label": spoken,
-          "aria-pressed": String(i === chosen),
-          on: { click: () => this.context.set({ image: i }) },
-        },
-        el("img", { src: `data:image/png;base64,${png}`, alt: "" }),
-        el("span", {}, `${right ? "✓" : "✗"} ${classes[guess] ?? ""}`),
-      );
-    });
-    fill(this.images, ...buttons);
-    if (focused) buttons[chosen]?.focus();
+  /** @param {LabNetwork[]} networks @param {boolean} fit */
+  showHead(networks, fit) {
+    const opened = networks.map((network) => /** @type {import("../../numbers/types.js").LabModel} */ (network.opened));
+    const sources = [...new Set(opened.map(({ source }) => source))];
+    const files = opened.map(({ sha256 }, i) => `${this.fileName(networks[i].id)} · sha256 ${sha256.slice(0, 12)}`);
+    this.subtitle.textContent = `${files.join(" · ")} · ${sources.at(-1)} · accuracy on ${plural(opened[0].n_images, "image")}`;
+    const alike = opened.every(({ images_sha256: hash }) => hash === opened[0].images_sha256);
+    const sentences = [
+      !fit && "These two networks have different layers, so no lesion is the same in both: only the first is shown.",
+      !alike && "These two networks are asked on different images: compare their accuracies with care.",
+      this.remark,
+    ].filter(Boolean);
+    fill(this.notes, this.unlisted, ...sentences.map((text) => el("p", { class: "note" }, text)));
   }
 
-  /** Class probabilities of the chosen image, intact and now.
-   * @param {import("../../page/state.js").State} state */
-  showAnswer(state) {
-    const { images, classes } = /** @type {import("../../numbers/types.js").LabModel} */ (this.session.opened);
-    const i = this.session.image(state);
-    const before = this.session.intactOutputs?.probabilities[i] ?? [];
-    const now = this.session.outputs?.probabilities[i] ?? before;
-    const bars = classes.map((name, c) =>
-      el(
-        "li",
-        { class: c === images[i].label ? "true" : "" },
-        el("span", { class: "name" }, name),
-        el(
-          "span",
-          { class: "probability", title: `${formatFraction(now[c])}, intact ${formatFraction(before[c])}` },
-          el("span", { class: "now", style: `width:${(100 * now[c]).toFixed(1)}%` }),
-          el("span", { class: "before", style: `left:${(100 * before[c]).toFixed(1)}%` }),
-        ),
-        el("span", { class: "number" }, formatFraction(now[c], 2)),
-      ),
-    );
-    fill(
-      this.answer,
-      el("h3", {}, "What it answers"),
-      el("img", { src: `data:image/png;base64,${images[i].png}`, alt: `a ${classes[images[i].label]}` }),
-      el("ul", {}, ...bars),
-      el("p", { class: "faint" }, "Bar: probability now. Tick: with the intact network."),
-    );
+  /** @param {string} id */
+  fileName(id) {
+    return this.listing?.models.find((m) => m.id === id)?.name ?? "";
   }
 
-  /** @param {boolean[][]} deleted @param {string} lesions  the same as text */
-  showStatus(deleted, lesions) {
-    const { intact } = /** @type {import("../../numbers/types.js").LabModel} */ (this.session.opened);
-    const now = this.session.accuracy ?? intact;
-    const units = deleted.flat();
-    const gone = units.filter(Boolean).length;
-    const { change, interval } = pairedChange(sum(now.n_lost), sum(now.n_gained), sum(now.n));
-    const deletedWords = `${gone.toLocaleString("en")} of ${plural(units.length, "unit")} deleted`;
-    const pending = this.session.accuracyOf !== lesions;
-    const { trouble } = this.session;
-    if (trouble)
-      return fill(
-        this.status,
-        `Not up to date: ${trouble.text} `,
-        el("button", { class: "button", on: { click: trouble.retry } }, "Retry"),
-      );
-    if (pending) return fill(this.status, el("strong", {}, deletedWords), " · accuracy …");
-    fill(
-      this.status,
-      el("strong", {}, deletedWords),
-      " · accuracy ",
-      el("strong", {}, percent(overall(now).share)),
-      ` [${overall(now).interval.map(percent).join(", ")}]`,
-      gone > 0 && ` · ${points(change)} points [${interval.map(points).join(", ")}] against the intact ${percent(overall(intact).share)} on the same images`,
-    );
+  /** The list of what can stand beside the first network. @param {string} first
+   * @param {string} second */
+  showBeside(first, second) {
+    const others = (this.listing?.models ?? []).filter(({ id }) => id !== first);
+    const entries = modelEntries(others, this.named);
+    const choices = entries.map(({ run, label }) => /** @type {[string, string]} */ ([run, label]));
+    this.beside.set([[ALONE, "no other network"], ...choices], second || ALONE);
   }
 
-  showClasses() {
-    const { intact, classes } = /** @type {import("../../numbers/types.js").LabModel} */ (this.session.opened);
-    const { theme } = /** @type {Model} */ (this.context.model());
-    const now = this.session.accuracy ?? intact;
-    const rows = classes.map((name, c) => ({
-      name,
-      n: now.n[c],
-      now: now.n_correct[c] / now.n[c],
-      interval: wilson(now.n_correct[c], now.n[c]),
-      paired: pairedChange(now.n_lost[c], now.n_gained[c], now.n[c]),
-      before: intact.n_correct[c] / intact.n[c],
-      beforeInterval: wilson(intact.n_correct[c], intact.n[c]),
-    }));
-    /** @param {string} label @param {(row: any) => number} value */
-    const fraction = (label, value) => ({
-      label,
-      numeric: true,
-      value,
-      show: (/** @type {any} */ row) => formatFraction(value(row)),
-    });
-    this.classes.show({
-      option: classesOption(rows, this.classes.zoom, theme),
-      count: rows.length,
-      subtitle: `lines: 95 % intervals (Wilson) over the images of each class; the table has those of the change, on the same images · mean loss ${formatFraction(now.loss)} nats, intact ${formatFraction(intact.loss)}`,
-      columns: [
-        { label: "class", value: (row) => row.name },
-        { label: "images", numeric: true, value: (row) => row.n },
-        fraction("accuracy", (row) => row.now),
-        fraction("from", (row) => row.interval[0]),
-        fraction("to", (row) => row.interval[1]),
-        fraction("intact", (row) => row.before),
-        fraction("change", (row) => row.paired.change),
-        fraction("change from", (row) => row.paired.interval[0]),
-        fraction("change to", (row) => row.paired.interval[1]),
-      ],
-      rows,
-    });
+  // ------------------------------------------------------------------------------- what is done
+
+  /** A lesion belongs to the networks that are open, so the address names both.
+   * @param {string} lesions */
+  keep(lesions) {
+    const { state } = /** @type {Model} */ (this.context.model());
+    if (lesions === state.lesions) return;
+    this.remark = "";
+    const [first, second] = this.networks;
+    this.context.set({ model: first.id, other: second ? second.id : ALONE, lesions });
   }
 
-  /** @param {string} text @param {() => void} [retry] */
-  say(text, retry) {
-    this.work.hidden = true;
-    this.classes.element.hidden = true;
+  undo() {
+    const moment = this.history.undo();
+    if (moment) this.context.set({ ...moment });
+  }
+
+  /** A card of the tour, with its lesion. @param {number} stop */
+  async visit(stop) {
+    const prepared = STOPS[stop - 1]?.lesion;
+    this.context.set({ tour: stop });
+    if (!prepared || !this.bench.networks.length) return;
+    const [network] = this.bench.networks;
+    const k = Math.round(prepared.share * network.nUnits);
+    if (!("by" in prepared)) return this.bench.move(k, false);
+    if (network.opened?.rankable.includes(prepared.by)) await this.bench.deleteRanked(prepared.by, k, 0, true);
+  }
+
+  /** Opens the inspector on a unit, if a run of the log directory has a table of the network.
+   * @param {LabNetwork} network @param {[number, number]} place */
+  async inspect(network, [layer, unit]) {
+    const { index } = /** @type {Model} */ (this.context.model());
+    const name = this.fileName(network.id);
+    const own = (/** @type {import("../../numbers/types.js").Series} */ one) =>
+      one.kind === "units" && [name, network.id].includes(one.meta.facts.model);
+    const layerName = network.opened?.layers[layer].name;
+    try {
+      for (const series of index.series.filter(own)) {
+        const header = (await fetchTableSteps(series)).at(-1);
+        if (!header || header.error) continue;
+        const table = await fetchTable(series, header, header.columns.slice(0, 2)); // layer and unit
+        const row = table.unit.findIndex((one, i) => one === unit && table.layers[table.layer[i]] === layerName);
+        if (row < 0) continue;
+        const { run, tag } = series;
+        return this.context.set({ view: "unit", unitRun: run, unitTag: tag, unitStep: -1, inspect: [String(row)] });
+      }
+      this.remark = "No run in this log directory has a table of the units of this network to inspect.";
+    } catch (error) {
+      this.remark = /** @type {Error} */ (error).message;
+    }
+    this.show();
+  }
+
+  /** @param {string} text @param {{label: string, run: () => void}} [action] */
+  say(text, action) {
+    for (const part of this.parts) part.hidden = true;
     this.message.hidden = false;
     this.subtitle.textContent = "";
+    this.choices.hidden = true;
     fill(
       this.message,
       el("p", {}, text),
-      retry && el("button", { class: "button", on: { click: retry } }, "Retry"),
+      action && el("button", { class: "button", on: { click: action.run } }, action.label),
     );
   }
-}
-
-/** @param {import("../../numbers/types.js").LabAccuracy} accuracy */
-function overall({ n_correct, n }) {
-  return { share: sum(n_correct) / sum(n), interval: wilson(sum(n_correct), sum(n)) };
-}
-
-/** @param {number[]} values */
-function sum(values) {
-  return values.reduce((a, b) => a + b, 0);
-}
-
-/** A share in percent, with its sign. @param {number} share */
-function points(share) {
-  return `${share < 0 ? "−" : "+"}${(100 * Math.abs(share)).toFixed(1)}`;
-}
-
-/** Place of the largest value. @param {number[]} values */
-function best(values) {
-  return values.indexOf(Math.max(...values));
-}
-
-/** @param {number} share */
-function percent(share) {
-  return `${(100 * share).toFixed(1)} %`;
 }

@@ -1,18 +1,42 @@
 // A network drawn layer by layer, each unit a cell shaded by its activity. A click, a drag, Space
-// or Enter deletes or restores units. Arrow keys move between units; with Shift they repeat the
-// last action on the units that they pass.
+// or Enter deletes or restores units, and the name of a layer all of its units. Arrow keys move
+// between units; with Shift they repeat the last action on the units that they pass. Alt and a
+// click, or "i", open the inspector.
+//
+// A small network is drawn as a network: its layers stand from left to right, with lines between.
 
-import { span } from "../../numbers/geometry.js";
+import { byActivity, byChange } from "../../numbers/shades.js";
 import { el, fill } from "../../parts/dom.js";
 
+// A network is small up to so many layers and units.
+const SMALL_LAYERS = 4;
+const SMALL_UNITS = 1100;
+const HOVER_MS = 150; // the pointer rests so long before a unit's card is shown
+
+/**
+ * @typedef {object} Done  what the user does
+ * @property {(deleted: boolean[][]) => void} onPaint  a drag has passed one more unit
+ * @property {(deleted: boolean[][]) => void} onChange  the lesion is as wanted
+ * @property {(cell: HTMLElement | null, place: [number, number]) => void} onRest  the pointer or the
+ *     focus rests on a unit; null: no longer
+ * @property {(place: [number, number]) => void} onInspect
+ */
+
+/** Whether a network is drawn from left to right. @param {{units: number}[]} layers */
+export function isSmall(layers) {
+  const units = layers.reduce((sum, layer) => sum + layer.units, 0);
+  return layers.length <= SMALL_LAYERS && units <= SMALL_UNITS;
+}
+
 export class NetworkGrid {
-  /** @param {(deleted: boolean[][]) => void} onChange */
-  constructor(onChange) {
-    this.onChange = onChange;
+  /** @param {Done} done */
+  constructor(done) {
+    this.done = done;
+    this.resting = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
     this.deleted = /** @type {boolean[][]} */ ([]);
     this.cells = /** @type {HTMLElement[][]} */ ([]);
     this.heads = /** @type {HTMLElement[]} */ ([]);
-    this.layers = /** @type {{name: string, units: number}[]} */ ([]);
+    this.names = /** @type {HTMLElement[]} */ ([]);
     /** The state (deleted or not) that a drag gives to each unit it passes; null without a drag. */
     this.painting = /** @type {boolean | null} */ (null);
     /** The last unit that the drag passed. @type {[number, number]} */
@@ -23,18 +47,27 @@ export class NetworkGrid {
         pointerdown: (/** @type {PointerEvent} */ event) => this.begin(event),
         pointermove: (/** @type {PointerEvent} */ event) => this.pass(event),
         keydown: (/** @type {KeyboardEvent} */ event) => this.key(event),
+        pointerover: (/** @type {PointerEvent} */ event) => this.rest(event.target),
+        pointerleave: () => this.rest(null),
+        focusin: (/** @type {FocusEvent} */ event) => this.rest(event.target),
+        focusout: () => this.rest(null),
       },
     });
     window.addEventListener("pointerup", () => this.end());
     window.addEventListener("pointercancel", () => this.end());
   }
 
-  /** @param {{name: string, units: number}[]} layers */
-  build(layers) {
-    this.layers = layers;
-    // Small networks get large cells.
+  /** @param {{name: string, units: number}[]} layers
+   * @param {boolean} compact  there is another network beside this one */
+  build(layers, compact) {
     const units = layers.reduce((sum, layer) => sum + layer.units, 0);
-    this.element.style.setProperty("--cell", units > 1500 ? "12px" : units > 400 ? "16px" : "22px");
+    const flows = isSmall(layers);
+    // Small networks get large cells.
+    const size = flows
+      ? units > 600 ? (compact ? 7 : 10) : units > 60 ? (compact ? 11 : 17) : 22
+      : units > 1500 ? 12 : units > 400 ? 16 : 22;
+    this.element.style.setProperty("--cell", `${size}px`);
+    this.element.classList.toggle("flow", flows);
     this.deleted = layers.map(({ units }) => new Array(units).fill(false));
     this.heads = layers.map(() => el("p", { class: "faint" }));
     this.cells = layers.map(({ name, units }, layer) =>
@@ -50,40 +83,77 @@ export class NetworkGrid {
         }),
       ),
     );
-    fill(
-      this.element,
-      ...layers.map(({ name }, i) =>
-        el(
-          "section",
-          { class: "layer" },
-          el("div", { class: "layer-head" }, el("h3", {}, name), this.heads[i]),
-          el("div", { class: "units", role: "group", "aria-label": name }, ...this.cells[i]),
-        ),
+    this.names = layers.map(({ name }, layer) =>
+      el(
+        "button",
+        {
+          class: "layer-name",
+          type: "button",
+          title: `Delete or restore all units of ${name}`,
+          on: { click: () => this.toggleLayer(layer) },
+        },
+        name,
       ),
     );
+    const columns = (/** @type {number} */ n) => (flows ? `--columns:${Math.ceil(Math.sqrt(n))}` : "");
+    const sections = layers.map(({ name, units }, i) =>
+      el(
+        "section",
+        { class: "layer" },
+        el("div", { class: "layer-head" }, el("h3", {}, this.names[i]), this.heads[i]),
+        el("div", { class: "units", role: "group", "aria-label": name, style: columns(units) }, ...this.cells[i]),
+      ),
+    );
+    // Lines lead from the image into the first layer, and from the last one to the answers.
+    const parts = flows ? [wires(), ...sections.flatMap((section) => [section, wires()])] : sections;
+    fill(this.element, ...parts);
   }
 
   /** @param {boolean[][]} deleted
-   * @param {number[][]} activity  of each unit, on the chosen image */
-  show(deleted, activity) {
-    if (this.painting !== null) return; // during a drag the page shows newer units than this update
-    this.deleted = deleted.map((units) => [...units]);
+   * @param {number[][]} activity  of each unit, on the chosen image
+   * @param {number[][]} before  the same in the intact network
+   * @param {boolean} change  whether to shade by the difference */
+  show(deleted, activity, before, change) {
+    // During a drag the cells show newer units than this update.
+    if (this.painting === null) this.deleted = deleted.map((units) => [...units]);
     this.cells.forEach((cells, layer) => {
       const values = activity[layer] ?? [];
-      const [lowest, highest] = span(values);
+      const shades = change ? byChange(values, before[layer] ?? values) : byActivity(values);
       cells.forEach((cell, unit) => {
-        this.mark(cell, deleted[layer][unit]);
-        cell.style.setProperty("--activity", `${shade(values[unit] ?? 0, lowest, highest)}%`);
-        cell.title = `${this.layers[layer].name}, unit ${unit}: activity ${(values[unit] ?? 0).toPrecision(3)}${deleted[layer][unit] ? ", deleted" : ""}`;
+        this.mark(cell, this.deleted[layer][unit]);
+        const { tint, share } = shades[unit] ?? { tint: "silent", share: 0 };
+        const shade = `${tint} ${share}`;
+        if (cell.dataset.shade === shade) return;
+        cell.dataset.shade = shade;
+        cell.dataset.tint = tint;
+        cell.style.setProperty("--shade", `${share}%`);
       });
-      const gone = deleted[layer].filter(Boolean).length;
+      const gone = this.deleted[layer].filter(Boolean).length;
       this.heads[layer].textContent =
         `${cells.length.toLocaleString("en")} units${gone ? `, ${gone.toLocaleString("en")} deleted` : ""}`;
+      this.names[layer].setAttribute("aria-pressed", String(gone === cells.length));
     });
+  }
+
+  /** Deletes all units of a layer; restores them if all are deleted. @param {number} layer */
+  toggleLayer(layer) {
+    const all = this.deleted[layer].every(Boolean);
+    this.deleted[layer].fill(!all);
+    this.done.onChange(this.deleted);
+  }
+
+  /** @param {EventTarget | null} target */
+  rest(target) {
+    clearTimeout(this.resting);
+    const cell = /** @type {HTMLElement | null} */ (/** @type {Element | null} */ (target)?.closest?.(".unit") ?? null);
+    const place = this.placeOf(cell);
+    if (!cell || !place || this.painting !== null) return this.done.onRest(null, [0, 0]);
+    this.resting = setTimeout(() => this.done.onRest(cell, place), HOVER_MS);
   }
 
   /** @param {HTMLElement} cell @param {boolean} gone */
   mark(cell, gone) {
+    if (cell.classList.contains("gone") === gone) return;
     cell.classList.toggle("gone", gone);
     cell.setAttribute("aria-checked", String(!gone));
   }
@@ -99,10 +169,13 @@ export class NetworkGrid {
     const place = this.placeOf(/** @type {Element} */ (event.target));
     if (!place || event.button !== 0) return;
     event.preventDefault();
+    if (event.altKey) return this.done.onInspect(place);
     const [layer, unit] = place;
     this.painting = !this.deleted[layer][unit];
+    this.rest(null);
     this.focus(layer, unit);
     this.paint(layer, unit);
+    this.done.onPaint(this.deleted);
   }
 
   /** @param {PointerEvent} event */
@@ -115,6 +188,7 @@ export class NetworkGrid {
     const [lastLayer, lastUnit] = this.painted;
     for (const one of layer === lastLayer ? this.between(layer, lastUnit, unit) : [unit])
       this.paint(layer, one);
+    this.done.onPaint(this.deleted);
   }
 
   /** Units on the straight line from one cell to another. @param {number} layer
@@ -133,7 +207,7 @@ export class NetworkGrid {
   end() {
     if (this.painting === null) return;
     this.painting = null;
-    this.onChange(this.deleted);
+    this.done.onChange(this.deleted);
   }
 
   /** @param {number} layer @param {number} unit */
@@ -152,9 +226,10 @@ export class NetworkGrid {
       event.preventDefault();
       this.deleted[layer][unit] = !this.deleted[layer][unit];
       this.mark(this.cells[layer][unit], this.deleted[layer][unit]);
-      this.onChange(this.deleted);
+      this.done.onChange(this.deleted);
       return;
     }
+    if (event.key === "i") return this.done.onInspect(place);
     const next = this.moved(layer, unit, event.key);
     if (!next) return;
     event.preventDefault();
@@ -166,7 +241,7 @@ export class NetworkGrid {
       this.deleted[next[0]][one] = gone;
       this.mark(this.cells[next[0]][one], gone);
     }
-    this.onChange(this.deleted);
+    this.done.onChange(this.deleted);
   }
 
   /** The unit that a key leads to; from the top or bottom row it is in the next layer.
@@ -188,7 +263,7 @@ export class NetworkGrid {
     }
     if (key === "ArrowUp") {
       if (unit >= row) return within(unit - row);
-      return layer > 0 ? [layer - 1, this.column(layer - 1, unit, Infinity)] : null;
+      return layer > 0 ? [layer - 1, this.column(layer - 1, unit % row, Infinity)] : null;
     }
     return null;
   }
@@ -198,7 +273,7 @@ export class NetworkGrid {
   column(layer, column, line) {
     const row = this.perRow(layer);
     const last = this.cells[layer].length - 1;
-    return Math.min(last, Math.min(line, Math.floor(last / row)) * row + column);
+    return Math.min(last, Math.min(line, Math.floor(last / row)) * row + Math.min(column, row - 1));
   }
 
   /** Number of cells in a row, which follows from the window's width. @param {number} layer */
@@ -217,15 +292,18 @@ export class NetworkGrid {
   }
 }
 
-/** Per cent of the full colour: 0 for a silent unit, 12 for the layer's least active unit, 100 for
- * the most active one. Beginning at the least active unit separates feature maps, none of which is
- * silent; the square root separates weak units.
- * @param {number} value @param {number} lowest @param {number} highest  of the layer */
-function shade(value, lowest, highest) {
-  if (!(value > 0)) return 0;
-  const low = Math.max(0, lowest);
-  const share = highest > low ? (value - low) / (highest - low) : 1;
-  return Math.round(12 + 88 * Math.sqrt(share));
+/** Lines between two layers: each unit reads all units of the layer before. */
+function wires() {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 10 100");
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("class", "wires");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  const ends = [4, 27, 50, 73, 96];
+  path.setAttribute("d", ends.flatMap((from) => ends.map((to) => `M0 ${from}L10 ${to}`)).join(""));
+  svg.append(path);
+  return svg;
 }
 
 /** @param {number} from @param {number} to  in either direction, both ends included */

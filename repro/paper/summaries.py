@@ -16,6 +16,7 @@ from repro.core.kinds import (
     CumulativeConfig,
     Functions,
     Intact,
+    NoiseConfig,
     NoiseCurve,
     SweepResult,
     UnitTable,
@@ -92,6 +93,11 @@ class Place(NamedTuple):
         return f"{figure.name}/{last}" if is_kind else f"{figure.name}/{self.name}/{last}"
 
     @property
+    def settings(self) -> Any:
+        """The sweep's settings, of its kind's class."""
+        return dict(self.figure.config.sweeps)[self.name]
+
+    @property
     def facts(self) -> dict[str, Any]:
         """The arguments facts and description of the functions of `tb_plugin.summary`."""
         description = f"{self.figure.config.title}. Data: {self.figure.data}."
@@ -127,15 +133,21 @@ def _noise(found: NoiseCurve, place: Place) -> Iterator[plugin_summary.Summary]:
         score(place.network, found),
         n_units=sum(size for _, size in found.layers),
         split=found.images,
+        per=_drawn_per(place.settings, place.network.config),
         score=score_name(place.network),
         **place.facts,
     )
 
 
+def _drawn_per(settings: NoiseConfig, network: TrainConfig) -> str:
+    """What has a draw of its own: a unit of a dense network has one position."""
+    whole = settings.per == "map" or network.network == "mlp"
+    return "unit" if whole else "position"
+
+
 @SUMMARIES.of("cumulative")
 def _curve(found: AblationCurve, place: Place) -> Iterator[plugin_summary.Summary]:
-    settings: Any = dict(place.figure.config.sweeps)[place.name]
-    names = ", ".join(layer for layer, _ in found.layers)
+    settings = place.settings
     yield plugin_summary.ablation_curve(
         place.tag("accuracy_vs_ablation"),
         found.n_ablated,
@@ -143,9 +155,9 @@ def _curve(found: AblationCurve, place: Place) -> Iterator[plugin_summary.Summar
         n_units=sum(size for _, size in found.layers),
         split=found.images,
         score=score_name(place.network),
-        fill="direction" if settings.basis == "random" else _FILLS[found.fill],
+        fill=_clamped_to(settings),
         order=_order_words(settings),
-        layers=names if settings.last_layers else "all",
+        layers=_layers_words(found, settings),
         **place.facts,
     )
     network = place.network
@@ -155,11 +167,24 @@ def _curve(found: AblationCurve, place: Place) -> Iterator[plugin_summary.Summar
             yield plugin_summary.training_scalar(measure, float(values.mean()))
 
 
+def _clamped_to(settings: CumulativeConfig) -> str:
+    if settings.basis == "unit":
+        return _FILLS[settings.fill]
+    return "direction" if settings.fill == "zero" else f"direction, {_FILLS[settings.fill]}"
+
+
+def _layers_words(found: AblationCurve, settings: CumulativeConfig) -> str:
+    if not (settings.last_layers or settings.only_layer):
+        return "all"
+    return ", ".join(layer for layer, _ in found.layers)
+
+
 def _order_words(settings: CumulativeConfig) -> str:
     if settings.order == "random":
         return "random"
     first = "highest" if settings.descending else "lowest"
-    return f"{settings.order.replace('_', ' ')}, {first} first"
+    ranked = f", ranked on {settings.ranked_on} images" if settings.ranked_on else ""
+    return f"{settings.order.replace('_', ' ')}, {first} first{ranked}"
 
 
 def _unit_table(

@@ -209,6 +209,7 @@ def _unit_table(
         classes=classes if few else (),
         class_means=means.T if few else None,
         class_drops=found.class_drops if few else None,
+        class_sizes=found.class_counts if few else None,
         facts=facts | {"images": f"{found.n_images:,} {found.images} images"},
         description=description,
     )

@@ -83,6 +83,7 @@ def unit(experiment: Experiment, run: str, tag: str, step: int, row: int) -> dic
             if not any(_is_of(kind, name) for kind in by_class)
         },
         "classes": header["classes"],
+        "class_sizes": header["class_sizes"],
         **by_class,
     }
 

@@ -324,6 +324,27 @@ def test_a_failure_is_a_sentence_and_retry_mends_it(new_tab, fast_tensorboard):
     assert tab.frame.locator(".message").is_hidden()
 
 
+def test_a_network_at_chance_leads_no_ranking(new_tab, fast_tensorboard):
+    """It loses nothing by an ablation, so that the area under its curve would be the largest."""
+    read_whole(fast_tensorboard)
+    tab = new_tab(fast_tensorboard)
+
+    def guess(route):
+        reply = route.fetch().json()
+        curve = next(one for one in reply["curves"] if "corruption=0.6" in one["run"])
+        curve["rows"] = [[0.12 if x < 1024 else 0.1 for x in curve["x"]] for _ in curve["rows"]]
+        route.fulfill(json=reply)
+
+    tab.page.route(f"**{ROUTES}/api/v1/curve*", guess)
+    tab.open()
+    tab.drawn()
+    areas = tab.rows(".details")
+    assert areas[0][0] == "0.0"
+    assert areas[-1][:2] == ["0.6", "at chance"]
+    spoken = tab.frame.locator(".chart:visible").first.get_attribute("aria-label")
+    assert "Most robust: label corruption 0.0." in spoken
+
+
 def test_what_is_thinned_newer_or_broken_is_said(new_tab, fast_tensorboard):
     index = read_whole(fast_tensorboard)
     index["sampling"]["single_directions"] = 3

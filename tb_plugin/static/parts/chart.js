@@ -45,10 +45,23 @@ export class Chart {
     this.drawn = true;
   }
 
-  /** The panel under a place in pixels; -1 for none. @param {[number, number]} at */
-  gridAt(at) {
-    const grids = [this.option?.grid ?? []].flat();
-    return grids.findIndex((_, i) => this.instance?.containPixel({ gridIndex: i }, at));
+  /** The panel under a place in pixels, or not farther from it than `margin`; -1 for none.
+   * @param {[number, number]} at @param {number} [margin] */
+  gridAt(at, margin = 0) {
+    const distances = [this.option?.grid ?? []].flat().map((_, i) => {
+      const [x, y] = this.intoPanel(at, i);
+      return Math.hypot(x - at[0], y - at[1]);
+    });
+    const least = Math.min(...distances);
+    return least <= margin ? distances.indexOf(least) : -1;
+  }
+
+  /** The place in a panel that is nearest to a place in pixels.
+   * @param {[number, number]} at @param {number} grid @returns {[number, number]} */
+  intoPanel([x, y], grid) {
+    const box = this.panel(grid);
+    if (!box) return [NaN, NaN];
+    return [clamp(x, box.x, box.x + box.width), clamp(y, box.y, box.y + box.height)];
   }
 
   /** A place in pixels in the numbers of a panel's axes.
@@ -57,10 +70,10 @@ export class Chart {
     return this.instance.convertFromPixel({ gridIndex: grid }, at);
   }
 
-  /** The place of the first panel, in pixels; null before anything is drawn.
-   * @returns {{x: number, y: number, width: number, height: number} | null} */
-  panel() {
-    const grid = this.instance?.getModel().getComponent("grid", 0);
+  /** The place of a panel, in pixels; null before anything is drawn.
+   * @param {number} [number] @returns {{x: number, y: number, width: number, height: number} | null} */
+  panel(number = 0) {
+    const grid = this.instance?.getModel().getComponent("grid", number);
     return grid?.coordinateSystem.getRect() ?? null;
   }
 
@@ -90,4 +103,9 @@ export class Chart {
     if (!blob) throw new Error("The browser could not make a PNG of this size.");
     return blob;
   }
+}
+
+/** @param {number} value @param {number} low @param {number} high */
+function clamp(value, low, high) {
+  return Math.min(high, Math.max(low, value));
 }

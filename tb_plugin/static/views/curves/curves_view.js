@@ -194,7 +194,9 @@ export class CurvesView {
     const { state, theme } = /** @type {Model} */ (this.context.model());
     const units = [...new Set(items.map((i) => i.series.meta.n_units))];
     const { total, what, intact, logarithmic, xTitle, xExtent } = this.subject;
-    const best = items.reduce((a, b) => (total.value(b) > total.value(a) ? b : a));
+    const ranked = items.filter((item) => !Number.isNaN(total.value(item)));
+    const best = ranked.sort((a, b) => total.value(b) - total.value(a))[0];
+    const name = best && [this.legendTitle, best.label].filter(Boolean).join(" ");
     return curvesOption({
       curves: items.map((item, i) => ({ ...item, mark: MARKS[i % MARKS.length] })),
       legendTitle: this.legendTitle,
@@ -208,7 +210,7 @@ export class CurvesView {
       theme,
       describe: (x, rows) =>
         curvesTooltip(this.subject, items, this.legendTitle, state, x, rows),
-      spoken: `Accuracy ${what}, ${plural(items.length, "curve")}. Most robust: ${best.label}. The table below lists all.`,
+      spoken: `Accuracy ${what}, ${plural(items.length, "curve")}.${name ? ` Most robust: ${name}.` : ""} The table below lists all.`,
     });
   }
 

@@ -69,7 +69,8 @@ export const ABLATION = {
   total: {
     label: "normalized AUC",
     caption: "Area under each curve",
-    value: (item) => item.areas.normalized,
+    // A network at chance loses nothing by an ablation, so its curve says nothing of robustness.
+    value: (item) => (item.areas.learned ? item.areas.normalized : NaN),
   },
   totals: [
     numeric("s.d.", (item) => item.areas.normalizedSd, formatFraction),

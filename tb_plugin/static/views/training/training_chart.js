@@ -64,7 +64,7 @@ export function overOption(items, names, { progress, area }, zoom, theme) {
       {
         ...line(item, "auc", "dotted"),
         yAxisIndex: 1,
-        data: item.areas,
+        data: item.areas.map(([step, value]) => [step, value]),
         symbol: MARKS[i % MARKS.length],
         symbolSize: 8,
       },

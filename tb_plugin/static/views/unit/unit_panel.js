@@ -12,7 +12,7 @@ import { dropDown } from "../../parts/controls.js";
 import { el, fill } from "../../parts/dom.js";
 import { Loader } from "../../parts/loader.js";
 import { Table } from "../../parts/table.js";
-import { activityOption, profileOption, standingOption } from "./unit_charts.js";
+import { activityOption, profileOption, standingOption, worstWords } from "./unit_charts.js";
 import { pictureElements, pictures } from "./unit_images.js";
 
 const NEIGHBOURS = 6;
@@ -99,6 +99,8 @@ export class UnitPanel {
       name,
       mean: unit.class_mean[c] ?? null,
       drop: unit.class_drop[c] ?? null,
+      size: unit.class_sizes[c] ?? null,
+      images: imagesOf(unit.class_drop[c], unit.class_sizes[c]),
     }));
     if (!rows.length) return this.profile.say("Nothing was stored for each class of this unit.");
     const silent = silentUnits(table)[row] ? " · silent on every image" : "";
@@ -106,12 +108,16 @@ export class UnitPanel {
     this.profile.show({
       option: profileOption(rows, this.profile.zoom, theme),
       count: rows.length,
-      subtitle: `class selectivity ${formatNumber(selectivity)}${silent}`,
+      subtitle: [`class selectivity ${formatNumber(selectivity)}${silent}`, worstWords(rows)]
+        .filter(Boolean)
+        .join(" · "),
       rows,
       columns: [
         { label: "class", value: (r) => r.name },
         { label: "mean activation", numeric: true, value: (r) => r.mean, show: (r) => formatNumber(r.mean) },
         { label: "accuracy drop", numeric: true, value: (r) => r.drop, show: (r) => formatNumber(r.drop) },
+        { label: "images lost", numeric: true, value: (r) => r.images, show: (r) => formatNumber(r.images) },
+        { label: "images", numeric: true, value: (r) => r.size, show: (r) => formatNumber(r.size) },
       ],
     });
   }
@@ -271,6 +277,12 @@ function together({ edges, counts, silent }, name, classes) {
   const totals = edges.slice(1).map((_, bin) => sum(classes.map((c) => counts[c][bin])));
   const still = sum(classes.map((c) => silent[c]));
   return { name, totals, still, n: still + sum(totals) };
+}
+
+/** A drop of accuracy in images, null if either is not known.
+ * @param {number | null | undefined} drop  fraction of a class @param {number | undefined} size  of it */
+function imagesOf(drop, size) {
+  return drop === null || drop === undefined || size === undefined ? null : Math.round(drop * size);
 }
 
 /** @param {number[]} values */

@@ -44,7 +44,10 @@ export function statisticsColumns(related, layersOff, pooled, theme) {
       label: "95 % interval",
       numeric: true,
       value: (g) => g.interval[0],
-      show: (g) => `${formatFraction(g.interval[0])} to ${formatFraction(g.interval[1])}`,
+      show: (g) =>
+        Number.isNaN(g.interval[0])
+          ? "too few units"
+          : `${formatFraction(g.interval[0])} to ${formatFraction(g.interval[1])}`,
     },
     {
       label: "relation",

@@ -219,7 +219,8 @@ def unit_table(
 
     Raises:
         ValueError: columns of different lengths, an infinite value, a selectivity outside
-            [0, 1], class values or sizes that do not fit the class names, or the same unit of a layer twice.
+            [0, 1], class values or sizes that do not fit the class names, or the same unit of a
+            layer twice.
     """
     names = [str(layer) for layer in layers]
     if not names:

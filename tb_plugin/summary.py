@@ -189,7 +189,7 @@ def unit_table(
     classes: Sequence[str] = (),
     class_means: ArrayLike | None = None,
     class_drops: ArrayLike | None = None,
-    class_sizes: Sequence[int] | None = None,
+    class_sizes: ArrayLike | None = None,
     facts: Mapping[str, str] | None = None,
     description: str = "",
 ) -> Summary:
@@ -461,7 +461,7 @@ def _checked_facts(facts: Mapping[str, str] | None) -> dict[str, str]:
     return checked
 
 
-def _checked_sizes(sizes: Sequence[int] | None, n_classes: int) -> list[int]:
+def _checked_sizes(sizes: ArrayLike | None, n_classes: int) -> list[int]:
     """Numbers of images, one for each class; empty without sizes."""
     if sizes is None:
         return []

@@ -24,7 +24,7 @@ from repro.core.kinds import (
 from repro.core.results import FigureResult, NetworkResult
 from repro.core.settings import PIXEL_RANGES, FigureConfig, TrainConfig
 from repro.paper.measures import auc, normalized_auc, score, score_name
-from repro.paper.series import class_name
+from repro.paper.series import class_name, panels
 from repro.paper.summary import varied_settings
 from tb_plugin import summary as plugin_summary
 
@@ -220,6 +220,7 @@ def _facts(figure: FigureResult, network: NetworkResult) -> dict[str, str]:
     varied = varied_settings(figure.config, config)
     return {
         "figure": figure.config.name,
+        "views": _views(figure.config),
         "profile": figure.config.profile,
         "label corruption": _text(config.label_corruption),
         "network": " ".join([config.network, "-".join(map(str, config.hidden_units))]).strip(),
@@ -232,6 +233,39 @@ def _facts(figure: FigureResult, network: NetworkResult) -> dict[str, str]:
         "test accuracy": f"{training.test_accuracy:.4f}",
         "model": config.run_id,  # folder name, by which the lesion lab lists the network
     }
+
+
+# The view of the tab that shows what a panel shows, by the panel's kind.
+_VIEWS = {
+    "curves": "curves",
+    "noise": "noise",
+    "units": "units",
+    "distributions": "distributions",
+    "epochs": "training",
+    "networks": "training",
+    "portrait": "unit",
+}
+# Columns of the tab's unit tables in place of measures that only the report has.
+_NEAREST = {
+    "corrected_information": "mutual_information",
+    "held_out_class_drop": "largest_class_drop",
+}
+
+
+def _views(config: FigureConfig) -> str:
+    """The views that a figure is made for, in the order of its panels, each with the quantities on
+    its axes: "units class_selectivity weight_norm; curves"."""
+    usual = {"units": ("class_selectivity", "importance"), "distributions": ("class_selectivity",)}
+    views = []
+    for panel in panels(config):
+        if panel.kind not in _VIEWS:
+            continue
+        axes = [
+            _NEAREST.get(asked, asked) or default
+            for asked, default in zip((panel.x, panel.y), usual.get(panel.kind, ()), strict=False)
+        ]
+        views.append(" ".join([_VIEWS[panel.kind], *axes]))
+    return "; ".join(dict.fromkeys(views))
 
 
 def _pixels(config: TrainConfig) -> dict[str, str]:

@@ -36,3 +36,16 @@ test("runs without a folder are a group of their own", () => {
   const { groups } = groupRuns(["mine", ...crowd("fig1", 2)], asked({}));
   assert.deepEqual(groups, [{ name: "fig1", size: 2 }, { name: ".", size: 1 }]);
 });
+
+test("a view opens on the figure that was made for it, before others that have its data", () => {
+  const runs = [...crowd("fig6", 4), ...crowd("fig7a", 3), ...crowd("fig7b", 2), ...crowd("mine", 9)];
+  const made = { fig7a: 0, fig7b: 0, fig6: 1 };
+  const rank = (run) => made[folderOf(run)] ?? Infinity;
+  const chosenBy = (changes, found = runs) => groupRuns(found, asked(changes), rank).chosen;
+  assert.equal(chosenBy({}), "fig7a");
+  assert.equal(chosenBy({ unitRun: "fig6/seed=1" }), "fig6");
+  assert.equal(chosenBy({ group: "mine" }), "mine");
+  assert.equal(chosenBy({ filter: "seed=1" }), EVERY_RUN); // who filters asks for all that match
+  assert.equal(chosenBy({}, [...crowd("fig6", 4), ...crowd("fig7a", 3)]), "fig7a"); // not mixed
+  assert.equal(chosenBy({}, [...crowd("mine", 4), ...crowd("yours", 3)]), EVERY_RUN);
+});

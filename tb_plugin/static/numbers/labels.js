@@ -1,12 +1,14 @@
 // Names of runs, columns and numbers on the page. Pure.
 
+import { VIEWS } from "./figure_views.js";
+
 /** @param {string} a @param {string} b  compares "x10" after "x9" */
 export function naturalOrder(a, b) {
   return a.localeCompare(b, "en", { numeric: true }) || (a < b ? -1 : Number(a > b));
 }
 
-// Names the network in the lab; it is no setting to compare runs by.
-const MODEL = "model";
+// Facts for the page and not for the reader: the network's name in the lab, the figure's views.
+const SILENT = new Set(["model", VIEWS]);
 // Facts that are results of a training.
 const OUTCOMES = new Set(["training accuracy", "test accuracy"]);
 
@@ -16,7 +18,7 @@ const OUTCOMES = new Set(["training accuracy", "test accuracy"]);
  * @returns {{differing: string[], shared: [string, string][]}}
  */
 export function compareFacts(facts) {
-  const names = [...new Set(facts.flatMap((f) => Object.keys(f)))].filter((n) => n !== MODEL);
+  const names = [...new Set(facts.flatMap((f) => Object.keys(f)))].filter((n) => !SILENT.has(n));
   const same = (/** @type {string} */ name) => facts.every((f) => f[name] === facts[0][name]);
   return {
     differing: names.filter((name) => !same(name)),

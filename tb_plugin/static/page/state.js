@@ -22,7 +22,7 @@
  * @property {string} unitRun  "": the first
  * @property {string} unitTag  "": the first
  * @property {number} unitStep  -1: the last
- * @property {string} unitX
+ * @property {string} unitX  "": the quantity of the figure, with the next and with `column`
  * @property {string} unitY
  * @property {string} silent
  * @property {string[]} layersOff  layers hidden by a click in the legend
@@ -63,15 +63,15 @@ export const DEFAULTS = Object.freeze({
   unitRun: "",
   unitTag: "",
   unitStep: -1,
-  unitX: "class_selectivity",
-  unitY: "importance",
+  unitX: "",
+  unitY: "",
   silent: "keep",
   layersOff: [],
   marks: "points",
   drag: "zoom",
   outline: "",
   inspect: [],
-  column: "class_selectivity",
+  column: "",
   pool: "layers",
   progress: "loss",
   area: "auc",

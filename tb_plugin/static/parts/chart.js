@@ -29,6 +29,12 @@ export class Chart {
     this.follow();
   }
 
+  /** Shows nothing, until something is drawn again. */
+  clear() {
+    this.option = null;
+    this.instance?.clear();
+  }
+
   /** TensorBoard keeps the frame of a hidden tab at height 0; drawing then waits. */
   follow() {
     if (!this.option || !this.host.clientHeight || !this.host.clientWidth) return;

@@ -124,8 +124,12 @@ export class ChartFrame {
     this.card.chartHost.dataset.drawn = String(drawing.count);
   }
 
-  /** A sentence in place of a chart. @param {string} text */
+  /** A sentence in place of a chart; the chart of what was chosen before goes.
+   * @param {string} text */
   say(text) {
+    this.chart.clear();
+    this.drawing = null;
+    delete this.card.chartHost.dataset.drawn;
     this.loader.forget();
     this.loader.turn++;
     this.card.busy.hidden = true;

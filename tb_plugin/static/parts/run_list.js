@@ -1,5 +1,6 @@
 // The list of runs at the side: filter, tick (or choose one), colour, facts.
 
+import { figureView } from "../numbers/figure_views.js";
 import { EVERY_RUN, folderOf, groupRuns } from "../numbers/groups.js";
 import { plural } from "../numbers/labels.js";
 import { matcher } from "../numbers/runs.js";
@@ -47,13 +48,14 @@ export class RunList {
   }
 
   /** The items of the chosen group of runs; from then on the list offers this group.
-   * @template {{run: string, description?: string}} T
+   * @template {{run: string, description?: string, facts?: Record<string, string>,
+   *     meta?: {facts: Record<string, string>}}} T
    * @param {T[]} items @param {import("../page/state.js").State} state @returns {T[]} */
   narrow(items, state) {
-    const { groups, chosen } = groupRuns(
-      items.map((item) => item.run),
-      state,
+    const places = new Map(
+      items.map(({ run, facts, meta }) => [run, figureView(facts ?? meta?.facts ?? {}, state.view)?.place]),
     );
+    const { groups, chosen } = groupRuns([...places.keys()], state, (run) => places.get(run) ?? Infinity);
     this.grouping.hidden = !groups.length;
     const within = chosen === EVERY_RUN ? items : items.filter((i) => folderOf(i.run) === chosen);
     const all = groups.reduce((sum, { size }) => sum + size, 0);

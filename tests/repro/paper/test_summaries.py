@@ -171,3 +171,38 @@ def test_the_tab_says_what_the_noise_is_drawn_for(name, sweep, per):
     (path,) = CONFIGS.glob(f"{name}_*.toml")
     figure = synthetic.figure_result(load_figure(path, "quick"))
     assert contents(figure, figure.networks[0])[sweep]["per"] == per
+
+
+@pytest.mark.parametrize(
+    ("name", "views"),
+    [
+        ("fig1a", "curves; training"),
+        ("fig2a", "noise"),
+        ("fig4a", "training"),
+        ("fig6", "distributions class_selectivity; distributions mutual_information"),
+        ("fig7a", "units class_selectivity importance"),
+        ("figA3b", "units class_selectivity weight_norm"),
+        ("figA4a", "units mutual_information importance"),
+        ("figA2a", "distributions class_selectivity"),
+        ("illustration", "unit"),
+        (
+            "rotated",
+            "curves; distributions importance; distributions largest_class_drop",
+        ),
+        ("sensitivity", ""),
+    ],
+)
+def test_a_figure_names_the_views_that_it_is_made_for(name, views):
+    (path,) = CONFIGS.glob(f"{name}_*.toml")
+    figure = synthetic.figure_result(load_figure(path, "quick"))
+    place = summaries.Place(figure, figure.networks[0], "")
+    assert place.facts["facts"]["views"] == views
+
+
+def test_the_quantities_on_the_axes_are_columns_of_the_tab():
+    """But for the figures on measures that only the report has."""
+    columns = {"class_selectivity", "mutual_information", "importance", "accuracy_drop"}
+    columns |= {"largest_class_drop", "weight_norm", "mean_activation", "sparsity"}
+    for path in CONFIGS.glob("*_*.toml"):
+        for view in summaries._views(load_figure(path, "quick")).split("; "):
+            assert set(view.split()[1:]) <= columns, path

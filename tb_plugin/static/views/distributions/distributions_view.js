@@ -11,6 +11,7 @@ import {
   seriesLabels,
   sharedPhrases,
 } from "../../numbers/labels.js";
+import { figureView } from "../../numbers/figure_views.js";
 import { dataRemarks } from "../../numbers/remarks.js";
 import { runsChosen, runsMatching } from "../../numbers/runs.js";
 import { fetchDistributions } from "../../page/api.js";
@@ -84,9 +85,11 @@ export class DistributionsView {
     this.context.runList.showMany([...entries.values()], state);
     const measured = new Set(everywhere.map((s) => s.run));
     this.context.runList.showOthers(index.runs.filter((run) => !measured.has(run)));
+    this.series = runsChosen(tables, state);
+    const column = this.quantity(state);
     this.column.set(
       COLUMNS.map((name) => [name, columnNames(name).short]),
-      state.column,
+      column,
     );
     this.pool.set(state.pool);
     const { differing } = compareFacts(this.offered.map((s) => s.meta.facts));
@@ -94,7 +97,6 @@ export class DistributionsView {
       [["run", "TensorBoard's run colours"], ...differing.map((n) => /** @type {any} */ ([n, `by ${n}`]))],
       differing.includes(by) ? by : "run",
     );
-    this.series = runsChosen(tables, state);
     if (!tables.length)
       return this.say(
         "No unit tables in this log directory. Write them with tb_plugin.summary.unit_table.",
@@ -104,11 +106,11 @@ export class DistributionsView {
     this.frame.load(
       JSON.stringify([
         model.version,
-        state.column,
+        column,
         state.unitStep,
         this.series.map((s) => [s.run, s.tag]),
       ]),
-      () => fetchDistributions(this.series, state.column, state.unitStep),
+      () => fetchDistributions(this.series, column, state.unitStep),
       (found) => (this.found = found),
       () => this.draw(),
     );
@@ -118,7 +120,7 @@ export class DistributionsView {
     const { state, index, theme } = /** @type {Model} */ (this.context.model());
     const items = this.items();
     if (!items.length)
-      return this.say(`${columnNames(state.column).short} was not measured in the chosen runs.`);
+      return this.say(`${columnNames(this.quantity(state)).short} was not measured in the chosen runs.`);
     const steps = new Set(items.flatMap((item) => item.table.steps));
     this.step.set(
       [...steps].sort((a, b) => a - b),
@@ -137,12 +139,27 @@ export class DistributionsView {
     this.showMeans(items);
     this.frame.card.chartHost.style.height = `${chartHeight(shown.length)}px`;
     this.frame.show({
-      option: distributionsOption(items, shown, this.found.edges, state, this.frame.zoom, theme),
+      option: distributionsOption({
+        items,
+        panels: shown,
+        edges: this.found.edges,
+        column: this.quantity(state),
+        pool: state.pool,
+        zoom: this.frame.zoom,
+        theme,
+      }),
       count: items.length,
       subtitle: ["triangles: means", "silent units are counted", ...shared].join(" · "),
       remarks,
       ...this.numbers(items),
     });
+  }
+
+  /** The quantity that the user chose, else the figure's. @param {import("../../page/state.js").State} state */
+  quantity({ column }) {
+    if (COLUMNS.includes(column)) return column;
+    const [wanted] = figureView(this.series[0]?.meta.facts ?? {}, "distributions")?.axes ?? [];
+    return COLUMNS.includes(wanted) ? wanted : COLUMNS[0];
   }
 
   /** The tables that could be read, with labels and colours. */

@@ -93,7 +93,11 @@ export class TrainingView {
     // training.
     const facts = new Map(index.series.map((s) => [s.run, s.meta.facts]));
     const described = new Map(index.series.map((s) => [s.run, s.description]));
-    const everywhere = index.runs.map((run) => ({ run, description: described.get(run) }));
+    const everywhere = index.runs.map((run) => ({
+      run,
+      description: described.get(run),
+      facts: facts.get(run),
+    }));
     const names = this.context.runList.narrow(everywhere, state).map(({ run }) => run);
     this.runs = labelled(names, facts);
     this.colourRuns(names, model);

@@ -93,7 +93,7 @@ export class UnitPanel {
     this.profile.card.heading.textContent = `${unit.layer}, unit ${unit.unit}`;
     this.showFacts(unit);
     this.showStanding(table, row);
-    this.showNeighbours(table, row);
+    this.showNeighbours(table, row, shown.series?.meta.facts);
     this.showPictures(shown, unit);
     const rows = unit.classes.map((name, c) => ({
       name,
@@ -168,10 +168,11 @@ export class UnitPanel {
     });
   }
 
-  /** @param {import("../../numbers/types.js").UnitTable} table @param {number} row */
-  showNeighbours(table, row) {
+  /** @param {import("../../numbers/types.js").UnitTable} table @param {number} row
+   * @param {Record<string, string>} [facts]  of the table's run */
+  showNeighbours(table, row, facts) {
     const { state } = /** @type {Model} */ (this.context.model());
-    const { xName, yName } = axesOf(table, state);
+    const { xName, yName } = axesOf(table, state, facts);
     const [x, y] = [xName, yName].map((name) => /** @type {Float32Array} */ (table.columns.get(name)));
     const drawn = Array.from(x.keys()).filter((i) => !Number.isNaN(x[i]) && !Number.isNaN(y[i]));
     const place = drawn.indexOf(row);

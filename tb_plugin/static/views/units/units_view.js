@@ -126,7 +126,7 @@ export class UnitsView {
   draw() {
     const { state, index } = /** @type {Model} */ (this.context.model());
     const table = /** @type {import("../../numbers/types.js").UnitTable} */ (this.table);
-    const { xName, yName } = axesOf(table, state);
+    const { xName, yName } = axesOf(table, state, this.series?.meta.facts);
     const choices = /** @type {[string, string][]} */ (
       axisColumns(table.columns.keys()).map((c) => [c, columnNames(c).short])
     );
@@ -230,7 +230,7 @@ export class UnitsView {
     const { state } = /** @type {Model} */ (this.context.model());
     const table = this.table;
     if (layer === undefined || !table) return;
-    const { xName, yName } = axesOf(table, state);
+    const { xName, yName } = axesOf(table, state, this.series?.meta.facts);
     const group = relate(table, xName, yName, state.silent === "omit").layers[Number(layer)];
     this.context.set({ view: "unit", inspect: [String(group.rows[event.dataIndex])] });
   }

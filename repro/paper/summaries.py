@@ -28,6 +28,9 @@ from repro.paper.series import class_name, panels
 from repro.paper.summary import varied_settings
 from tb_plugin import summary as plugin_summary
 
+# Version of what is written of a result. A run folder of another version is written anew, so raise it
+# whenever the same results give other summaries.
+VERSION = 2
 # Names of the fills in the tab.
 _FILLS = {"zero": "zero", "mean": "mean", "position_mean": "mean per position"}
 _MOST_CLASSES = 100  # most classes with columns in the tab's table

@@ -28,8 +28,8 @@ from repro.paper.series import class_name, panels
 from repro.paper.summary import varied_settings
 from tb_plugin import summary as plugin_summary
 
-# Version of what is written of a result. A run folder of another version is written anew, so raise it
-# whenever the same results give other summaries.
+# Version of what is written of a result: raise it whenever the same results give other summaries. A
+# run folder of another version is written anew.
 VERSION = 2
 # Names of the fills in the tab.
 _FILLS = {"zero": "zero", "mean": "mean", "position_mean": "mean per position"}
@@ -159,7 +159,7 @@ def _curve(found: AblationCurve, place: Place) -> Iterator[plugin_summary.Summar
         split=found.images,
         score=score_name(place.network),
         fill=_clamped_to(settings),
-        order=_order_words(settings),
+        order=_order_words(place),
         layers=_layers_words(found, settings),
         **place.facts,
     )
@@ -182,11 +182,19 @@ def _layers_words(found: AblationCurve, settings: CumulativeConfig) -> str:
     return ", ".join(layer for layer, _ in found.layers)
 
 
-def _order_words(settings: CumulativeConfig) -> str:
+def _order_words(place: Place) -> str:
+    """The order of ablation; with the images that it was found on, if sweeps differ in them."""
+    settings = place.settings
+    ranked_on = {
+        sweep.ranked_on
+        for _, sweep in place.figure.config.sweeps
+        if isinstance(sweep, CumulativeConfig) and sweep.order != "random"
+    }
+    told = settings.ranked_on and len(ranked_on) > 1
     if settings.order == "random":
         return "random"
     first = "highest" if settings.descending else "lowest"
-    ranked = f", ranked on {settings.ranked_on} images" if settings.ranked_on else ""
+    ranked = f", ranked on {settings.ranked_on} images" if told else ""
     return f"{settings.order.replace('_', ' ')}, {first} first{ranked}"
 
 
@@ -257,7 +265,8 @@ _NEAREST = {
 
 def _views(config: FigureConfig) -> str:
     """The views that a figure is made for, in the order of its panels, each with the quantities on
-    its axes: "units class_selectivity weight_norm; curves"."""
+    its axes: "units class_selectivity weight_norm; curves". Curves that compare sweeps of one
+    network, and not networks, are "curves sweep"."""
     usual = {"units": ("class_selectivity", "importance"), "distributions": ("class_selectivity",)}
     views = []
     for panel in panels(config):
@@ -267,7 +276,8 @@ def _views(config: FigureConfig) -> str:
             _NEAREST.get(asked, asked) or default
             for asked, default in zip((panel.x, panel.y), usual.get(panel.kind, ()), strict=False)
         ]
-        views.append(" ".join([_VIEWS[panel.kind], *axes]))
+        compared = ["sweep"] if panel.series == ("sweep",) and panel.kind == "curves" else []
+        views.append(" ".join([_VIEWS[panel.kind], *axes, *compared]))
     return "; ".join(dict.fromkeys(views))
 
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { EVERY_RUN, folderOf, groupRuns } from "../../tb_plugin/static/numbers/groups.js";
+import { EVERY_RUN, folderOf, groupRuns, groupTitles } from "../../tb_plugin/static/numbers/groups.js";
 
 const crowd = (folder, n) => Array.from({ length: n }, (_, i) => `${folder}/seed=${i}`);
 const asked = (changes) => ({ group: "", filter: "", unitRun: "", ...changes });
@@ -48,4 +48,20 @@ test("a view opens on the figure that was made for it, before others that have i
   assert.equal(chosenBy({ filter: "seed=1" }), EVERY_RUN); // who filters asks for all that match
   assert.equal(chosenBy({}, [...crowd("fig6", 4), ...crowd("fig7a", 3)]), "fig7a"); // not mixed
   assert.equal(chosenBy({}, [...crowd("mine", 4), ...crowd("yours", 3)]), EVERY_RUN);
+});
+
+test("folders are called by their figures, without the folder that all lie in", () => {
+  const items = [
+    { run: "quick/fig1a/seed=0", description: "Ablation by label corruption. Data: digits." },
+    { run: "quick/fig7a/seed=0", description: "Selectivity." },
+    { run: "quick/mine/seed=0" },
+  ];
+  const names = ["quick/fig1a", "quick/fig7a", "quick/mine"];
+  assert.deepEqual(groupTitles(names, items), [
+    "fig1a · Ablation by label corruption",
+    "fig7a · Selectivity",
+    "mine",
+  ]);
+  assert.deepEqual(groupTitles(["a/x", "b/x", "."], []), ["a/x", "b/x", "no folder"]);
+  assert.deepEqual(groupTitles(["x", "."], []), ["x", "no folder"]);
 });

@@ -123,4 +123,4 @@ def test_every_import_names_a_file_that_is_there(module):
 
 def test_the_own_code_stays_small():
     """First paint waits for it; the chart library is three times as large."""
-    assert sum(path.stat().st_size for path in [*MODULES, STATIC / "style.css"]) < 340_000
+    assert sum(path.stat().st_size for path in [*MODULES, STATIC / "style.css"]) < 480_000

@@ -46,6 +46,21 @@ export function groupRuns(runs, { group, filter, unitRun }, rank = () => Infinit
   return { groups, chosen: looked[0] };
 }
 
+/** Names of folders for a list: without the folder that all lie in, and with the title that the
+ * descriptions of their runs begin with.
+ * @param {string[]} names @param {{run: string, description?: string}[]} items
+ * @returns {string[]} */
+export function groupTitles(names, items) {
+  const described = new Map(items.map(({ run, description = "" }) => [folderOf(run), description]));
+  const parents = names.map((name) => name.split("/").slice(0, -1).join("/"));
+  const shared = new Set(parents).size === 1 && parents[0] ? parents[0].length + 1 : 0;
+  return names.map((name) => {
+    if (name === ".") return "no folder";
+    const [title = ""] = (described.get(name) ?? "").split(/\. |\.$/);
+    return [name.slice(shared), title].filter(Boolean).join(" · ");
+  });
+}
+
 /** @param {string[]} names */
 function inOrder(names) {
   const rank = (/** @type {string} */ name) => Number(!FIGURE.test(name));

@@ -37,7 +37,9 @@ export function tellingFacts(facts) {
   const { differing } = compareFacts(facts);
   const groups = (/** @type {string[]} */ names) =>
     new Set(facts.map((f) => JSON.stringify(names.map((name) => f[name])))).size;
-  const settings = differing.filter((name) => !OUTCOMES.has(name));
+  // The data stand at the side, where they are the same; they would push what differs out of a label.
+  const designed = differing.filter((name) => !OUTCOMES.has(name) && name !== "data");
+  const settings = [...designed, ...differing.filter((name) => name === "data")];
   const alone = settings.find(
     (name) => groups([name]) === facts.length && facts.every((f) => f[name]),
   );
@@ -64,6 +66,13 @@ export function sharedPhrases(series) {
   return shared
     .filter((fact) => !BOILERPLATE.has(fact[0]) && !said(fact))
     .map(([name, text]) => namedFact(name, text));
+}
+
+/** The settings in which series differ by design, and then the seed.
+ * @param {{meta: {facts: Record<string, string>}}[]} series @returns {string[]} */
+export function differingFacts(series) {
+  const { differing } = compareFacts(series.map((s) => s.meta.facts));
+  return [...differing.filter((name) => !INCIDENTAL.has(name)), ...differing.filter((n) => n === "seed")];
 }
 
 /** The fact that runs are compared by, if it is clear: the first setting in which they differ.

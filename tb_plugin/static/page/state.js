@@ -17,6 +17,8 @@
  * @property {string} x
  * @property {string} y
  * @property {string} band
+ * @property {string} seeds  "each" or "mean": networks that differ only in their seed as one curve; "":
+ *     as one if there are many curves
  * @property {string} colour  "run", or the name of a fact; "": by the setting that is compared, if any
  * @property {number} step  -1: the last
  * @property {string} unitRun  "": the first
@@ -58,6 +60,7 @@ export const DEFAULTS = Object.freeze({
   x: "fraction",
   y: "raw",
   band: "sd",
+  seeds: "",
   colour: "",
   step: -1,
   unitRun: "",
@@ -88,6 +91,7 @@ const CHOICES = {
   x: ["fraction", "count"],
   y: ["raw", "relative"],
   band: ["sd", "quantiles", "range", "each", "none"],
+  seeds: ["each", "mean"],
   silent: ["keep", "omit"],
   marks: ["points", "density"],
   drag: ["zoom", "box", "lasso"],

@@ -1,7 +1,7 @@
 // The list of runs at the side: filter, tick (or choose one), colour, facts.
 
 import { figureView } from "../numbers/figure_views.js";
-import { EVERY_RUN, folderOf, groupRuns } from "../numbers/groups.js";
+import { EVERY_RUN, folderOf, groupRuns, groupTitles } from "../numbers/groups.js";
 import { plural } from "../numbers/labels.js";
 import { matcher } from "../numbers/runs.js";
 import { el, fill, icon } from "./dom.js";
@@ -60,11 +60,12 @@ export class RunList {
     const within = chosen === EVERY_RUN ? items : items.filter((i) => folderOf(i.run) === chosen);
     const all = groups.reduce((sum, { size }) => sum + size, 0);
     const option = (/** @type {string} */ value, /** @type {string} */ text) =>
-      el("option", { value }, text);
+      el("option", { value, title: value }, text);
+    const titles = groupTitles(groups.map(({ name }) => name), items);
     fill(
       this.group,
       option(EVERY_RUN, `All folders (${plural(all, "run")})`),
-      ...groups.map(({ name, size }) => option(name, `${name === "." ? "no folder" : name} (${plural(size, "run")})`)),
+      ...groups.map(({ name, size }, i) => option(name, `${titles[i]} (${plural(size, "run")})`)),
     );
     this.group.value = chosen;
     const described = [...new Set(within.map((item) => item.description ?? ""))];

@@ -149,7 +149,7 @@ def only_curve(**settings):
         ({"fill": "position_mean"}, {"fill": "mean per position"}),
         (
             {"order": "class_selectivity", "ranked_on": "test", "descending": True},
-            {"order": "class selectivity, highest first, ranked on test images"},
+            {"order": "class selectivity, highest first"},
         ),
         ({"order": "class_selectivity"}, {"order": "class selectivity, lowest first"}),
     ],
@@ -157,6 +157,23 @@ def only_curve(**settings):
 def test_the_tab_says_what_a_sweep_ablated(settings, shown):
     found = only_curve(**settings)
     assert {key: found[key] for key in shown} == shown
+
+
+def test_orders_found_on_other_images_are_told_apart():
+    (path,) = CONFIGS.glob("fig5b_*.toml")
+    one, other = (
+        CumulativeConfig(points=3, order="class_selectivity", ranked_on=images)
+        for images in ("train", "test")
+    )
+    config = dataclasses.replace(
+        load_figure(path, "quick"), sweeps=(("one", one), ("other", other))
+    )
+    figure = synthetic.figure_result(config)
+    orders = [found["order"] for found in contents(figure, figure.networks[0]).values()]
+    assert orders == [
+        f"class selectivity, lowest first, ranked on {images} images"
+        for images in ("train", "test")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -187,7 +204,7 @@ def test_the_tab_says_what_the_noise_is_drawn_for(name, sweep, per):
         ("illustration", "unit"),
         (
             "rotated",
-            "curves; distributions importance; distributions largest_class_drop",
+            "curves sweep; distributions importance; distributions largest_class_drop",
         ),
         ("sensitivity", ""),
     ],
@@ -205,4 +222,4 @@ def test_the_quantities_on_the_axes_are_columns_of_the_tab():
     columns |= {"largest_class_drop", "weight_norm", "mean_activation", "sparsity"}
     for path in CONFIGS.glob("*_*.toml"):
         for view in summaries._views(load_figure(path, "quick")).split("; "):
-            assert set(view.split()[1:]) <= columns, path
+            assert set(view.split()[1:]) <= columns | {"sweep"}, path

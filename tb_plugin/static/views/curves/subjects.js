@@ -16,6 +16,7 @@ import { CURVE_SETTINGS } from "../../numbers/settings.js";
  * @property {Curve} curve
  * @property {string} label
  * @property {string} colour
+ * @property {import("../../page/colours.js").Dash} dash
  * @property {number[]} x
  * @property {(number | null)[][]} rows
  * @property {ReturnType<typeof import("../../numbers/curves.js").summarizeOrderings>} summary

@@ -17,7 +17,7 @@ const BOTTOM = 34;
  * @property {import("../../numbers/types.js").Series} series
  * @property {string} label
  * @property {string} colour
- * @property {string} dash
+ * @property {import("../../page/colours.js").Dash} dash
  */
 
 /** Small multiples, two across.

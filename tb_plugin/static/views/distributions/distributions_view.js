@@ -15,7 +15,7 @@ import { figureView } from "../../numbers/figure_views.js";
 import { dataRemarks } from "../../numbers/remarks.js";
 import { runsChosen, runsMatching } from "../../numbers/runs.js";
 import { fetchDistributions } from "../../page/api.js";
-import { colouredBy, seriesColours } from "../../page/colours.js";
+import { colouredBy, seriesColours, seriesDashes } from "../../page/colours.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
 import { dropDown, segmented, stepSlider } from "../../parts/controls.js";
 import { el, swatch } from "../../parts/dom.js";
@@ -34,8 +34,6 @@ const COLUMNS = [
   "weight_norm",
 ];
 const MOST_PANELS = 12;
-// Line styles of networks with the same colour.
-const DASHES = ["solid", "dashed", "dotted"];
 
 /**
  * @typedef {import("../../page/model.js").Model} Model
@@ -76,7 +74,8 @@ export class DistributionsView {
     const tables = this.context.runList.narrow(everywhere, state);
     const labels = seriesLabels(tables);
     this.offered = runsMatching(tables, state);
-    const by = colouredBy(this.offered, state.colour);
+    this.series = runsChosen(tables, state);
+    const by = colouredBy(this.compared(), state.colour);
     const colours = seriesColours(tables, by, model.theme, model.allRuns, this.offered);
     const entries = new Map();
     tables.forEach((s, i) => {
@@ -85,7 +84,6 @@ export class DistributionsView {
     this.context.runList.showMany([...entries.values()], state);
     const measured = new Set(everywhere.map((s) => s.run));
     this.context.runList.showOthers(index.runs.filter((run) => !measured.has(run)));
-    this.series = runsChosen(tables, state);
     const column = this.quantity(state);
     this.column.set(
       COLUMNS.map((name) => [name, columnNames(name).short]),
@@ -155,6 +153,11 @@ export class DistributionsView {
     });
   }
 
+  /** Runs that are compared: the ticked ones. */
+  compared() {
+    return this.series.length > 1 ? this.series : this.offered;
+  }
+
   /** The quantity that the user chose, else the figure's. @param {import("../../page/state.js").State} state */
   quantity({ column }) {
     if (COLUMNS.includes(column)) return column;
@@ -175,12 +178,10 @@ export class DistributionsView {
     const series = both.map((b) => b.series);
     const { labels, title } = legendLabels(series);
     this.legendTitle = title;
-    const by = colouredBy(this.offered, state.colour);
+    const by = colouredBy(this.compared(), state.colour);
     const colours = seriesColours(series, by, theme, allRuns, this.offered);
-    return both.map((b, i) => {
-      const alike = colours.slice(0, i).filter((colour) => colour === colours[i]).length;
-      return { ...b, label: labels[i], colour: colours[i], dash: DASHES[alike % DASHES.length] };
-    });
+    const dashes = seriesDashes(series, by);
+    return both.map((b, i) => ({ ...b, label: labels[i], colour: colours[i], dash: dashes[i] }));
   }
 
   /** @param {Item[]} items */

@@ -136,7 +136,9 @@ export class TrainingView {
     const ours = described.filter(
       ({ run }) => known.has(run) && (matches(run) || matches(this.runs.get(run)?.label ?? run)),
     );
-    const colours = seriesColours(described, colouredBy(ours, state.colour), theme, allRuns, ours);
+    const ticked = ours.filter(({ run }) => !state.off.includes(run));
+    const by = colouredBy(ticked.length > 1 ? ticked : ours, state.colour);
+    const colours = seriesColours(described, by, theme, allRuns, ours);
     this.colours = new Map(runs.map((run, i) => [run, colours[i]]));
   }
 

@@ -164,7 +164,8 @@ def saved(tab, frame, kind: str, name: str) -> bytes:
     """What a click on "Download ... as KIND" saves under that name."""
     with tab.page.expect_download() as waiting:
         frame.get_by_role("button", name=f"as {kind}").click()
-    assert waiting.value.suggested_filename == f"{name}.{kind.lower()}"
+    # A chart of the runs of one folder is called by it, too.
+    assert re.fullmatch(rf"(fig\w+_)?{name}\.{kind.lower()}", waiting.value.suggested_filename)
     return Path(waiting.value.path()).read_bytes()
 
 
@@ -173,6 +174,12 @@ def texts_of(picture: bytes) -> str:
     root = ElementTree.fromstring(picture)
     assert root.tag == f"{SVG}svg"
     return "\n".join("".join(text.itertext()) for text in root.iter(f"{SVG}text"))
+
+
+def backgrounds(picture: bytes) -> str:
+    """The colour of the first shape, which lies under all others."""
+    first = next(ElementTree.fromstring(picture).iter(f"{SVG}rect"), None)
+    return "" if first is None else first.get("fill")
 
 
 def opens_in_the_browser(tab, picture: bytes, path: Path) -> bool:
@@ -193,6 +200,7 @@ def test_the_numbers_are_a_table_and_a_file_and_the_picture_two(card, tmp_path):
     head, *lines = saved(tab, frame, "CSV", name).decode().splitlines()
     assert head.startswith(columns)
     assert saved(tab, frame, "PNG", name).startswith(b"\x89PNG")
+    pictures = []
     for theme in ("light", "dark"):
         dark = str(theme == "dark").lower()
         tab.page.evaluate(f"document.body.classList.toggle('dark-mode', {dark})")
@@ -203,12 +211,22 @@ def test_the_numbers_are_a_table_and_a_file_and_the_picture_two(card, tmp_path):
         written = texts_of(picture)
         assert [text for text in texts if text not in written] == []
         assert opens_in_the_browser(tab, picture, tmp_path / f"{theme}.svg")
+        pictures.append(picture)
+        shown = tab.page.frames[-1].evaluate("document.documentElement.dataset.theme")
+        assert shown == theme  # the page keeps its theme
+    root = ElementTree.fromstring(pictures[0])
+    assert root.get("width") == "170.00mm"
+    assert root.findtext(f"{SVG}title") and "#single_directions" in root.findtext(f"{SVG}desc")
+    # On paper a chart is light.
+    assert backgrounds(pictures[0]) == backgrounds(pictures[1]) == "#ffffff"
     frame.get_by_role("button", name="Show as table").click()
     table = frame.locator(".data-table tbody tr")
     table.first.wait_for()
     assert table.count() == min(len(lines), 200)
     headings = frame.locator(".data-table thead tr").first.inner_text().split("\t")
     assert [text.strip() for text in headings if text.strip()] == next(csv.reader([head]))
+    every = tab.frame.locator(".data-table").count()
+    assert tab.frame.locator(".data-table[hidden]").count() == every - 1  # the others stay charts
     frame.get_by_role("button", name="Show as table").click()
     chart.wait_for()
 

@@ -157,6 +157,24 @@ export function formatNumber(value, digits = 4) {
   return text.replaceAll("-", "−");
 }
 
+/** A format for the numbers of one column: all with as many decimals as four digits of the largest
+ * need, so that they can be compared at a glance.
+ * @param {ArrayLike<number>} values @returns {(value: number | null | undefined) => string} */
+export function columnFormat(values) {
+  let largest = 0;
+  for (let i = 0; i < values.length; i++) {
+    const size = Math.abs(values[i]);
+    if (size > largest && size < Infinity) largest = size;
+  }
+  const decimals = largest ? Math.min(8, Math.max(0, 3 - Math.floor(Math.log10(largest)))) : 0;
+  const whole = Array.from(values).every((value) => Number.isNaN(value) || Number.isInteger(value));
+  const shape = { minimumFractionDigits: whole ? 0 : decimals, maximumFractionDigits: whole ? 0 : decimals };
+  return (value) =>
+    value === null || value === undefined || Number.isNaN(value)
+      ? "–"
+      : value.toLocaleString("en", shape).replace("-", "−").replace(/^−(0(\.0*)?)$/, "$1");
+}
+
 /** A fraction or a correlation, to three places. @param {number} value @param {number} [places] */
 export function formatFraction(value, places = 3) {
   return Number.isNaN(value) ? "–" : value.toFixed(places).replace("-", "−");

@@ -41,7 +41,7 @@
  * @property {number} image  the chosen one in the lab; -1: the first
  * @property {string} lesions  deleted units: "0:3-5,9;1:2", layers by number
  * @property {string[]} zoom  one entry a chart and axis
- * @property {string} table  "chart" or "table"
+ * @property {string[]} tables  names of the charts that are shown as tables
  */
 
 /** Every choice with its default; a default is left out of the address.
@@ -83,7 +83,7 @@ export const DEFAULTS = Object.freeze({
   image: -1,
   lesions: "",
   zoom: [],
-  table: "chart",
+  tables: [],
 });
 
 const CHOICES = {
@@ -99,7 +99,6 @@ const CHOICES = {
   progress: ["loss", "accuracy"],
   area: ["auc", "normalized"],
   against: ["test_loss", "test_accuracy", "gap"],
-  table: ["chart", "table"],
 };
 
 /** One choice as text for the address; "" for a default.

@@ -1,8 +1,6 @@
 // One chart on the page: it draws when there is room, follows the size of its box, and can be
 // saved.
 
-const PIXELS_PER_POINT = 2; // for PNG: sharp on paper and on dense screens
-
 export class Chart {
   /** @param {any} echarts @param {HTMLElement} host @param {"svg" | "canvas"} renderer */
   constructor(echarts, host, renderer) {
@@ -83,27 +81,24 @@ export class Chart {
     return grid?.coordinateSystem.getRect() ?? null;
   }
 
-  /** @returns {{width: number, height: number}} */
-  size() {
-    return { width: this.host.clientWidth || 900, height: this.host.clientHeight || 480 };
-  }
-
-  /** @param {object} option @returns {string} the chart as an SVG document */
-  svg(option) {
-    const instance = this.echarts.init(null, null, { renderer: "svg", ssr: true, ...this.size() });
+  /** @param {object} option @param {{width: number, height: number}} size  in pixels
+   * @returns {string} the chart as an SVG document */
+  svg(option, size) {
+    const instance = this.echarts.init(null, null, { renderer: "svg", ssr: true, ...size });
     instance.setOption(option);
     const text = instance.renderToSVGString();
     instance.dispose();
     return text;
   }
 
-  /** @param {object} option @returns {Promise<Blob>} */
-  async png(option) {
+  /** @param {object} option @param {{width: number, height: number}} size
+   * @param {number} density  pixels of the picture for one of the layout @returns {Promise<Blob>} */
+  async png(option, size, density) {
     const box = document.createElement("div");
-    const settings = { renderer: "canvas", devicePixelRatio: PIXELS_PER_POINT, ...this.size() };
+    const settings = { renderer: "canvas", devicePixelRatio: density, ...size };
     const instance = this.echarts.init(box, null, settings);
     instance.setOption(option);
-    const canvas = instance.renderToCanvas({ pixelRatio: PIXELS_PER_POINT });
+    const canvas = instance.renderToCanvas({ pixelRatio: density });
     const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
     instance.dispose();
     if (!blob) throw new Error("The browser could not make a PNG of this size.");

@@ -20,8 +20,9 @@ export class RunList {
     this.set = set;
     this.filter = el("input", {
       type: "search",
-      placeholder: "Filter runs (regex)",
-      "aria-label": "Filter runs by regular expression",
+      placeholder: "Filter runs",
+      title: "A part of a name, or a regular expression such as fig1a|fig7a",
+      "aria-label": "Filter runs by a part of their name or a regular expression",
       spellcheck: "false",
       on: { input: () => set({ filter: this.filter.value }) },
     });
@@ -30,6 +31,8 @@ export class RunList {
       "aria-label": "Folder of runs",
       on: { change: () => set({ group: this.group.value, zoom: [] }) },
     });
+    /** Name of the chosen folder for files; "" for none or several. */
+    this.folder = "";
     this.about = el("p", { class: "about" });
     this.grouping = el("div", { class: "grouping", hidden: true }, this.group, this.about);
     this.tools = el("div", { class: "run-tools" });
@@ -68,6 +71,7 @@ export class RunList {
       ...groups.map(({ name, size }, i) => option(name, `${titles[i]} (${plural(size, "run")})`)),
     );
     this.group.value = chosen;
+    this.folder = chosen === EVERY_RUN || chosen === "." ? "" : fileName(chosen);
     const described = [...new Set(within.map((item) => item.description ?? ""))];
     this.about.textContent = chosen !== EVERY_RUN && described.length === 1 ? described[0] : "";
     return within;
@@ -170,4 +174,11 @@ export class RunList {
     if (focused)
       [...this.list.querySelectorAll("input")].find((i) => i.dataset.run === focused)?.focus();
   }
+}
+
+/** The last part of a folder's name, as any system takes it in the name of a file.
+ * @param {string} folder */
+function fileName(folder) {
+  const last = folder.slice(folder.lastIndexOf("/") + 1);
+  return last.replace(/[^\w.-]+/g, "_").replace(/^[._]+/, "").slice(0, 60);
 }

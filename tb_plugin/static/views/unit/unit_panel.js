@@ -4,7 +4,7 @@
 
 import { nearest, niceExtent, paddedExtent, span } from "../../numbers/geometry.js";
 import { histogram } from "../../numbers/histogram.js";
-import { columnNames, formatNumber, plural } from "../../numbers/labels.js";
+import { columnFormat, columnNames, formatNumber, plural } from "../../numbers/labels.js";
 import { axesOf, axisColumns, silentUnits } from "../../numbers/unit_table.js";
 import { fetchUnit, LabClient } from "../../page/api.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
@@ -180,12 +180,16 @@ export class UnitPanel {
       place < 0
         ? []
         : nearest(drawn.map((i) => x[i]), drawn.map((i) => y[i]), place, NEIGHBOURS).map((i) => drawn[i]);
-    const number = (/** @type {string} */ name) => ({
-      label: columnNames(name).short,
-      numeric: true,
-      value: (/** @type {number} */ r) => table.columns.get(name)?.[r] ?? null,
-      show: (/** @type {number} */ r) => formatNumber(table.columns.get(name)?.[r]),
-    });
+    const number = (/** @type {string} */ name) => {
+      const values = /** @type {Float32Array} */ (table.columns.get(name));
+      const format = columnFormat(values);
+      return {
+        label: columnNames(name).short,
+        numeric: true,
+        value: (/** @type {number} */ r) => values[r],
+        show: (/** @type {number} */ r) => format(values[r]),
+      };
+    };
     const name = (/** @type {number} */ r) => `${table.layers[table.layer[r]]}, ${table.unit[r]}`;
     const open = (/** @type {number} */ r) => () =>
       this.context.set({ inspect: [String(row), String(r)] });

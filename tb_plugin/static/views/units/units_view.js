@@ -53,6 +53,7 @@ export class UnitsView {
     this.statistics = new Table({ sortBy: "", caption: "Rank correlation by layer" });
     this.selection = el("section", { class: "selection", hidden: true });
     this.selected = new Table({ sortBy: "", caption: "Selected units" });
+    this.sortedBy = ""; // the quantity that the selected units were sorted by
     this.frame.details.append(this.selection, this.statistics.element);
     this.controls = this.makeControls();
     this.element = this.frame.element;
@@ -242,6 +243,10 @@ export class UnitsView {
     this.selection.hidden = !state.outline;
     if (!state.outline) return;
     const rows = within.map((i) => related.all.rows[i]);
+    // The user framed the highest or the lowest, so these come first until a heading is clicked.
+    if (this.sortedBy !== yName)
+      Object.assign(this.selected, { sortBy: columnNames(yName).short, descending: true });
+    this.sortedBy = yName;
     this.selected.caption = `${plural(rows.length, "unit")} selected`;
     this.selected.show(this.unitColumns(xName, yName), rows);
     fill(

@@ -104,9 +104,10 @@ def test_a_drag_may_begin_beside_the_frame(open_tab, fast_tensorboard):
     tab.page.mouse.down()
     tab.page.mouse.move(box["x"] + 400, box["y"] + 200, steps=3)
     tab.page.mouse.up()
-    tab.page.wait_for_function(
-        "decodeURIComponent(decodeURIComponent(location.hash)).includes('vs_ablation|x|0|')"
-    )
+    address = "decodeURIComponent(decodeURIComponent(location.hash))"
+    tab.page.wait_for_function(f"{address}.includes('vs_ablation|x|')")
+    (low,) = re.findall(r"vs_ablation\|x\|([^|]*)\|", tab.page.evaluate(address))
+    assert abs(float(low)) < 1e-9
 
 
 def test_a_path_prefix_and_the_slow_loader_change_nothing(open_tab, slow_tensorboard):

@@ -17,7 +17,7 @@
  * @property {string} x
  * @property {string} y
  * @property {string} band
- * @property {string} seeds  "each" or "mean": networks that differ only in their seed as one curve; "":
+ * @property {string} seeds  "apart" or "together": networks that differ only in their seed as one curve; "":
  *     as one if there are many curves
  * @property {string} colour  "run", or the name of a fact; "": by the setting that is compared, if any
  * @property {number} step  -1: the last
@@ -26,6 +26,7 @@
  * @property {number} unitStep  -1: the last
  * @property {string} unitX  "": the quantity of the figure, with the next and with `column`
  * @property {string} unitY
+ * @property {string} scale  of the upright axis of the units; "": the one that fits
  * @property {string} silent
  * @property {string[]} layersOff  layers hidden by a click in the legend
  * @property {string} marks
@@ -68,6 +69,7 @@ export const DEFAULTS = Object.freeze({
   unitStep: -1,
   unitX: "",
   unitY: "",
+  scale: "",
   silent: "keep",
   layersOff: [],
   marks: "points",
@@ -91,7 +93,8 @@ const CHOICES = {
   x: ["fraction", "count"],
   y: ["raw", "relative"],
   band: ["sd", "quantiles", "range", "each", "none"],
-  seeds: ["each", "mean"],
+  seeds: ["apart", "together"],
+  scale: ["linear", "symlog", "rank"],
   silent: ["keep", "omit"],
   marks: ["points", "density"],
   drag: ["zoom", "box", "lasso"],

@@ -31,7 +31,7 @@ export class RunList {
       "aria-label": "Folder of runs",
       on: { change: () => set({ group: this.group.value, zoom: [] }) },
     });
-    /** Name of the chosen folder for files; "" for none or several. */
+    /** Name for files of the folder of all runs in the list; "" for none or several. */
     this.folder = "";
     this.about = el("p", { class: "about" });
     this.grouping = el("div", { class: "grouping", hidden: true }, this.group, this.about);
@@ -71,7 +71,9 @@ export class RunList {
       ...groups.map(({ name, size }, i) => option(name, `${titles[i]} (${plural(size, "run")})`)),
     );
     this.group.value = chosen;
-    this.folder = chosen === EVERY_RUN || chosen === "." ? "" : fileName(chosen);
+    const folders = new Set(within.map(({ run }) => folderOf(run)));
+    const [folder = ""] = folders;
+    this.folder = folders.size === 1 && folder !== "." ? fileName(folder) : "";
     const described = [...new Set(within.map((item) => item.description ?? ""))];
     this.about.textContent = chosen !== EVERY_RUN && described.length === 1 ? described[0] : "";
     return within;

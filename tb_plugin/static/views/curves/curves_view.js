@@ -98,8 +98,8 @@ export class CurvesView {
     const seeds = segmented(
       "Seeds",
       [
-        ["each", "each"],
-        ["mean", "together"],
+        ["apart", "each"],
+        ["together", "together"],
       ],
       (seeds) => set({ seeds }),
     );
@@ -214,8 +214,8 @@ export class CurvesView {
     const { state } = /** @type {Model} */ (this.context.model());
     const groups = seedGroups(series);
     this.controls.seeds.element.hidden = groups.length === series.length;
-    const together = state.seeds ? state.seeds === "mean" : series.length > FEW_CURVES;
-    this.controls.seeds.set(together ? "mean" : "each");
+    const together = state.seeds ? state.seeds === "together" : series.length > FEW_CURVES;
+    this.controls.seeds.set(together ? "together" : "apart");
     const places = together ? groups : series.map((_, i) => [i]);
     const joint = places.flatMap((group) => {
       const curve = joined(group.map((i) => curves[i]));

@@ -10,8 +10,9 @@ import {
   plural,
   sharedPhrases,
 } from "../../numbers/labels.js";
-import { relate } from "../../numbers/relations.js";
+import { relate, scaled } from "../../numbers/relations.js";
 import { dataRemarks } from "../../numbers/remarks.js";
+import { fittingScale, scaleOf } from "../../numbers/scales.js";
 import { axesOf, axisColumns } from "../../numbers/unit_table.js";
 import { readOutline, writeOutline } from "../../page/outline.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
@@ -85,6 +86,15 @@ export class UnitsView {
       ],
       (drag) => set({ drag }),
     );
+    const scale = segmented(
+      "Scale",
+      [
+        ["linear", "linear"],
+        ["symlog", "symlog"],
+        ["rank", "rank"],
+      ],
+      (scale) => axisChanged({ scale }),
+    );
     const silent = segmented(
       "Silent units",
       [
@@ -94,7 +104,7 @@ export class UnitsView {
       (silent) => set({ silent }),
     );
     const step = stepSlider((unitStep) => set({ unitStep }));
-    const all = { tag, x, y, marks, drag, silent, step };
+    const all = { tag, x, y, scale, marks, drag, silent, step };
     this.frame.controls.append(...Object.values(all).map((c) => c.element));
     return all;
   }
@@ -141,11 +151,15 @@ export class UnitsView {
     if (!related.layers.some((layer) => layer.rows.length))
       return this.say("No unit of this table has both quantities. Choose other axes.");
     const outline = readOutline(state.outline);
-    const within = outline.length ? inside(related.all.x, related.all.y, outline) : [];
+    const up = related.layers.flatMap((group) => [...group.y]);
+    const scale = scaleOf(state.scale || fittingScale(up), up);
+    this.controls.scale.set(scale.kind);
+    const drawn = scaled(related, scale);
+    const within = outline.length ? inside(drawn.all.x, drawn.all.y, outline) : [];
     this.showSelection(related, within, xName, yName);
     this.showStatistics(related);
     const option = (/** @type {boolean} */ forExport) =>
-      this.option(related, xName, yName, within, forExport);
+      this.option(drawn, scale, xName, yName, within, forExport);
     this.frame.show({
       option: option(false),
       still: option(true),
@@ -159,13 +173,14 @@ export class UnitsView {
     });
   }
 
-  /** @param {Related} related @param {string} xName @param {string} yName
+  /** @param {Related} related  on the scale @param {import("../../numbers/scales.js").Scale} scale
+   * @param {string} xName @param {string} yName
    * @param {number[]} within  places of selected points @param {boolean} forExport */
-  option(related, xName, yName, within, forExport) {
+  option(related, scale, xName, yName, within, forExport) {
     const { state, theme } = /** @type {Model} */ (this.context.model());
     // The extent covers all layers, so hiding one does not move the others.
     const extent = (/** @type {string} */ name, /** @type {"x" | "y"} */ axis) =>
-      name === "class_selectivity"
+      name === "class_selectivity" && (axis === "x" || scale.kind === "linear")
         ? /** @type {[number, number]} */ ([0, 1])
         : niceExtent(paddedExtent(related.layers.flatMap((g) => (g.x.length ? span(g[axis]) : []))));
     return unitsOption({
@@ -174,7 +189,8 @@ export class UnitsView {
       allName: this.allName(),
       pooledName: this.pooledName(related),
       xTitle: columnNames(xName).axis,
-      yTitle: columnNames(yName).axis,
+      yTitle: scale.title(columnNames(yName).axis),
+      scale,
       xExtent: extent(xName, "x"),
       yExtent: extent(yName, "y"),
       hidden: state.layersOff,

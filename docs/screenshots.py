@@ -144,7 +144,7 @@ def take(page, url: str, picture: Picture, group: str) -> bytes:
         for i in range(2):
             frame.locator(".pair .images").nth(i).locator("img").first.wait_for(timeout=WAIT_MS)
         page.mouse.move(0, 0)
-    content = frame.locator("main > *").bounding_box()
+    content = frame.locator("#view > *").bounding_box()
     bottom = min(picture.height, int(content["y"] + content["height"]) + 16)
     return page.screenshot(clip={"x": 0, "y": 0, "width": picture.width, "height": bottom})
 

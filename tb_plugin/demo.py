@@ -20,6 +20,7 @@ import numpy as np
 from tb_plugin import summary
 
 N_UNITS = 1024
+CLASS_SIZE = 500  # images of each class
 EPOCHS = (10, 100, 640)
 CORRUPTIONS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 CHANCE = 0.1
@@ -117,6 +118,7 @@ def synthetic_units(
     importance[silent] = 0
     drops = 0.4 * importance[:, None] * means / np.where(silent, 1, highest)[:, None]
     drops *= rng.gamma(4, 1 / 4, drops.shape)
+    drops = np.round(drops * CLASS_SIZE) / CLASS_SIZE  # whole images
     columns = {
         "class_selectivity": selectivity,
         "mutual_information": 2.2 * selectivity * rng.beta(8, 3, size=n_units),
@@ -148,6 +150,7 @@ def unit_summary(
         classes=CLASSES,
         class_means=np.concatenate([means for _, means, _ in measured]),
         class_drops=np.concatenate([drops for _, _, drops in measured]),
+        class_sizes=[CLASS_SIZE] * len(CLASSES),
         facts=facts,
     )
 

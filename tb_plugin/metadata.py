@@ -87,7 +87,11 @@ def parse_content(content: bytes) -> dict[str, Any]:
 
 
 def encode_table_header(
-    n_units: int, columns: Sequence[str], layers: Sequence[str], classes: Sequence[str] = ()
+    n_units: int,
+    columns: Sequence[str],
+    layers: Sequence[str],
+    classes: Sequence[str] = (),
+    class_sizes: Sequence[int] = (),
 ) -> bytes:
     """Header of one step of a unit table, as UTF-8 JSON.
 
@@ -97,6 +101,7 @@ def encode_table_header(
             `layers`) and "unit" (index of the unit within its layer).
         layers: layer names, each once.
         classes: class names, for the columns "class_mean/0", "class_drop/0" and so on.
+        class_sizes: number of images of each class; empty if it is not known.
     """
     header: dict[str, Any] = {
         "v": SCHEMA_VERSION,
@@ -107,11 +112,13 @@ def encode_table_header(
     }
     if classes:
         header["classes"] = list(classes)
+    if class_sizes:
+        header["class_sizes"] = list(class_sizes)
     return json.dumps(header, ensure_ascii=False).encode()
 
 
 def parse_table_header(header: bytes) -> dict[str, Any]:
-    """{"n": N, "columns": [...], "layers": [...], "classes": [...]}, checked.
+    """{"n": N, "columns": [...], "layers": [...], "classes": [...], "class_sizes": [...]}, checked.
 
     Raises:
         NewerSchemaError: schema version above SCHEMA_VERSION.
@@ -128,7 +135,18 @@ def parse_table_header(header: bytes) -> dict[str, Any]:
     classes = fields.get("classes", [])
     if not _is_list_of_text(classes):
         raise UnreadableError("classes must be names")
-    return {"n": n_units, "columns": columns, "layers": layers, "classes": classes}
+    sizes = fields.get("class_sizes", [])
+    if not isinstance(sizes, list) or (sizes and len(sizes) != len(classes)):
+        raise UnreadableError("class_sizes must be a number of images for each class")
+    if not all(type(size) is int and size >= 0 for size in sizes):
+        raise UnreadableError("class_sizes must be whole numbers, at least 0")
+    return {
+        "n": n_units,
+        "columns": columns,
+        "layers": layers,
+        "classes": classes,
+        "class_sizes": sizes,
+    }
 
 
 def _json_object(content: bytes) -> dict[str, Any]:

@@ -189,6 +189,7 @@ def unit_table(
     classes: Sequence[str] = (),
     class_means: ArrayLike | None = None,
     class_drops: ArrayLike | None = None,
+    class_sizes: ArrayLike | None = None,
     facts: Mapping[str, str] | None = None,
     description: str = "",
 ) -> Summary:
@@ -207,6 +208,8 @@ def unit_table(
         classes: C names, if one of the next two is given.
         class_means: float (N, C), mean activation of each unit over the images of each class.
         class_drops: float (N, C), fraction of each class's images lost with the unit ablated.
+        class_sizes: int (C,), number of images of each class, so that the plugin can tell how many
+            images a drop is.
         facts: as for `ablation_curve`.
         description: a sentence for the reader (plain text).
 
@@ -216,7 +219,8 @@ def unit_table(
 
     Raises:
         ValueError: columns of different lengths, an infinite value, a selectivity outside
-            [0, 1], class values without class names, or the same unit of a layer twice.
+            [0, 1], class values or sizes that do not fit the class names, or the same unit of a
+            layer twice.
     """
     names = [str(layer) for layer in layers]
     if not names:
@@ -235,7 +239,11 @@ def unit_table(
         if by_class is not None:
             table |= _class_columns(name, by_class, len(names), len(classes))
     header = metadata.encode_table_header(
-        len(names), list(table), layer_names, [str(name) for name in classes]
+        len(names),
+        list(table),
+        layer_names,
+        [str(name) for name in classes],
+        _checked_sizes(class_sizes, len(classes)),
     )
     raw = np.stack(list(table.values())).astype("<f4").tobytes()
     content = metadata.encode_content(metadata.UNITS, _checked_facts(facts))
@@ -451,3 +459,16 @@ def _checked_facts(facts: Mapping[str, str] | None) -> dict[str, str]:
         if not isinstance(name, str) or not name or not isinstance(text, str):
             raise ValueError(f"facts must map names to texts. Received: {name!r}: {text!r}")
     return checked
+
+
+def _checked_sizes(sizes: ArrayLike | None, n_classes: int) -> list[int]:
+    """Numbers of images, one for each class; empty without sizes."""
+    if sizes is None:
+        return []
+    numbers = np.asarray(sizes)
+    if numbers.shape != (n_classes,) or numbers.dtype.kind not in "iu" or np.any(numbers < 0):
+        raise ValueError(
+            f"class_sizes must be {n_classes} whole numbers of images, one for each class. "
+            f"Received: {str(sizes)[:60]}"
+        )
+    return [int(number) for number in numbers]

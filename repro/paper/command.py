@@ -332,7 +332,7 @@ def _summary_place(
     """The folder of a network's TensorBoard run, and the content of its source.txt."""
     label = summaries.network_label(figure, network)
     sweeps = [sweep.sweep_id for _, sweep in figure.lesions(network)]
-    source = " ".join([network.run_id, *sweeps]) + "\n"
+    source = " ".join([network.run_id, *sweeps, f"version-{summaries.VERSION}"]) + "\n"
     return runs_folder.tensorboard / figure.profile / figure.name / label, source
 
 

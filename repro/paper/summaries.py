@@ -16,6 +16,7 @@ from repro.core.kinds import (
     CumulativeConfig,
     Functions,
     Intact,
+    NoiseConfig,
     NoiseCurve,
     SweepResult,
     UnitTable,
@@ -23,10 +24,13 @@ from repro.core.kinds import (
 from repro.core.results import FigureResult, NetworkResult
 from repro.core.settings import PIXEL_RANGES, FigureConfig, TrainConfig
 from repro.paper.measures import auc, normalized_auc, score, score_name
-from repro.paper.series import class_name
+from repro.paper.series import class_name, panels
 from repro.paper.summary import varied_settings
 from tb_plugin import summary as plugin_summary
 
+# Version of what is written of a result: raise it whenever the same results give other summaries. A
+# run folder of another version is written anew.
+VERSION = 2
 # Names of the fills in the tab.
 _FILLS = {"zero": "zero", "mean": "mean", "position_mean": "mean per position"}
 _MOST_CLASSES = 100  # most classes with columns in the tab's table
@@ -92,6 +96,11 @@ class Place(NamedTuple):
         return f"{figure.name}/{last}" if is_kind else f"{figure.name}/{self.name}/{last}"
 
     @property
+    def settings(self) -> Any:
+        """The sweep's settings, of its kind's class."""
+        return dict(self.figure.config.sweeps)[self.name]
+
+    @property
     def facts(self) -> dict[str, Any]:
         """The arguments facts and description of the functions of `tb_plugin.summary`."""
         description = f"{self.figure.config.title}. Data: {self.figure.data}."
@@ -127,15 +136,21 @@ def _noise(found: NoiseCurve, place: Place) -> Iterator[plugin_summary.Summary]:
         score(place.network, found),
         n_units=sum(size for _, size in found.layers),
         split=found.images,
+        per=_drawn_per(place.settings, place.network.config),
         score=score_name(place.network),
         **place.facts,
     )
 
 
+def _drawn_per(settings: NoiseConfig, network: TrainConfig) -> str:
+    """What has a draw of its own: a unit of a dense network has one position."""
+    whole = settings.per == "map" or network.network == "mlp"
+    return "unit" if whole else "position"
+
+
 @SUMMARIES.of("cumulative")
 def _curve(found: AblationCurve, place: Place) -> Iterator[plugin_summary.Summary]:
-    settings: Any = dict(place.figure.config.sweeps)[place.name]
-    names = ", ".join(layer for layer, _ in found.layers)
+    settings = place.settings
     yield plugin_summary.ablation_curve(
         place.tag("accuracy_vs_ablation"),
         found.n_ablated,
@@ -143,9 +158,9 @@ def _curve(found: AblationCurve, place: Place) -> Iterator[plugin_summary.Summar
         n_units=sum(size for _, size in found.layers),
         split=found.images,
         score=score_name(place.network),
-        fill="direction" if settings.basis == "random" else _FILLS[found.fill],
-        order=_order_words(settings),
-        layers=names if settings.last_layers else "all",
+        fill=_clamped_to(settings),
+        order=_order_words(place),
+        layers=_layers_words(found, settings),
         **place.facts,
     )
     network = place.network
@@ -155,11 +170,32 @@ def _curve(found: AblationCurve, place: Place) -> Iterator[plugin_summary.Summar
             yield plugin_summary.training_scalar(measure, float(values.mean()))
 
 
-def _order_words(settings: CumulativeConfig) -> str:
+def _clamped_to(settings: CumulativeConfig) -> str:
+    if settings.basis == "unit":
+        return _FILLS[settings.fill]
+    return "direction" if settings.fill == "zero" else f"direction, {_FILLS[settings.fill]}"
+
+
+def _layers_words(found: AblationCurve, settings: CumulativeConfig) -> str:
+    if not (settings.last_layers or settings.only_layer):
+        return "all"
+    return ", ".join(layer for layer, _ in found.layers)
+
+
+def _order_words(place: Place) -> str:
+    """The order of ablation; with the images that it was found on, if sweeps differ in them."""
+    settings = place.settings
+    ranked_on = {
+        sweep.ranked_on
+        for _, sweep in place.figure.config.sweeps
+        if isinstance(sweep, CumulativeConfig) and sweep.order != "random"
+    }
+    told = settings.ranked_on and len(ranked_on) > 1
     if settings.order == "random":
         return "random"
     first = "highest" if settings.descending else "lowest"
-    return f"{settings.order.replace('_', ' ')}, {first} first"
+    ranked = f", ranked on {settings.ranked_on} images" if told else ""
+    return f"{settings.order.replace('_', ' ')}, {first} first{ranked}"
 
 
 def _unit_table(
@@ -184,6 +220,7 @@ def _unit_table(
         classes=classes if few else (),
         class_means=means.T if few else None,
         class_drops=found.class_drops if few else None,
+        class_sizes=found.class_counts if few else None,
         facts=facts | {"images": f"{found.n_images:,} {found.images} images"},
         description=description,
     )
@@ -194,6 +231,7 @@ def _facts(figure: FigureResult, network: NetworkResult) -> dict[str, str]:
     varied = varied_settings(figure.config, config)
     return {
         "figure": figure.config.name,
+        "views": _views(figure.config),
         "profile": figure.config.profile,
         "label corruption": _text(config.label_corruption),
         "network": " ".join([config.network, "-".join(map(str, config.hidden_units))]).strip(),
@@ -206,6 +244,41 @@ def _facts(figure: FigureResult, network: NetworkResult) -> dict[str, str]:
         "test accuracy": f"{training.test_accuracy:.4f}",
         "model": config.run_id,  # folder name, by which the lesion lab lists the network
     }
+
+
+# The view of the tab that shows what a panel shows, by the panel's kind.
+_VIEWS = {
+    "curves": "curves",
+    "noise": "noise",
+    "units": "units",
+    "distributions": "distributions",
+    "epochs": "training",
+    "networks": "training",
+    "portrait": "unit",
+}
+# Columns of the tab's unit tables in place of measures that only the report has.
+_NEAREST = {
+    "corrected_information": "mutual_information",
+    "held_out_class_drop": "largest_class_drop",
+}
+
+
+def _views(config: FigureConfig) -> str:
+    """The views that a figure is made for, in the order of its panels, each with the quantities on
+    its axes: "units class_selectivity weight_norm; curves". Curves that compare sweeps of one
+    network, and not networks, are "curves sweep"."""
+    usual = {"units": ("class_selectivity", "importance"), "distributions": ("class_selectivity",)}
+    views = []
+    for panel in panels(config):
+        if panel.kind not in _VIEWS:
+            continue
+        axes = [
+            _NEAREST.get(asked, asked) or default
+            for asked, default in zip((panel.x, panel.y), usual.get(panel.kind, ()), strict=False)
+        ]
+        compared = ["sweep"] if panel.series == ("sweep",) and panel.kind == "curves" else []
+        views.append(" ".join([_VIEWS[panel.kind], *axes, *compared]))
+    return "; ".join(dict.fromkeys(views))
 
 
 def _pixels(config: TrainConfig) -> dict[str, str]:

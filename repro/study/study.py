@@ -310,6 +310,7 @@ class Study(Measured):
             classes=names if few else (),
             class_means=means.T if few else None,
             class_drops=self.class_drops if few else None,
+            class_sizes=counts if few else None,
             facts=self._facts(),
             description="Every unit lesioned alone; columns are those of repro.lesion(...).units.",
         )

@@ -92,6 +92,7 @@ def _unit(header: Mapping[str, Any], table: Mapping[str, np.ndarray], row: int) 
             if not any(_is_of(kind, name) for kind in by_class)
         },
         "classes": header["classes"],
+        "class_sizes": header["class_sizes"],
         **by_class,
     }
 

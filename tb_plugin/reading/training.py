@@ -67,7 +67,7 @@ def _areas(experiment: Experiment, runs: Sequence[str]) -> dict[str, list[dict[s
             if (area := _area(datum.numpy, meta)) is not None
         ]
         if points:
-            steps, auc, normalized, sd, intact = zip(*points, strict=True)
+            steps, auc, normalized, sd, intact, floor = zip(*points, strict=True)
             areas.setdefault(run, []).append(
                 {
                     "tag": tag,
@@ -76,14 +76,16 @@ def _areas(experiment: Experiment, runs: Sequence[str]) -> dict[str, list[dict[s
                     "normalized": shortest(np.array(normalized)),
                     "sd": shortest(np.array(sd)),
                     "intact": shortest(np.array(intact)),
+                    "floor": shortest(np.array(floor)),
                 }
             )
     return areas
 
 
-def _area(tensor: Any, meta: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
+def _area(tensor: Any, meta: Mapping[str, Any]) -> tuple[float, ...] | None:
     """Mean area over the fraction of units ablated, mean and s.d. over the orderings of the area
-    by intact accuracy, and the intact accuracy; None for a curve that is not whole."""
+    by intact accuracy, and the accuracy with none and with all units ablated; None for a curve that
+    is not whole."""
     try:
         x, rows = checked_curve(tensor, meta)
     except metadata.UnreadableError:
@@ -93,4 +95,5 @@ def _area(tensor: Any, meta: Mapping[str, Any]) -> tuple[float, float, float, fl
     areas = np.trapezoid(rows.astype(np.float64), x.astype(np.float64) / x[-1], axis=1)
     normalized = areas / rows[:, 0]
     sd = float(np.std(normalized, ddof=1)) if len(normalized) > 1 else 0.0
-    return float(areas.mean()), float(normalized.mean()), sd, float(rows[:, 0].mean())
+    ends = (float(rows[:, place].mean()) for place in (0, -1))
+    return float(areas.mean()), float(normalized.mean()), sd, *ends

@@ -57,6 +57,7 @@ export class App {
   /** @param {HTMLElement} root @param {any} echarts */
   constructor(root, echarts) {
     this.host = new Host();
+    this.titled = document.title !== ""; // a page of a static copy brings its own
     this.long = new LongValues(windowStorage());
     this.state = this.readAddress();
     this.index = /** @type {import("./numbers/types.js").Index | null} */ (null);
@@ -68,11 +69,17 @@ export class App {
     const set = (/** @type {Partial<import("./page/state.js").State>} */ changes) => this.set(changes);
     this.runList = new RunList(set);
     /** @type {import("./parts/chart_frame.js").Context} */
-    this.context = { echarts, set, runList: this.runList, model: () => this.model };
+    this.context = {
+      echarts,
+      set,
+      runList: this.runList,
+      model: () => this.model,
+      inTheme: (theme, read) => this.inTheme(theme, read),
+    };
     this.model = /** @type {import("./page/model.js").Model | null} */ (null);
     this.views = /** @type {Record<string, View>} */ ({});
     this.tabs = VIEWS.map(([view, title]) => this.tab(view, title));
-    this.main = el("main", { id: "view", role: "tabpanel", tabindex: -1 });
+    this.main = el("div", { id: "view", class: "view", role: "tabpanel", tabindex: -1 });
     this.banner = el("div", { class: "banner", role: "status", hidden: true });
     this.unlinked = el("p", { class: "banner", role: "status", hidden: true });
     this.hint = new Hint(() => this.set({ view: "guide" }));
@@ -100,8 +107,15 @@ export class App {
       { class: "tabs", role: "tablist", "aria-label": "Views", on: { keydown } },
       ...this.tabs,
     );
-    const content = el("div", { class: "content" }, this.banner, this.unlinked, this.hint.element, this.main);
-    return el("div", { class: "page" }, bar, this.runList.element, content);
+    const content = el("main", { class: "content" }, this.banner, this.unlinked, this.hint.element, this.main);
+    const views = el("nav", { class: "views", "aria-label": "Views" }, bar);
+    const skip = el(
+      "button",
+      { class: "skip", type: "button", on: { click: () => this.main.focus() } },
+      "Skip to the chart",
+    );
+    const name = el("h1", { class: "unseen" }, "Single Directions");
+    return el("div", { class: "page" }, name, skip, views, this.runList.element, content);
   }
 
   /** Listens to TensorBoard: reload, theme, address, and whether this plugin's tab is shown. */
@@ -190,6 +204,7 @@ export class App {
       this.tabs[i].setAttribute("tabindex", chosen ? "0" : "-1");
     }
     this.main.setAttribute("aria-labelledby", `tab-${view}`);
+    if (!this.titled) document.title = `${VIEWS.find(([name]) => name === view)?.[1] ?? "Data"} · Single Directions`;
     this.model = {
       index: this.index,
       state: this.state,
@@ -205,6 +220,23 @@ export class App {
     opened.update(this.model);
   }
 
+  /** Draws the open view in a theme, reads something of it, and draws it again as it was; the
+   * browser shows none of it.
+   * @template T @param {import("./page/theme.js").Theme} theme @param {() => T} read @returns {T} */
+  inTheme(theme, read) {
+    const { model } = this;
+    if (!model || model.theme === theme) return read();
+    const open = this.view(model.state.view);
+    this.model = { ...model, theme };
+    try {
+      open.update(this.model);
+      return read();
+    } finally {
+      this.model = model;
+      open.update(model);
+    }
+  }
+
   /** @param {string} name @returns {View} */
   view(name) {
     const [, , make] = VIEWS.find(([view]) => view === name) ?? VIEWS[0];
@@ -214,10 +246,12 @@ export class App {
 
   /** @param {KeyboardEvent} event */
   moveTab(event) {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step) return;
     const at = VIEWS.findIndex(([view]) => view === this.state.view);
-    const next = (at + step + VIEWS.length) % VIEWS.length;
+    const aims = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: VIEWS.length - 1 };
+    const aim = /** @type {Record<string, number>} */ (aims)[event.key];
+    if (aim === undefined) return;
+    event.preventDefault();
+    const next = (aim + VIEWS.length) % VIEWS.length;
     this.set({ view: VIEWS[next][0] });
     this.tabs[next].focus();
   }

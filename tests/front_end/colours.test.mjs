@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { colouredBy, seriesColours } from "../../tb_plugin/static/page/colours.js";
+import { colouredBy, seriesColours, seriesDashes } from "../../tb_plugin/static/page/colours.js";
 import { LIGHT } from "../../tb_plugin/static/page/theme.js";
 
 const withFacts = (facts) => ({ run: JSON.stringify(facts), meta: { facts } });
@@ -26,4 +26,16 @@ test("a run keeps its colour whatever else is ticked", () => {
   assert.deepEqual([first, last], [LIGHT.all, LIGHT.all]);
   const words = seriesColours(odd, "c", LIGHT, [], [withFacts({ c: "x" }), withFacts({ c: "0" })]);
   assert.deepEqual(words, [LIGHT.layers[0], LIGHT.all, LIGHT.all, LIGHT.all]);
+});
+
+test("runs of one colour differ in their line, by the next setting in which they differ", () => {
+  const runs = ["0", "1"].flatMap((c) => ["0", "0.1", "10"].map((d) => withFacts({ c, d, seed: c + d })));
+  const dashes = seriesDashes(runs, "c");
+  assert.deepEqual(dashes.slice(0, 3), dashes.slice(3)); // the same setting, the same line
+  assert.equal(new Set(dashes.map(String)).size, 3);
+  assert.equal(dashes[0], "solid");
+  const seeds = ["0", "1"].map((seed) => withFacts({ c: "0", seed }));
+  assert.equal(new Set(seriesDashes(seeds, "c").map(String)).size, 2);
+  assert.deepEqual(seriesDashes(seeds, "run"), ["solid", "solid"]); // run colours tell them apart
+  assert.deepEqual(seriesDashes([withFacts({}), withFacts({})], "c"), ["solid", "solid"]);
 });

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import {
   curveAreas,
   halfway,
+  hasLearned,
   relativeToIntact,
   summarizeOrderings,
 } from "../../tb_plugin/static/numbers/curves.js";
@@ -60,6 +61,19 @@ test("the normalized area is the mean over orderings of area by intact accuracy"
   close(areas.normalized, 0.75); // 0.5 and 1
   close(areas.auc, 0.5);
   close(areas.intact, 0.75);
+});
+
+test("a network at chance has learned nothing, with two classes as with ten", () => {
+  assert.equal(hasLearned(0.134, 0.098), false);
+  assert.equal(hasLearned(0.199, 0.1), false);
+  assert.equal(hasLearned(0.2, 0.1), true); // twice the accuracy of guessing
+  assert.equal(hasLearned(0.52, 0.5), false);
+  assert.equal(hasLearned(0.95, 0.5), true);
+  assert.equal(hasLearned(0.1, NaN), true); // nobody measured what guessing gives
+  assert.equal(hasLearned(1, 1), true); // one class only
+  assert.equal(curveAreas([0, 2, 4], [[0.12, 0.11, 0.1]], 4).learned, false);
+  assert.equal(curveAreas([0, 2, 4], [[0.9, 0.5, 0.1]], 4).learned, true);
+  assert.equal(curveAreas([0, 2], [[0.12, 0.1]], 4).learned, true);
 });
 
 test("a curve that stops early or starts late has no area", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { EVERY_RUN, folderOf, groupRuns } from "../../tb_plugin/static/numbers/groups.js";
+import { EVERY_RUN, folderOf, groupRuns, groupTitles } from "../../tb_plugin/static/numbers/groups.js";
 
 const crowd = (folder, n) => Array.from({ length: n }, (_, i) => `${folder}/seed=${i}`);
 const asked = (changes) => ({ group: "", filter: "", unitRun: "", ...changes });
@@ -35,4 +35,33 @@ test("runs without a folder are a group of their own", () => {
   assert.deepEqual(["a/b/c", "a", "."].map(folderOf), ["a/b", ".", "."]);
   const { groups } = groupRuns(["mine", ...crowd("fig1", 2)], asked({}));
   assert.deepEqual(groups, [{ name: "fig1", size: 2 }, { name: ".", size: 1 }]);
+});
+
+test("a view opens on the figure that was made for it, before others that have its data", () => {
+  const runs = [...crowd("fig6", 4), ...crowd("fig7a", 3), ...crowd("fig7b", 2), ...crowd("mine", 9)];
+  const made = { fig7a: 0, fig7b: 0, fig6: 1 };
+  const rank = (run) => made[folderOf(run)] ?? Infinity;
+  const chosenBy = (changes, found = runs) => groupRuns(found, asked(changes), rank).chosen;
+  assert.equal(chosenBy({}), "fig7a");
+  assert.equal(chosenBy({ unitRun: "fig6/seed=1" }), "fig6");
+  assert.equal(chosenBy({ group: "mine" }), "mine");
+  assert.equal(chosenBy({ filter: "seed=1" }), EVERY_RUN); // who filters asks for all that match
+  assert.equal(chosenBy({}, [...crowd("fig6", 4), ...crowd("fig7a", 3)]), "fig7a"); // not mixed
+  assert.equal(chosenBy({}, [...crowd("mine", 4), ...crowd("yours", 3)]), EVERY_RUN);
+});
+
+test("folders are called by their figures, without the folder that all lie in", () => {
+  const items = [
+    { run: "quick/fig1a/seed=0", description: "Ablation by label corruption. Data: digits." },
+    { run: "quick/fig7a/seed=0", description: "Selectivity." },
+    { run: "quick/mine/seed=0" },
+  ];
+  const names = ["quick/fig1a", "quick/fig7a", "quick/mine"];
+  assert.deepEqual(groupTitles(names, items), [
+    "fig1a · Ablation by label corruption",
+    "fig7a · Selectivity",
+    "mine",
+  ]);
+  assert.deepEqual(groupTitles(["a/x", "b/x", "."], []), ["a/x", "b/x", "no folder"]);
+  assert.deepEqual(groupTitles(["x", "."], []), ["x", "no folder"]);
 });

@@ -3,6 +3,7 @@ import { test } from "node:test";
 
 import {
   briefTitle,
+  columnFormat,
   compareFacts,
   formatFraction,
   formatInterval,
@@ -104,6 +105,16 @@ test("the name of a model is no fact to compare runs by, and what came out comes
 test("the axis of a small chart has a name and its unit", () => {
   assert.equal(briefTitle("mutual_information"), "Mutual information (bits)");
   assert.equal(briefTitle("my_own"), "My own");
+});
+
+test("the numbers of a column have the same decimals", () => {
+  const column = [0.65, -0.008, 0.048, NaN, 0];
+  assert.deepEqual(column.map(columnFormat(column)), ["0.6500", "−0.0080", "0.0480", "–", "0.0000"]);
+  assert.equal(columnFormat([2.57, 1e-6])(-1e-6), "0.000"); // no minus before nothing
+  assert.equal(columnFormat([12345.678])(12345.678), "12,346");
+  assert.deepEqual([3, 40].map(columnFormat([3, 40])), ["3", "40"]);
+  assert.equal(columnFormat([])(NaN), "–");
+  assert.equal(columnFormat(Float32Array.of(1e-12))(1e-12), "0.00000000");
 });
 
 test("every minus of a number in scientific notation is a minus sign", () => {

@@ -53,6 +53,15 @@ test("of many pairs the formula and the bootstrap agree, and of few nothing is s
   assert.ok(rankCorrelation(x, x.map(() => 3)).interval.every(Number.isNaN));
 });
 
+test("fewer than ten pairs have a correlation and no interval", () => {
+  const ordered = Float64Array.from({ length: 10 }, (_, i) => i);
+  assert.deepEqual(rankCorrelation(ordered, ordered), { rho: 1, interval: [1, 1] });
+  const nine = rankCorrelation(ordered.slice(1), ordered.slice(1));
+  assert.equal(nine.rho, 1);
+  assert.ok(nine.interval.every(Number.isNaN));
+  assert.equal(relationWord(/** @type {any} */ (nine.interval)), "");
+});
+
 test("no relation is said only of an interval that is all negligible", () => {
   assert.equal(relationWord([-0.1, 0.2]), "negligible");
   assert.equal(relationWord([-0.1, 0.4]), "undecided");

@@ -59,3 +59,22 @@ test("the axes are those of the address, or else the first two quantities", () =
   measured.columns.delete("importance");
   assert.deepEqual(axes("gone", "importance"), ["class_selectivity", "class_selectivity"]);
 });
+
+test("without a choice the axes are the figure's, as far as they were measured", () => {
+  const column = (...values) => Float32Array.from(values);
+  const table = {
+    n: 2,
+    columns: new Map([
+      ["class_selectivity", column(NaN, NaN)],
+      ["sparsity", column(0.5, NaN)],
+      ["weight_norm", column(1, 2)],
+      ["importance", column(0, 1)],
+    ]),
+  };
+  const axes = (facts, chosen = {}) =>
+    Object.values(axesOf(table, { unitX: "", unitY: "", ...chosen }, facts));
+  assert.deepEqual(axes({ views: "units sparsity weight_norm" }), ["sparsity", "weight_norm"]);
+  assert.deepEqual(axes({ views: "units class_selectivity weight_norm" }), ["sparsity", "weight_norm"]);
+  assert.deepEqual(axes({}), ["sparsity", "importance"]); // no unit has a selectivity
+  assert.deepEqual(axes({}, { unitX: "class_selectivity" }), ["class_selectivity", "importance"]);
+});

@@ -299,7 +299,8 @@ def sweep_result(sweep: SweepConfig, network: TrainConfig) -> SweepResult:
         reach -= 0.1 * (sweep.fill != "zero") + 0.1 * sweep.descending
         intact = 1.0 if sweep.epoch < 0 else 1 - 0.5 * 0.5**sweep.epoch
         found = curve(reach, orders=orders, points=17, n_units=192, intact=intact)
-        return dataclasses.replace(found, fill=sweep.fill, images=sweep.images)
+        layers = ablated_layers(sweep, network, n_units=192) or found.layers
+        return dataclasses.replace(found, layers=layers, fill=sweep.fill, images=sweep.images)
     if isinstance(sweep, NoiseConfig):
         return noise_curve(2 * reach - 0.5, settings=sweep)
     if isinstance(sweep, IntactConfig):
@@ -314,6 +315,18 @@ def sweep_result(sweep: SweepConfig, network: TrainConfig) -> SweepResult:
         return dataclasses.replace(found, basis="random")
     slopes = np.linspace(-1.0, 0.0, 11)
     return convnet_table(slopes=slopes, seed=network.seed + 100 * (not network.batch_norm), units=8)
+
+
+def ablated_layers(
+    sweep: CumulativeConfig, network: TrainConfig, n_units: int
+) -> tuple[tuple[str, int], ...]:
+    """The layers of a sweep over some layers, each with as many units; () for all layers."""
+    n_layers, name = (
+        (len(network.hidden_units), "hidden") if network.network == "mlp" else (11, "conv")
+    )
+    numbers = range(1, n_layers + 1)
+    chosen = [sweep.only_layer] if sweep.only_layer else numbers[n_layers - sweep.last_layers :]
+    return tuple((f"{name}_{number}", n_units // len(chosen)) for number in chosen)
 
 
 def figure_result(config: FigureConfig) -> FigureResult:

@@ -67,6 +67,49 @@ def test_dark_mode_by_address_and_by_the_live_switch(open_tab, fast_tensorboard)
     frame.wait_for_function(f"{axis_text} !== '{dark_text}'")
 
 
+def test_the_views_are_reached_by_keys_and_the_page_says_which_is_open(open_tab, fast_tensorboard):
+    tab = open_tab(fast_tensorboard)
+    tab.drawn()
+    page, frame = tab.page, tab.page.frames[-1]
+    title = "document.title"
+    assert frame.evaluate(title) == "Ablation curves · Single Directions"
+    tab.frame.get_by_role("tab", name="Ablation curves").focus()
+    page.keyboard.press("End")
+    frame.wait_for_function(f"{title} === 'Guide · Single Directions'")
+    page.keyboard.press("Home")
+    frame.wait_for_function(f"{title} === 'Ablation curves · Single Directions'")
+    tab.frame.get_by_role("button", name="Skip to the chart").focus()
+    page.keyboard.press("Enter")
+    assert frame.evaluate("document.activeElement.id") == "view"
+    assert tab.frame.get_by_role("main").count() == 1
+    assert tab.frame.get_by_role("heading", level=1).inner_text() == "Single Directions"
+
+
+def test_a_filter_that_hides_everything_can_be_cleared_where_that_is_said(
+    open_tab, fast_tensorboard
+):
+    tab = open_tab(fast_tensorboard, filter="no such run")
+    tab.wait_for_text(".message p", "No run is chosen")
+    tab.frame.get_by_role("button", name="Clear the filter").click()
+    assert tab.drawn() == 6
+    assert "filter" not in tab.hash()
+
+
+def test_a_drag_may_begin_beside_the_frame(open_tab, fast_tensorboard):
+    """The highest points lie at the edge, and a hand is not that steady."""
+    tab = open_tab(fast_tensorboard)
+    tab.drawn()
+    box = tab.chart_box()
+    tab.page.mouse.move(box["x"] + 62, box["y"] + 42)  # the frame begins at 72, 48
+    tab.page.mouse.down()
+    tab.page.mouse.move(box["x"] + 400, box["y"] + 200, steps=3)
+    tab.page.mouse.up()
+    address = "decodeURIComponent(decodeURIComponent(location.hash))"
+    tab.page.wait_for_function(f"{address}.includes('vs_ablation|x|')")
+    (low,) = re.findall(r"vs_ablation\|x\|([^|]*)\|", tab.page.evaluate(address))
+    assert abs(float(low)) < 1e-9
+
+
 def test_a_path_prefix_and_the_slow_loader_change_nothing(open_tab, slow_tensorboard):
     tab = open_tab(slow_tensorboard, filter="fig1a|fig7a", unitRun="fig7a/seed=0")
     assert slow_tensorboard.url.endswith("/some/where")
@@ -189,7 +232,7 @@ def test_downloads_hold_the_chart_and_its_numbers(open_tab, fast_tensorboard):
     def download(kind: str) -> bytes:
         with tab.page.expect_download() as waiting:
             tab.frame.get_by_role("button", name=f"as {kind}").click()
-        assert waiting.value.suggested_filename == f"accuracy_vs_ablation.{kind.lower()}"
+        assert waiting.value.suggested_filename == f"fig1a_accuracy_vs_ablation.{kind.lower()}"
         return Path(waiting.value.path()).read_bytes()
 
     head, *lines = download("CSV").decode().splitlines()
@@ -322,6 +365,27 @@ def test_a_failure_is_a_sentence_and_retry_mends_it(new_tab, fast_tensorboard):
     tab.frame.get_by_role("button", name="Retry").click()
     assert tab.drawn() == 6
     assert tab.frame.locator(".message").is_hidden()
+
+
+def test_a_network_at_chance_leads_no_ranking(new_tab, fast_tensorboard):
+    """It loses nothing by an ablation, so that the area under its curve would be the largest."""
+    read_whole(fast_tensorboard)
+    tab = new_tab(fast_tensorboard)
+
+    def guess(route):
+        reply = route.fetch().json()
+        curve = next(one for one in reply["curves"] if "corruption=0.6" in one["run"])
+        curve["rows"] = [[0.12 if x < 1024 else 0.1 for x in curve["x"]] for _ in curve["rows"]]
+        route.fulfill(json=reply)
+
+    tab.page.route(f"**{ROUTES}/api/v1/curve*", guess)
+    tab.open()
+    tab.drawn()
+    areas = tab.rows(".details")
+    assert areas[0][0] == "0.0"
+    assert areas[-1][:2] == ["0.6", "at chance"]
+    spoken = tab.frame.locator(".chart:visible").first.get_attribute("aria-label")
+    assert "Most robust: label corruption 0.0." in spoken
 
 
 def test_what_is_thinned_newer_or_broken_is_said(new_tab, fast_tensorboard):

@@ -5,20 +5,21 @@ every view takes fifty runs.
 """
 
 import csv
-import html
 import json
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from tb_plugin import summary
-from tests.helpers.boards import TensorBoard
+from tests.helpers.boards import HOSTILE, TensorBoard
 from tests.helpers.tab import DRAWN_WITHIN_MS, SEED_0, Tab
 
 pytestmark = pytest.mark.browser
 
+SVG = "{http://www.w3.org/2000/svg}"
 INSPECTED = {"view": "unit", "unitRun": "tiny", "inspect": '["4"]'}
 LAB = {"view": "lab", "model": "tiny/model", "lesions": "0:3"}
 # Name of the chart, as its downloads have it; what opens it; columns of its numbers; what the
@@ -166,30 +167,93 @@ def test_a_drag_zooms_and_reset_shows_everything(card):
     tab.page.wait_for_function(f"!{zoomed}")
 
 
+def saved(tab, frame, kind: str, name: str) -> bytes:
+    """What a click on "Download ... as KIND" saves under that name."""
+    with tab.page.expect_download() as waiting:
+        frame.get_by_role("button", name=f"as {kind}").click()
+    # A chart of the runs of one folder is called by it, too.
+    assert re.fullmatch(rf"(fig\w+_)?{name}\.{kind.lower()}", waiting.value.suggested_filename)
+    return Path(waiting.value.path()).read_bytes()
+
+
+def texts_of(picture: bytes) -> str:
+    """The texts of an SVG picture, a line each, as an XML parser reads them."""
+    root = ElementTree.fromstring(picture)
+    assert root.tag == f"{SVG}svg"
+    return "\n".join("".join(text.itertext()) for text in root.iter(f"{SVG}text"))
+
+
+def backgrounds(picture: bytes) -> str:
+    """The colour of the first shape, which lies under all others."""
+    first = next(ElementTree.fromstring(picture).iter(f"{SVG}rect"), None)
+    return "" if first is None else first.get("fill")
+
+
+def opens_in_the_browser(tab, picture: bytes, path: Path) -> bool:
+    """Whether Chromium shows the file as a picture, and not as an error of its XML."""
+    path.write_bytes(picture)
+    page = tab.page.context.new_page()
+    page.goto(path.as_uri())
+    shown = page.evaluate(
+        "document.documentElement.tagName === 'svg' && !document.querySelector('parsererror')"
+    )
+    page.close()
+    return shown
+
+
 @each_chart
-def test_the_numbers_are_a_table_and_a_file_and_the_picture_two(card):
+def test_the_numbers_are_a_table_and_a_file_and_the_picture_two(card, tmp_path):
     tab, frame, chart, name, columns, _, texts = card
-
-    def saved(kind: str) -> bytes:
-        with tab.page.expect_download() as waiting:
-            frame.get_by_role("button", name=f"as {kind}").click()
-        assert waiting.value.suggested_filename == f"{name}.{kind.lower()}"
-        return Path(waiting.value.path()).read_bytes()
-
-    head, *lines = saved("CSV").decode().splitlines()
+    head, *lines = saved(tab, frame, "CSV", name).decode().splitlines()
     assert head.startswith(columns)
-    picture = saved("SVG").decode()
-    written = html.unescape("\n".join(re.findall(r"<text[^>]*>([^<]*)</text>", picture)))
-    assert picture.startswith("<svg") and [text for text in texts if text not in written] == []
-    assert saved("PNG").startswith(b"\x89PNG")
+    assert saved(tab, frame, "PNG", name).startswith(b"\x89PNG")
+    pictures = []
+    for theme in ("light", "dark"):
+        dark = str(theme == "dark").lower()
+        tab.page.evaluate(f"document.body.classList.toggle('dark-mode', {dark})")
+        tab.page.frames[-1].wait_for_function(
+            f"document.documentElement.dataset.theme === '{theme}'"
+        )
+        picture = saved(tab, frame, "SVG", name)
+        written = texts_of(picture)
+        assert [text for text in texts if text not in written] == []
+        assert opens_in_the_browser(tab, picture, tmp_path / f"{theme}.svg")
+        pictures.append(picture)
+        shown = tab.page.frames[-1].evaluate("document.documentElement.dataset.theme")
+        assert shown == theme  # the page keeps its theme
+    root = ElementTree.fromstring(pictures[0])
+    assert root.get("width") == "170.00mm"
+    assert root.findtext(f"{SVG}title") and "#single_directions" in root.findtext(f"{SVG}desc")
+    # On paper a chart is light.
+    assert backgrounds(pictures[0]) == backgrounds(pictures[1]) == "#ffffff"
     frame.get_by_role("button", name="Show as table").click()
     table = frame.locator(".data-table tbody tr")
     table.first.wait_for()
     assert table.count() == min(len(lines), 200)
     headings = frame.locator(".data-table thead tr").first.inner_text().split("\t")
     assert [text.strip() for text in headings if text.strip()] == next(csv.reader([head]))
+    every = tab.frame.locator(".data-table").count()
+    assert tab.frame.locator(".data-table[hidden]").count() == every - 1  # the others stay charts
     frame.get_by_role("button", name="Show as table").click()
     chart.wait_for()
+
+
+@pytest.mark.parametrize(
+    ("state", "name"),
+    [
+        ({"filter": "img src"}, "accuracy_vs_ablation"),
+        ({"view": "units", "unitRun": HOSTILE, "unitX": HOSTILE}, "selectivity_vs_importance"),
+    ],
+)
+def test_a_picture_with_hostile_names_is_a_picture(
+    open_tab, slow_tensorboard, tmp_path, state, name
+):
+    tab = open_tab(slow_tensorboard, **state)
+    tab.drawn()
+    frame = tab.frame.locator("section.card").first
+    picture = saved(tab, frame, "SVG", name)
+    assert HOSTILE in texts_of(picture)
+    assert opens_in_the_browser(tab, picture, tmp_path / "hostile.svg")
 
 
 # --------------------------------------------------------------------------------- many runs

@@ -325,6 +325,7 @@ def test_unit_steps_and_bytes_are_those_of_the_documented_example(client):
             "columns": ["layer", "unit", "class_selectivity", "importance"],
             "layers": ["hidden_1", "hidden_2"],
             "classes": [],
+            "class_sizes": [],
         }
     ]
     reply = client.get(f"{ROUTES}/api/v1/units?run=tiny&tag=units&step=5")
@@ -476,6 +477,7 @@ def class_table() -> FakeProvider:
         classes=["cat", "dog"],
         class_means=[[1, 2], [3, 4], [5, 6]],
         class_drops=[[0, 0.5], [0, 0], [1, 1]],
+        class_sizes=[10, 20],
     ).value[0]
     blobs = list(tensor_util.make_ndarray(written.tensor))
     content = written.metadata.plugin_data.content
@@ -493,6 +495,7 @@ def test_one_unit_comes_with_its_class_profile_and_its_place_in_the_layer():
             "class_selectivity": {"value": 1.0, "below": 0.6667},
         },
         "classes": ["cat", "dog"],
+        "class_sizes": [10, 20],
         "class_mean": [5.0, 6.0],
         "class_drop": [1.0, 1.0],
     }
@@ -564,6 +567,8 @@ def test_a_training_is_its_scalars_and_the_area_under_its_curves(fake_provider):
     # Rows 1, 0.9, 0.1 and 1, 0.8, 0.1 at 0, 1/2, 1: areas 0.725 and 0.675.
     assert areas["normalized"] == [0.7, 0.7]
     np.testing.assert_allclose(areas["sd"], np.std([0.725, 0.675], ddof=1), rtol=1e-6)
+    np.testing.assert_allclose(areas["intact"], [1.0, 1.0])
+    np.testing.assert_allclose(areas["floor"], [0.1, 0.1], rtol=1e-6)
     assert unknown == {"run": "unknown", "scalars": {}, "curves": []}
 
 

@@ -246,5 +246,8 @@ def test_a_noise_curve_says_what_is_wrong_with_it(scales, accuracy, message):
 def test_class_values_need_class_names_of_their_number():
     with pytest.raises(ValueError, match=r"class_means must have shape \(1, 0\)"):
         summary.unit_table("t", ["a"], [0], {"x": [1.0]}, class_means=[[1.0]])
+    for sizes in ([1], [1.5, 2], [-1, 2], [[1, 2]]):
+        with pytest.raises(ValueError, match="class_sizes must be 2 whole numbers of images"):
+            summary.unit_table("t", ["a"], [0], {"x": [1.0]}, classes="ab", class_sizes=sizes)
     with pytest.raises(ValueError, match=r"class_drops must have shape \(1, 2\)"):
         summary.unit_table("t", ["a"], [0], {"x": [1.0]}, classes="ab", class_drops=[[1.0]])

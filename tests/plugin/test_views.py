@@ -950,7 +950,7 @@ def test_every_view_fits_from_narrow_to_wide(open_tab, lab_board, width):
     frame = tab.page.frames[-1]
     for tab_button in tab.frame.get_by_role("tab").all():
         tab_button.click()
-        tab.frame.locator("main > *:visible").first.wait_for()
+        tab.frame.locator("#view > *:visible").first.wait_for()
         fits = "(box) => box.scrollWidth <= box.clientWidth"
         for selector in ("html", ".content"):
             assert frame.eval_on_selector(selector, fits), tab_button.inner_text()

@@ -38,21 +38,37 @@ export function relativeToIntact(x, rows) {
   });
 }
 
+// What a network must know beyond a constant answer, as a share of what a perfect network knows. With
+// ten classes of equal size it is twice the accuracy of guessing, as in the report.
+const LEARNED = 1 / 9;
+
+/** Whether a network classifies better than a constant answer by enough to be compared.
+ * @param {number} intact  its accuracy
+ * @param {number} floor  its accuracy with all units ablated, when it gives one answer to all images;
+ *     NaN if that was not measured
+ * @returns {boolean} true where `floor` is not known */
+export function hasLearned(intact, floor) {
+  return !(floor < 1 && (intact - floor) / (1 - floor) < LEARNED - 1e-9);
+}
+
 /** Area under accuracy against the fraction of units ablated, raw and divided by the intact
  * accuracy.
  *
  * @param {number[]} x  units ablated
  * @param {(number | null)[][]} rows
  * @param {number} nUnits
- * @returns {{auc: number, normalized: number, normalizedSd: number, intact: number}} NaN for a
- *     curve that does not reach from no unit to all units
+ * @returns {{auc: number, normalized: number, normalizedSd: number, intact: number,
+ *     learned: boolean}} NaN for a curve that does not reach from no unit to all units; learned:
+ *     see `hasLearned`
  */
 export function curveAreas(x, rows, nUnits) {
   const intact = mean(
     /** @type {number[]} */ (rows.map((row) => row[0]).filter((v) => v !== null)),
   );
-  if (x[0] !== 0) return { auc: NaN, normalized: NaN, normalizedSd: NaN, intact: NaN };
-  if (x[x.length - 1] !== nUnits) return { auc: NaN, normalized: NaN, normalizedSd: NaN, intact };
+  const none = { auc: NaN, normalized: NaN, normalizedSd: NaN, learned: true };
+  if (x[0] !== 0) return { ...none, intact: NaN };
+  if (x[x.length - 1] !== nUnits) return { ...none, intact };
+  const last = rows.map((row) => row[row.length - 1]).filter((v) => v !== null);
   const fraction = x.map((count) => count / nUnits);
   const areas = rows.map((row) => areaUnderCurve(fraction, row));
   const normalized = rows.map((row, i) => areas[i] / (row[0] || NaN));
@@ -61,6 +77,7 @@ export function curveAreas(x, rows, nUnits) {
     normalized: mean(normalized),
     normalizedSd: standardDeviation(normalized),
     intact,
+    learned: hasLearned(intact, mean(/** @type {number[]} */ (last))),
   };
 }
 

@@ -1,12 +1,14 @@
 // Names of runs, columns and numbers on the page. Pure.
 
+import { VIEWS } from "./figure_views.js";
+
 /** @param {string} a @param {string} b  compares "x10" after "x9" */
 export function naturalOrder(a, b) {
   return a.localeCompare(b, "en", { numeric: true }) || (a < b ? -1 : Number(a > b));
 }
 
-// Names the network in the lab; it is no setting to compare runs by.
-const MODEL = "model";
+// Facts for the page and not for the reader: the network's name in the lab, the figure's views.
+const SILENT = new Set(["model", VIEWS]);
 // Facts that are results of a training.
 const OUTCOMES = new Set(["training accuracy", "test accuracy"]);
 
@@ -16,7 +18,7 @@ const OUTCOMES = new Set(["training accuracy", "test accuracy"]);
  * @returns {{differing: string[], shared: [string, string][]}}
  */
 export function compareFacts(facts) {
-  const names = [...new Set(facts.flatMap((f) => Object.keys(f)))].filter((n) => n !== MODEL);
+  const names = [...new Set(facts.flatMap((f) => Object.keys(f)))].filter((n) => !SILENT.has(n));
   const same = (/** @type {string} */ name) => facts.every((f) => f[name] === facts[0][name]);
   return {
     differing: names.filter((name) => !same(name)),
@@ -35,7 +37,9 @@ export function tellingFacts(facts) {
   const { differing } = compareFacts(facts);
   const groups = (/** @type {string[]} */ names) =>
     new Set(facts.map((f) => JSON.stringify(names.map((name) => f[name])))).size;
-  const settings = differing.filter((name) => !OUTCOMES.has(name));
+  // The data stand at the side, where they are the same; they would push what differs out of a label.
+  const designed = differing.filter((name) => !OUTCOMES.has(name) && name !== "data");
+  const settings = [...designed, ...differing.filter((name) => name === "data")];
   const alone = settings.find(
     (name) => groups([name]) === facts.length && facts.every((f) => f[name]),
   );
@@ -62,6 +66,13 @@ export function sharedPhrases(series) {
   return shared
     .filter((fact) => !BOILERPLATE.has(fact[0]) && !said(fact))
     .map(([name, text]) => namedFact(name, text));
+}
+
+/** The settings in which series differ by design, and then the seed.
+ * @param {{meta: {facts: Record<string, string>}}[]} series @returns {string[]} */
+export function differingFacts(series) {
+  const { differing } = compareFacts(series.map((s) => s.meta.facts));
+  return [...differing.filter((name) => !INCIDENTAL.has(name)), ...differing.filter((n) => n === "seed")];
 }
 
 /** The fact that runs are compared by, if it is clear: the first setting in which they differ.
@@ -144,6 +155,24 @@ export function formatNumber(value, digits = 4) {
   const text =
     size >= 1e-4 && size < 1e6 ? value.toPrecision(digits) : value.toExponential(digits - 1);
   return text.replaceAll("-", "−");
+}
+
+/** A format for the numbers of one column: all with as many decimals as four digits of the largest
+ * need, so that they can be compared at a glance.
+ * @param {ArrayLike<number>} values @returns {(value: number | null | undefined) => string} */
+export function columnFormat(values) {
+  let largest = 0;
+  for (let i = 0; i < values.length; i++) {
+    const size = Math.abs(values[i]);
+    if (size > largest && size < Infinity) largest = size;
+  }
+  const decimals = largest ? Math.min(8, Math.max(0, 3 - Math.floor(Math.log10(largest)))) : 0;
+  const whole = Array.from(values).every((value) => Number.isNaN(value) || Number.isInteger(value));
+  const shape = { minimumFractionDigits: whole ? 0 : decimals, maximumFractionDigits: whole ? 0 : decimals };
+  return (value) =>
+    value === null || value === undefined || Number.isNaN(value)
+      ? "–"
+      : value.toLocaleString("en", shape).replace("-", "−").replace(/^−(0(\.0*)?)$/, "$1");
 }
 
 /** A fraction or a correlation, to three places. @param {number} value @param {number} [places] */

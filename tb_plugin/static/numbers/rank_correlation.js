@@ -4,19 +4,21 @@ import { quantile, ranks, spearman } from "./statistics.js";
 
 // A rank correlation below this magnitude is negligible, as in the report's claims.
 export const NEGLIGIBLE = 0.3;
+// For fewer pairs the bootstrap says too little: six pairs in one order have the interval [1, 1].
+export const FEWEST = 10;
 // So many bootstrap draws put the ends of an interval within about 0.01.
 const RESAMPLES = 1000;
 // For more pairs the bootstrap would take seconds; the formula agrees with it to the third place.
 export const MOST_RESAMPLED = 3000;
 
 /** Rank correlation and its 95 % interval: a percentile bootstrap over the pairs; for more than
- * MOST_RESAMPLED pairs Fisher's transform.
+ * MOST_RESAMPLED pairs Fisher's transform; NaN for fewer than FEWEST pairs.
  * @param {Float64Array} x @param {Float64Array} y  no NaN
  * @param {boolean} [quick]  use Fisher's transform for any number of pairs
  * @returns {{rho: number, interval: [number, number]}} */
 export function rankCorrelation(x, y, quick = x.length > MOST_RESAMPLED) {
   const rho = spearman(x, y);
-  if (Number.isNaN(rho)) return { rho, interval: [NaN, NaN] };
+  if (Number.isNaN(rho) || x.length < FEWEST) return { rho, interval: [NaN, NaN] };
   return { rho, interval: quick ? spearmanInterval(rho, x.length) : bootstrapInterval(x, y) };
 }
 

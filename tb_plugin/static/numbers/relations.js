@@ -41,6 +41,19 @@ function once(memory, table, key, compute) {
   return value;
 }
 
+/** The same units and statistics with their heights on a scale, for drawing. A line through ranks is
+ * fitted to the ranks; on other scales it is the line through the values, which may then bend.
+ * @template {{layers: Related[], all: Related}} R
+ * @param {R} related @param {import("./scales.js").Scale} scale @returns {R} */
+export function scaled(related, scale) {
+  if (scale.kind === "linear") return related;
+  const drawn = (/** @type {Related} */ group) => {
+    const y = group.y.map(scale.place);
+    return { ...group, y, line: scale.kind === "rank" ? leastSquares(group.x, y) : group.line };
+  };
+  return { ...related, layers: related.layers.map(drawn), all: drawn(related.all) };
+}
+
 /**
  * @typedef {object} Related  the units of one layer, or of several, on two axes
  * @property {string | null} layer

@@ -2,9 +2,16 @@
 
 import { seriesLabels } from "./labels.js";
 
-/** A matcher for run names; null if the text is not a regular expression.
- * @param {string} text @returns {((name: string) => boolean) | null} */
+// Signs that make a text a regular expression. A dot alone does not: "0.4" is a number.
+const PATTERN = /[\\^$|*+?()[\]{}]/;
+
+/** A matcher for run names: by a part of the name, or by a regular expression; null if the text is
+ * neither. @param {string} text @returns {((name: string) => boolean) | null} */
 export function matcher(text) {
+  if (!PATTERN.test(text)) {
+    const part = text.toLowerCase();
+    return (name) => name.toLowerCase().includes(part);
+  }
   try {
     const pattern = new RegExp(text, "i");
     return (name) => pattern.test(name);

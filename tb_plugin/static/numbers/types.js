@@ -35,6 +35,7 @@
  * @property {string[]} columns
  * @property {string[]} layers
  * @property {string[]} classes
+ * @property {number[]} class_sizes  images of each class; [] if nobody wrote them
  * @property {string} [error]
  *
  * @typedef {object} UnitTable
@@ -51,6 +52,7 @@
  * @property {Record<string, {value: number | null, below: number | null}>} values  and what share
  *     of the layer lies below
  * @property {string[]} classes
+ * @property {number[]} class_sizes  images of each class; [] if nobody wrote them
  * @property {(number | null)[]} class_mean
  * @property {(number | null)[]} class_drop
  *
@@ -70,7 +72,7 @@
  * @property {string} run
  * @property {Record<string, {steps: number[], values: (number | null)[]}>} scalars
  * @property {{tag: string, steps: number[], auc: number[], normalized: number[], sd: number[],
- *     intact: number[]}[]} curves
+ *     intact: number[], floor: number[]}[]} curves  floor: accuracy with all units ablated
  *
  * @typedef {object} LabListing
  * @property {boolean} enabled

@@ -1,5 +1,6 @@
 // A unit table: its bytes, its silent units, its columns that can be an axis. Pure.
 
+import { figureView } from "./figure_views.js";
 import { quantile } from "./statistics.js";
 
 /** A unit table from its bytes: columns of n little-endian float32, one after the other.
@@ -40,13 +41,28 @@ export function axisColumns(names) {
   return [...names].filter((name) => !/^class_(mean|drop)\/\d+$/.test(name));
 }
 
-/** The two quantities on the axes, if the table has them.
- * @param {import("./types.js").UnitTable} table @param {{unitX: string, unitY: string}} state */
-export function axesOf(table, state) {
+/** The two quantities on the axes: those that the user chose, else those of the figure, else class
+ * selectivity and importance; and where the table lacks one, a column that was measured.
+ * @param {import("./types.js").UnitTable} table @param {{unitX: string, unitY: string}} state
+ * @param {Record<string, string>} [facts]  of the table's run
+ * @returns {{xName: string, yName: string}} */
+export function axesOf(table, state, facts = {}) {
   const columns = axisColumns(table.columns.keys());
-  const xName = columns.includes(state.unitX) ? state.unitX : columns[0];
-  const other = columns[Math.min(1, columns.length - 1)];
-  return { xName, yName: columns.includes(state.unitY) ? state.unitY : other };
+  const measured = columns.filter((name) => isMeasured(table, name));
+  const [figureX, figureY] = figureView(facts, "units")?.axes ?? [];
+  const first = (/** @type {string} */ asked, /** @type {(string | undefined)[]} */ usual) => {
+    if (columns.includes(asked)) return asked;
+    const fitting = usual.find((name) => name !== undefined && measured.includes(name));
+    return fitting ?? measured[0] ?? columns[0];
+  };
+  const xName = first(state.unitX, [figureX, "class_selectivity"]);
+  const others = measured.filter((name) => name !== xName);
+  return { xName, yName: first(state.unitY, [figureY, "importance", others[0]]) };
+}
+
+/** Whether any unit has a value. @param {import("./types.js").UnitTable} table @param {string} name */
+function isMeasured(table, name) {
+  return Boolean(table.columns.get(name)?.some((value) => !Number.isNaN(value)));
 }
 
 /** The most and the least class-selective unit among those with an importance above the median, as

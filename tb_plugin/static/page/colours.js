@@ -1,7 +1,7 @@
 // Colours of runs: TensorBoard's own, or by a setting in which the runs differ. Pure.
 
 import { span } from "../numbers/geometry.js";
-import { comparedFact } from "../numbers/labels.js";
+import { comparedFact, differingFacts, naturalOrder } from "../numbers/labels.js";
 import { rampColour, runColour } from "./theme.js";
 
 /** @typedef {{run: string, meta: {facts: Record<string, string>}}} Coloured */
@@ -36,4 +36,23 @@ export function seriesColours(series, by, theme, allRuns, among = series) {
     const place = values.indexOf(valueOf(s));
     return place < 0 ? theme.all : theme.layers[place % theme.layers.length];
   });
+}
+
+/** @typedef {"solid" | number[]} Dash  a line's style, or lengths of its strokes and gaps in pixels */
+
+// The styles in their order; [] would be solid too.
+const DASHES = /** @type {Dash[]} */ (["solid", [9, 4], [2, 3], [9, 3, 2, 3]]);
+
+/** Line styles for series of one colour: by the first fact that differs beside the coloured one.
+ * @param {Coloured[]} series  that are drawn @param {string} by  what colours stand for
+ * @returns {Dash[]} */
+export function seriesDashes(series, by) {
+  const beside = by === "run" ? "" : (differingFacts(series).find((name) => name !== by) ?? "");
+  const values = [...new Set(series.map((s) => s.meta.facts[beside]))].sort(naturally);
+  return series.map((s) => DASHES[values.indexOf(s.meta.facts[beside]) % DASHES.length]);
+}
+
+/** @param {string | undefined} a @param {string | undefined} b */
+function naturally(a = "", b = "") {
+  return naturalOrder(a, b);
 }

@@ -17,13 +17,16 @@
  * @property {string} x
  * @property {string} y
  * @property {string} band
+ * @property {string} seeds  "apart" or "together": networks that differ only in their seed as one curve; "":
+ *     as one if there are many curves
  * @property {string} colour  "run", or the name of a fact; "": by the setting that is compared, if any
  * @property {number} step  -1: the last
  * @property {string} unitRun  "": the first
  * @property {string} unitTag  "": the first
  * @property {number} unitStep  -1: the last
- * @property {string} unitX
+ * @property {string} unitX  "": the quantity of the figure, with the next and with `column`
  * @property {string} unitY
+ * @property {string} scale  of the upright axis of the units; "": the one that fits
  * @property {string} silent
  * @property {string[]} layersOff  layers hidden by a click in the legend
  * @property {string} marks
@@ -43,7 +46,7 @@
  * @property {string} tint  what the shade of a unit means; "": what changed, once units are deleted
  * @property {number} tour  card of the lab's tour; 0: none
  * @property {string[]} zoom  one entry a chart and axis
- * @property {string} table  "chart" or "table"
+ * @property {string[]} tables  names of the charts that are shown as tables
  */
 
 /** Every choice with its default; a default is left out of the address.
@@ -62,20 +65,22 @@ export const DEFAULTS = Object.freeze({
   x: "fraction",
   y: "raw",
   band: "sd",
+  seeds: "",
   colour: "",
   step: -1,
   unitRun: "",
   unitTag: "",
   unitStep: -1,
-  unitX: "class_selectivity",
-  unitY: "importance",
+  unitX: "",
+  unitY: "",
+  scale: "",
   silent: "keep",
   layersOff: [],
   marks: "points",
   drag: "zoom",
   outline: "",
   inspect: [],
-  column: "class_selectivity",
+  column: "",
   pool: "layers",
   progress: "loss",
   area: "auc",
@@ -88,7 +93,7 @@ export const DEFAULTS = Object.freeze({
   tint: "",
   tour: 0,
   zoom: [],
-  table: "chart",
+  tables: [],
 });
 
 const CHOICES = {
@@ -96,6 +101,8 @@ const CHOICES = {
   x: ["fraction", "count"],
   y: ["raw", "relative"],
   band: ["sd", "quantiles", "range", "each", "none"],
+  seeds: ["apart", "together"],
+  scale: ["linear", "symlog", "rank"],
   silent: ["keep", "omit"],
   marks: ["points", "density"],
   drag: ["zoom", "box", "lasso"],
@@ -104,7 +111,6 @@ const CHOICES = {
   area: ["auc", "normalized"],
   against: ["test_loss", "test_accuracy", "gap"],
   tint: ["activity", "change"],
-  table: ["chart", "table"],
 };
 
 /** One choice as text for the address; "" for a default.

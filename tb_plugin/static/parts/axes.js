@@ -5,7 +5,8 @@ import { binOf } from "../numbers/histogram.js";
 import { formatFraction, formatNumber } from "../numbers/labels.js";
 import { el, swatch } from "./dom.js";
 
-const FONT = 'Roboto, "Helvetica Neue", Arial, sans-serif';
+// ECharts writes the name of a font into an attribute between double quotes, as it stands.
+const FONT = "Roboto, 'Helvetica Neue', Arial, sans-serif";
 
 const TICKS = 6; // about the most ticks between the ends of an axis
 

@@ -16,11 +16,18 @@ export class Card {
   /** @param {CardSettings} settings */
   constructor(settings) {
     this.settings = settings;
+    /** Of downloads, without its ending. */
+    this.fileName = settings.fileName;
     this.heading = el("h2", {}, settings.title);
     this.subtitle = el("p", { class: "subtitle" });
     this.notes = el("div", { class: "notes" });
     this.controls = el("div", { class: "controls" });
-    this.chartHost = el("div", { class: "chart", role: "img" });
+    this.chartHost = el("div", {
+      class: "chart",
+      role: "group",
+      "aria-roledescription": "chart",
+      "aria-description": "Plus and minus zoom, arrow keys move, zero shows everything.",
+    });
     this.data = new Table({ sortBy: "", caption: `${settings.title}: the numbers` });
     this.dataBox = el("div", { class: "data-table", hidden: true }, this.data.element);
     this.details = el("div", { class: "details" });
@@ -95,7 +102,7 @@ export class Card {
         type === "csv"
           ? new Blob([toCsv(this.columns, this.rows)], { type: "text/csv" })
           : await this.save(/** @type {"svg" | "png"} */ (type));
-      offer(blob, `${this.settings.fileName}.${type}`);
+      offer(blob, `${this.fileName}.${type}`);
     } catch (error) {
       this.remark([`Not saved: ${/** @type {Error} */ (error).message}`]);
     }

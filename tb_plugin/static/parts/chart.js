@@ -1,8 +1,6 @@
 // One chart on the page: it draws when there is room, follows the size of its box, and can be
 // saved.
 
-const PIXELS_PER_POINT = 2; // for PNG: sharp on paper and on dense screens
-
 export class Chart {
   /** @param {any} echarts @param {HTMLElement} host @param {"svg" | "canvas"} renderer */
   constructor(echarts, host, renderer) {
@@ -29,6 +27,12 @@ export class Chart {
     this.follow();
   }
 
+  /** Shows nothing, until something is drawn again. */
+  clear() {
+    this.option = null;
+    this.instance?.clear();
+  }
+
   /** TensorBoard keeps the frame of a hidden tab at height 0; drawing then waits. */
   follow() {
     if (!this.option || !this.host.clientHeight || !this.host.clientWidth) return;
@@ -45,10 +49,23 @@ export class Chart {
     this.drawn = true;
   }
 
-  /** The panel under a place in pixels; -1 for none. @param {[number, number]} at */
-  gridAt(at) {
-    const grids = [this.option?.grid ?? []].flat();
-    return grids.findIndex((_, i) => this.instance?.containPixel({ gridIndex: i }, at));
+  /** The panel under a place in pixels, or not farther from it than `margin`; -1 for none.
+   * @param {[number, number]} at @param {number} [margin] */
+  gridAt(at, margin = 0) {
+    const distances = [this.option?.grid ?? []].flat().map((_, i) => {
+      const [x, y] = this.intoPanel(at, i);
+      return Math.hypot(x - at[0], y - at[1]);
+    });
+    const least = Math.min(...distances);
+    return least <= margin ? distances.indexOf(least) : -1;
+  }
+
+  /** The place in a panel that is nearest to a place in pixels.
+   * @param {[number, number]} at @param {number} grid @returns {[number, number]} */
+  intoPanel([x, y], grid) {
+    const box = this.panel(grid);
+    if (!box) return [NaN, NaN];
+    return [clamp(x, box.x, box.x + box.width), clamp(y, box.y, box.y + box.height)];
   }
 
   /** A place in pixels in the numbers of a panel's axes.
@@ -57,37 +74,39 @@ export class Chart {
     return this.instance.convertFromPixel({ gridIndex: grid }, at);
   }
 
-  /** The place of the first panel, in pixels; null before anything is drawn.
-   * @returns {{x: number, y: number, width: number, height: number} | null} */
-  panel() {
-    const grid = this.instance?.getModel().getComponent("grid", 0);
+  /** The place of a panel, in pixels; null before anything is drawn.
+   * @param {number} [number] @returns {{x: number, y: number, width: number, height: number} | null} */
+  panel(number = 0) {
+    const grid = this.instance?.getModel().getComponent("grid", number);
     return grid?.coordinateSystem.getRect() ?? null;
   }
 
-  /** @returns {{width: number, height: number}} */
-  size() {
-    return { width: this.host.clientWidth || 900, height: this.host.clientHeight || 480 };
-  }
-
-  /** @param {object} option @returns {string} the chart as an SVG document */
-  svg(option) {
-    const instance = this.echarts.init(null, null, { renderer: "svg", ssr: true, ...this.size() });
+  /** @param {object} option @param {{width: number, height: number}} size  in pixels
+   * @returns {string} the chart as an SVG document */
+  svg(option, size) {
+    const instance = this.echarts.init(null, null, { renderer: "svg", ssr: true, ...size });
     instance.setOption(option);
     const text = instance.renderToSVGString();
     instance.dispose();
     return text;
   }
 
-  /** @param {object} option @returns {Promise<Blob>} */
-  async png(option) {
+  /** @param {object} option @param {{width: number, height: number}} size
+   * @param {number} density  pixels of the picture for one of the layout @returns {Promise<Blob>} */
+  async png(option, size, density) {
     const box = document.createElement("div");
-    const settings = { renderer: "canvas", devicePixelRatio: PIXELS_PER_POINT, ...this.size() };
+    const settings = { renderer: "canvas", devicePixelRatio: density, ...size };
     const instance = this.echarts.init(box, null, settings);
     instance.setOption(option);
-    const canvas = instance.renderToCanvas({ pixelRatio: PIXELS_PER_POINT });
+    const canvas = instance.renderToCanvas({ pixelRatio: density });
     const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
     instance.dispose();
     if (!blob) throw new Error("The browser could not make a PNG of this size.");
     return blob;
   }
+}
+
+/** @param {number} value @param {number} low @param {number} high */
+function clamp(value, low, high) {
+  return Math.min(high, Math.max(low, value));
 }

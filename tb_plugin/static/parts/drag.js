@@ -4,6 +4,7 @@
 const SHORTEST_DRAG = 5; // pixels; a shorter drag is a click
 const ALONG_ONE_AXIS = 14; // pixels; a thinner zoom leaves the other axis unchanged
 const LASSO_STEP = 6; // pixels between two corners of a lasso
+const NEAR = 12; // pixels outside a panel at which a drag may begin: the highest points lie at its edge
 
 /**
  * @typedef {"zoom" | "box" | "lasso"} DragMode
@@ -30,17 +31,17 @@ export function attachDrag(host, chart, { mode, onWindow, onOutline }) {
 
   host.addEventListener("pointerdown", (event) => {
     const at = position(event);
-    grid = chart.gridAt(at);
-    if (event.button === 0 && grid >= 0) path = [at];
+    grid = chart.gridAt(at, NEAR);
+    if (event.button === 0 && grid >= 0) path = [chart.intoPanel(at, grid)];
   });
   window.addEventListener("pointermove", (event) => {
     if (!path.length) return;
-    path = extended(path, position(event), mode());
+    path = extended(path, chart.intoPanel(position(event), grid), mode());
     overlay.show(outlineOf(path, mode()));
   });
   window.addEventListener("pointerup", (event) => {
     if (!path.length) return;
-    const drawn = extended(path, position(event), mode());
+    const drawn = extended(path, chart.intoPanel(position(event), grid), mode());
     const [from, to] = [drawn[0], drawn[drawn.length - 1]];
     path = [];
     overlay.show([]);

@@ -1,6 +1,7 @@
 // The list of runs at the side: filter, tick (or choose one), colour, facts.
 
-import { EVERY_RUN, folderOf, groupRuns } from "../numbers/groups.js";
+import { figureView } from "../numbers/figure_views.js";
+import { EVERY_RUN, folderOf, groupRuns, groupTitles } from "../numbers/groups.js";
 import { plural } from "../numbers/labels.js";
 import { matcher } from "../numbers/runs.js";
 import { el, fill, icon } from "./dom.js";
@@ -19,8 +20,9 @@ export class RunList {
     this.set = set;
     this.filter = el("input", {
       type: "search",
-      placeholder: "Filter runs (regex)",
-      "aria-label": "Filter runs by regular expression",
+      placeholder: "Filter runs",
+      title: "A part of a name, or a regular expression such as fig1a|fig7a",
+      "aria-label": "Filter runs by a part of their name or a regular expression",
       spellcheck: "false",
       on: { input: () => set({ filter: this.filter.value }) },
     });
@@ -29,6 +31,8 @@ export class RunList {
       "aria-label": "Folder of runs",
       on: { change: () => set({ group: this.group.value, zoom: [] }) },
     });
+    /** Name for files of the folder of all runs in the list; "" for none or several. */
+    this.folder = "";
     this.about = el("p", { class: "about" });
     this.grouping = el("div", { class: "grouping", hidden: true }, this.group, this.about);
     this.tools = el("div", { class: "run-tools" });
@@ -47,24 +51,29 @@ export class RunList {
   }
 
   /** The items of the chosen group of runs; from then on the list offers this group.
-   * @template {{run: string, description?: string}} T
+   * @template {{run: string, description?: string, facts?: Record<string, string>,
+   *     meta?: {facts: Record<string, string>}}} T
    * @param {T[]} items @param {import("../page/state.js").State} state @returns {T[]} */
   narrow(items, state) {
-    const { groups, chosen } = groupRuns(
-      items.map((item) => item.run),
-      state,
+    const places = new Map(
+      items.map(({ run, facts, meta }) => [run, figureView(facts ?? meta?.facts ?? {}, state.view)?.place]),
     );
+    const { groups, chosen } = groupRuns([...places.keys()], state, (run) => places.get(run) ?? Infinity);
     this.grouping.hidden = !groups.length;
     const within = chosen === EVERY_RUN ? items : items.filter((i) => folderOf(i.run) === chosen);
     const all = groups.reduce((sum, { size }) => sum + size, 0);
     const option = (/** @type {string} */ value, /** @type {string} */ text) =>
-      el("option", { value }, text);
+      el("option", { value, title: value }, text);
+    const titles = groupTitles(groups.map(({ name }) => name), items);
     fill(
       this.group,
       option(EVERY_RUN, `All folders (${plural(all, "run")})`),
-      ...groups.map(({ name, size }) => option(name, `${name === "." ? "no folder" : name} (${plural(size, "run")})`)),
+      ...groups.map(({ name, size }, i) => option(name, `${titles[i]} (${plural(size, "run")})`)),
     );
     this.group.value = chosen;
+    const folders = new Set(within.map(({ run }) => folderOf(run)));
+    const [folder = ""] = folders;
+    this.folder = folders.size === 1 && folder !== "." ? fileName(folder) : "";
     const described = [...new Set(within.map((item) => item.description ?? ""))];
     this.about.textContent = chosen !== EVERY_RUN && described.length === 1 ? described[0] : "";
     return within;
@@ -167,4 +176,11 @@ export class RunList {
     if (focused)
       [...this.list.querySelectorAll("input")].find((i) => i.dataset.run === focused)?.focus();
   }
+}
+
+/** The last part of a folder's name, as any system takes it in the name of a file.
+ * @param {string} folder */
+function fileName(folder) {
+  const last = folder.slice(folder.lastIndexOf("/") + 1);
+  return last.replace(/[^\w.-]+/g, "_").replace(/^[._]+/, "").slice(0, 60);
 }

@@ -9,6 +9,7 @@ const MARKS_PER_CURVE = 7;
  * @typedef {object} DrawnCurve
  * @property {string} label
  * @property {string} colour
+ * @property {import("../../page/colours.js").Dash} dash
  * @property {string} mark
  * @property {number[]} x  as drawn: a fraction or a count
  * @property {(number | null)[][]} rows  as drawn: raw or relative
@@ -105,7 +106,7 @@ function meanSeries(curve, i) {
     // Only some points have a mark, shifted from curve to curve, so that marks do not form columns.
     symbolSize: (/** @type {any} */ _, /** @type {any} */ point) =>
       (point.dataIndex + i * 2) % every ? 0 : 7,
-    lineStyle: { width: 2.5, color: curve.colour },
+    lineStyle: { width: 2.5, color: curve.colour, type: curve.dash },
     itemStyle: { color: curve.colour },
     emphasis: { focus: "series", lineStyle: { width: 3.5 } },
     z: 5,

@@ -4,6 +4,9 @@ import { formatFraction, formatNumber } from "../../numbers/labels.js";
 import { el, swatch } from "../../parts/dom.js";
 import { numeric } from "./subjects.js";
 
+const AT_CHANCE =
+  "The intact network is hardly better than one answer for all images: it has nothing to lose.";
+
 /**
  * @typedef {import("../../numbers/types.js").Column} Column
  * @typedef {import("./subjects.js").Item} Item
@@ -24,7 +27,10 @@ export function totalColumns({ total, totals, rows }, items, title) {
       label: total.label,
       numeric: true,
       value: total.value,
-      show: (item) => bar(total.value(item), longest, item.colour),
+      show: (item) =>
+        item.areas.learned
+          ? bar(total.value(item), longest, item.colour)
+          : el("span", { class: "faint", title: AT_CHANCE }, "at chance"),
     },
     ...totals,
     numeric(`${rows}s`, (item) => item.rows.length, formatNumber),

@@ -2,6 +2,7 @@
 // summaries.
 
 import { curveAreas, halfway, summarizeOrderings } from "../../numbers/curves.js";
+import { figureView } from "../../numbers/figure_views.js";
 import {
   compareFacts,
   legendLabels,
@@ -13,9 +14,10 @@ import {
 } from "../../numbers/labels.js";
 import { dataRemarks } from "../../numbers/remarks.js";
 import { runsChosen, runsMatching } from "../../numbers/runs.js";
+import { joined, seedGroups, settled } from "../../numbers/seeds.js";
 import { chooseSettings, COMPARE, settingPhrases } from "../../numbers/settings.js";
 import { fetchCurves } from "../../page/api.js";
-import { colouredBy, seriesColours } from "../../page/colours.js";
+import { colouredBy, seriesColours, seriesDashes } from "../../page/colours.js";
 import { MARKS } from "../../page/theme.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
 import { dropDown, segmented, stepSlider } from "../../parts/controls.js";
@@ -26,6 +28,10 @@ import { everyPoint, totalColumns } from "./curves_tables.js";
 import { curvesTooltip } from "./curves_tooltip.js";
 
 const MANY_CURVES = 20;
+// What the sweeps of a figure may differ in by design.
+const COMPARED = /** @type {const} */ (["order", "fill"]);
+// More curves than this are drawn with seeds together, unless the user asks for each.
+const FEW_CURVES = 8;
 
 /**
  * @typedef {import("../../page/model.js").Model} Model
@@ -89,11 +95,19 @@ export class CurvesView {
       (band) => set({ band }),
     );
     const colour = dropDown("Colour", (colour) => set({ colour }));
+    const seeds = segmented(
+      "Seeds",
+      [
+        ["apart", "each"],
+        ["together", "together"],
+      ],
+      (seeds) => set({ seeds }),
+    );
     const step = stepSlider((step) => set({ step }));
     x.element.hidden = !this.subject.counts;
-    const others = [x, y, band, colour, step].map((c) => c.element);
+    const others = [x, y, band, seeds, colour, step].map((c) => c.element);
     this.frame.controls.append(...settings.elements, ...others);
-    return { settings, x, y, band, colour, step };
+    return { settings, x, y, band, seeds, colour, step };
   }
 
   /** @param {Model} model */
@@ -103,17 +117,17 @@ export class CurvesView {
     const curves = this.context.runList.narrow(everywhere, state);
     // The default settings follow from the runs that match the filter.
     const matching = runsChosen(curves, { ...state, off: [] });
-    const { series, choices } = chooseSettings(curves, this.subject.settings, state, matching);
+    const { series, choices } = chooseSettings(curves, this.subject.settings, asked(state, curves), matching);
     this.choices = choices;
     const offered = sortByLabel(series);
     this.offered = runsMatching(offered, state);
-    this.showRuns(offered, curves, model);
     const chosen = runsChosen(offered, state);
+    this.series = chosen;
+    this.showRuns(offered, curves, model);
     this.showControls(model);
     if (!curves.length) return this.say(this.subject.empty);
     if (!chosen.length)
       return this.say(`No run is chosen. Tick one in the list, or change the filter.`);
-    this.series = chosen;
     const key = JSON.stringify([model.version, state.step, chosen.map((s) => [s.run, s.tag])]);
     this.frame.load(
       key,
@@ -159,11 +173,14 @@ export class CurvesView {
     const { state, theme, allRuns } = /** @type {Model} */ (this.context.model());
     const key = (/** @type {{run: string, tag: string}} */ s) => JSON.stringify([s.run, s.tag]);
     const seriesOf = new Map(this.series.map((s) => [key(s), s]));
-    const known = curves.filter((c) => seriesOf.has(key(c)));
-    const series = known.map((c) => /** @type {any} */ (seriesOf.get(key(c))));
+    const read = curves.filter((c) => seriesOf.has(key(c)));
+    const each = read.map((c) => /** @type {import("../../numbers/types.js").Series} */ (seriesOf.get(key(c))));
+    const { known, series } = this.pooled(read, each);
     const { labels, title } = legendLabels(series);
     this.legendTitle = title;
-    const colours = seriesColours(series, this.colour(state), theme, allRuns, this.offered);
+    const by = this.colour(state);
+    const colours = seriesColours(series, by, theme, allRuns, this.offered);
+    const dashes = seriesDashes(series, by);
     const items = [];
     const problems = [];
     for (const [i, curve] of known.entries()) {
@@ -176,6 +193,7 @@ export class CurvesView {
           curve,
           label: labels[i],
           colour: colours[i],
+          dash: dashes[i],
           x: this.subject.x(curve, nUnits, state),
           rows,
           summary,
@@ -189,12 +207,35 @@ export class CurvesView {
     return { items, problems };
   }
 
+  /** The curves with their series; those that differ only in the seed as one, if that is asked for.
+   * @param {import("../../numbers/types.js").Curve[]} curves
+   * @param {import("../../numbers/types.js").Series[]} series */
+  pooled(curves, series) {
+    const { state } = /** @type {Model} */ (this.context.model());
+    const groups = seedGroups(series);
+    this.controls.seeds.element.hidden = groups.length === series.length;
+    const together = state.seeds ? state.seeds === "together" : series.length > FEW_CURVES;
+    this.controls.seeds.set(together ? "together" : "apart");
+    const places = together ? groups : series.map((_, i) => [i]);
+    const joint = places.flatMap((group) => {
+      const curve = joined(group.map((i) => curves[i]));
+      if (!curve || group.length === 1) return group.map((i) => ({ curve: curves[i], series: series[i] }));
+      const [first] = group;
+      const run = group.map((i) => series[i].run).join(" + ");
+      const meta = /** @type {any} */ ({ ...series[first].meta, facts: settled(series[first].meta.facts) });
+      return [{ curve, series: { ...series[first], run, meta } }];
+    });
+    return { known: joint.map((one) => one.curve), series: joint.map((one) => one.series) };
+  }
+
   /** @param {Item[]} items */
   option(items) {
     const { state, theme } = /** @type {Model} */ (this.context.model());
     const units = [...new Set(items.map((i) => i.series.meta.n_units))];
     const { total, what, intact, logarithmic, xTitle, xExtent } = this.subject;
-    const best = items.reduce((a, b) => (total.value(b) > total.value(a) ? b : a));
+    const ranked = items.filter((item) => !Number.isNaN(total.value(item)));
+    const best = ranked.sort((a, b) => total.value(b) - total.value(a))[0];
+    const name = best && [this.legendTitle, best.label].filter(Boolean).join(" ");
     return curvesOption({
       curves: items.map((item, i) => ({ ...item, mark: MARKS[i % MARKS.length] })),
       legendTitle: this.legendTitle,
@@ -208,7 +249,7 @@ export class CurvesView {
       theme,
       describe: (x, rows) =>
         curvesTooltip(this.subject, items, this.legendTitle, state, x, rows),
-      spoken: `Accuracy ${what}, ${plural(items.length, "curve")}. Most robust: ${best.label}. The table below lists all.`,
+      spoken: `Accuracy ${what}, ${plural(items.length, "curve")}.${name ? ` Most robust: ${name}.` : ""} The table below lists all.`,
     });
   }
 
@@ -224,7 +265,9 @@ export class CurvesView {
   /** What colours stand for. @param {import("../../page/state.js").State} state */
   colour(state) {
     const compared = this.choices.find((choice) => choice.chosen === COMPARE);
-    return colouredBy(this.offered, state.colour || (compared?.title.toLowerCase() ?? ""));
+    // Runs that are not ticked are compared with nothing.
+    const among = this.series.length > 1 ? this.series : this.offered;
+    return colouredBy(among, state.colour || (compared?.title.toLowerCase() ?? ""));
   }
 
   /** @param {import("../../numbers/types.js").Series[]} offered
@@ -283,6 +326,17 @@ export class CurvesView {
     this.totals.show([], []);
     this.frame.say(text);
   }
+}
+
+/** The settings that the user chose; for a figure that compares its sweeps, all values of the first
+ * setting in which they differ, unless the user chose otherwise.
+ * @param {import("../../page/state.js").State} state
+ * @param {import("../../numbers/types.js").Series[]} curves @returns {Record<string, any>} */
+function asked(state, curves) {
+  const compares = curves.every(({ meta }) => figureView(meta.facts, "curves")?.axes.includes("sweep"));
+  const differing = COMPARED.find((name) => new Set(curves.map(({ meta }) => meta[name])).size > 1);
+  if (!compares || !differing || state[differing]) return state;
+  return { ...state, [differing]: COMPARE };
 }
 
 /** @param {import("../../numbers/types.js").Series[]} series */

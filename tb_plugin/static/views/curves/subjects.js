@@ -16,6 +16,7 @@ import { CURVE_SETTINGS } from "../../numbers/settings.js";
  * @property {Curve} curve
  * @property {string} label
  * @property {string} colour
+ * @property {import("../../page/colours.js").Dash} dash
  * @property {number[]} x
  * @property {(number | null)[][]} rows
  * @property {ReturnType<typeof import("../../numbers/curves.js").summarizeOrderings>} summary
@@ -69,7 +70,8 @@ export const ABLATION = {
   total: {
     label: "normalized AUC",
     caption: "Area under each curve",
-    value: (item) => item.areas.normalized,
+    // A network at chance loses nothing by an ablation, so its curve says nothing of robustness.
+    value: (item) => (item.areas.learned ? item.areas.normalized : NaN),
   },
   totals: [
     numeric("s.d.", (item) => item.areas.normalizedSd, formatFraction),

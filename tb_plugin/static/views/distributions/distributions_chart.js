@@ -17,15 +17,19 @@ const BOTTOM = 34;
  * @property {import("../../numbers/types.js").Series} series
  * @property {string} label
  * @property {string} colour
- * @property {string} dash
+ * @property {import("../../page/colours.js").Dash} dash
  */
 
 /** Small multiples, two across.
- * @param {Item[]} items @param {string[]} panels @param {number[]} edges  of the bins
- * @param {import("../../page/state.js").State} state  contains the quantity
- * @param {import("../../numbers/types.js").Window} zoom
- * @param {typeof import("../../page/theme.js").LIGHT} theme */
-export function distributionsOption(items, panels, edges, state, zoom, theme) {
+ * @param {object} chart
+ * @param {Item[]} chart.items
+ * @param {string[]} chart.panels
+ * @param {number[]} chart.edges  of the bins
+ * @param {string} chart.column  the quantity
+ * @param {string} chart.pool  "all": the layers together
+ * @param {import("../../numbers/types.js").Window} chart.zoom
+ * @param {typeof import("../../page/theme.js").LIGHT} chart.theme */
+export function distributionsOption({ items, panels, edges, column, pool, zoom, theme }) {
   const across = panels.length > 1 ? 2 : 1;
   const height = panelHeight(panels.length);
   const top = (/** @type {number} */ i) => TOP + Math.floor(i / across) * height;
@@ -42,11 +46,11 @@ export function distributionsOption(items, panels, edges, state, zoom, theme) {
   });
   const extent = /** @type {[number, number]} */ ([edges[0], edges[edges.length - 1]]);
   const bottom = (/** @type {number} */ i) => i >= panels.length - across;
-  const lines = panels.flatMap((panel, at) => shareLines(items, state.pool, panel, at));
+  const lines = panels.flatMap((panel, at) => shareLines(items, pool, panel, at));
   // One scale for all panels, so that they can be compared.
   const shares = niceExtent([0, Math.max(0.05, ...lines.flatMap((line) => line.heights))]);
   return {
-    ...chartBasics(theme, `Distribution of ${columnNames(state.column).short} over units, ${plural(items.length, "run")}.`),
+    ...chartBasics(theme, `Distribution of ${columnNames(column).short} over units, ${plural(items.length, "run")}.`),
     title: panels.map((text, i) => ({
       text,
       left: sides(i).left,
@@ -67,7 +71,7 @@ export function distributionsOption(items, panels, edges, state, zoom, theme) {
       (grid) => panels[grid],
     ),
     xAxis: panels.map((_, i) => ({
-      ...axis(theme, bottom(i) ? briefTitle(state.column) : "", extent, zoom.x, {
+      ...axis(theme, bottom(i) ? briefTitle(column) : "", extent, zoom.x, {
         nameGap: 26,
         splitLine: { show: false },
       }),

@@ -11,10 +11,11 @@ import {
   seriesLabels,
   sharedPhrases,
 } from "../../numbers/labels.js";
+import { figureView } from "../../numbers/figure_views.js";
 import { dataRemarks } from "../../numbers/remarks.js";
 import { runsChosen, runsMatching } from "../../numbers/runs.js";
 import { fetchDistributions } from "../../page/api.js";
-import { colouredBy, seriesColours } from "../../page/colours.js";
+import { colouredBy, seriesColours, seriesDashes } from "../../page/colours.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
 import { dropDown, segmented, stepSlider } from "../../parts/controls.js";
 import { el, swatch } from "../../parts/dom.js";
@@ -33,8 +34,6 @@ const COLUMNS = [
   "weight_norm",
 ];
 const MOST_PANELS = 12;
-// Line styles of networks with the same colour.
-const DASHES = ["solid", "dashed", "dotted"];
 
 /**
  * @typedef {import("../../page/model.js").Model} Model
@@ -75,7 +74,8 @@ export class DistributionsView {
     const tables = this.context.runList.narrow(everywhere, state);
     const labels = seriesLabels(tables);
     this.offered = runsMatching(tables, state);
-    const by = colouredBy(this.offered, state.colour);
+    this.series = runsChosen(tables, state);
+    const by = colouredBy(this.compared(), state.colour);
     const colours = seriesColours(tables, by, model.theme, model.allRuns, this.offered);
     const entries = new Map();
     tables.forEach((s, i) => {
@@ -84,9 +84,10 @@ export class DistributionsView {
     this.context.runList.showMany([...entries.values()], state);
     const measured = new Set(everywhere.map((s) => s.run));
     this.context.runList.showOthers(index.runs.filter((run) => !measured.has(run)));
+    const column = this.quantity(state);
     this.column.set(
       COLUMNS.map((name) => [name, columnNames(name).short]),
-      state.column,
+      column,
     );
     this.pool.set(state.pool);
     const { differing } = compareFacts(this.offered.map((s) => s.meta.facts));
@@ -94,7 +95,6 @@ export class DistributionsView {
       [["run", "TensorBoard's run colours"], ...differing.map((n) => /** @type {any} */ ([n, `by ${n}`]))],
       differing.includes(by) ? by : "run",
     );
-    this.series = runsChosen(tables, state);
     if (!tables.length)
       return this.say(
         "No unit tables in this log directory. Write them with tb_plugin.summary.unit_table.",
@@ -104,11 +104,11 @@ export class DistributionsView {
     this.frame.load(
       JSON.stringify([
         model.version,
-        state.column,
+        column,
         state.unitStep,
         this.series.map((s) => [s.run, s.tag]),
       ]),
-      () => fetchDistributions(this.series, state.column, state.unitStep),
+      () => fetchDistributions(this.series, column, state.unitStep),
       (found) => (this.found = found),
       () => this.draw(),
     );
@@ -118,7 +118,7 @@ export class DistributionsView {
     const { state, index, theme } = /** @type {Model} */ (this.context.model());
     const items = this.items();
     if (!items.length)
-      return this.say(`${columnNames(state.column).short} was not measured in the chosen runs.`);
+      return this.say(`${columnNames(this.quantity(state)).short} was not measured in the chosen runs.`);
     const steps = new Set(items.flatMap((item) => item.table.steps));
     this.step.set(
       [...steps].sort((a, b) => a - b),
@@ -137,12 +137,32 @@ export class DistributionsView {
     this.showMeans(items);
     this.frame.card.chartHost.style.height = `${chartHeight(shown.length)}px`;
     this.frame.show({
-      option: distributionsOption(items, shown, this.found.edges, state, this.frame.zoom, theme),
+      option: distributionsOption({
+        items,
+        panels: shown,
+        edges: this.found.edges,
+        column: this.quantity(state),
+        pool: state.pool,
+        zoom: this.frame.zoom,
+        theme,
+      }),
       count: items.length,
       subtitle: ["triangles: means", "silent units are counted", ...shared].join(" · "),
       remarks,
       ...this.numbers(items),
     });
+  }
+
+  /** Runs that are compared: the ticked ones. */
+  compared() {
+    return this.series.length > 1 ? this.series : this.offered;
+  }
+
+  /** The quantity that the user chose, else the figure's. @param {import("../../page/state.js").State} state */
+  quantity({ column }) {
+    if (COLUMNS.includes(column)) return column;
+    const [wanted] = figureView(this.series[0]?.meta.facts ?? {}, "distributions")?.axes ?? [];
+    return COLUMNS.includes(wanted) ? wanted : COLUMNS[0];
   }
 
   /** The tables that could be read, with labels and colours. */
@@ -158,12 +178,10 @@ export class DistributionsView {
     const series = both.map((b) => b.series);
     const { labels, title } = legendLabels(series);
     this.legendTitle = title;
-    const by = colouredBy(this.offered, state.colour);
+    const by = colouredBy(this.compared(), state.colour);
     const colours = seriesColours(series, by, theme, allRuns, this.offered);
-    return both.map((b, i) => {
-      const alike = colours.slice(0, i).filter((colour) => colour === colours[i]).length;
-      return { ...b, label: labels[i], colour: colours[i], dash: DASHES[alike % DASHES.length] };
-    });
+    const dashes = seriesDashes(series, by);
+    return both.map((b, i) => ({ ...b, label: labels[i], colour: colours[i], dash: dashes[i] }));
   }
 
   /** @param {Item[]} items */

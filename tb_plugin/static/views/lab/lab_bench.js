@@ -433,7 +433,7 @@ export class LabBench {
     const { theme, state } = /** @type {Model} */ (this.context.model());
     // Drawing takes longer than all else: while the user drags, only what is new is drawn.
     const seen = this.networks.map(({ id, orders, accuracyOf }) => [id, orders.length, accuracyOf]);
-    const charted = JSON.stringify([seen, text === this.networks[0].accuracyOf, state.zoom, state.table, theme.surface]);
+    const charted = JSON.stringify([seen, text === this.networks[0].accuracyOf, state.zoom, state.tables, theme.surface]);
     if (charted === this.charted) return;
     if (this.live && performance.now() - this.chartedAt < CHART_EVERY_MS) return;
     this.charted = charted;

@@ -2,22 +2,27 @@
 
 import { niceExtent, paddedExtent, span } from "../../numbers/geometry.js";
 import { formatFraction, formatNumber, plural } from "../../numbers/labels.js";
+import { FEWEST } from "../../numbers/rank_correlation.js";
 import { leastSquares } from "../../numbers/statistics.js";
 import { axis, frame as chartBasics, tooltip } from "../../parts/axes.js";
 import { el } from "../../parts/dom.js";
 
 /** @typedef {import("./training_points.js").Item} Item */
+/** @typedef {{item: Item, step: number, x: number, y: number, learned: boolean}} Dot */
 
-/** @param {{item: Item, step: number, x: number, y: number}[]} dots @param {string} title
+/** A dot of a network at chance is hollow and has no part in the line.
+ * @param {Dot[]} dots @param {string} title
  * @param {string} area  name of the area
  * @param {import("../../numbers/types.js").Window} zoom
  * @param {typeof import("../../page/theme.js").LIGHT} theme */
 export function areasOption(dots, title, area, zoom, theme) {
   const xExtent = roundExtent(dots.map((d) => d.x));
   const yExtent = roundExtent(dots.map((d) => d.y));
-  const line = leastSquares(
-    dots.map((d) => d.x),
-    dots.map((d) => d.y),
+  const compared = dots.filter((d) => d.learned);
+  // A line through fewer dots would promise more than they hold.
+  const line = compared.length < FEWEST ? null : leastSquares(
+    compared.map((d) => d.x),
+    compared.map((d) => d.y),
   );
   return {
     ...chartBasics(theme, `Area under the ablation curve against ${title}, ${plural(dots.length, "point")}.`),
@@ -35,13 +40,13 @@ export function areasOption(dots, title, area, zoom, theme) {
       {
         type: "scatter",
         symbolSize: 11,
-        data: dots.map((d) => ({ value: [d.x, d.y], itemStyle: { color: d.item.colour } })),
+        data: dots.map((d) => ({ value: [d.x, d.y], itemStyle: dotStyle(d, theme) })),
         clip: true,
         z: 3,
       },
       line && {
         type: "line",
-        data: span(dots.map((d) => d.x)).map((x) => [x, line.slope * x + line.intercept]),
+        data: span(compared.map((d) => d.x)).map((x) => [x, line.slope * x + line.intercept]),
         symbol: "none",
         silent: true,
         clip: true,
@@ -52,6 +57,13 @@ export function areasOption(dots, title, area, zoom, theme) {
   };
 }
 
+/** @param {Dot} dot @param {typeof import("../../page/theme.js").LIGHT} theme */
+function dotStyle({ item, learned }, theme) {
+  return learned
+    ? { color: item.colour }
+    : { color: "transparent", borderColor: theme.muted, borderWidth: 1.5 };
+}
+
 /** An extent wider than the values, but not below 0 if no value is below 0.
  * @param {number[]} values */
 function roundExtent(values) {
@@ -59,7 +71,7 @@ function roundExtent(values) {
   return /** @type {[number, number]} */ ([span(values)[0] >= 0 ? Math.max(0, low) : low, high]);
 }
 
-/** @param {{item: Item, step: number, x: number, y: number}} dot @param {string} title
+/** @param {Dot} dot @param {string} title
  * @param {string} area */
 function spotlight(dot, title, area) {
   const row = (/** @type {string} */ name, /** @type {string} */ text) =>
@@ -74,6 +86,7 @@ function spotlight(dot, title, area) {
       row(area, formatFraction(dot.y)),
       row(title, formatNumber(dot.x)),
       row("step", formatNumber(dot.step)),
+      !dot.learned && row("", "at chance: not counted in ρ"),
     ),
   );
 }

@@ -9,6 +9,7 @@ import { AREAS, points } from "./training_points.js";
 
 /** @typedef {import("./training_points.js").Item} Item */
 
+const MARKS_PER_LINE = 6;
 const TOOLTIP_ROWS = 14;
 
 /** @param {Item[]} items @param {string[]} names
@@ -25,10 +26,13 @@ export function overOption(items, names, { progress, area }, zoom, theme) {
     id: `${name}:${item.training.run}`,
     type: "line",
     data: points(item, name).map((p) => [p.step, p.value]),
-    symbol: points(item, name).length === 1 ? "circle" : "none",
+    symbol: MARKS[items.indexOf(item) % MARKS.length],
+    showAllSymbol: true,
+    symbolSize: markSize(points(item, name).length, items.indexOf(item)),
     lineStyle: { width: 2, color: item.colour, type },
     itemStyle: { color: item.colour },
-    clip: true,
+    // Without a zoom the last dots would be cut by the right axis.
+    clip: Boolean(zoom.x || zoom.y),
   });
   return {
     ...chartBasics(theme, `${progress} and area under the ablation curve over training, ${plural(items.length, "run")}.`),
@@ -64,12 +68,19 @@ export function overOption(items, names, { progress, area }, zoom, theme) {
       {
         ...line(item, "auc", "dotted"),
         yAxisIndex: 1,
-        data: item.areas,
+        data: item.areas.map(([step, value]) => [step, value]),
         symbol: MARKS[i % MARKS.length],
         symbolSize: 8,
       },
     ]),
   };
+}
+
+/** A mark at some points of a line, shifted from run to run, so that runs of one colour are told
+ * apart. @param {number} length  of the line @param {number} place  of the run */
+function markSize(length, place) {
+  const every = Math.max(1, Math.round(length / MARKS_PER_LINE));
+  return (/** @type {any} */ _, /** @type {any} */ point) => ((point.dataIndex + place) % every ? 0 : 7);
 }
 
 /** The highest value and the last step of any run; gaps do not count.

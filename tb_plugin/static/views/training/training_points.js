@@ -1,6 +1,7 @@
 // Which numbers of a training are drawn: losses or accuracies, areas under ablation curves, and
 // one dot for each run or checkpoint. Pure.
 
+import { hasLearned } from "../../numbers/curves.js";
 import { namedFact, tellingFacts } from "../../numbers/labels.js";
 
 /**
@@ -9,7 +10,8 @@ import { namedFact, tellingFacts } from "../../numbers/labels.js";
  * @property {string} label
  * @property {string} colour
  * @property {Record<string, string>} facts
- * @property {[number, number][]} areas  under its ablation curve, by step
+ * @property {[number, number, boolean][]} areas  step, area under its ablation curve, and whether
+ *     the network had learned anything by then
  */
 
 export const AREAS = /** @type {Record<string, string>} */ ({
@@ -56,11 +58,16 @@ export function points(item, name) {
 
 /** Area under one of the run's ablation curves, by step.
  * @param {import("../../numbers/types.js").Training} training
- * @param {string | undefined} tag @param {string} area @returns {[number, number][]} */
+ * @param {string | undefined} tag @param {string} area @returns {Item["areas"]} */
 export function areaPoints({ curves }, tag, area) {
   const curve = curves.find((c) => c.tag === tag);
-  const values = area === "normalized" ? curve?.normalized : curve?.auc;
-  return (curve?.steps ?? []).map((step, i) => [step, values?.[i] ?? NaN]);
+  if (!curve) return [];
+  const values = area === "normalized" ? curve.normalized : curve.auc;
+  return curve.steps.map((step, i) => [
+    step,
+    values[i] ?? NaN,
+    hasLearned(curve.intact[i], curve.floor[i]),
+  ]);
 }
 
 /** One dot for each run, at its last checkpoint; if only one run has dots, a dot for each
@@ -82,10 +89,10 @@ function scatterPoints(item, against) {
     const place = found.steps.findLastIndex((s) => s <= step);
     return place < 0 ? NaN : (found.values[place] ?? NaN);
   };
-  return item.areas.flatMap(([step, y]) => {
+  return item.areas.flatMap(([step, y, learned]) => {
     const accuracy = at("accuracy", step);
     const training = Number.isNaN(accuracy) ? at("training_accuracy", step) : accuracy;
     const x = against === "gap" ? training - at("test_accuracy", step) : at(against, step);
-    return Number.isFinite(x) && Number.isFinite(y) ? [{ item, step, x, y }] : [];
+    return Number.isFinite(x) && Number.isFinite(y) ? [{ item, step, x, y, learned }] : [];
   });
 }

@@ -4,7 +4,7 @@
 
 import { span } from "../../numbers/geometry.js";
 import { formatFraction, formatInterval, formatNumber } from "../../numbers/labels.js";
-import { rankCorrelation } from "../../numbers/rank_correlation.js";
+import { FEWEST, rankCorrelation } from "../../numbers/rank_correlation.js";
 import { dataRemarks, scalarRemarks } from "../../numbers/remarks.js";
 import { matcher } from "../../numbers/runs.js";
 import { chooseSettings, COMPARE, CURVE_SETTINGS, settingPhrases } from "../../numbers/settings.js";
@@ -93,7 +93,11 @@ export class TrainingView {
     // training.
     const facts = new Map(index.series.map((s) => [s.run, s.meta.facts]));
     const described = new Map(index.series.map((s) => [s.run, s.description]));
-    const everywhere = index.runs.map((run) => ({ run, description: described.get(run) }));
+    const everywhere = index.runs.map((run) => ({
+      run,
+      description: described.get(run),
+      facts: facts.get(run),
+    }));
     const names = this.context.runList.narrow(everywhere, state).map(({ run }) => run);
     this.runs = labelled(names, facts);
     this.colourRuns(names, model);
@@ -132,7 +136,9 @@ export class TrainingView {
     const ours = described.filter(
       ({ run }) => known.has(run) && (matches(run) || matches(this.runs.get(run)?.label ?? run)),
     );
-    const colours = seriesColours(described, colouredBy(ours, state.colour), theme, allRuns, ours);
+    const ticked = ours.filter(({ run }) => !state.off.includes(run));
+    const by = colouredBy(ticked.length > 1 ? ticked : ours, state.colour);
+    const colours = seriesColours(described, by, theme, allRuns, ours);
     this.colours = new Map(runs.map((run, i) => [run, colours[i]]));
   }
 
@@ -233,14 +239,11 @@ export class TrainingView {
       return this.areas.say(
         `Two runs or more with an ablation curve and ${title.toLowerCase()} are needed, or one with several checkpoints.`,
       );
-    const x = dots.map((d) => d.x);
-    const y = dots.map((d) => d.y);
-    const { rho, interval } = rankCorrelation(Float64Array.from(x), Float64Array.from(y));
     const over = alone ? "checkpoints of one run" : "runs, each at its last checkpoint";
     this.areas.show({
       option: areasOption(dots, title, AREAS[state.area], this.areas.zoom, theme),
       count: dots.length,
-      subtitle: `Spearman ρ = ${formatFraction(rho)}${formatInterval(interval)} over ${dots.length} ${over} · ${this.curveWords()}`,
+      subtitle: `${correlationWords(dots, over)} · ${this.curveWords()}`,
       rows: dots,
       columns: [
         { label: "run", value: (d) => d.item.training.run },
@@ -250,4 +253,17 @@ export class TrainingView {
       ],
     });
   }
+}
+
+/** The rank correlation of those dots whose network has learned anything, and how many have not.
+ * @param {import("./areas_chart.js").Dot[]} dots @param {string} over  what the dots are */
+function correlationWords(dots, over) {
+  const compared = dots.filter((d) => d.learned);
+  const x = Float64Array.from(compared, (d) => d.x);
+  const y = Float64Array.from(compared, (d) => d.y);
+  const { rho, interval } = rankCorrelation(x, y);
+  const few = compared.length < FEWEST ? " (too few for an interval)" : formatInterval(interval);
+  const left = dots.length - compared.length;
+  const out = left ? ` · ${left} at chance, hollow and not counted` : "";
+  return `Spearman ρ = ${formatFraction(rho)}${few} over ${compared.length} ${over}${out}`;
 }

@@ -1,9 +1,9 @@
 // Charts of one unit: its classes, its place in its layer, the distribution of its activation.
 // Pure.
 
-import { niceExtent, samePart } from "../../numbers/geometry.js";
+import { niceExtent } from "../../numbers/geometry.js";
 import { histogramOutline } from "../../numbers/histogram.js";
-import { briefTitle, formatNumber } from "../../numbers/labels.js";
+import { briefTitle, formatNumber, plural } from "../../numbers/labels.js";
 import {
   axis,
   categoryAxis,
@@ -12,71 +12,113 @@ import {
   legend,
   tooltip,
 } from "../../parts/axes.js";
+import { el } from "../../parts/dom.js";
 
-const SMALLEST_DROP = 0.01; // least extent of the axis: else rounding errors would fill it
+// Least reach of the axis of drops, up and down: else one image of a hundred would fill the panel.
+const SMALLEST_DROP = 0.05;
+// Places of the two panels, in shares of the chart's height; the classes' names stand below both.
+const PANELS = /** @type {const} */ ([
+  { top: "13%", height: "27%" },
+  { top: "50%", height: "27%" },
+]);
 
-/** Mean activation and accuracy drop of each class, on two axes.
- * @param {{name: string, mean: number | null, drop: number | null}[]} rows
- * @param {import("../../numbers/types.js").Window} zoom
+/**
+ * @typedef {object} ClassRow  one class of one unit
+ * @property {string} name
+ * @property {number | null} mean  activation over the images of the class
+ * @property {number | null} drop  fraction of its images that are lost with the unit ablated
+ * @property {number | null} images  how many images that is, below 0 for images gained
+ * @property {number | null} size  number of its images
+ */
+
+/** Mean activation of each class, and below it what each class loses when the unit is ablated.
+ * @param {ClassRow[]} rows @param {import("../../numbers/types.js").Window} zoom
  * @param {typeof import("../../page/theme.js").LIGHT} theme */
 export function profileOption(rows, zoom, theme) {
   const names = ["mean activation", "accuracy drop when ablated"];
-  const bars = (/** @type {number} */ i, /** @type {"mean" | "drop"} */ key) => ({
-    name: names[i],
-    type: "bar",
-    yAxisIndex: i,
-    data: rows.map((row) => row[key]),
-    itemStyle: { color: theme.layers[i] },
-    barGap: "0%",
-    barCategoryGap: "30%",
-  });
-  const highest = (/** @type {"mean" | "drop"} */ key) => Math.max(...rows.map((row) => row[key] ?? 0));
-  const lowest = Math.min(...rows.map((row) => row.drop ?? 0), 0);
-  const tick = (/** @type {number} */ v, /** @type {number} */ least) =>
-    v < least ? "" : formatNumber(v, 2);
-  const value = (
-    /** @type {string} */ title,
-    /** @type {[number, number]} */ extent,
-    /** @type {[number, number] | undefined} */ part,
-    /** @type {number} */ least,
-    /** @type {object} */ more = {},
-  ) => ({
-    ...axis(theme, title, extent, part, { nameGap: 48, ...more }),
-    axisLabel: {
-      color: theme.muted,
-      fontSize: 12,
-      showMinLabel: extent[0] === 0,
-      formatter: (/** @type {number} */ v) => tick(v, least),
-    },
-  });
+  const drops = rows.map((row) => row.drop ?? 0);
+  const means = rows.map((row) => row.mean ?? 0);
+  const reach = [
+    niceExtent([Math.min(0, ...means), Math.max(0, ...means) || 1]),
+    niceExtent([Math.min(-SMALLEST_DROP, ...drops), Math.max(SMALLEST_DROP, ...drops)]),
+  ];
+  const titles = ["Mean activation", "Accuracy drop (fraction)"];
   const classes = rows.map((row) => row.name);
   const slanted = classes.some((name) => name.length > 4) && classes.length > 4; // or they would not fit
-  // The zeros of both axes are at the same height.
-  const drops = niceExtent([lowest, Math.max(highest("drop"), SMALLEST_DROP)]);
-  const [, top] = niceExtent([0, highest("mean") || 1]);
-  const means = /** @type {[number, number]} */ ([(drops[0] / drops[1]) * top, top]);
+  const across = (/** @type {number} */ i) => ({
+    ...categoryAxis(
+      theme,
+      i ? "Class" : "",
+      classes,
+      zoom.x,
+      slanted ? { rotate: 35, width: 64, overflow: "truncate" } : {},
+    ),
+    gridIndex: i,
+    nameGap: slanted ? 58 : 34,
+    ...(i ? {} : { axisLabel: { show: false } }),
+    // The line at 0 belongs to the bars; names stand at the bottom.
+    axisLine: { show: true, onZero: true, lineStyle: { color: theme.line } },
+  });
   return {
-    ...chartBasics(theme, "Mean activation and accuracy drop of each class."),
-    grid: { left: 66, right: 72, top: 40, bottom: slanted ? 82 : 58 },
+    ...chartBasics(theme, `Mean activation and accuracy drop of each class. ${worstWords(rows)}`),
+    grid: PANELS.map((place) => ({ left: 66, right: 24, ...place })),
     legend: legend(theme, { left: 60, data: names, selectedMode: false }),
+    axisPointer: { link: [{ xAxisIndex: "all" }] },
     tooltip: tooltip(theme, {
       trigger: "axis",
       axisPointer: { type: "shadow" },
-      valueFormatter: (/** @type {number} */ v) => formatNumber(v),
+      formatter: (/** @type {any[]} */ found) => (found.length ? spotlight(rows[found[0].dataIndex]) : ""),
     }),
-    xAxis: {
-      ...categoryAxis(theme, "Class", classes, zoom.x, slanted ? { rotate: 35, width: 64, overflow: "truncate" } : {}),
-      nameGap: slanted ? 58 : 34,
-    },
-    yAxis: [
-      value("Mean activation", means, zoom.y, Math.min(0, ...rows.map((row) => row.mean ?? 0))),
-      value("Accuracy drop (fraction)", drops, zoom.y && samePart(zoom.y, means, drops), -1, {
-        position: "right",
-        splitLine: { show: false },
-      }),
-    ],
-    series: [bars(0, "mean"), bars(1, "drop")],
+    xAxis: [across(0), across(1)],
+    yAxis: reach.map((extent, i) => ({
+      ...axis(theme, titles[i], extent, undefined, { nameGap: 48, splitNumber: 3 }),
+      gridIndex: i,
+    })),
+    series: [means, drops].map((_, i) => ({
+      name: names[i],
+      type: "bar",
+      xAxisIndex: i,
+      yAxisIndex: i,
+      data: rows.map((row) => (i ? row.drop : row.mean)),
+      itemStyle: { color: theme.layers[i] },
+      barCategoryGap: "30%",
+    })),
   };
+}
+
+/** What happens to one class, for the pointer. @param {ClassRow} row */
+function spotlight(row) {
+  const line = (/** @type {string} */ name, /** @type {string} */ text) =>
+    el("tr", {}, el("td", {}, name), el("td", { class: "number" }, text));
+  return el(
+    "div",
+    { class: "tooltip" },
+    el("strong", {}, row.name),
+    el(
+      "table",
+      {},
+      line("mean activation", formatNumber(row.mean)),
+      line("accuracy drop", formatNumber(row.drop)),
+      row.images !== null && line("when ablated", changeWords(row)),
+    ),
+  );
+}
+
+/** A drop in images. @param {ClassRow} row */
+export function changeWords({ images, size }) {
+  if (images === null || size === null) return "";
+  if (!images) return `none of ${plural(size, "image")} lost`;
+  return `${Math.abs(images).toLocaleString("en")} of ${plural(size, "image")} ${images > 0 ? "lost" : "gained"}`;
+}
+
+/** The class with the largest change, in images. @param {ClassRow[]} rows */
+export function worstWords(rows) {
+  const counted = rows.filter((row) => row.images !== null);
+  if (!counted.length) return "";
+  const size = (/** @type {ClassRow} */ row) => Math.abs(row.images ?? 0);
+  const [worst] = [...counted].sort((a, b) => size(b) - size(a));
+  if (!worst.images) return "No class loses or gains an image.";
+  return `Largest change: class ${worst.name}, ${changeWords(worst)}.`;
 }
 
 /** Share of each group's images in each bin.

@@ -4,7 +4,7 @@
 
 import { nearest, niceExtent, paddedExtent, span } from "../../numbers/geometry.js";
 import { histogram } from "../../numbers/histogram.js";
-import { columnNames, formatNumber, plural } from "../../numbers/labels.js";
+import { columnFormat, columnNames, formatNumber, plural } from "../../numbers/labels.js";
 import { axesOf, axisColumns, silentUnits } from "../../numbers/unit_table.js";
 import { fetchUnit, LabClient } from "../../page/api.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
@@ -12,7 +12,7 @@ import { dropDown } from "../../parts/controls.js";
 import { el, fill } from "../../parts/dom.js";
 import { Loader } from "../../parts/loader.js";
 import { Table } from "../../parts/table.js";
-import { activityOption, profileOption, standingOption } from "./unit_charts.js";
+import { activityOption, profileOption, standingOption, worstWords } from "./unit_charts.js";
 import { pictureElements, pictures } from "./unit_images.js";
 
 const NEIGHBOURS = 6;
@@ -93,12 +93,14 @@ export class UnitPanel {
     this.profile.card.heading.textContent = `${unit.layer}, unit ${unit.unit}`;
     this.showFacts(unit);
     this.showStanding(table, row);
-    this.showNeighbours(table, row);
+    this.showNeighbours(table, row, shown.series?.meta.facts);
     this.showPictures(shown, unit);
     const rows = unit.classes.map((name, c) => ({
       name,
       mean: unit.class_mean[c] ?? null,
       drop: unit.class_drop[c] ?? null,
+      size: unit.class_sizes[c] ?? null,
+      images: imagesOf(unit.class_drop[c], unit.class_sizes[c]),
     }));
     if (!rows.length) return this.profile.say("Nothing was stored for each class of this unit.");
     const silent = silentUnits(table)[row] ? " · silent on every image" : "";
@@ -106,12 +108,16 @@ export class UnitPanel {
     this.profile.show({
       option: profileOption(rows, this.profile.zoom, theme),
       count: rows.length,
-      subtitle: `class selectivity ${formatNumber(selectivity)}${silent}`,
+      subtitle: [`class selectivity ${formatNumber(selectivity)}${silent}`, worstWords(rows)]
+        .filter(Boolean)
+        .join(" · "),
       rows,
       columns: [
         { label: "class", value: (r) => r.name },
         { label: "mean activation", numeric: true, value: (r) => r.mean, show: (r) => formatNumber(r.mean) },
         { label: "accuracy drop", numeric: true, value: (r) => r.drop, show: (r) => formatNumber(r.drop) },
+        { label: "images lost", numeric: true, value: (r) => r.images, show: (r) => formatNumber(r.images) },
+        { label: "images", numeric: true, value: (r) => r.size, show: (r) => formatNumber(r.size) },
       ],
     });
   }
@@ -162,10 +168,11 @@ export class UnitPanel {
     });
   }
 
-  /** @param {import("../../numbers/types.js").UnitTable} table @param {number} row */
-  showNeighbours(table, row) {
+  /** @param {import("../../numbers/types.js").UnitTable} table @param {number} row
+   * @param {Record<string, string>} [facts]  of the table's run */
+  showNeighbours(table, row, facts) {
     const { state } = /** @type {Model} */ (this.context.model());
-    const { xName, yName } = axesOf(table, state);
+    const { xName, yName } = axesOf(table, state, facts);
     const [x, y] = [xName, yName].map((name) => /** @type {Float32Array} */ (table.columns.get(name)));
     const drawn = Array.from(x.keys()).filter((i) => !Number.isNaN(x[i]) && !Number.isNaN(y[i]));
     const place = drawn.indexOf(row);
@@ -173,12 +180,16 @@ export class UnitPanel {
       place < 0
         ? []
         : nearest(drawn.map((i) => x[i]), drawn.map((i) => y[i]), place, NEIGHBOURS).map((i) => drawn[i]);
-    const number = (/** @type {string} */ name) => ({
-      label: columnNames(name).short,
-      numeric: true,
-      value: (/** @type {number} */ r) => table.columns.get(name)?.[r] ?? null,
-      show: (/** @type {number} */ r) => formatNumber(table.columns.get(name)?.[r]),
-    });
+    const number = (/** @type {string} */ name) => {
+      const values = /** @type {Float32Array} */ (table.columns.get(name));
+      const format = columnFormat(values);
+      return {
+        label: columnNames(name).short,
+        numeric: true,
+        value: (/** @type {number} */ r) => values[r],
+        show: (/** @type {number} */ r) => format(values[r]),
+      };
+    };
     const name = (/** @type {number} */ r) => `${table.layers[table.layer[r]]}, ${table.unit[r]}`;
     const open = (/** @type {number} */ r) => () =>
       this.context.set({ inspect: [String(row), String(r)] });
@@ -271,6 +282,12 @@ function together({ edges, counts, silent }, name, classes) {
   const totals = edges.slice(1).map((_, bin) => sum(classes.map((c) => counts[c][bin])));
   const still = sum(classes.map((c) => silent[c]));
   return { name, totals, still, n: still + sum(totals) };
+}
+
+/** A drop of accuracy in images, null if either is not known.
+ * @param {number | null | undefined} drop  fraction of a class @param {number | undefined} size  of it */
+function imagesOf(drop, size) {
+  return drop === null || drop === undefined || size === undefined ? null : Math.round(drop * size);
 }
 
 /** @param {number[]} values */

@@ -14,6 +14,9 @@ const SMALL_MARK = 3;
 // Number of cells of the density view, across and up.
 const CELLS = /** @type {[number, number]} */ ([90, 54]);
 
+// A straight line bends on a logarithmic axis: it is drawn in so many pieces.
+const BENDS = 60;
+
 const DASH = "path://M0,4h4v2h-4zM6,4h4v2h-4z";
 
 /**
@@ -24,6 +27,8 @@ const DASH = "path://M0,4h4v2h-4zM6,4h4v2h-4z";
  * @param {string} chart.pooledName  name of that line: some layers may be hidden
  * @param {string} chart.xTitle
  * @param {string} chart.yTitle
+ * @param {import("../../numbers/scales.js").Scale} chart.scale  of the upright axis, on which the
+ *     units already lie
  * @param {[number, number]} chart.xExtent
  * @param {[number, number]} chart.yExtent
  * @param {string[]} chart.hidden  names switched off in the legend
@@ -62,7 +67,7 @@ export function unitsOption(chart) {
       },
     }),
     xAxis: axis(theme, chart.xTitle, chart.xExtent, zoom.x, { nameGap: 34 }),
-    yAxis: axis(theme, chart.yTitle, chart.yExtent, zoom.y, { nameGap: 58 }),
+    yAxis: axis(theme, chart.yTitle, chart.yExtent, zoom.y, { nameGap: 58, ...ticksOf(chart.scale, theme) }),
     series: [
       chart.asDensity && densitySeries(chart, x, zoom.y ?? chart.yExtent),
       ...related.layers.map((group, i) => ({
@@ -79,14 +84,14 @@ export function unitsOption(chart) {
         progressive: chart.forExport ? 0 : undefined,
         clip: true,
         z: 3,
-        markLine: i === 0 ? zeroLine(theme, zoom.y ?? chart.yExtent) : undefined,
+        markLine: i === 0 ? zeroLine(theme, zoom.y ?? chart.yExtent, chart.scale.place(0)) : undefined,
       })),
       selectedSeries(chart),
       ...related.layers.map((group, i) =>
-        lineSeries(group.line, group.x, names[i], theme.layers[i % theme.layers.length]),
+        lineSeries(lineOf(group, chart.scale), names[i], theme.layers[i % theme.layers.length]),
       ),
       related.layers.length > 1 &&
-        lineSeries(related.all.line, related.all.x, chart.allName, theme.all, "dashed"),
+        lineSeries(lineOf(related.all, chart.scale), chart.allName, theme.all, "dashed"),
     ].filter(Boolean),
   };
 }
@@ -146,16 +151,16 @@ function selectedSeries({ related, selected = [], theme }) {
 
 /** The line at which ablation changes nothing.
  * @param {typeof import("../../page/theme.js").LIGHT} theme
- * @param {[number, number]} extent */
-function zeroLine(theme, [low, high]) {
-  if (!(low < 0 && high > 0)) return undefined;
+ * @param {[number, number]} extent @param {number} at  place of 0 */
+function zeroLine(theme, [low, high], at) {
+  if (!(low < at && high > at)) return undefined;
   return {
     silent: true,
     symbol: "none",
     animation: false,
     label: { show: false },
     lineStyle: { color: theme.muted, width: 1, type: "solid", opacity: 0.7 },
-    data: [{ yAxis: 0 }],
+    data: [{ yAxis: at }],
   };
 }
 
@@ -169,15 +174,39 @@ function interleaved(x, y) {
   return points;
 }
 
-/** A regression line over the range of its points.
- * @param {{slope: number, intercept: number} | null} line @param {Float64Array} points  along x
- * @param {string} name @param {string} colour @param {string} [dash] */
-function lineSeries(line, points, name, colour, dash = "solid") {
+/** Labels at the places that a scale names. @param {import("../../numbers/scales.js").Scale} scale
+ * @param {typeof import("../../page/theme.js").LIGHT} theme */
+function ticksOf({ ticks, label }, theme) {
+  if (!ticks) return {};
+  const look = { color: theme.muted, fontSize: 12, hideOverlap: true };
+  return {
+    axisLabel: { ...look, customValues: ticks, formatter: label },
+    axisTick: { show: false, customValues: ticks },
+  };
+}
+
+/** Corners of a regression line over the range of its points.
+ * @param {import("../../numbers/relations.js").Related} group
+ * @param {import("../../numbers/scales.js").Scale} scale @returns {[number, number][]} */
+function lineOf({ line, x }, scale) {
+  if (!line) return [];
+  const [low, high] = span(x);
+  const corners = scale.kind === "symlog" ? BENDS : 1;
+  const place = scale.kind === "symlog" ? scale.place : (/** @type {number} */ y) => y;
+  return Array.from({ length: corners + 1 }, (_, i) => low + ((high - low) * i) / corners).map((at) => [
+    at,
+    place(line.slope * at + line.intercept),
+  ]);
+}
+
+/** @param {[number, number][]} corners @param {string} name @param {string} colour
+ * @param {string} [dash] */
+function lineSeries(corners, name, colour, dash = "solid") {
   return {
     id: `line:${dash}:${name}`,
     name,
     type: "line",
-    data: line ? span(points).map((x) => [x, line.slope * x + line.intercept]) : [],
+    data: corners,
     symbol: "none",
     silent: true,
     lineStyle: { color: colour, width: 2, type: dash },

@@ -1,6 +1,6 @@
 // Numbers of the units view: correlations by layer, in words and in a table; and a table of units.
 
-import { columnNames, formatFraction, formatInterval, formatNumber } from "../../numbers/labels.js";
+import { columnFormat, columnNames, formatFraction, formatInterval, formatNumber } from "../../numbers/labels.js";
 import { NEGLIGIBLE, relationWord } from "../../numbers/rank_correlation.js";
 import { axisColumns, silentUnits } from "../../numbers/unit_table.js";
 import { el, swatch } from "../../parts/dom.js";
@@ -44,7 +44,10 @@ export function statisticsColumns(related, layersOff, pooled, theme) {
       label: "95 % interval",
       numeric: true,
       value: (g) => g.interval[0],
-      show: (g) => `${formatFraction(g.interval[0])} to ${formatFraction(g.interval[1])}`,
+      show: (g) =>
+        Number.isNaN(g.interval[0])
+          ? "too few units"
+          : `${formatFraction(g.interval[0])} to ${formatFraction(g.interval[1])}`,
     },
     {
       label: "relation",
@@ -81,11 +84,12 @@ export function unitColumns(table, xName, yName, inspectButton) {
   const names = new Set([xName, yName, ...axisColumns(table.columns.keys())]);
   const measured = [...names].map((name) => {
     const values = /** @type {Float32Array} */ (table.columns.get(name));
+    const format = columnFormat(values);
     return {
       label: columnNames(name).short,
       numeric: true,
       value: (/** @type {number} */ i) => values[i],
-      show: (/** @type {number} */ i) => formatNumber(values[i], 6),
+      show: (/** @type {number} */ i) => format(values[i]),
     };
   });
   return [

@@ -10,8 +10,9 @@ import {
   plural,
   sharedPhrases,
 } from "../../numbers/labels.js";
-import { relate } from "../../numbers/relations.js";
+import { relate, scaled } from "../../numbers/relations.js";
 import { dataRemarks } from "../../numbers/remarks.js";
+import { fittingScale, scaleOf } from "../../numbers/scales.js";
 import { axesOf, axisColumns } from "../../numbers/unit_table.js";
 import { readOutline, writeOutline } from "../../page/outline.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
@@ -53,6 +54,7 @@ export class UnitsView {
     this.statistics = new Table({ sortBy: "", caption: "Rank correlation by layer" });
     this.selection = el("section", { class: "selection", hidden: true });
     this.selected = new Table({ sortBy: "", caption: "Selected units" });
+    this.sortedBy = ""; // the quantity that the selected units were sorted by
     this.frame.details.append(this.selection, this.statistics.element);
     this.controls = this.makeControls();
     this.element = this.frame.element;
@@ -84,6 +86,15 @@ export class UnitsView {
       ],
       (drag) => set({ drag }),
     );
+    const scale = segmented(
+      "Scale",
+      [
+        ["linear", "linear"],
+        ["symlog", "symlog"],
+        ["rank", "rank"],
+      ],
+      (scale) => axisChanged({ scale }),
+    );
     const silent = segmented(
       "Silent units",
       [
@@ -93,7 +104,7 @@ export class UnitsView {
       (silent) => set({ silent }),
     );
     const step = stepSlider((unitStep) => set({ unitStep }));
-    const all = { tag, x, y, marks, drag, silent, step };
+    const all = { tag, x, y, scale, marks, drag, silent, step };
     this.frame.controls.append(...Object.values(all).map((c) => c.element));
     return all;
   }
@@ -126,7 +137,7 @@ export class UnitsView {
   draw() {
     const { state, index } = /** @type {Model} */ (this.context.model());
     const table = /** @type {import("../../numbers/types.js").UnitTable} */ (this.table);
-    const { xName, yName } = axesOf(table, state);
+    const { xName, yName } = axesOf(table, state, this.series?.meta.facts);
     const choices = /** @type {[string, string][]} */ (
       axisColumns(table.columns.keys()).map((c) => [c, columnNames(c).short])
     );
@@ -140,11 +151,15 @@ export class UnitsView {
     if (!related.layers.some((layer) => layer.rows.length))
       return this.say("No unit of this table has both quantities. Choose other axes.");
     const outline = readOutline(state.outline);
-    const within = outline.length ? inside(related.all.x, related.all.y, outline) : [];
+    const up = related.layers.flatMap((group) => [...group.y]);
+    const scale = scaleOf(state.scale || fittingScale(up), up);
+    this.controls.scale.set(scale.kind);
+    const drawn = scaled(related, scale);
+    const within = outline.length ? inside(drawn.all.x, drawn.all.y, outline) : [];
     this.showSelection(related, within, xName, yName);
     this.showStatistics(related);
     const option = (/** @type {boolean} */ forExport) =>
-      this.option(related, xName, yName, within, forExport);
+      this.option(drawn, scale, xName, yName, within, forExport);
     this.frame.show({
       option: option(false),
       still: option(true),
@@ -158,13 +173,14 @@ export class UnitsView {
     });
   }
 
-  /** @param {Related} related @param {string} xName @param {string} yName
+  /** @param {Related} related  on the scale @param {import("../../numbers/scales.js").Scale} scale
+   * @param {string} xName @param {string} yName
    * @param {number[]} within  places of selected points @param {boolean} forExport */
-  option(related, xName, yName, within, forExport) {
+  option(related, scale, xName, yName, within, forExport) {
     const { state, theme } = /** @type {Model} */ (this.context.model());
     // The extent covers all layers, so hiding one does not move the others.
     const extent = (/** @type {string} */ name, /** @type {"x" | "y"} */ axis) =>
-      name === "class_selectivity"
+      name === "class_selectivity" && (axis === "x" || scale.kind === "linear")
         ? /** @type {[number, number]} */ ([0, 1])
         : niceExtent(paddedExtent(related.layers.flatMap((g) => (g.x.length ? span(g[axis]) : []))));
     return unitsOption({
@@ -173,7 +189,8 @@ export class UnitsView {
       allName: this.allName(),
       pooledName: this.pooledName(related),
       xTitle: columnNames(xName).axis,
-      yTitle: columnNames(yName).axis,
+      yTitle: scale.title(columnNames(yName).axis),
+      scale,
       xExtent: extent(xName, "x"),
       yExtent: extent(yName, "y"),
       hidden: state.layersOff,
@@ -230,7 +247,7 @@ export class UnitsView {
     const { state } = /** @type {Model} */ (this.context.model());
     const table = this.table;
     if (layer === undefined || !table) return;
-    const { xName, yName } = axesOf(table, state);
+    const { xName, yName } = axesOf(table, state, this.series?.meta.facts);
     const group = relate(table, xName, yName, state.silent === "omit").layers[Number(layer)];
     this.context.set({ view: "unit", inspect: [String(group.rows[event.dataIndex])] });
   }
@@ -242,6 +259,10 @@ export class UnitsView {
     this.selection.hidden = !state.outline;
     if (!state.outline) return;
     const rows = within.map((i) => related.all.rows[i]);
+    // The user framed the highest or the lowest, so these come first until a heading is clicked.
+    if (this.sortedBy !== yName)
+      Object.assign(this.selected, { sortBy: columnNames(yName).short, descending: true });
+    this.sortedBy = yName;
     this.selected.caption = `${plural(rows.length, "unit")} selected`;
     this.selected.show(this.unitColumns(xName, yName), rows);
     fill(

@@ -33,7 +33,7 @@ from tb_plugin.reading.tables import as_columns, every_unit, table_bytes, table_
 from tb_plugin.reading.training import training
 
 UNITS_PER_FILE = 200
-# Of what is said of a unit: these have a place of their own in the file, the others are listed.
+# What the file holds of a unit at a place of its own; everything else is listed by name.
 SHARED = ("row", "layer", "unit", "values", "classes")
 NO_LAB = "This copy of the tab has no network that a browser can run."
 

@@ -1,6 +1,7 @@
 """The routes over a data provider made of dictionaries: no process, no TensorFlow."""
 
 import json
+import threading
 import logging
 import re
 import struct
@@ -534,6 +535,25 @@ def test_distributions_of_several_requests_can_share_their_edges(fake_provider):
     reply = serve(fake_provider).get(f"{ROUTES}/api/v1/distributions?{query}").json
     assert reply["edges"] == [-1.0, -0.5, 0.0, 0.5, 1.0]
     assert [one["counts"] for one in reply["tables"][0]["layers"]] == [[0, 0, 2, 0], [0, 1, 0, 0]]
+
+
+def test_tables_are_read_beside_each_other_and_answered_in_their_order(fake_provider, monkeypatch):
+    """TensorBoard's data server lets every reader wait, so twenty in turn would take seconds."""
+    table = fake_provider.tables["tiny", "units"]
+    fake_provider.tables |= {(run, "units"): table for run in ("b", "a")}
+    together = threading.Barrier(3)
+    read = fake_provider.read_blob
+
+    def waits_for_the_others(ctx=None, *, blob_key):
+        if json.loads(blob_key)[-1] == 0:  # a header
+            together.wait(timeout=20)
+        return read(ctx, blob_key=blob_key)
+
+    monkeypatch.setattr(fake_provider, "read_blob", waits_for_the_others)
+    asked = "&".join(f"run={run}&tag=units" for run in ("b", "tiny", "a"))
+    reply = serve(fake_provider).get(f"{ROUTES}/api/v1/distributions?column=importance&{asked}")
+    assert [one["run"] for one in reply.json["tables"]] == ["b", "tiny", "a"]
+    assert not together.broken
 
 
 @pytest.mark.parametrize("query", ["low=1", "low=1&high=0", "low=x&high=1", "low=-inf&high=0"])

@@ -32,9 +32,15 @@ test("the labels of a logarithmic axis stand at what they say", () => {
   const scale = scaleOf("symlog", [...many, 2.57, -0.3]);
   assert.ok(scale.ticks.length >= 4 && scale.ticks.length <= 9);
   for (const at of scale.ticks)
-    close(scale.place(Number(scale.label(at).replace("−", "-").replaceAll(",", ""))), at);
+    close(scale.place(Number(scale.label(at).replaceAll("−", "-"))), at);
   assert.ok(scale.ticks.some((at) => scale.label(at) === "0"));
-  assert.match(scale.title("Importance"), /^Importance, logarithmic beyond ±0\.00\d$/);
+  assert.match(scale.title("Importance"), /^Importance, log beyond ±0\.00\d$/);
+});
+
+test("labels are short, and their minus is a minus", () => {
+  const scale = scaleOf("symlog", [-3, ...Array.from({ length: 50 }, () => 0.005), 2]);
+  const said = scale.ticks.map(scale.label);
+  assert.ok(said.includes("0.05") && said.includes("−0.5"), said.join(" "));
 });
 
 test("ranks are those of Spearman's correlation: from 1, ties share", () => {

@@ -1,10 +1,10 @@
 """The routes over a data provider made of dictionaries: no process, no TensorFlow."""
 
 import json
-import threading
 import logging
 import re
 import struct
+import threading
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,6 @@
 // Scales of an axis: as measured, logarithmic away from 0, or by rank. Pure.
 
 import { niceStep, span } from "./geometry.js";
-import { formatNumber } from "./labels.js";
 import { quantile, ranks } from "./statistics.js";
 
 // A value so many times as large as the 95th percentile flattens all others onto the axis.
@@ -40,14 +39,19 @@ function symlog(values) {
   const place = (/** @type {number} */ value) => Math.sign(value) * Math.log10(1 + Math.abs(value) / unit);
   const [low, high] = span(values);
   const labels = [...marks(-low, unit).map((mark) => -mark).reverse(), 0, ...marks(high, unit)];
-  const texts = new Map(labels.map((value) => [place(value), formatNumber(Number(value.toPrecision(6)), 3)]));
+  const texts = new Map(labels.map((value) => [place(value), short(value)]));
   return {
     kind: "symlog",
     place,
     ticks: [...texts.keys()],
     label: (at) => texts.get(nearestOf([...texts.keys()], at)) ?? "",
-    title: (title) => `${title}, logarithmic beyond ±${formatNumber(unit, 1)}`,
+    title: (title) => `${title}, log beyond ±${short(unit)}`,
   };
+}
+
+/** A round number without zeros at its end. @param {number} value */
+function short(value) {
+  return String(Number(value.toPrecision(6))).replaceAll("-", "−");
 }
 
 /** Powers of ten times the unit, up to a size; not more than there is room for.

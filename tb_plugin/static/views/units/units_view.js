@@ -180,6 +180,10 @@ export class UnitsView {
     const { state, theme } = /** @type {Model} */ (this.context.model());
     // The extent covers all layers, so hiding one does not move the others.
     const extent = (/** @type {string} */ name, /** @type {"x" | "y"} */ axis) =>
+      axis === "y" && scale.kind === "rank"
+        ? niceExtent([0, related.layers.reduce((sum, group) => sum + group.y.length, 0)])
+        : measuredExtent(name, axis);
+    const measuredExtent = (/** @type {string} */ name, /** @type {"x" | "y"} */ axis) =>
       name === "class_selectivity" && (axis === "x" || scale.kind === "linear")
         ? /** @type {[number, number]} */ ([0, 1])
         : niceExtent(paddedExtent(related.layers.flatMap((g) => (g.x.length ? span(g[axis]) : []))));

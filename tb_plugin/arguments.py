@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tensorboard import errors
+from werkzeug.exceptions import ClientDisconnected
 
 from tb_plugin.lab.process import LabError
 
@@ -65,13 +66,16 @@ def json_body(request) -> Mapping[str, Any]:
     """The JSON object in the body.
 
     Raises:
-        LabError: the body is too large, of unknown length, or no JSON object.
+        LabError: the body is too large, of unknown length, cut short, or no JSON object.
     """
     length = request.content_length
     if length is None or length > LARGEST_BODY:
         raise LabError("too_large_request", f"At most {LARGEST_BODY:,} bytes, with their length.")
     try:
         body = json.loads(request.get_data(cache=False))
+    except ClientDisconnected:
+        # Raised further, werkzeug would print a traceback for everybody who leaves the page.
+        raise LabError("invalid_argument", "The body ended before its length.") from None
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):

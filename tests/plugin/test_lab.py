@@ -234,6 +234,19 @@ def test_a_refused_request_is_one_line_in_the_log_without_its_content(client, ca
     assert said == [f"the lesion lab refused a request: {code}"]
 
 
+def test_a_body_that_ends_early_is_refused_in_one_sentence(client):
+    """As when somebody leaves the page in the middle of a question."""
+    reply = client.post(
+        ASK,
+        input_stream=io.BytesIO(b'{"do": "op'),
+        environ_overrides={"CONTENT_LENGTH": "400"},
+        headers={"Content-Type": "application/json"},
+    )
+    assert reply.status_code == 400
+    assert reply.json["error"]["message"] == "The body ended before its length."
+    assert client.child.asked == []
+
+
 def test_a_lab_that_is_off_logs_who_asks_and_moving_on_is_no_refusal(client, caplog, monkeypatch):
     with caplog.at_level(logging.WARNING, logger="tb_plugin.responses"):
         post(serve()[0])

@@ -144,7 +144,7 @@ def _noise(found: NoiseCurve, place: Place) -> Iterator[plugin_summary.Summary]:
 
 def _drawn_per(settings: NoiseConfig, network: TrainConfig) -> str:
     """What has a draw of its own: a unit of a dense network has one position."""
-    whole = settings.per == "map" or network.network == "mlp"
+    whole = settings.per == "map" or network.architecture.has("hidden_units")
     return "unit" if whole else "position"
 
 
@@ -186,9 +186,9 @@ def _order_words(place: Place) -> str:
     """The order of ablation; with the images that it was found on, if sweeps differ in them."""
     settings = place.settings
     ranked_on = {
-        sweep.ranked_on
+        getattr(sweep, "ranked_on", "")
         for _, sweep in place.figure.config.sweeps
-        if isinstance(sweep, CumulativeConfig) and sweep.order != "random"
+        if getattr(sweep, "order", "random") != "random"
     }
     told = settings.ranked_on and len(ranked_on) > 1
     if settings.order == "random":
@@ -272,12 +272,13 @@ def _views(config: FigureConfig) -> str:
     for panel in panels(config):
         if panel.kind not in _VIEWS:
             continue
+        view = _VIEWS[panel.kind]
         axes = [
             _NEAREST.get(asked, asked) or default
             for asked, default in zip((panel.x, panel.y), usual.get(panel.kind, ()), strict=False)
         ]
-        compared = ["sweep"] if panel.series == ("sweep",) and panel.kind == "curves" else []
-        views.append(" ".join([_VIEWS[panel.kind], *axes, *compared]))
+        compared = ["sweep"] if panel.series == ("sweep",) and view == "curves" else []
+        views.append(" ".join([view, *axes, *compared]))
     return "; ".join(dict.fromkeys(views))
 
 

@@ -18,7 +18,7 @@ CHARTS = "vendor/echarts.js"
 REPLACED = {"page/server.js": "site/files.js", "page/host.js": "site/host.js"}
 
 _IMPORT = re.compile(
-    r"""^import\s+(?:\{(?P<names>[^}]*)\}|\*\s+as\s+(?P<all>\w+))\s+from\s+"(?P<path>[^"]+)";""",
+    r"""^import\s+(?:\{(?P<names>[^}]*)\}|\*\s+as\s+(?P<all>\w+))\s+from\s+"(?P<module>[^"]+)";""",
     re.M,
 )
 _EXPORT = re.compile(
@@ -77,7 +77,7 @@ def _as_function(module: str, source: str) -> tuple[str, set[str]]:
     needed: set[str] = set()
 
     def imported(match: re.Match[str]) -> str:
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(module), match["path"]))
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(module), match["module"]))
         path = REPLACED.get(path, path)
         needed.add(path)
         names = match["all"] or f"{{{match['names'].replace(' as ', ': ')}}}"

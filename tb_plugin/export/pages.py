@@ -4,13 +4,17 @@ Every page is the same front end, opened at another address. Names of runs are t
 directory: they stand in a page escaped, or in a script as JSON without "<".
 """
 
-import html
+import functools
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+import jinja2
+from markupsafe import Markup
 
 VIEWS = {
     "curves": "Ablation curves",
@@ -71,11 +75,7 @@ def page_html(page: Page, scripts: Iterable[str]) -> str:
         scripts: paths of its scripts below the copy's folder.
     """
     root = "../" * page.path.count("/")
-    tags = "".join(
-        f'  <script src="{html.escape(root + quote(path))}" defer></script>\n' for path in scripts
-    )
-    style = f'  <link rel="stylesheet" href="{root}assets/style.css">\n'
-    return _html(page, style + _prelude(page, root) + tags, "")
+    return _filled(page, root, style=None, addresses=[root + quote(path) for path in scripts])
 
 
 def whole_page(page: Page, style: str, scripts: Iterable[str]) -> str:
@@ -84,8 +84,8 @@ def whole_page(page: Page, style: str, scripts: Iterable[str]) -> str:
     Args:
         style: the style sheet. scripts: the scripts in their order.
     """
-    body = "".join(f"<script>{_inline(script)}</script>\n" for script in scripts)
-    return _html(page, f"  <style>\n{style}</style>\n{_prelude(page, '')}", body)
+    inline = [Markup(_inline(script)) for script in scripts]
+    return _filled(page, "", style=Markup(style), scripts=inline)
 
 
 def _inline(script: str) -> str:
@@ -93,50 +93,45 @@ def _inline(script: str) -> str:
     return re.sub(r"<(?=/script|!--)", lambda _: "<\\", script, flags=re.IGNORECASE)
 
 
-def _prelude(page: Page, root: str) -> str:
+def _filled(
+    page: Page,
+    root: str,
+    *,
+    style: str | None,
+    addresses: Sequence[str] = (),
+    scripts: Sequence[str] = (),
+) -> str:
+    """The template of a page with the prelude that opens it where it should; what stands in scripts
+    and in the style sheet is marked as safe, since `script_text` and `_inline` made it so."""
     start = {key: quote(value, safe="") for key, value in page.start.items()}
-    text = _PRELUDE % {"root": script_text(root), "start": script_text(start)}
-    return f"  <script>{text}  </script>\n"
-
-
-def _html(page: Page, head: str, body: str) -> str:
-    return (
-        "<!doctype html>\n"
-        '<html lang="en">\n'
-        "<head>\n"
-        '  <meta charset="utf-8">\n'
-        '  <meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"  <title>{html.escape(page.title)}</title>\n"
-        f"{head}"
-        "</head>\n"
-        "<body>\n"
-        "<noscript>This page draws its charts with JavaScript.</noscript>\n"
-        f"{body}"
-        "</body>\n"
-        "</html>\n"
+    prelude = _PRELUDE % {"root": script_text(root), "start": script_text(start)}
+    return _template("page.html").render(
+        title=page.title,
+        root=root,
+        style=style,
+        prelude=Markup(prelude),
+        addresses=addresses,
+        scripts=scripts,
     )
 
 
 def list_html(title: str, pages: Iterable[Page], about: str) -> str:
     """The list of all pages, with an embed and the numbers of each."""
-    rows: dict[str, list[str]] = {}
+    groups: dict[str, list[dict[str, str]]] = {}
     for page in pages:
-        href = html.escape(quote(page.path))
-        numbers = f'<a href="{html.escape(quote(page.json))}">JSON</a>' if page.json else ""
-        rows.setdefault(page.group, []).append(
-            f'<tr><td><a href="{href}">{html.escape(page.title)}</a></td>'
-            f'<td><a href="{href}?embed">embed</a></td><td>{numbers}</td></tr>\n'
-        )
-    parts = [
-        f"<details{'' if len(found) > 50 else ' open'}><summary>{html.escape(group)}</summary>\n"
-        f"<table>\n{''.join(found)}</table></details>\n"
-        for group, found in rows.items()
-    ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n  <meta charset="utf-8">\n'
-        '  <meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"  <title>{html.escape(title)}: all pages</title>\n"
-        '  <link rel="stylesheet" href="assets/pages.css">\n</head>\n<body>\n'
-        f"<main>\n<h1>{html.escape(title)}: all pages</h1>\n<p>{html.escape(about)}</p>\n"
-        f"{''.join(parts)}</main>\n</body>\n</html>\n"
+        row = {"href": quote(page.path), "title": page.title, "numbers": quote(page.json)}
+        groups.setdefault(page.group, []).append(row)
+    return _template("list.html").render(title=title, about=about, groups=groups)
+
+
+@functools.cache
+def _template(name: str) -> jinja2.Template:
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
+    return found.get_template(name)

@@ -226,7 +226,7 @@ def test_a_newcomer_is_told_where_to_click_until_the_hint_is_closed(open_tab, fa
 
 
 def test_downloads_hold_the_chart_and_its_numbers(open_tab, fast_tensorboard):
-    tab = open_tab(fast_tensorboard, unitRun="fig7a/seed=0")
+    tab = open_tab(fast_tensorboard, unitRun="fig7a/seed=0", group="fig1a")
     tab.drawn()
 
     def download(kind: str) -> bytes:

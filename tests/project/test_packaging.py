@@ -310,7 +310,9 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel):
     plugin = set((ROOT / "tb_plugin").rglob("*.py"))
     plugin -= set((ROOT / "tb_plugin" / "frontend").iterdir())
     expected |= {p.relative_to(ROOT).as_posix() for p in plugin}
-    templates = {p.relative_to(ROOT).as_posix() for p in (ROOT / "repro").glob("*/templates/*")}
+    folders = [ROOT / package for package in ("repro", "tb_plugin")]
+    found = (path for folder in folders for path in folder.glob("*/templates/*"))
+    templates = {path.relative_to(ROOT).as_posix() for path in found}
     assert "repro/display/templates/style.css" in templates
     expected |= templates
     expected |= {f"repro/configs/{p.name}" for p in (ROOT / "configs").glob("*.toml")}

@@ -1,7 +1,5 @@
 """A log directory, read once by TensorBoard's own reader in this process."""
 
-import sys
-import types
 from pathlib import Path
 
 from tb_plugin.loader import STEPS_KEPT
@@ -14,9 +12,6 @@ SAMPLING = {**STEPS_KEPT, "scalars": SCALARS_KEPT}
 
 def read(logdir: Path) -> Experiment:
     """All runs of a log directory, with as many steps as TensorBoard would show."""
-    # TensorBoard's stub in the place of TensorFlow, which takes ten seconds to import and reads
-    # nothing of ours.
-    sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("notf"))
     from tensorboard import context
     from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
 

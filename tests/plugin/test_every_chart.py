@@ -112,6 +112,8 @@ def card(request, open_tab, lab_board):
     tab = open_tab(lab_board, **state)
     chart = tab.frame.locator(f'.chart[data-name="{name}"][data-drawn]')
     chart.wait_for(timeout=120_000)  # the lab may start TensorFlow
+    if name == "lesion_on_the_curve":
+        tab.wait_for_text(".subtitle", "of 10 random orders")  # they come one after the other
     chart.scroll_into_view_if_needed()
     return tab, tab.frame.locator("section.card", has=chart), chart, name, *known
 

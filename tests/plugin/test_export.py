@@ -359,6 +359,8 @@ def test_the_command_tells_the_size_and_replaces_an_earlier_copy(tmp_path, demo_
         assert list(out.glob("units/fig7a*/640/hidden*/*.html"))
         assert bool(list(out.glob("units/fig6*/100/conv*/*.html"))) == (limit == -1)
     assert [path.name for path in out.parent.iterdir()] == ["site"]
+    # Else TensorBoard's callback of Keras would fail later in the same process.
+    assert "tensorboard.compat.notf" not in sys.modules
 
 
 def test_errors_are_one_sentence_and_leave_everything_as_it_was(tmp_path, demo_logdir):

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from repro.study.lab_session import MOST_IMAGES, SessionError, images_of_run, stratified
+from repro.study.lab_session import SessionError, images_of_run
+from tb_plugin.lab.images import MOST_IMAGES, stratified
 
 
 def of_network(config: Path, training: bool) -> dict[str, Any]:

@@ -23,13 +23,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from tb_plugin.lab.images import MOST_IMAGES, stratified
+
 # Multiplications within which the first answer comes in 300 ms; they bound the images shown.
 MULTIPLICATIONS_AT_ONCE = 4e9
 MOST_CHOSEN, FEWEST_CHOSEN = 20, 10  # bounds of the number of images shown
 # Multiplications that two cores do in about a second; they bound the images that accuracy is read
 # on. The paper's CIFAR-10 network takes 3.2e8 an image, which makes 120 images.
 MULTIPLICATIONS = 4e10
-FEWEST_IMAGES, MOST_IMAGES = 100, 2000  # bounds of the number of these images
+FEWEST_IMAGES = 100  # of these images; at most MOST_IMAGES
 LONGEST_RANKING_S = 60.0  # seconds beyond which no ranking by importance is offered
 LONGEST_LESION_S = 0.25  # seconds of one lesion beyond which no random orders are offered
 TRAINING = "training"  # the choice of images that asks for those a network was trained on
@@ -437,17 +439,6 @@ def _over_positions(activation: Any) -> Any:
 
     axes = tuple(range(1, len(activation.shape) - 1))
     return ops.mean(activation, axis=axes) if axes else activation
-
-
-def stratified(labels: np.ndarray, n: int) -> np.ndarray:
-    """Places of about n images, the same number of each class as far as there are so many.
-
-    >>> stratified(np.array([0, 0, 0, 1, 1]), 4)
-    array([0, 1, 3, 4])
-    """
-    classes = np.unique(labels)
-    each = max(1, n // len(classes))
-    return np.sort(np.concatenate([np.flatnonzero(labels == c)[:each] for c in classes]))
 
 
 def probabilities(outputs: np.ndarray, already: bool) -> np.ndarray:

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-MOST_IMAGES = 2000  # as in the server's lab
+from tb_plugin.lab.images import MOST_IMAGES, stratified
+
 MOST_BYTES = 256_000_000  # of a file's weights; a larger network is no small one
 MOST_WEIGHTS = 5_000_000  # in half precision 10 MB, which a page can load
 # Layers that do nothing to an answer.
@@ -146,7 +147,7 @@ def stored_images(network: Network, images: Images) -> tuple[str, dict[str, Any]
         NetworkError: the images or labels do not fit the network.
     """
     n_classes = len(network.layers[-1].bias)
-    kept = _stratified(images.truth, MOST_IMAGES)
+    kept = stratified(images.truth, MOST_IMAGES)
     pixels, labels, truth = images.pixels[kept], images.labels[kept], images.truth[kept]
     if pixels.shape[1:] != network.shape:
         raise NetworkError(f"its images are of shape {pixels.shape[1:]}, not {network.shape}")
@@ -273,14 +274,3 @@ def _array(file: Any, path: str) -> np.ndarray:
     if group.external or group.is_virtual or group.dtype.kind != "f" or group.size > MOST_WEIGHTS:
         raise ValueError(path)
     return np.asarray(group, np.float32)
-
-
-def _stratified(labels: np.ndarray, n: int) -> np.ndarray:
-    """Places of about n images, the same number of each class as far as there are so many.
-
-    >>> _stratified(np.array([0, 0, 0, 1, 1]), 4)
-    array([0, 1, 3, 4])
-    """
-    classes = np.unique(labels)
-    each = max(1, n // len(classes))
-    return np.sort(np.concatenate([np.flatnonzero(labels == c)[:each] for c in classes]))

@@ -1,6 +1,6 @@
 // The unit table that is shown, and its numbers, for the two views of a unit table.
 
-import { naturalOrder, seriesLabels } from "../numbers/labels.js";
+import { columnFormat, columnNames, naturalOrder, seriesLabels } from "../numbers/labels.js";
 import { runsMatching } from "../numbers/runs.js";
 import { axisColumns } from "../numbers/unit_table.js";
 import { fetchTable, fetchTableSteps } from "../page/api.js";
@@ -22,6 +22,20 @@ export function noTable(tables) {
   return tables.length
     ? "No run with a unit table matches the filter."
     : "No unit tables in this log directory. Write them with tb_plugin.summary.unit_table.";
+}
+
+/** A column of a table of units: a quantity, all with the same decimals.
+ * @param {import("../numbers/types.js").UnitTable} table @param {string} name  of the quantity
+ * @returns {import("../numbers/types.js").Column} for rows that are places in the unit table */
+export function quantityColumn(table, name) {
+  const values = /** @type {Float32Array} */ (table.columns.get(name));
+  const format = columnFormat(values);
+  return {
+    label: columnNames(name).short,
+    numeric: true,
+    value: (i) => values[i],
+    show: (i) => format(values[i]),
+  };
 }
 
 /** Tags of a run's tables. @param {import("../numbers/types.js").Series[]} tables

@@ -4,7 +4,7 @@
 
 import { nearest, niceExtent, paddedExtent, span } from "../../numbers/geometry.js";
 import { histogram } from "../../numbers/histogram.js";
-import { columnFormat, columnNames, formatNumber, plural } from "../../numbers/labels.js";
+import { columnNames, formatNumber, plural } from "../../numbers/labels.js";
 import { axesOf, axisColumns, silentUnits } from "../../numbers/unit_table.js";
 import { fetchUnit, LabClient } from "../../page/api.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
@@ -12,6 +12,7 @@ import { dropDown } from "../../parts/controls.js";
 import { el, fill } from "../../parts/dom.js";
 import { Loader } from "../../parts/loader.js";
 import { Table } from "../../parts/table.js";
+import { quantityColumn } from "../../parts/unit_tables.js";
 import { activityOption, profileOption, standingOption, worstWords } from "./unit_charts.js";
 import { pictureElements, pictures } from "./unit_images.js";
 
@@ -180,16 +181,6 @@ export class UnitPanel {
       place < 0
         ? []
         : nearest(drawn.map((i) => x[i]), drawn.map((i) => y[i]), place, NEIGHBOURS).map((i) => drawn[i]);
-    const number = (/** @type {string} */ name) => {
-      const values = /** @type {Float32Array} */ (table.columns.get(name));
-      const format = columnFormat(values);
-      return {
-        label: columnNames(name).short,
-        numeric: true,
-        value: (/** @type {number} */ r) => values[r],
-        show: (/** @type {number} */ r) => format(values[r]),
-      };
-    };
     const name = (/** @type {number} */ r) => `${table.layers[table.layer[r]]}, ${table.unit[r]}`;
     const open = (/** @type {number} */ r) => () =>
       this.context.set({ inspect: [String(row), String(r)] });
@@ -200,8 +191,8 @@ export class UnitPanel {
           value: name,
           show: (r) => el("button", { class: "text-button", on: { click: open(r) } }, name(r)),
         },
-        number(xName),
-        number(yName),
+        quantityColumn(table, xName),
+        quantityColumn(table, yName),
       ],
       near,
     );

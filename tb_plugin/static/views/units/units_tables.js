@@ -1,9 +1,10 @@
 // Numbers of the units view: correlations by layer, in words and in a table; and a table of units.
 
-import { columnFormat, columnNames, formatFraction, formatInterval, formatNumber } from "../../numbers/labels.js";
+import { formatFraction, formatInterval, formatNumber } from "../../numbers/labels.js";
 import { NEGLIGIBLE, relationWord } from "../../numbers/rank_correlation.js";
 import { axisColumns, silentUnits } from "../../numbers/unit_table.js";
 import { el, swatch } from "../../parts/dom.js";
+import { quantityColumn } from "../../parts/unit_tables.js";
 
 const FEW_LAYERS = 3; // so many layers' correlations fit into a line
 
@@ -82,16 +83,7 @@ export function statisticsColumns(related, layersOff, pooled, theme) {
 export function unitColumns(table, xName, yName, inspectButton) {
   const silent = silentUnits(table);
   const names = new Set([xName, yName, ...axisColumns(table.columns.keys())]);
-  const measured = [...names].map((name) => {
-    const values = /** @type {Float32Array} */ (table.columns.get(name));
-    const format = columnFormat(values);
-    return {
-      label: columnNames(name).short,
-      numeric: true,
-      value: (/** @type {number} */ i) => values[i],
-      show: (/** @type {number} */ i) => format(values[i]),
-    };
-  });
+  const measured = [...names].map((name) => quantityColumn(table, name));
   return [
     { label: "layer", value: (i) => table.layers[table.layer[i]] },
     { label: "unit", numeric: true, value: (i) => table.unit[i] },

@@ -90,6 +90,7 @@ def test_a_filter_that_hides_everything_can_be_cleared_where_that_is_said(
 ):
     tab = open_tab(fast_tensorboard, filter="no such run")
     tab.wait_for_text(".message p", "No run is chosen")
+    assert tab.frame.get_by_role("group", name="Seeds").is_hidden()
     tab.frame.get_by_role("button", name="Clear the filter").click()
     assert tab.drawn() == 6
     assert "filter" not in tab.hash()

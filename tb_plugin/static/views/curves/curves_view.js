@@ -105,6 +105,7 @@ export class CurvesView {
     );
     const step = stepSlider((step) => set({ step }));
     x.element.hidden = !this.subject.counts;
+    seeds.element.hidden = true; // until it is known whether curves differ only in their seed
     const others = [x, y, band, seeds, colour, step].map((c) => c.element);
     this.frame.controls.append(...settings.elements, ...others);
     return { settings, x, y, band, seeds, colour, step };
@@ -324,6 +325,7 @@ export class CurvesView {
   /** @param {string} text */
   say(text) {
     this.totals.show([], []);
+    this.controls.seeds.element.hidden = true;
     this.frame.say(text);
   }
 }

@@ -27,7 +27,6 @@ class LocalProcesses:
     def __init__(self, workers: int, n_jobs: int) -> None:
         self.slots = local_slots(workers, n_jobs)
         self.threads = max(1, len(os.sched_getaffinity(0)) // self.slots)
-        self._processes = Processes()
         self._pool = ThreadPoolExecutor(self.slots)
         self._compiled = tempfile.TemporaryDirectory(prefix="compiled-", ignore_cleanup_errors=True)
         flags = (
@@ -35,11 +34,12 @@ class LocalProcesses:
             f"--tf_xla_persistent_cache_directory={self._compiled.name}",
             "--tf_xla_persistent_cache_device_types=CPU",
         )
-        self._settings = for_tensorflow() | {"TF_XLA_FLAGS": " ".join(filter(None, flags))}
+        settings = for_tensorflow() | {"TF_XLA_FLAGS": " ".join(filter(None, flags))}
+        self._processes = Processes(settings)
 
     def submit(self, task: Task) -> Future[Ending]:
-        """Starts a worker."""
-        return self._pool.submit(self._processes.run, task.to_json(), self._settings)
+        """Hands the task to a worker."""
+        return self._pool.submit(self._processes.run, task.to_json())
 
     def close(self) -> None:
         """Ends every worker now."""

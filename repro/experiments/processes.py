@@ -1,4 +1,4 @@
-"""Worker processes of this machine: `python -m repro work`, one task each."""
+"""Worker processes of this machine: `python -m repro work`. Each does one task after another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from typing import Any
 
 from repro.core.places import PARENT
 from repro.experiments.executor import Ending
@@ -16,69 +16,108 @@ from repro.experiments.executor import Ending
 # oneDNN doubles the speed of convolutions on a CPU (docs/training.md). By default TensorFlow uses
 # it only on some processors; limited to AVX2 instructions it was as fast in a trial.
 _FAST_CONVOLUTIONS = "TF_ENABLE_ONEDNN_OPTS"
+# A worker that has said its last word, or died, is gone after so many seconds.
+_SECONDS_TO_LEAVE = 30.0
 
 
 class Processes:
-    """The running worker processes, so that all of them can be ended at once."""
+    """Worker processes, so that all of them can be ended at once.
 
-    def __init__(self) -> None:
-        self._running: set[subprocess.Popen[str]] = set()
+    Args:
+        settings: variables that are added to their environment.
+    """
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._all: set[subprocess.Popen[str]] = set()
+        self._idle: list[subprocess.Popen[str]] = []
         self._lock = threading.Lock()
         self._closed = False
 
-    def run(self, task: str, settings: Mapping[str, str]) -> Ending:
-        """Runs one worker to its end, with these variables added to its environment."""
+    def run(self, task: str) -> Ending:
+        """Has a worker do a task: one that has done its own, or a new one."""
         notes: list[str] = []
-        error, elsewhere, finished = "", False, False
-        with self._started(settings) as process:
-            if process.stdin is None or process.stdout is None:
-                raise RuntimeError("a worker was started without pipes")
-            try:
-                process.stdin.write(task + "\n")
-                process.stdin.flush()
-                for line in process.stdout:
-                    message = json.loads(line)
-                    notes += [message["note"]] if "note" in message else []
-                    error = message.get("error", error)
-                    elsewhere = elsewhere or "elsewhere" in message
-                    finished = finished or "finished" in message
-            except BrokenPipeError:
-                pass  # the worker died at once; its exit status tells
-            status = process.wait()
-        died = "" if finished or elsewhere or error else _cause_of_death(status)
+        process = self._taken()
+        last: dict[str, Any] = {"leaves": True}
+        try:
+            for message in _messages(process, task):
+                if "note" in message:
+                    notes.append(message["note"])
+                else:
+                    last = message
+        finally:
+            status = self._put_back(process, bool(last["leaves"]))
+        error, elsewhere = last.get("error", ""), "elsewhere" in last
+        died = "" if elsewhere or error or "finished" in last else _cause_of_death(status)
         return Ending(died, True, elsewhere, error, tuple(notes))
 
     def kill(self) -> None:
         """Ends every worker now."""
         with self._lock:
             self._closed = True
-            for process in self._running:
+            for process in self._all:
                 process.kill()
+            for process in self._idle:
+                process.communicate()
+            self._all.difference_update(self._idle)
+            self._idle.clear()
 
-    @contextmanager
-    def _started(self, settings: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    def _taken(self) -> subprocess.Popen[str]:
+        """A worker that waits for a task and lives, or a new one."""
         with self._lock:
             if self._closed:
                 raise RuntimeError("no new worker: the command is ending")
+            while self._idle:
+                process = self._idle.pop()
+                if process.poll() is None:
+                    return process
+                process.communicate()
+                self._all.discard(process)
             process = subprocess.Popen(
                 # -P: a file random.py in the current folder must not hide the module of that name.
                 [sys.executable, "-P", "-m", "repro", "work"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, **same_code(), **settings},
+                env={**os.environ, **same_code(), **self._settings},
                 text=True,
                 # Only the parent gets Ctrl-C; it ends its workers in order.
                 start_new_session=True,
             )
-            self._running.add(process)
+            self._all.add(process)
+            return process
+
+    def _put_back(self, process: subprocess.Popen[str], leaves: bool) -> int:
+        """Keeps the worker for another task, or sees it off; returns its status, 0 if it stays."""
+        with self._lock:
+            if not leaves and not self._closed:
+                self._idle.append(process)
+                return 0
         try:
-            yield process
-        finally:
-            with self._lock:
-                self._running.discard(process)
+            status = process.wait(_SECONDS_TO_LEAVE)
+        except subprocess.TimeoutExpired:
             process.kill()
-            process.communicate()
+            status = process.wait()
+        process.communicate()
+        with self._lock:
+            self._all.discard(process)
+        return status
+
+
+def _messages(process: subprocess.Popen[str], task: str) -> Iterator[dict[str, Any]]:
+    """What a worker says of a task: notes and, unless it dies, how the task ended."""
+    if process.stdin is None or process.stdout is None:
+        raise RuntimeError("a worker was started without pipes")
+    try:
+        process.stdin.write(task + "\n")
+        process.stdin.flush()
+        for line in process.stdout:
+            message = json.loads(line)
+            yield message
+            if "note" not in message:
+                return
+    except BrokenPipeError:
+        pass  # the worker died at once; its exit status tells
 
 
 def for_tensorflow() -> dict[str, str]:

@@ -126,4 +126,8 @@ def _on_node(task: str, settings: dict[str, str], proof: str) -> Ending:
             error=f"{here} does not see {os.path.dirname(proof)}: --runs_dir must lie on storage "
             "that all machines of the cluster share"
         )
-    return Processes().run(task, settings)
+    processes = Processes(settings)
+    try:
+        return processes.run(task)
+    finally:
+        processes.kill()

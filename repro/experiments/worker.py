@@ -1,24 +1,29 @@
 """The life of a worker process: it does the open steps of a job, the training and then each sweep.
 
-Each job has its own process, which does only what is missing (`repro.experiments.plan`). On
-request, as on a GPU, several jobs share a process and train in one program
-(`repro.training.ensembles`); each network's folder has the same content as after a training alone.
+It does only what is missing (`repro.experiments.plan`). On request, as on a GPU, several jobs train
+in one program (`repro.training.ensembles`); each network's folder has the same content as after a
+training alone.
 
-A worker (`repro.experiments.processes` starts them) reads one JSON line from its standard input
-(`Task`), holds the network's folder while it works, and writes its log there. Its standard output
-has JSON lines: {"note": sentence} for the user, and at the end {"finished": true}, {"elsewhere":
-sentence} where another process works on the network, or {"error": sentence} where it could not even
-say in the folder what failed. It ends when its standard input closes, so no worker outlives its
-parent.
+A worker (`repro.experiments.processes` starts them) reads tasks from its standard input, one JSON
+line each (`Task`), and does one after the other: importing TensorFlow takes longer than many a
+small network. It holds the network's folder while it works, and writes its log there. Its standard
+output has JSON lines: {"note": sentence} for the user, and at the end of a task {"finished": true},
+{"elsewhere": sentence} where another process works on the network, or {"error": sentence} where it
+could not even say in the folder what failed. The last message also has "leaves": true if the worker
+ends with this task, since it has used much memory, of which a library might keep some. The worker
+ends at once when its standard input closes, so no worker outlives its parent.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import gc
 import json
 import math
 import os
+import queue
+import resource
 import sys
 import threading
 import time
@@ -42,6 +47,9 @@ if TYPE_CHECKING:
     from repro.engine.sweeps import Engines
     from repro.training.ensembles import Member
     from repro.training.trainee import Trained
+
+# A worker that has held more memory than this at a time does no further task.
+_MEMORY_TO_STAY = 2 << 30
 
 
 def work(task: Task, note: Callable[[str], None] = print) -> None:
@@ -356,19 +364,31 @@ def _answers(engines: Engines, images: Any) -> tuple[float, float]:
 
 
 def main() -> int:
-    """The life of a worker process: a task from standard input, messages to standard output."""
-    task = Task.from_json(sys.stdin.readline())
+    """The life of a worker process: tasks from standard input, messages to standard output."""
     # Standard output carries messages to the parent; whatever libraries print goes to the log.
     messages = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
 
     def tell(**message: Any) -> None:
         print(json.dumps(message), file=messages)
 
+    lines: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_read_to_the_end, args=(sys.stdin, lines), daemon=True).start()
+    while True:
+        ending = _ending(Task.from_json(lines.get()), tell)
+        leaves = _most_memory() > _MEMORY_TO_STAY
+        tell(**ending, leaves=leaves)
+        if leaves:
+            return 0
+        _forget()
+
+
+def _ending(task: Task, tell: Callable[..., None]) -> dict[str, Any]:
+    """Does a task; returns the message that tells how it ended."""
+
     def note(words: str) -> None:
         _log(words)
         tell(note=words)
 
-    threading.Thread(target=_end_with_parent, args=(sys.stdin,), daemon=True).start()
     try:
         log = Runs(Path(task.runs_dir)).network(task.job.train).log
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -377,15 +397,26 @@ def main() -> int:
             os.dup2(file.fileno(), sys.stderr.fileno())
         work(task, note)
     except Held as held:
-        tell(elsewhere=str(held))
-        return 0
+        return {"elsewhere": str(held)}
     except Exception as error:
         traceback.print_exc()
         sys.stderr.flush()
-        tell(error=sentence(error))
-        return 1
-    tell(finished=True)
-    return 0
+        return {"error": sentence(error)}
+    return {"finished": True}
+
+
+def _forget() -> None:
+    """Lets go of what Keras keeps of the last network, so that the next one begins as in a new
+    process: with its memory, and with the names that Keras counts up."""
+    if "keras" in sys.modules:
+        sys.modules["keras"].backend.clear_session()
+    gc.collect()
+
+
+def _most_memory() -> int:
+    """The most bytes of memory that this process has held at a time."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
 def _log(words: str, file: IO[str] | None = None) -> None:
@@ -404,7 +435,9 @@ def _give_up() -> None:
     os._exit(4)
 
 
-def _end_with_parent(stdin: IO[str]) -> None:
-    """Ends the process at once when the parent is gone. Files on disk are always whole."""
-    stdin.read()
+def _read_to_the_end(stdin: IO[str], lines: queue.Queue[str]) -> None:
+    """Hands lines on; ends the process at once when the parent is gone. Files on disk are always
+    whole."""
+    for line in stdin:
+        lines.put(line)
     os._exit(3)

@@ -6,6 +6,7 @@ No network is trained here: workers are played by `Played`, and steps are files 
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import socket
 import sys
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
+import psutil
 import pytest
 
 from repro.core.kinds import CumulativeConfig, SingleUnitConfig
@@ -360,8 +362,52 @@ def test_how_a_worker_died_is_told(
     shell.write_text(f"#!/bin/sh\n{program}\n")
     shell.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(shell))
-    ending = processes.Processes().run("a task", {})
+    ending = processes.Processes({}).run("a task")
     assert cause in ending.died and ending.blame and not ending.error
+
+
+@pytest.mark.parametrize(("leaves", "n_workers"), [(False, 1), (True, 3)])
+def test_a_worker_does_one_task_after_another_until_it_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaves: bool, n_workers: int
+) -> None:
+    said = json.dumps({"finished": True, "leaves": leaves})
+    shell = tmp_path / "python"
+    shell.write_text(
+        f"#!/bin/sh\nwhile read task; do echo \"$$ $task\" >> {tmp_path}/done; echo '{said}'"
+        + ("; exit" if leaves else "")
+        + "; done\n"
+    )
+    shell.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(shell))
+    workers = processes.Processes({})
+    assert all(workers.run(f"task {n}") == Ending() for n in range(3))
+    lines = [line.split(" ", 1) for line in (tmp_path / "done").read_text().splitlines()]
+    assert [task for _, task in lines] == ["task 0", "task 1", "task 2"]
+    assert len({worker for worker, _ in lines}) == n_workers
+    workers.kill()
+    assert not any(psutil.pid_exists(int(worker)) for worker, _ in lines)
+    with pytest.raises(RuntimeError, match="the command is ending"):
+        workers.run("task 3")
+
+
+def test_a_worker_that_died_while_it_waited_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = tmp_path / "python"
+    shell.write_text(
+        f"#!/bin/sh\nread task; echo $$ >> {tmp_path}/pids; "
+        """echo '{"note": "a word"}'; echo '{"finished": true, "leaves": false}'; exec sleep 60\n"""
+    )
+    shell.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(shell))
+    workers = processes.Processes({})
+    assert workers.run("one").notes == ("a word",)
+    killed = psutil.Process(int((tmp_path / "pids").read_text()))
+    killed.kill()
+    killed.wait(10)
+    assert workers.run("two") == Ending(notes=("a word",))
+    assert len(set((tmp_path / "pids").read_text().split())) == 2
+    workers.kill()
 
 
 def test_workers_share_what_is_compiled_as_long_as_the_command_lives(

@@ -326,7 +326,6 @@ ON_JAX: dict[str, Sequence[str]] = {
     "transformer": (),
     "bfloat16": (),
     "channels first": (),
-    "VGG16": ("block5_conv3",),  # the first layers are slow to compile
 }
 
 

@@ -307,7 +307,7 @@ def child(task: str, backend: str) -> dict[str, Any]:
         | {
             "KERAS_BACKEND": backend,
             "PYTHONPATH": str(HELPERS.parents[1]),
-            "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+            "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2",
         },
         capture_output=True,
         text=True,

@@ -407,7 +407,8 @@ class Engine:
         intact = self.own_answers()
         engine = self.on_own_answers(intact.predicted)
         found = engine.answers(units=units, fill=fill)
-        return Fragility(found.n_changed, found.n_lesions, intact)
+        n_tied = int(found.outcome.n_tied.sum())
+        return Fragility(found.n_changed, found.n_lesions, n_tied, intact)
 
     def flips(
         self, images: np.ndarray, *, most: int = 32, fill: Fill = None, pairs: bool = False

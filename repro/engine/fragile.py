@@ -50,12 +50,14 @@ class OwnAnswers:
 class Fragility:
     """How many lesions of one unit change the answer to each image.
 
-    n_changed: int64 (n_images,). n_lesions: how many were made, each of one unit.
+    n_changed: int64 (n_images,). n_lesions: how many were made, each of one unit. n_tied: in how
+        many pairs of an image and a lesion the two best logits tie within rounding.
     intact: what the network answers without one.
     """
 
     n_changed: np.ndarray
     n_lesions: int
+    n_tied: int
     intact: OwnAnswers
 
     @property

@@ -86,6 +86,17 @@ class Answers:
         return np.concatenate(parts)
 
     @property
+    def n_wrong(self) -> np.ndarray:
+        """int64 (n_images,), lesions under which an answer is wrong; 0 where none is right or
+        wrong."""
+        mine = _mask(np.arange(self.n_lesions), self.right.shape[-1])
+        parts = []
+        for _, part in self._parts():
+            wrong = np.bitwise_or.reduce(part ^ mine, axis=1)
+            parts.append(np.bitwise_count(wrong).sum(axis=-1, dtype=np.int64))
+        return np.concatenate(parts)
+
+    @property
     def n_changed(self) -> np.ndarray:
         """int64 (n_images,), lesions under which an answer is right that was wrong, or wrong that
         was right."""

@@ -1,5 +1,5 @@
-"""The rule on single images (C23), a claim of ours. As in `repro.paper.rules_networks`, it was written
-before its results were seen, and its text is formatted from its fields."""
+"""The rule on single images (C23), a claim of ours. As in `repro.paper.rules_networks`, it was
+written before its results were seen, and its text is formatted from its fields."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from repro.paper.rule import Rule
 class MemorisedImagesAreFragile(Rule):
     """C23: images with true and with shuffled labels in one network.
 
-    chance: area under the ROC curve of a score that tells nothing. memorised: training accuracy from
-    which a network memorised its labels. fewest: networks to decide by.
+    chance: area under the ROC curve of a score that tells nothing. memorised: training accuracy
+    from which a network memorised its labels. fewest: networks to decide by.
     """
 
     chance: float = 0.5
@@ -57,7 +57,7 @@ class MemorisedImagesAreFragile(Rule):
         if len(tables) < self.fewest:
             return Finding(INCONCLUSIVE, note=f"{note} It needs two networks.".strip())
         areas = {name: np.array([table.area(name) for table in tables]) for name in SCORES}
-        found = paired(areas["fragility"] - self.chance)
+        found = paired((areas["fragility"] - self.chance).tolist())
         value = self.chance + found.value
         interval = Interval(*(self.chance + end for end in found.interval))
         verdict = three_way(

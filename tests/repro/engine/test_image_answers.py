@@ -183,6 +183,7 @@ def test_what_a_lesion_changes_is_told_image_by_image(cases: dict[str, Case], ki
     bits = found.of_images(np.arange(N))
     assert found.losses is None
     np.testing.assert_array_equal(found.n_right, bits.sum(axis=-1))
+    np.testing.assert_array_equal(found.n_wrong, (~bits).any(axis=1).sum(axis=1))
     changed = (bits != found.intact_right[..., None]).any(axis=1)
     np.testing.assert_array_equal(found.n_changed, changed.sum(axis=1))
     np.testing.assert_array_equal(found.changed(), changed)

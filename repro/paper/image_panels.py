@@ -155,9 +155,11 @@ def _flips(figure: FigureResult, panel: PanelConfig, axes: Axes, theme: Theme) -
         values = found[shuffled]
         at = np.arange(0, end + 1)
         share = np.array([(values <= number).mean() if len(values) else 0.0 for number in at])
-        median = float(np.median(values)) if len(values) else float("nan")
-        middle = f"median {median:g}" if np.isfinite(median) else "median not reached"
-        label = f"{name}: {middle}, n = {len(values):,}" if len(values) else f"{name}: none"
+        reached = values[np.isfinite(values)]
+        words = f"mean {reached.mean():.2f}" if len(reached) else "not reached"
+        if len(reached) < len(values):
+            words += f" of {len(reached):,} that change"
+        label = f"{name}: {words}, n = {len(values):,}" if len(values) else f"{name}: none"
         kind = (shuffled, label, line)
         if len(values):
             _stairs(axes, theme, at, share, kind, f"flips-{name.split()[0]}")

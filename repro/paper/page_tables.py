@@ -216,8 +216,8 @@ def _portraits_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> It
 def _images_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> Iterator[Table]:
     yield Table(
         f"{_heading(name, found)}, on {found[0][1]['n_images']:,} {found[0][1]['images']} images. "
-        "Area: under the ROC curve of finding shuffled labels. Units: median of those that change "
-        "an answer, chosen greedily.",
+        "Area: under the ROC curve of finding shuffled labels. Units: mean number of those that "
+        "change an answer, chosen greedily.",
         (
             "Network",
             "Area by fragility",
@@ -241,10 +241,10 @@ def _images_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> Itera
 
 
 def _units(flips: Mapping[str, Any]) -> str:
-    """A median number of units; that more were needed than were tried; or that none was sought."""
+    """A mean number of units; that more were needed than were tried; or that none was sought."""
     if not flips["images"]:
         return "not asked"
-    return "more than tried" if flips["median"] is None else f"{flips['median']:g}"
+    return "more than tried" if flips["mean"] is None else f"{flips['mean']:.2f}"
 
 
 def _heading(name: str, found: _Rows) -> str:

@@ -83,12 +83,12 @@ def flips_words(tables: list[ImageTable]) -> str:
     for shuffled, name in ((True, "shuffled"), (False, "true")):
         found = flips_of(tables, shuffled)
         if len(found):
-            median = float(np.median(found))
-            many = f"{median:g}" if np.isfinite(median) else "more than were tried"
+            mean = float(found.mean())
+            many = f"{mean:.2f}" if np.isfinite(mean) else "more than were tried"
             words.append(f"{many} ({name} labels, {counted(len(found), 'image')})")
     if not words:
         return "how many units change an answer was not asked"
-    return f"median of the units that change an answer: {', '.join(words)}"
+    return f"mean number of units that change an answer: {', '.join(words)}"
 
 
 memorised_images_are_fragile = MemorisedImagesAreFragile()

@@ -245,6 +245,7 @@ def _images_summary(network: NetworkResult, name: str, table: ImageTable) -> dic
             "fragility": _spread(table.fragility[rows]),
             "flips": {
                 "images": len(flips),
+                "mean": _number(flips.mean()) if len(flips) else None,
                 "median": _number(np.median(flips)) if len(flips) else None,
                 "changed": int(np.isfinite(flips).sum()),
             },

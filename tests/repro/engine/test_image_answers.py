@@ -274,7 +274,9 @@ def test_the_ways_that_were_compared_are_all_there_are(cases: dict[str, Case]) -
         for case in cases.values()
         for each in lesions
     }
-    assert ways == {"ByWalk", "ByReturn", "ByRows"}
+    # XLA answers curves by rows.
+    only = {"ByReturn"} if keras.backend.backend() == "tensorflow" else set()
+    assert ways == {"ByWalk", "ByRows", *only}
 
 
 # --- Fragile images -------------------------------------------------------------------------------

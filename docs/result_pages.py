@@ -296,6 +296,7 @@ _READ_ON = {
     "single_unit": "single units",
     "intact": "the intact network",
     "portraits": "portraits",
+    "fragility": "single images",
 }
 
 

@@ -30,7 +30,7 @@ _NAME_KEPT = 60  # characters of a folder's name in that of a temporary one
 # Names of files that an earlier version wrote, which kept no list.
 _EVENTS = re.compile(r"events\.out\.tfevents\.\d+\..+\.single_directions")
 _SOURCE = re.compile(rb"[\w.]+(-[\w.]+)?-[0-9a-f]{8,}( \S+)*\n")
-_TABLE = re.compile(r"(\w+)_(?:curves|noise|units|intact|portraits)\.csv")
+_TABLE = re.compile(r"(\w+)_(?:curves|noise|units|intact|portraits|images)\.csv")
 _PAGES = frozenset(
     ["index.html", "summary.json", "claims.json", "claims.csv", "units.csv", "curve.csv"]
     + [f"{name}.{kind}" for name in ("curve", "units") for kind in ("png", "svg")]

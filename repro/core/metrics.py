@@ -597,6 +597,30 @@ def _row_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide((a * b).sum(axis=1), scale, out=np.full(len(a), np.nan), where=scale > 0)
 
 
+def roc_area(scores: np.ndarray, positive: np.ndarray) -> float:
+    """Area under the ROC curve: the chance that a positive scores higher than a negative.
+
+    It is Mann and Whitney's U over the number of pairs; equal scores count one half.
+
+    Args:
+        scores: float (n,). positive: bool (n,).
+
+    Returns:
+        In [0, 1], 0.5 for a score that tells nothing; NaN without a positive or without a negative,
+        and for scores that are not numbers.
+
+    >>> roc_area(np.array([0.1, 0.4, 0.4, 0.9]), np.array([False, True, False, True]))
+    0.875
+    """
+    scores, positive = np.asarray(scores, np.float64), np.asarray(positive, bool)
+    n = int(positive.sum())
+    pairs = n * (len(positive) - n)
+    if not pairs or np.isnan(scores).any():
+        return float("nan")
+    ranks = stats.rankdata(scores)
+    return float((ranks[positive].sum() - n * (n + 1) / 2) / pairs)
+
+
 def mean_and_sd(values: np.ndarray, axis: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Mean and sample standard deviation (n - 1); the s.d. of a single value is NaN.
 

@@ -344,7 +344,9 @@ class PanelConfig:
         "distributions": a measure's distribution over units, by series or by layer; "epochs": along
         training; "networks": one point a network (or snapshot); "portrait": one unit, the images
         that drive it most and its mean activation for each class; "variants": one row a variant,
-        what corrupted labels cost in it (claim C1).
+        what corrupted labels cost in it (claim C1); "fragile", "finding" and "flips": how much
+        single images hang on single units, how well that finds shuffled labels, and how many units
+        change an answer.
     sweep: name of the sweep to show; "" for the first that fits the kind; "all" for curves that
         differ in the sweep rather than in the network.
     sweeps: names of the sweeps to show, if series differ in the sweep; () for all of the panel's

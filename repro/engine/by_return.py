@@ -22,6 +22,7 @@ from repro.engine.by_rows import (
     units_to_compute,
 )
 from repro.engine.counts import Counts, Outcome
+from repro.engine.image_answers import Recorder
 from repro.engine.layout import Layout
 from repro.engine.lesions import Curves
 from repro.engine.runner import Runner
@@ -42,8 +43,10 @@ class ByReturn:
         linear, ends = returning.linear, returning.output == runner.network.logits
         return linear is not None and linear.narrows and not ends and mask not in runner.bases
 
-    def answer(self, lesions: Curves, fills: Sequence[np.ndarray]) -> Outcome:
-        """An outcome (n_orders, n_points)."""
+    def answer(
+        self, lesions: Curves, fills: Sequence[np.ndarray], record: Recorder | None = None
+    ) -> Outcome:
+        """An outcome (n_orders, n_points). record: of all images, is given every answer."""
         runner, task = self._runner, self._runner.task
         first = _first_layer(self._layout, lesions)
         returning = runner.once(
@@ -62,9 +65,13 @@ class ByReturn:
             given = dict(zip(tensors, values, strict=True))
             shared = Shared(batch, given, {}, real_rows(answered, batch), answered[3], {})
             counts = Counts.zeros((n_lesions,), task.n_columns)
-            counts.add_to_all(task.columns(batch.labels), shared.rows)
+            filled: list[Counts | Recorder] = [counts]
+            if record:
+                filled.append(record.at(n_images, batch.n_real))
+            for each in filled:
+                each.add_to_all(task.columns(batch.labels), shared.rows)
             for order in range(len(lesions.orders)):
-                self._curve(order, lesions, fills, first, returning, run, shared, counts)
+                self._curve(order, lesions, fills, first, returning, run, shared, filled)
             return counts
 
         total = Counts.zeros((n_lesions,), task.n_columns)
@@ -83,14 +90,14 @@ class ByReturn:
         returning: passes.Returning,
         run: passes.Narrow,
         shared: Shared,
-        counts: Counts,
+        filled: Sequence[Counts | Recorder],
     ) -> None:
-        """Replaces the counts of one order's points on a batch."""
+        """Replaces what was filled in for one order's points on a batch."""
         runner, n_ablated = self._runner, lesions.n_ablated
         start = runner.once((returning, "start"), lambda: passes.compiled(returning.start, False))
         add = runner.once((returning, "add"), lambda: passes.compiled(returning.add, False))
         x = shared.tensors[runner.network.masks[first].inputs[0]]
-        filled = any(np.any(fill) for fill in fills[first:])
+        other_than_zero = any(np.any(fill) for fill in fills[first:])
         columns = runner.task.columns(shared.batch.labels)
         image = np.arange(shared.batch.n_real)
         ranks = self._layout.split(lesions.ranks[order])[first:]
@@ -105,11 +112,12 @@ class ByReturn:
                 units = units_to_compute(back)
                 output = add(output, x, units, back[units].astype(np.float32), fills[first])
             given = dict(shared.tensors) | {returning.output: output}
-            arguments = narrowed([_kept(part, n) for part in ranks], fills[first:], filled)
+            arguments = narrowed([_kept(part, n) for part in ranks], fills[first:], other_than_zero)
             tensors = [given[tensor] for tensor in run.shared]
             rows = answer_rows(runner, run, tensors, shared, image, None, arguments)
             lesion = np.full(len(image), order * len(n_ablated) + point)
-            counts.replace(lesion, image, columns, shared.rows, rows)
+            for each in filled:
+                each.replace(lesion, image, columns, shared.rows, rows)
             runner.on_progress(len(image))
         runner.on_progress(len(image) * int(np.count_nonzero(n_ablated == 0)))
 

@@ -20,6 +20,7 @@ from keras import ops
 from repro.engine import passes
 from repro.engine.batches import Batch
 from repro.engine.counts import Counts, Outcome, Rows
+from repro.engine.image_answers import Recorder
 from repro.engine.layout import Layout
 from repro.engine.lesions import Lesions
 from repro.engine.runner import Runner, to_numpy
@@ -59,8 +60,10 @@ class ByRows:
     def __init__(self, runner: Runner, layout: Layout) -> None:
         self._runner, self._layout = runner, layout
 
-    def answer(self, lesions: Lesions, fills: Sequence[np.ndarray]) -> Outcome:
-        """An outcome of the lesions' shape."""
+    def answer(
+        self, lesions: Lesions, fills: Sequence[np.ndarray], record: Recorder | None = None
+    ) -> Outcome:
+        """An outcome of the lesions' shape. record: of all images, is given every answer."""
         runner, task = self._runner, self._runner.task
         n_lesions = math.prod(lesions.shape)
         counts = Counts.zeros((n_lesions,), task.n_columns)
@@ -75,7 +78,11 @@ class ByRows:
         for batch, found in runner.each(runner.intact(tensors, masks)):
             shared = self._shared(batch, found, tensors, masks, fills)
             columns = task.columns(batch.labels)
-            counts.add_to_all(columns, shared.rows)
+            filled: list[Counts | Recorder] = [counts]
+            if record:
+                filled.append(record.at(n_images, batch.n_real))
+            for each in filled:
+                each.add_to_all(columns, shared.rows)
             pieces = itertools.chain(
                 *(
                     self._single_pieces(single[mask], mask, *chosen, shared, fills)
@@ -88,7 +95,8 @@ class ByRows:
             )
             untouched = n_lesions * batch.n_real
             for n_pairs, lesion, image, rows in pieces:
-                counts.replace(lesion, image, columns, shared.rows, rows)
+                for each in filled:
+                    each.replace(lesion, image, columns, shared.rows, rows)
                 runner.on_progress(n_pairs)
                 untouched -= n_pairs
             runner.on_progress(untouched)

@@ -10,6 +10,7 @@ import numpy as np
 from repro.engine import walk
 from repro.engine.batches import Batch
 from repro.engine.counts import Counts, Outcome
+from repro.engine.image_answers import Recorder
 from repro.engine.lesions import Curves, SingleUnits
 from repro.engine.network import Linear, Network
 from repro.engine.runner import Runner, to_numpy
@@ -23,13 +24,19 @@ class ByWalk:
     def __init__(self, runner: Runner, layers: Sequence[walk.Layer]) -> None:
         self._runner, self._layers = runner, layers
 
-    def answer(self, lesions: SingleUnits | Curves, fills: Sequence[np.ndarray]) -> Outcome:
-        """An outcome of the lesions' shape."""
+    def answer(
+        self,
+        lesions: SingleUnits | Curves,
+        fills: Sequence[np.ndarray],
+        record: Recorder | None = None,
+    ) -> Outcome:
+        """An outcome of the lesions' shape. record: of all images, is given every answer."""
         runner = self._runner
         counts = Counts.zeros(lesions.shape, runner.task.n_columns)
         n_images = 0
         for batch, (_, _, (coordinates,)) in runner.each(runner.intact((), (0,), tallied=False)):
-            counts.add(self._of_batch(lesions, batch, to_numpy(coordinates), fills))
+            of_batch = record and record.at(n_images, batch.n_real)
+            counts.add(self._of_batch(lesions, batch, to_numpy(coordinates), fills, of_batch))
             n_images += batch.n_real
         return counts.outcome(n_images, runner.task.answers_each)
 
@@ -39,6 +46,7 @@ class ByWalk:
         batch: Batch,
         units: np.ndarray,
         fills: Sequence[np.ndarray],
+        record: Recorder | None,
     ) -> Counts:
         """The counts of a batch. units: (n_images, n_units), coordinates of the first mask."""
         units, labels = units[: batch.n_real], batch.labels[: batch.n_real]
@@ -47,6 +55,7 @@ class ByWalk:
             "top": TOP,
             "threads": self._runner.threads,
             "on_progress": self._runner.on_progress,
+            "record": record,
         }
         given = self._layers, units, labels
         if isinstance(lesions, Curves):

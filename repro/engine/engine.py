@@ -21,19 +21,22 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 from repro.core.arguments import whole_number
-from repro.engine import admission, answers, by_walk, check, noise, verify
+from repro.engine import admission, answers, by_walk, check, fragile, noise, verify
 from repro.engine.activity import Accumulator, UnitStatistics
 from repro.engine.batches import Batches, rows
 from repro.engine.check import Assigned
 from repro.engine.counts import Outcome
 from repro.engine.examples import Examples, examples, targets_for
-from repro.engine.layout import Fill, Layout, checked_bases
+from repro.engine.fragile import Flips, Fragility, OwnAnswers
+from repro.engine.image_answers import Answers, Recorder
+from repro.engine.layout import Fill, Layout, checked_bases, fills_of
 from repro.engine.lesions import NO_UNIT, AnyUnits, Curves, Lesions, SingleUnits
 from repro.engine.network import Network
 from repro.engine.runner import Runner
@@ -158,6 +161,24 @@ class Engine:
         other._read(self._examples.take(places))
         return other
 
+    def on_own_answers(self, predicted: np.ndarray | None = None) -> Engine:
+        """The same network asked on the same images, with its own answers for labels: what it then
+        answers wrong has changed. Where there are no labels, it is asked so already.
+
+        Args:
+            predicted: what it answers, see `own_answers`; None to ask it.
+
+        Raises:
+            ValueError: answers that are numbers.
+        """
+        fragile.check_task(self.task, "a change of answers")
+        if self.task.kind == "agreement":
+            return self
+        predicted = self.own_answers().predicted if predicted is None else predicted
+        other = copy.copy(self)
+        other._read(self._examples.with_labels(predicted))
+        return other
+
     def _read(self, found: Examples) -> None:
         """Takes these images to answer on."""
         self._examples = found
@@ -227,6 +248,9 @@ class Engine:
         Raises:
             ValueError: wrong shape, or a keep that is neither 0 nor 1.
         """
+        return self._answer(self._any_units(keep), fill)
+
+    def _any_units(self, keep: np.ndarray) -> AnyUnits:
         keep = np.asarray(keep)
         if keep.ndim != 2 or keep.shape[1] != self.layout.n_units:
             raise ValueError(
@@ -235,12 +259,15 @@ class Engine:
             )
         if not np.all((keep == 0) | (keep == 1)):
             raise ValueError("keep must be 1 (intact) or 0 (ablated) everywhere")
-        return self._answer(AnyUnits(keep.astype(bool)), fill)
+        return AnyUnits(keep.astype(bool))
 
     def intact(self) -> Outcome:
         """The network without a lesion; its arrays have no lesion axis."""
+        return self._answer(self._no_lesion(), None).reshape()
+
+    def _no_lesion(self) -> SingleUnits:
         # As a lesion of no unit, so that a unit which does nothing has an importance of exactly 0.
-        return self._answer(SingleUnits(np.array([NO_UNIT]), self.layout.n_units), None).reshape()
+        return SingleUnits(np.array([NO_UNIT]), self.layout.n_units)
 
     def single_units(self, fill: Fill = None, units: np.ndarray | None = None) -> Outcome:
         """Every unit ablated alone (importance, paper section 3.4): an outcome (n_units,).
@@ -251,11 +278,14 @@ class Engine:
         Raises:
             ValueError: a unit that does not exist.
         """
+        return self._answer(self._single_units(units), fill)
+
+    def _single_units(self, units: np.ndarray | None) -> SingleUnits:
         n_units = self.layout.n_units
         chosen = np.arange(n_units) if units is None else self.layout.checked(units)
         if chosen.ndim != 1:
             raise ValueError(f"units must be a list of units, (n,), got shape {chosen.shape}")
-        return self._answer(SingleUnits(chosen, n_units), fill)
+        return SingleUnits(chosen, n_units)
 
     def cumulative(
         self, orders: np.ndarray, n_ablated: np.ndarray | None = None, fill: Fill = None
@@ -271,6 +301,9 @@ class Engine:
         Raises:
             ValueError: a unit that does not exist or comes twice, or a number out of range.
         """
+        return self._answer(self._curves(orders, n_ablated), fill)
+
+    def _curves(self, orders: np.ndarray, n_ablated: np.ndarray | None) -> Curves:
         orders = np.atleast_2d(self.layout.checked(orders))
         if orders.ndim != 2:
             raise ValueError(f"orders must have shape (n_orders, n), got {orders.shape}")
@@ -284,7 +317,147 @@ class Engine:
                 f"n_ablated must be integers from 0 to {length}, the units of an order; "
                 f"got {counts}"
             )
-        return self._answer(Curves(orders, counts.astype(np.int64), self.layout.n_units), fill)
+        return Curves(orders, counts.astype(np.int64), self.layout.n_units)
+
+    def answers(
+        self,
+        keep: np.ndarray | None = None,
+        *,
+        units: np.ndarray | None = None,
+        orders: np.ndarray | None = None,
+        n_ablated: np.ndarray | None = None,
+        fill: Fill = None,
+        losses: bool = False,
+        folder: str | Path | None = None,
+    ) -> Answers:
+        """Which images are answered right under which lesions, one bit each (docs/engine.md).
+
+        The lesions are those of `evaluate(keep)`, of `single_units(units=units)`, or of
+        `cumulative(orders, n_ablated)`, whose points are numbered order by order; without any of
+        them, every unit alone. They are answered as in those questions, so the counts are the same.
+
+        Args:
+            losses: the loss of each image under each lesion too, float32.
+            folder: where right.npy and losses.npy are written; None for memory, or for temporary
+                files where one of them has more than 256 MB.
+
+        Raises:
+            ValueError: lesions of two questions at once, or such as those questions refuse; a disk
+                that is too small; a stream that does not give as many images as its length says.
+        """
+        given = [
+            name
+            for name, one in (("keep", keep), ("units", units), ("orders", orders))
+            if one is not None
+        ]
+        if len(given) > 1:
+            raise ValueError(f"give one of keep, units and orders, not {' and '.join(given)}")
+        if n_ablated is not None and orders is None:
+            raise ValueError("n_ablated belongs to orders, and none were given")
+        lesions: Lesions
+        if keep is not None:
+            lesions = self._any_units(keep)
+        elif orders is not None:
+            lesions = self._curves(orders, n_ablated)
+        else:
+            lesions = self._single_units(units)
+        outcome, recorder = self._recorded(lesions, fill, losses, folder)
+        _, intact = self._recorded(self._no_lesion(), None, True, None)
+        return Answers(
+            recorder.right,
+            recorder.losses if losses else None,
+            intact.right[:, :, 0].astype(bool),
+            intact.losses[:, 0],
+            outcome,
+        )
+
+    def _recorded(
+        self, lesions: Lesions, fill: Fill, losses: bool, folder: str | Path | None
+    ) -> tuple[Outcome, Recorder]:
+        n_lesions, n_images = int(np.prod(lesions.shape)), self.n_images
+        recorder = Recorder.of(n_images, self.task.answers_each, n_lesions, losses, folder)
+        outcome = self._answer(lesions, fill, recorder)
+        if outcome.n_images != n_images:
+            raise ValueError(
+                f"the images are a stream of {n_images}, by its length, and it gave "
+                f"{outcome.n_images}"
+            )
+        return outcome, recorder
+
+    def own_answers(self) -> OwnAnswers:
+        """What the network answers on each image without a lesion, the loss of the image's label,
+        and its margin.
+
+        Raises:
+            ValueError: answers that are numbers.
+        """
+        fragile.check_task(self.task, "what the network answers")
+        with self._as_it_was():
+            return fragile.own_answers(self._runner)
+
+    def fragility(self, units: np.ndarray | None = None, fill: Fill = None) -> Fragility:
+        """The share of lesions of one unit that change the answer to each image, right or wrong.
+
+        Args:
+            units: int (n,), the units that are lesioned, each alone; None for all.
+
+        Raises:
+            ValueError: as for `single_units`; answers that are numbers.
+        """
+        intact = self.own_answers()
+        engine = self.on_own_answers(intact.predicted)
+        found = engine.answers(units=units, fill=fill)
+        n_tied = int(found.outcome.n_tied.sum())
+        return Fragility(found.n_changed, found.n_lesions, n_tied, intact)
+
+    def flips(
+        self, images: np.ndarray, *, most: int = 32, fill: Fill = None, pairs: bool = False
+    ) -> Flips:
+        """The fewest units that change the answer to each of some images, by greedy choice.
+
+        The next unit is one that changes the answer, or, if none does, the one that raises the loss
+        of the answer most. The greedy number is an upper bound; a lower bound comes with it.
+
+        Args:
+            images: int (n,), distinct. most: units of an image, 1 or more.
+            pairs: try all pairs of units where none changes the answer alone, which takes
+                n_units / 2 times as long as all units alone.
+
+        Raises:
+            ValueError: an image that does not exist or comes twice; answers that are numbers.
+        """
+        whole_number("most", most, "1 or more", 1)
+        fragile.check_task(self.task, "flips")
+        chosen = np.asarray(images)
+        fits = chosen.ndim == 1 and (chosen.size == 0 or chosen.dtype.kind in "iu")
+        if not fits or np.any((chosen < 0) | (chosen >= self.n_images)):
+            raise ValueError(f"images must be numbers from 0 to {self.n_images - 1}, got {images}")
+        in_order, place = np.unique(chosen, return_inverse=True)
+        if len(in_order) < len(chosen):
+            raise ValueError("images names an image twice")
+        if not len(chosen):
+            return Flips(chosen.astype(np.int64), (), *np.zeros((2, 0), np.int64))
+        # Streams give images in their own order, whatever was asked for.
+        engine = self.on_some(in_order).on_own_answers()
+        found = fragile.flips(engine, most, fill, pairs)
+        return Flips(
+            chosen.astype(np.int64),
+            tuple(found.units[one] for one in place),
+            found.n_units[place],
+            found.at_least[place],
+        )
+
+    def more_units(
+        self, first: np.ndarray, most: int, fill: Fill = None
+    ) -> list[tuple[np.ndarray, bool]]:
+        """More and more units of each image, see `fragile.greedy`.
+
+        Args:
+            first: int (n_images,), the unit of each image to begin with. most: units of an image.
+        """
+        fills = fills_of(fill, self.layout, self._runner.masks)
+        with self._as_it_was():
+            return fragile.greedy(self._runner, fills, first, most)
 
     def noise(
         self,
@@ -410,9 +583,9 @@ class Engine:
         walks = by_walk.layers_to_walk(self._runner) is not None
         check.check_lesions(engine, self._plain, self._runner.bases, images, labels, walks)
 
-    def _answer(self, lesions: Lesions, fill: Fill) -> Outcome:
+    def _answer(self, lesions: Lesions, fill: Fill, record: Recorder | None = None) -> Outcome:
         with self._as_it_was():
-            return answers.answer(self._runner, self.layout, lesions, fill)
+            return answers.answer(self._runner, self.layout, lesions, fill, record)
 
     @contextlib.contextmanager
     def _as_it_was(self) -> Iterator[None]:

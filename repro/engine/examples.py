@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,36 @@ from repro.data import given as door
 from repro.engine.batches import count, rows
 from repro.engine.tasks import Task
 from repro.models.inputs import in_order, shapes_of
+
+
+class Relabelled:
+    """A stream of the same images with other labels.
+
+    Args:
+        stream: gives (images, labels) batches each time it is iterated, always in one order, and
+            has a length.
+        labels: int32 (n_images,), in that order.
+    """
+
+    def __init__(self, stream: Any, labels: np.ndarray) -> None:
+        self._stream, self._labels = stream, labels
+
+    def __len__(self) -> int:
+        return len(self._stream)
+
+    def __iter__(self) -> Iterator[tuple[Any, np.ndarray]]:
+        start = 0
+        for images, _ in self._stream:
+            yield images, self._labels[start : start + len(images)]
+            start += len(images)
+
+    def take(self, index: np.ndarray) -> Relabelled:
+        """Those of its images, by their position; they stay in their order."""
+        return Relabelled(self._stream.take(index), self._labels[np.sort(index)])
+
+    def labels_in_order(self) -> np.ndarray:
+        """int32 (n_images,), the label of each of its images."""
+        return self._labels
 
 
 @dataclass(frozen=True)
@@ -42,6 +72,12 @@ class Examples:
             return replace(self, inputs=self.inputs.take(index))
         targets = None if self.targets is None else self.targets[index]
         return replace(self, inputs=rows(self.inputs, index), targets=targets)
+
+    def with_labels(self, labels: np.ndarray) -> Examples:
+        """The same inputs with other labels, class numbers or 0 and 1."""
+        if self.is_stream:
+            return replace(self, inputs=Relabelled(self.inputs, labels))
+        return replace(self, targets=labels)
 
     def pilot(self, n: int) -> tuple[Any, np.ndarray | None]:
         """A few inputs and their labels: from all parts of arrays, or the first ones of a

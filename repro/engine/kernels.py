@@ -59,6 +59,8 @@ def curve(
     n_top,
     n_tied,
     loss_sum,
+    right,
+    losses,
 ):
     """Counts along a curve, from its far end: units only come back, none is removed.
 
@@ -80,12 +82,14 @@ def curve(
         tie, top: see `tally`.
         n_correct: int64 (n_points, n_classes); n_top, n_tied: int64 (n_points,); loss_sum: float64
             (n_points,). Added to.
+        right: uint8 (n_points, n_images), losses: float32 (n_points, n_images), of each image:
+            written, whether the answer is right, and the loss; of size 0 where they are not wanted.
     """
     n_layers, n_images = len(sizes) - 1, len(labels)
     units = np.empty((sizes.max(), n_images), np.float32)
     outputs = np.empty(sizes[1:].sum() * n_images, np.float32)
     floats, integers = np.empty((7, n_images), np.float32), np.empty((3, n_images), np.int32)
-    size = np.zeros(n_images, np.float32)
+    size, every = np.zeros(n_images, np.float32), np.arange(n_images).astype(np.uint32)
     there = np.zeros(n_layers, np.int64)  # units that the outputs hold already
     for layer in range(n_layers):
         _spread(constants, sizes, layer, _output(outputs, sizes, layer, n_images))
@@ -122,6 +126,7 @@ def curve(
             n_tied[point : point + 1],
             loss_sum[point : point + 1],
         )
+        _write(floats, integers, every, right, losses, point)
 
 
 @compiled
@@ -143,6 +148,8 @@ def single(
     n_top,
     n_tied,
     loss_sum,
+    right,
+    losses,
 ):
     """Counts with one unit of a mask clamped at a time, computed on the images that it changes.
 
@@ -153,7 +160,7 @@ def single(
         intact: float32 (n_out, n_images), the output of the layer that reads the mask, no unit
             ablated.
         logits: float32 (n_classes, n_images), those of the intact network.
-        n_correct, n_top, n_tied, loss_sum: as for `curve`, a row for each lesion.
+        n_correct, n_top, n_tied, loss_sum, right, losses: as for `curve`, a row for each lesion.
         The others as for `curve`, units in the order of the network.
     """
     n_layers, n_images = len(sizes) - 1, len(labels)
@@ -177,11 +184,7 @@ def single(
     for i in range(n_images):
         hit[i], in_top[i] = integers[0, i] == 0, integers[0, i] < top
         tied[i] = integers[1, i] > 1
-        loss[i] = floats[5, i]
-        if floats[5, i] > 0:
-            loss[i] += np.log(np.float64(floats[3, i]) + np.float64(floats[6, i]))
-        else:
-            loss[i] = np.log1p(np.float64(floats[3, i]) * np.float64(floats[6, i]))
+        loss[i] = _loss(floats, i)
         all_correct[labels[i]] += hit[i]
     all_top, all_tied, all_loss = in_top.sum(), tied.sum(), loss.sum()
     for lesion in range(len(chosen)):
@@ -189,6 +192,12 @@ def single(
         n_top[lesion] += all_top
         n_tied[lesion] += all_tied
         loss_sum[lesion] += all_loss
+        if right.size:
+            for i in range(n_images):
+                right[lesion, i] = hit[i]
+        if losses.size:
+            for i in range(n_images):
+                losses[lesion, i] = loss[i]
         if chosen[lesion] < 0:
             continue
         of_unit, weights, n = changes[chosen[lesion]], kernel[chosen[lesion]], 0
@@ -238,6 +247,26 @@ def single(
             n_tied[lesion : lesion + 1],
             loss_sum[lesion : lesion + 1],
         )
+        _write(floats, integers, active[:n], right, losses, lesion)
+
+
+@compiled
+def _loss(floats, i):
+    """The loss of an image in nats, from what `answer` wrote."""
+    if floats[5, i] > 0:
+        return floats[5, i] + np.log(np.float64(floats[3, i]) + np.float64(floats[6, i]))
+    return np.log1p(np.float64(floats[3, i]) * np.float64(floats[6, i]))
+
+
+@compiled
+def _write(floats, integers, images, right, losses, lesion):
+    """Writes down what `answer` found on these images; nothing into arrays of size 0."""
+    if right.size:
+        for i in range(len(images)):
+            right[lesion, images[i]] = integers[0, i] == 0
+    if losses.size:
+        for i in range(len(images)):
+            losses[lesion, images[i]] = _loss(floats, i)
 
 
 @compiled

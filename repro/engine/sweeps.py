@@ -19,7 +19,9 @@ from repro.core.kinds import (
     ORDERS,
     AblationCurve,
     CumulativeConfig,
+    FragilityConfig,
     Functions,
+    ImageTable,
     Intact,
     IntactConfig,
     NoiseConfig,
@@ -44,6 +46,11 @@ def _taken(images: Any, labels: Any, index: np.ndarray) -> tuple[Any, Any]:
     if labels is None:
         return images.take(index), None
     return images[index], labels[index]
+
+
+def _in_order(labels: Any, index: np.ndarray) -> np.ndarray:
+    """The places in the order in which `_taken` gives their images."""
+    return np.sort(index) if labels is None else index
 
 
 class Engines:
@@ -103,6 +110,7 @@ class Inputs(NamedTuple):
     engines: the network. images, labels: the images that the settings ask for; labels are None for
         a stream, which has its own.
     ranked_on: images and labels of the split `SweepConfig.other_images`; None if it is "".
+    true_labels: int (n_images,), before some were shuffled; None where they are not known.
     rng: generator of all that the sweep draws.
     """
 
@@ -111,6 +119,7 @@ class Inputs(NamedTuple):
     labels: Any
     ranked_on: tuple[Any, Any] | None
     rng: np.random.Generator
+    true_labels: np.ndarray | None = None
 
     def engine(self, check: bool = True) -> Engine:
         """The engine on the images; `check` as for `Engines.on`."""
@@ -131,6 +140,7 @@ def run(
     images: Any,
     labels: Any,
     ranked_on: tuple[Any, Any] | None = None,
+    true_labels: np.ndarray | None = None,
 ) -> SweepResult:
     """Makes the lesions of one config in one network and returns what they do.
 
@@ -140,6 +150,7 @@ def run(
             (labels None) has a length and `take`, as `imagenet.ImageStream` does.
         ranked_on: images and labels of the split config.other_images, on which an order by a
             measure is found; None for the images above.
+        true_labels: int (n_images,), of the images, before some were shuffled; None if not known.
 
     Raises:
         ValueError: fewer images than config.n_images, or fewer than two where config.halves; fewer
@@ -150,9 +161,13 @@ def run(
     rng = np.random.default_rng(config.seed)
     if config.n_images:
         chosen = rng.permutation(len(images))[: config.n_images]
+        # A stream gives images in its own order.
+        true_labels = None if true_labels is None else true_labels[_in_order(labels, chosen)]
         images, labels = _taken(images, labels, chosen)
     engines = network if isinstance(network, Engines) else Engines(network)
-    return RUNNERS[config.kind](config, Inputs(engines, images, labels, ranked_on, rng))
+    return RUNNERS[config.kind](
+        config, Inputs(engines, images, labels, ranked_on, rng, true_labels)
+    )
 
 
 @RUNNERS.of("cumulative")
@@ -191,6 +206,14 @@ def _run_intact(config: IntactConfig, inputs: Inputs) -> Intact:
 @RUNNERS.of("portraits")
 def _run_portraits(config: PortraitsConfig, inputs: Inputs) -> Portraits:
     return portraits(inputs.engine(), inputs.images, inputs.labels, config)
+
+
+@RUNNERS.of("fragility")
+def _run_fragility(config: FragilityConfig, inputs: Inputs) -> ImageTable:
+    labels = inputs.labels
+    if labels is None:
+        labels = inputs.images.labels_in_order()
+    return fragility(inputs.engine(), config, labels, inputs.true_labels, inputs.rng)
 
 
 def cumulative(
@@ -454,6 +477,45 @@ def _held_out(
         for intact, outcome, of_half in zip(intacts, ablated, counts, strict=True)
     ]
     return metrics.held_out_class_drop(*drops)
+
+
+def fragility(
+    engine: Engine,
+    config: FragilityConfig,
+    labels: np.ndarray,
+    true_labels: np.ndarray | None,
+    rng: np.random.Generator,
+) -> ImageTable:
+    """How much the answer to each image hangs on single units (docs/paper.md, "Fragile images").
+
+    Args:
+        labels: int (n_images,), of the engine's images. true_labels: before some were shuffled;
+            None where they are not known, and then no fewest units are sought.
+    """
+    fill, labels = _fill(engine, config.fill), np.asarray(labels, np.int32)
+    found = engine.fragility(fill=fill)
+    truth = np.full(len(labels), -1, np.int32) if true_labels is None else true_labels
+    answered = found.intact.predicted == labels
+    chosen = [
+        rng.permutation(np.flatnonzero(kind & answered))[: config.flipped]
+        for kind in (truth == labels, (truth >= 0) & (truth != labels))
+    ]
+    flips = engine.flips(np.sort(np.concatenate(chosen)), most=config.most, fill=fill)
+    return ImageTable(
+        layers=engine.layout.layers,
+        labels=labels,
+        true_labels=np.asarray(truth, np.int32),
+        answers=found.intact.predicted,
+        n_changed=found.n_changed,
+        loss=found.intact.loss.astype(np.float64),
+        margin=found.intact.margin.astype(np.float64),
+        flipped=flips.images,
+        flip_units=flips.n_units,
+        flip_at_least=flips.at_least,
+        images=config.images,
+        fill=config.fill,
+        n_tied=found.n_tied,
+    )
 
 
 def portraits(engine: Engine, images: Any, labels: Any, config: PortraitsConfig) -> Portraits:

@@ -33,6 +33,7 @@ from threadpoolctl import ThreadpoolController
 
 from repro.engine import kernels
 from repro.engine.counts import Counts
+from repro.engine.image_answers import Recorder
 from repro.engine.lesions import NO_UNIT
 
 # Images in a block: enough for long loops, few enough that a layer's activations fit in the cache.
@@ -66,10 +67,18 @@ class Layer:
 class Block:
     """Images that are computed together. units: float32 (n_units of the first mask, n_images),
     activations.
-    labels: int32 (n_images,)."""
+    labels: int32 (n_images,). start: number of the first image."""
 
     units: np.ndarray
     labels: np.ndarray
+    start: int = 0
+
+    def room(self, n_lesions: int, record: Recorder | None) -> tuple[np.ndarray, np.ndarray]:
+        """right and losses, (n_lesions, n_images), as the loops write them; of size 0 where they
+        are not recorded."""
+        n, n_images = n_lesions if record else 0, len(self.labels)
+        n_losses = n if record and record.wants_losses else 0
+        return np.empty((n, n_images), np.uint8), np.empty((n_losses, n_images), np.float32)
 
 
 def blocks(activations: np.ndarray, labels: np.ndarray, threads: int) -> list[Block]:
@@ -82,7 +91,11 @@ def blocks(activations: np.ndarray, labels: np.ndarray, threads: int) -> list[Bl
     n_blocks = -(-n_images // (BLOCK * threads)) * threads
     edges = np.linspace(0, n_images, min(n_blocks, n_images) + 1).astype(int)
     return [
-        Block(np.ascontiguousarray(activations[start:stop].T), labels[start:stop].astype(np.int32))
+        Block(
+            np.ascontiguousarray(activations[start:stop].T),
+            labels[start:stop].astype(np.int32),
+            int(start),
+        )
         for start, stop in zip(edges[:-1], edges[1:], strict=True)
     ]
 
@@ -99,6 +112,7 @@ def walk(
     top: int,
     threads: int | None = None,
     on_progress: Callable[[int], None] = lambda pairs: None,
+    record: Recorder | None = None,
 ) -> Counts:
     """Counts at the points of each order: (n_orders, n_points).
 
@@ -113,6 +127,7 @@ def walk(
         tie, top: see `kernels.tally`.
         threads: None for one a processor.
         on_progress: called with the number of (image, point) pairs just evaluated.
+        record: of these images; it is given every answer, the points of the first order first.
     """
     n_threads = threads or os.cpu_count() or 1
     wanted, place = np.unique(n_ablated, return_inverse=True)
@@ -122,12 +137,16 @@ def walk(
     cut = blocks(activations, labels, n_threads)
     tasks = [(order, block) for block in cut for order in range(len(orders))]
 
-    def work(task: tuple[int, Block]) -> Counts:
+    def work(task: tuple[int, Block]) -> tuple[Counts, np.ndarray, np.ndarray]:
         order, block = task
-        return curves[order](block, tie, top)
+        return curves[order](block, tie, top, record)
 
-    for (order, block), part in _in_threads(work, tasks, n_threads):
+    for (order, block), (part, right, losses) in _in_threads(work, tasks, n_threads):
         points.add(part, order)
+        if record:
+            lesions = order * len(n_ablated) + np.arange(len(n_ablated))
+            losses = losses[place] if record.wants_losses else losses
+            record.at(block.start, len(block.labels)).put(lesions, right[place], losses)
         on_progress(len(block.labels) * len(n_ablated))
     return points[:, place]
 
@@ -143,6 +162,7 @@ def single_units(
     top: int,
     threads: int | None = None,
     on_progress: Callable[[int], None] = lambda pairs: None,
+    record: Recorder | None = None,
 ) -> Counts:
     """Counts with each of these units clamped alone: (n,).
 
@@ -159,11 +179,13 @@ def single_units(
     arrays = _Arrays.of(layers)
     points = Counts.zeros((len(units),), layers[-1].kernel.shape[1])
 
-    def work(block: Block) -> Counts:
+    def work(block: Block) -> tuple[Counts, np.ndarray, np.ndarray]:
         counts = Counts.zeros((len(units),), layers[-1].kernel.shape[1])
+        right, losses = block.room(len(units), record)
         coordinates, outputs = _intact(layers, block.units)
         for mask, which, chosen in lesions:
             part = Counts.zeros((len(chosen),), counts.n_correct.shape[-1])
+            part_right, part_losses = block.room(len(chosen), record)
             kernels.single(
                 fills[mask][:, None] - coordinates[mask],
                 mask,
@@ -179,12 +201,22 @@ def single_units(
                 np.float32(tie),
                 top,
                 *part.arrays,
+                part_right,
+                part_losses,
             )
             counts.add(part, which)
-        return counts
+            if right.size:
+                right[which] = part_right
+            if losses.size:
+                losses[which] = part_losses
+        return counts, right, losses
 
-    for block, part in _in_threads(work, blocks(activations, labels, n_threads), n_threads):
+    found = _in_threads(work, blocks(activations, labels, n_threads), n_threads)
+    for block, (part, right, losses) in found:
         points.add(part)
+        if record:
+            of_block = record.at(block.start, len(block.labels))
+            of_block.put(np.arange(len(units)), right, losses)
         on_progress(len(block.labels) * len(units))
     return points
 
@@ -227,9 +259,12 @@ class _Curve:
         # The points of the curve, beginning at its far end.
         self.n_back = n_back[len(back) - n_ablated[::-1]].astype(np.int64)
 
-    def __call__(self, block: Block, tie: float, top: int) -> Counts:
-        """The counts at each point, (n_points,)."""
+    def __call__(
+        self, block: Block, tie: float, top: int, record: Recorder | None
+    ) -> tuple[Counts, np.ndarray, np.ndarray]:
+        """The counts at each point, (n_points,), and right and losses, see `Block.room`."""
         points = Counts.zeros((len(self.n_back),), self.arrays.sizes[-1])
+        right, losses = block.room(len(self.n_back), record)
         kernels.curve(
             block.units[self.first] - self.fills[0][:, None],
             self.arrays.sizes,
@@ -243,8 +278,10 @@ class _Curve:
             np.float32(tie),
             top,
             *points.arrays,
+            right,
+            losses,
         )
-        return points[::-1]
+        return points[::-1], right[::-1], losses[::-1]
 
 
 @dataclass(frozen=True)
@@ -302,8 +339,8 @@ def _libraries() -> ThreadpoolController:
 
 
 def _in_threads(
-    work: Callable[[Any], Counts], tasks: Sequence[Any], threads: int
-) -> Iterator[tuple[Any, Counts]]:
+    work: Callable[[Any], Any], tasks: Sequence[Any], threads: int
+) -> Iterator[tuple[Any, Any]]:
     """Pairs of a task and its result, computed in threads. Each thread's matrix products run on one
     thread of BLAS; more would wait for each other."""
     with _libraries().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:

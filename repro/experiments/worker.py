@@ -349,9 +349,10 @@ class _SweepStep:
         if settings.other_images:
             ranking = of_split[settings.other_images]
             ranked_on = ranking.images, ranking.labels
+        truth = splits.true_labels if settings.images == "train" else None
         with full_float32():
             engines = self._snapshots.engines_at(settings.epoch)
-            result = sweeps.run(settings, engines, data.images, data.labels, ranked_on)
+            result = sweeps.run(settings, engines, data.images, data.labels, ranked_on, truth)
         self._held.folder.save_sweep(settings, result)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from repro.core.datasets import DATASETS
 from repro.core.results import FigureResult
-from repro.paper import rules_networks, rules_units
+from repro.paper import rules_images, rules_networks, rules_units
 from repro.paper.finding import (
     INCONCLUSIVE,
     NOT_RUN,
@@ -497,5 +497,15 @@ CLAIMS = (
         paper="not tested in the paper",
         rule=rules_networks.selectivity_is_not_needed,
         of_all=True,
+    ),
+    Claim(
+        name="C23",
+        figures=("fragile", "fragilefashion", "fragilecifar"),
+        statement=(
+            "Within one network, images whose labels it had to memorise hang on single units: they "
+            "are more fragile than images with true labels."
+        ),
+        paper="not tested in the paper",
+        rule=rules_images.memorised_images_are_fragile,
     ),
 )

@@ -33,9 +33,11 @@ from repro.paper import panels
 from repro.paper.choices import optimizer_words
 from repro.paper.contrasts import contrasts, difference_words, sentence, variant_settings
 from repro.paper.finding import FEWEST_NETWORKS
+from repro.paper.image_panels import areas_words
 from repro.paper.measures import (
     NETWORK_MEASURES,
     curves,
+    image_tables,
     paper_epochs,
     relation,
     score_name,
@@ -164,6 +166,32 @@ def _portrait_caption(figure: FigureResult, panel: PanelConfig) -> str:
         f"{_layers_words(found)} by rule: of the units whose importance (change of "
         f"{split_name(found.images)} loss on ablation) lies above the median, the most "
         "class-selective one and the least."
+    )
+
+
+@CAPTIONS.of("fragile")
+def _fragile_words(figure: FigureResult, panel: PanelConfig) -> str:
+    table = image_tables(figure.networks, panel.sweep)[0]
+    return (
+        f"{table.n_images:,} {split_name(table.images)} images of each network, networks pooled; "
+        f"each of {table.n_units:,} units lesioned alone. An answer changes where another class is "
+        "answered than without a lesion."
+    )
+
+
+@CAPTIONS.of("finding")
+def _finding_words(figure: FigureResult, panel: PanelConfig) -> str:
+    return (
+        "Shuffled labels are found by a score of each image, without knowing them; area under the "
+        "ROC curve, mean ± s.d. over networks; dashes: guessing."
+    )
+
+
+@CAPTIONS.of("flips")
+def _flips_words(figure: FigureResult, panel: PanelConfig) -> str:
+    return (
+        "The next unit is one that changes the answer or else the one that raises the loss of the "
+        "answer most; drawn among images that are answered as they are labelled."
     )
 
 
@@ -353,6 +381,19 @@ def _portrait_alternative(figure: FigureResult, panel: PanelConfig) -> str:
         f"{portrait_words(found, panel.role)}. Images that drive it most are of the classes "
         f"{', '.join(classes)}; its mean activation is largest for {strongest}."
     )
+
+
+@ALTERNATIVES.of("fragile", "finding", "flips")
+def _fragile_alternative(figure: FigureResult, panel: PanelConfig) -> str:
+    tables = image_tables(figure.networks, panel.sweep)
+    shown = {
+        "fragile": "The share of images that are at least so fragile when single units are "
+        "ablated, for true and for shuffled labels",
+        "finding": "ROC curves of finding shuffled labels by fragility under ablation, by loss and "
+        "by margin",
+        "flips": "The share of images whose answer changes with so many units ablated",
+    }
+    return f"{shown[panel.kind]}. {areas_words(tables)}"
 
 
 @ALTERNATIVES.of("epochs")

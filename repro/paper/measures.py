@@ -15,7 +15,14 @@ import numpy as np
 from scipy import stats
 
 from repro.core import agreement, metrics
-from repro.core.kinds import AblationCurve, Intact, NoiseCurve, SweepResult, UnitTable
+from repro.core.kinds import (
+    AblationCurve,
+    ImageTable,
+    Intact,
+    NoiseCurve,
+    SweepResult,
+    UnitTable,
+)
 from repro.core.results import FigureResult, NetworkResult
 from repro.core.settings import TrainConfig
 
@@ -57,6 +64,19 @@ def curves(networks: Iterable[NetworkResult], name: str = "") -> list[AblationCu
 def unit_tables(networks: Iterable[NetworkResult], name: str = "") -> list[UnitTable]:
     """The unit tables of these networks, of one sweep."""
     return sweeps_of(networks, UnitTable, name)
+
+
+def image_tables(networks: Iterable[NetworkResult], name: str = "") -> list[ImageTable]:
+    """The tables of single images of these networks, of one sweep."""
+    return sweeps_of(networks, ImageTable, name)
+
+
+def flips_of(tables: Iterable[ImageTable], shuffled: bool) -> np.ndarray:
+    """float64 (n,), how many units change the answer to an image with a shuffled label, or with a
+    true one, networks pooled; infinite where as many as were allowed do not."""
+    found = [table.flips(shuffled).astype(np.float64) for table in tables]
+    units = np.concatenate([np.zeros(0), *found])
+    return np.where(units < 0, np.inf, units)
 
 
 def by_label_corruption(figure: FigureResult) -> dict[float, list[NetworkResult]]:

@@ -212,6 +212,41 @@ def _portraits_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> It
     )
 
 
+@TABLES.of("fragility")
+def _images_tables(numbers: Mapping[str, Any], name: str, found: _Rows) -> Iterator[Table]:
+    yield Table(
+        f"{_heading(name, found)}, on {found[0][1]['n_images']:,} {found[0][1]['images']} images. "
+        "Area: under the ROC curve of finding shuffled labels. Units: mean number of those that "
+        "change an answer, chosen greedily.",
+        (
+            "Network",
+            "Area by fragility",
+            "Area by loss",
+            "Area by margin",
+            "Fragility, shuffled",
+            "Fragility, true",
+            "Units, shuffled",
+            "Units, true",
+        ),
+        [
+            (
+                _label(network),
+                *(_decimal(area, 3) for area in sweep["areas"].values()),
+                *(_spread(sweep[kind]["fragility"]) for kind in ("shuffled", "true")),
+                *(_units(sweep[kind]["flips"]) for kind in ("shuffled", "true")),
+            )
+            for network, sweep in found
+        ],
+    )
+
+
+def _units(flips: Mapping[str, Any]) -> str:
+    """A mean number of units; that more were needed than were tried; or that none was sought."""
+    if not flips["images"]:
+        return "not asked"
+    return "more than tried" if flips["mean"] is None else f"{flips['mean']:.2f}"
+
+
 def _heading(name: str, found: _Rows) -> str:
     """What kind of sweep a table is of, and the sweep's name."""
     return f"{KINDS[found[0][1]['kind']].title} “{name.replace('_', ' ')}”"

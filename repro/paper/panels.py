@@ -164,6 +164,11 @@ def _above(panel: PanelConfig) -> tuple[float, float]:
     return (0, 1.09 if panel.title else 1.02)
 
 
+def legend_above(axes: Axes, panel: PanelConfig) -> None:
+    """A legend above the axes, for which `LEGENDS` leaves room."""
+    axes.legend(loc="lower left", bbox_to_anchor=_above(panel), borderaxespad=0, alignment="left")
+
+
 def _legend_beside(axes: Axes, panel: PanelConfig) -> None:
     corrupted = panel.series == ("label_corruption",)
     axes.legend(

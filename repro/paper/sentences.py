@@ -19,10 +19,12 @@ from repro.display.plots import UNIT_MEASURES, correlation_words
 from repro.paper.contrasts import contrasts
 from repro.paper.contrasts import sentence as contrasts_sentence
 from repro.paper.finding import FEWEST_NETWORKS, NEGLIGIBLE_RHO, counted, ends
+from repro.paper.image_panels import areas_words
 from repro.paper.measures import (
     NETWORK_MEASURES,
     correlation,
     curves,
+    image_tables,
     memorised,
     relation,
     scores,
@@ -216,6 +218,11 @@ def _pairs(found: Correlation, across: str, up: str, point: str) -> str:
 @SENTENCES.of("variants")
 def _of_variants(figure: FigureResult, panel: PanelConfig) -> str:
     return contrasts_sentence(contrasts(figure, panel.sweep))
+
+
+@SENTENCES.of("fragile", "finding", "flips")
+def _of_images(figure: FigureResult, panel: PanelConfig) -> str:
+    return areas_words(image_tables(figure.networks, panel.sweep))
 
 
 @SENTENCES.of("portrait")

@@ -27,6 +27,9 @@ _OWN_FIGURES = {
     "memorizing": "AUC while memorising",
     "relations": "Relations",
     "sensitivity": "Sensitivity",
+    "fragile": "Fragile images",
+    "fragilefashion": "Fragile images, clothes",
+    "fragilecifar": "Fragile images, objects",
 }
 
 

@@ -12,12 +12,14 @@ from repro.core import metrics
 from repro.core.kinds import (
     AblationCurve,
     Functions,
+    ImageTable,
     Intact,
     NoiseCurve,
     Portraits,
     SweepResult,
     UnitTable,
 )
+from repro.core.kinds.fragility import SCORES
 from repro.core.metrics import mean_and_sd
 from repro.core.results import FigureResult, NetworkResult
 from repro.core.settings import FigureConfig, TrainConfig
@@ -26,6 +28,7 @@ from repro.paper.finding import Estimate
 from repro.paper.measures import (
     Trajectory,
     auc,
+    flips_of,
     noise_tolerance,
     normalized_auc,
     relation,
@@ -229,6 +232,29 @@ def _portraits_summary(network: NetworkResult, name: str, found: Portraits) -> d
             }
             for index, role in enumerate(found.roles)
         ],
+    }
+
+
+@NUMBERS.of("fragility")
+def _images_summary(network: NetworkResult, name: str, table: ImageTable) -> dict[str, Any]:
+    kinds = {}
+    for shuffled, kind in ((True, "shuffled"), (False, "true")):
+        rows, flips = table.shuffled if shuffled else table.truthful, flips_of([table], shuffled)
+        kinds[kind] = {
+            "images": int(rows.sum()),
+            "fragility": _spread(table.fragility[rows]),
+            "flips": {
+                "images": len(flips),
+                "mean": _number(flips.mean()) if len(flips) else None,
+                "median": _number(np.median(flips)) if len(flips) else None,
+                "changed": int(np.isfinite(flips).sum()),
+            },
+        }
+    return {
+        "n_units": table.n_units,
+        "fill": table.fill,
+        "areas": {score: _number(table.area(score)) for score in SCORES},
+        **kinds,
     }
 
 

@@ -23,6 +23,7 @@ from repro.engine import sweeps
 from repro.engine.activity import UnitStatistics
 from repro.engine.counts import Outcome
 from repro.engine.engine import Engine
+from repro.engine.fragile import OwnAnswers, check_task
 from repro.engine.layout import Layout
 from repro.engine.tasks import Task
 from repro.models.insertion import names_of_layers
@@ -41,6 +42,18 @@ if TYPE_CHECKING:
 
 # Images on which the lesioned network is compared with the user's own model.
 CHECKED_IMAGES = 16
+# Columns of `Measured.fragile_images`.
+FRAGILE_COLUMNS = np.dtype(
+    [
+        ("image", np.int64),
+        ("label", np.int32),
+        ("answer", np.int32),
+        ("disagreement", np.float64),
+        ("fragility", np.float64),
+        ("loss", np.float64),
+        ("margin", np.float64),
+    ]
+)
 # Pieces in which units are lesioned, so that a deadline is heeded between them.
 _PIECES = 20
 
@@ -259,7 +272,7 @@ class Measured:
     def unit_table(self) -> StudiedUnits:
         """What `units` is made from, and the formulas of its columns."""
         found, intact = self.statistics, self.intact
-        n_correct, loss = self._lesioned_alone
+        n_correct, loss, _ = self._lesioned_alone
         information = bias = np.full(self.layout.n_units, np.nan)  # not defined without classes
         if self.task.has_classes:
             information, bias = found.mutual_information, found.mutual_information_bias
@@ -335,6 +348,59 @@ class Measured:
         if not self._curves:
             self.curve()
         return tuple(sorted(self._curves.values(), key=lambda one: one.n_correct.size))
+
+    @functools.cached_property
+    def _own_answers(self) -> OwnAnswers:
+        """What the intact network answers on each image."""
+        return self._engine.own_answers()
+
+    def fragile_images(self, n: int = 20) -> np.ndarray:
+        """The images whose answers hang most on single units, probably mislabelled ones first.
+
+        An image with a wrong label is answered otherwise than labelled; or, where a network was
+        trained on it, it had to be memorised, and the answer changes with single units (Maini et
+        al. 2023, docs/paper.md, "Fragile images"). So images are ranked by how many networks with
+        one unit less disagree with the label, then by the margin.
+
+        Args:
+            n: how many, at most; 0 for all, which takes as long as the lesions again for those that
+                are answered wrong.
+
+        Returns:
+            A structured array, a row an image. image: its number in `images`. label, answer: class
+            numbers; without labels the answer twice; -1 for several yes-or-no answers.
+            disagreement: share of the single lesions under which the answer is not the label, in
+            [0, 1]. fragility: share of them that change the answer. loss, margin: without a lesion
+            (`engine.fragile.OwnAnswers`).
+
+        Raises:
+            ValueError: n below 0; answers that are numbers, which do not change to another class.
+        """
+        n = whole_number("n", n, "0 (all) or more", 0)
+        check_task(self.task, "fragile_images")
+        table = self.suspected_images(n)
+        lesioned, wrong = np.flatnonzero(self.lesioned), np.flatnonzero(table["margin"] < 0)
+        if len(wrong) and len(lesioned):
+            rows = np.sort(table["image"][wrong])
+            found = self._on(rows).fragility(lesioned).share
+            table["fragility"][wrong] = found[np.searchsorted(rows, table["image"][wrong])]
+        return table
+
+    def suspected_images(self, n: int) -> np.ndarray:
+        """As `fragile_images`, and at no further cost: fragility is NaN where an answer is wrong
+        without a lesion."""
+        n_wrong, intact = self._lesioned_alone[2], self._own_answers
+        order = np.lexsort((intact.margin, -n_wrong))
+        order = order[:n] if n else order
+        table = np.zeros(len(order), FRAGILE_COLUMNS)
+        table["image"], table["label"], table["answer"] = order, -1, -1
+        if intact.predicted.ndim == 1:
+            labels = self._engine.labels if self.task.has_classes else intact.predicted
+            table["label"], table["answer"] = labels[order], intact.predicted[order]
+        table["loss"], table["margin"] = intact.loss[order], intact.margin[order]
+        table["disagreement"] = n_wrong[order] / max(1, int(self.lesioned.sum()))
+        table["fragility"] = np.where(table["margin"] < 0, np.nan, table["disagreement"])
+        return table
 
     @functools.cached_property
     def redundant_together(self) -> Together | None:
@@ -450,13 +516,15 @@ class Measured:
     # --- How ----------------------------------------------------------------------------------
 
     @functools.cached_property
-    def _lesioned_alone(self) -> tuple[np.ndarray, np.ndarray]:
+    def _lesioned_alone(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Correct images of each class (n_units, n_classes) and loss (n_units,) without each unit,
-        float64; NaN where it was not lesioned."""
+        float64; NaN where it was not lesioned. And int64 (n_images,), of how many lesioned units an
+        answer to the image was wrong, right or not without a lesion."""
         self.intact  # noqa: B018  checks that lesions do what they say
         n_units = self.layout.n_units
         n_correct = np.full((n_units, self.n_classes), np.nan)
         loss = np.full(n_units, np.nan)
+        n_wrong = np.zeros(self.sample.n_images, np.int64)
         # A random order in which layers keep their shares, so that those not reached are a sample.
         layer = np.repeat(
             np.arange(len(self.layout.layers)), [size for _, size in self.layout.layers]
@@ -468,11 +536,12 @@ class Measured:
             for piece in np.array_split(order, min(len(order), _PIECES) if timed else 1):
                 # In their order in the network: what a layer needs is computed once.
                 piece = np.sort(piece)
-                outcome = self._engine.single_units(units=piece)
-                n_correct[piece], loss[piece] = outcome.n_correct, outcome.loss
+                found = self._engine.answers(units=piece)
+                n_correct[piece], loss[piece] = found.outcome.n_correct, found.outcome.loss
+                n_wrong += found.n_wrong
                 if time.monotonic() > self.settings.deadline:
                     break
-        return n_correct, loss
+        return n_correct, loss, n_wrong
 
     def _answers_without(self, row: int | None) -> tuple[np.ndarray, np.ndarray]:
         """Loss (n_images,) and the share of each image's answers that are right, without a unit;

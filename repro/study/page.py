@@ -47,6 +47,7 @@ def render(study: Measured, command: str = "") -> str:
         redundant=tables.redundant(study),
         dead=tables.dead(study),
         layers=tables.layers(study),
+        fragile=tables.fragile(study),
         without_mask=tables.without_mask(study),
         n_layers=len(study.hidden_layers),
         sample=[Item(*one) for one in sentences.sample_words(study.sample, study)],

@@ -115,6 +115,42 @@ def layers(study: Measured) -> Table:
     return Table(f"{caption}.", heads, rows)
 
 
+def fragile(study: Measured) -> Table | None:
+    """The images whose answers hang most on single units, probably mislabelled ones first; None
+    where no answer is right or wrong, no unit was lesioned, or no image is suspect."""
+    if not (study.words.has_accuracy and study.lesioned.any()):
+        return None
+    found = study.suspected_images(_LISTED)
+    found = found[found["disagreement"] > 0]
+    if not len(found):
+        return None
+    one_class = study.task.answers_each == 1
+    against = "the label" if study.task.has_classes else "what is right"
+    if study.task.kind == "agreement":
+        against = "the intact network"
+    heads = ["Image", f"Networks that disagree with {against}", "Margin", study.words.loss]
+    if one_class:
+        heads[1:1] = ["Label", "Answer"]
+    rows = []
+    for image in found:
+        cells = [
+            f"{image['image']:,}",
+            percent(float(image["disagreement"])),
+            f"{image['margin']:.3g}",
+            f"{image['loss']:.3g}",
+        ]
+        if one_class:
+            cells[1:1] = [_class(study, int(image[name])) for name in ("label", "answer")]
+        rows.append(tuple(cells))
+    n_lesioned = int(study.lesioned.sum())
+    caption = (
+        f"Images by how many of {n_lesioned:,} networks, each without one unit, disagree with "
+        f"{against}. Those answered otherwise without a lesion too, with a margin below 0, and "
+        "those that hang on many single units may be mislabelled. Images are numbered from 0."
+    )
+    return Table(caption, tuple(heads), rows)
+
+
 def without_mask(study: Measured) -> Table | None:
     """The layers that have no mask, and why; None where every layer has one."""
     rows = [(row.layer, row.kind, row.why) for row in study.hidden_layers if not row.masked]

@@ -11,6 +11,8 @@ import numpy as np
 from repro.core.kinds import (
     AblationCurve,
     CumulativeConfig,
+    FragilityConfig,
+    ImageTable,
     Intact,
     IntactConfig,
     NoiseConfig,
@@ -284,6 +286,44 @@ def portraits(settings: PortraitsConfig, seed: int = 0) -> Portraits:
     )
 
 
+def image_table(
+    settings: FragilityConfig,
+    *,
+    seed: int = 0,
+    n_images: int = 200,
+    corruption: float = 0.2,
+    lift: float = 1.0,
+) -> ImageTable:
+    """Images of which the given share has shuffled labels.
+
+    Args:
+        lift: how many times more fragile, on average, images with shuffled labels are.
+    """
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 10, n_images).astype(np.int32)
+    shuffled = np.arange(n_images) < corruption * n_images
+    labels = np.where(shuffled, (truth + 1) % 10, truth).astype(np.int32)
+    n_changed = rng.binomial(48, np.where(shuffled, min(0.9, 0.05 * lift), 0.05))
+    flipped = np.arange(n_images)[:: max(1, n_images // 20)]
+    flip_units = np.where(n_changed[flipped] > 0, 1, 2 + flipped % 4)
+    flip_units[-1] = -1
+    return ImageTable(
+        layers=(("hidden_1", 24), ("hidden_2", 24)),
+        labels=labels,
+        true_labels=truth,
+        answers=labels,
+        n_changed=n_changed,
+        loss=rng.gamma(1.0, 0.01, n_images) * (1 + shuffled),
+        margin=rng.gamma(4.0, 1.0, n_images) / (1 + shuffled),
+        flipped=flipped,
+        flip_units=flip_units,
+        flip_at_least=np.minimum(np.abs(flip_units), 2),
+        images=settings.images,
+        fill=settings.fill,
+        n_tied=0,
+    )
+
+
 def reach_of(network: TrainConfig, epoch: int = -1) -> float:
     """How far a made-up network's curve reaches: as the paper finds it."""
     reach = 0.8 - 0.4 * network.label_corruption**0.3
@@ -308,6 +348,9 @@ def sweep_result(sweep: SweepConfig, network: TrainConfig) -> SweepResult:
         return Intact(n_correct=900, n_top5=990, loss=loss, n_images=1000, images=sweep.images)
     if isinstance(sweep, PortraitsConfig):
         return portraits(sweep, network.seed)
+    if isinstance(sweep, FragilityConfig):
+        corruption = network.label_corruption
+        return image_table(sweep, seed=network.seed, corruption=corruption, lift=4)
     if network.network == "mlp":
         return unit_table(seed=network.seed)
     if sweep.basis == "random":

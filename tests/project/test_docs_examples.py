@@ -1,4 +1,4 @@
-"""The Python of README.md and docs/python.md does what the pages say."""
+"""The Python of README.md, docs/python.md and docs/engine.md does what the pages say."""
 
 from __future__ import annotations
 
@@ -66,3 +66,32 @@ def test_the_calls_on_the_python_page_work(tmp_path: Path, monkeypatch: pytest.M
     assert given["importance"].shape == (256,)
     np.testing.assert_array_equal(given["model"].predict(given["images"], verbose=0), intact)
     assert repro.ablation_masks(keras.models.load_model("lesioned.keras"))
+
+
+def test_the_network_that_a_pencil_can_follow_answers_as_the_page_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (code,) = blocks("docs/engine.md", "python")
+    given: dict[str, Any] = {}
+    exec(code, given)
+    answers, fragility, flips = given["answers"], given["fragility"], given["flips"]
+    assert answers.right[:, 0, 0].tolist() == [4, 7, 4] and answers.broken(0).tolist() == [0]
+    assert fragility.n_changed.tolist() == [2, 0, 1] and fragility.n_lesions == 3
+    np.testing.assert_allclose(fragility.intact.margin, [1.5, 11.5, -3.5], rtol=1e-6)
+    assert [units.tolist() for units in flips.units] == [[0], [0, 1], [2]]
+    assert flips.n_units.tolist() == flips.at_least.tolist() == [1, 2, 1]
+    printed = capsys.readouterr().out
+    assert "[4 7 4]" in printed and "[1 2 1] [1 2 1]" in printed
+    # The row of each image in the table, from its three units.
+    rows = re.findall(
+        r"^\| [xyz] = \((.*?)\) \|(.*)\|$", (ROOT / "docs/engine.md").read_text(), re.M
+    )
+    for (image, cells), share in zip(rows, fragility.share, strict=True):
+        u = np.array(image.split(","), float)
+        shown = [cell.strip() for cell in cells.split("|")]
+        for cell, keep in zip(shown, [np.ones(3), *(1 - np.eye(3))], strict=False):
+            a, b = 0.5 + 3 * u[0] * keep[0] + 2 * u[1] * keep[1], 4 * u[2] * keep[2]
+            assert cell.replace("*", "") == f"{a:g}, {b:g}: {'A' if a >= b else 'B'}"
+        top, *bottom = (float(part) for part in shown[4].split("/"))
+        assert share == pytest.approx(top / bottom[0] if bottom else top)
+    assert len(rows) == 3

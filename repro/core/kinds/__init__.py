@@ -6,6 +6,7 @@ all steps.
 """
 
 from repro.core.kinds.cumulative import CUMULATIVE, ORDERS, AblationCurve, CumulativeConfig
+from repro.core.kinds.fragility import FRAGILITY, FragilityConfig, ImageTable
 from repro.core.kinds.intact import INTACT, Intact, IntactConfig
 from repro.core.kinds.kind import (
     KINDS,
@@ -20,7 +21,7 @@ from repro.core.kinds.noise import NOISE, NoiseConfig, NoiseCurve
 from repro.core.kinds.portraits import PORTRAITS, Portraits, PortraitsConfig
 from repro.core.kinds.single_unit import SINGLE_UNIT, SingleUnitConfig, UnitMeasures, UnitTable
 
-for _kind in (CUMULATIVE, SINGLE_UNIT, NOISE, INTACT, PORTRAITS):
+for _kind in (CUMULATIVE, SINGLE_UNIT, NOISE, INTACT, PORTRAITS, FRAGILITY):
     register(_kind)
 
 __all__ = [
@@ -28,7 +29,9 @@ __all__ = [
     "ORDERS",
     "AblationCurve",
     "CumulativeConfig",
+    "FragilityConfig",
     "Functions",
+    "ImageTable",
     "Intact",
     "IntactConfig",
     "Kind",

@@ -25,6 +25,7 @@ from repro.core.metrics import (
     mutual_information_bias,
     normalized_auc,
     random_basis,
+    roc_area,
     spearman,
 )
 
@@ -556,3 +557,14 @@ def test_mutual_information_is_the_same_by_blocks_and_without_absent_classes(
     np.testing.assert_array_equal(metrics.mutual_information_bias(counts), whole[1])
     np.testing.assert_allclose(metrics.mutual_information(padded), whole[0], rtol=1e-12)
     np.testing.assert_array_equal(metrics.mutual_information_bias(padded), whole[1])
+
+
+def test_roc_area_is_the_share_of_pairs_in_the_right_order() -> None:
+    rng = np.random.default_rng(3)
+    scores, positive = rng.integers(0, 6, 40).astype(float), rng.random(40) < 0.3
+    wins = np.sign(scores[positive][:, None] - scores[~positive]) / 2 + 0.5
+    assert roc_area(scores, positive) == pytest.approx(wins.mean())
+    assert roc_area(-scores, positive) == pytest.approx(1 - wins.mean())
+    assert roc_area(np.exp(scores), positive) == roc_area(scores, positive)
+    assert np.isnan(roc_area(scores, np.ones(40, bool)))
+    assert np.isnan(roc_area(np.full(2, np.nan), np.array([True, False])))

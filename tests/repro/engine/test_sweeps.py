@@ -15,6 +15,8 @@ from repro.core.kinds import (
     KINDS,
     AblationCurve,
     CumulativeConfig,
+    FragilityConfig,
+    ImageTable,
     Intact,
     IntactConfig,
     NoiseConfig,
@@ -387,3 +389,59 @@ def test_a_result_of_an_older_version_is_refused() -> None:
     np.savez(buffer, header=np.array('{"kind": "single_unit"}'), **older)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="a single_unit result with other fields"):
         results.from_bytes(buffer.getvalue(), UnitTable)
+
+
+# --- Single images -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shuffled(
+    _tiny_mlp: Any, tiny_images: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images, labels that the network answers, but for a few, and true labels, a third others."""
+    images, _ = tiny_images
+    labels = np.asarray(_tiny_mlp.predict(images, verbose=0)).argmax(axis=1)
+    labels[::9] = (labels[::9] + 1) % 5
+    truth = labels.copy()
+    truth[::3] = (truth[::3] + 2) % 5
+    return images, labels, truth
+
+
+def test_fragility_of_images_is_that_of_plain_keras(
+    tiny_mlp: Any, shuffled: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> None:
+    images, labels, truth = shuffled
+    settings = FragilityConfig(flipped=4, most=6, n_images=100, seed=2)
+    found = sweeps.run(settings, tiny_mlp, images, labels, true_labels=truth)
+    assert isinstance(found, ImageTable)
+    chosen = np.random.default_rng(2).permutation(len(images))[:100]
+    np.testing.assert_array_equal(found.labels, labels[chosen])
+    np.testing.assert_array_equal(found.true_labels, truth[chosen])
+    intact = np.asarray(tiny_mlp.predict_on_batch(images[chosen])).argmax(axis=1)
+    np.testing.assert_array_equal(found.answers, intact)
+    changed = np.zeros(100, int)
+    for unit in range(40):
+        plain.assign(tiny_mlp, LAYERS, np.where(np.arange(40) == unit, 0.0, 1.0), None)
+        changed += np.asarray(tiny_mlp.predict_on_batch(images[chosen])).argmax(axis=1) != intact
+    plain.assign(tiny_mlp, LAYERS, np.ones(40), None)
+    np.testing.assert_array_equal(found.n_changed, changed)
+    np.testing.assert_allclose(found.fragility, changed / 40)
+    # Four of each kind, which the network answers as they are labelled; one unit if it is enough.
+    answered = found.answers == found.labels
+    for kind in (found.shuffled, found.truthful):
+        assert kind[found.flipped].sum() == 4 and answered[found.flipped[kind[found.flipped]]].all()
+    np.testing.assert_array_equal(found.flip_units == 1, changed[found.flipped] > 0)
+    expected = metrics.roc_area(found.fragility, truth[chosen] != labels[chosen])
+    assert found.area("fragility") == expected
+    assert len(list(KINDS["fragility"].rows(found))) == 100
+
+
+def test_without_true_labels_no_image_counts_as_shuffled(
+    tiny_mlp: Any, shuffled: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> None:
+    images, labels, _ = shuffled
+    found = sweeps.run(FragilityConfig(n_images=20), tiny_mlp, images, labels)
+    assert isinstance(found, ImageTable)
+    assert not found.shuffled.any() and not found.truthful.any() and not len(found.flipped)
+    assert np.isnan(found.area("loss")) and not len(found.flips(True))
+    assert next(KINDS["fragility"].rows(found))[2] is None

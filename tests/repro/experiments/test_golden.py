@@ -57,6 +57,8 @@ CUTS = (
     "noise.n_images=100",
     "single_unit.n_images=200",
     "portraits.n_images=200",
+    "fragility.n_images=200",
+    "fragility.flipped=0",
 )
 MLP_CUTS = ("train.hidden_units=[24,24]", "train.epochs=6", "grid.seed=[0]")
 CONVNET_CUTS = ("train.width=0.0625", "train.epochs=4", "train.learning_rate=0.02", "grid.seed=[0]")

@@ -10,11 +10,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from repro.core.kinds import CumulativeConfig, Intact, NoiseConfig, SingleUnitConfig
+from repro.core.kinds import (
+    CumulativeConfig,
+    FragilityConfig,
+    Intact,
+    NoiseConfig,
+    SingleUnitConfig,
+)
 from repro.core.results import FigureResult, NetworkResult
 from repro.core.settings import FigureConfig, TrainConfig
 from repro.core.toml import load_figure
-from repro.paper import claims, finding, rules_units
+from repro.paper import claims, finding, rules_images, rules_units
 from repro.paper import rules_networks as rules
 from tests.helpers import synthetic
 
@@ -677,12 +683,75 @@ def test_c22_asks_what_less_and_more_selectivity_cost(accuracies, selectivities,
         assert found.interval == pytest.approx((after - before - reach, after - before + reach))
 
 
+# --- C23
+
+
+def with_images(lifts, corruption=0.2, accuracy=1.0):
+    """A network for each lift: how much more fragile its images with shuffled labels are."""
+    return figure(
+        [
+            network(
+                0,
+                curve=False,
+                seed=seed,
+                label_corruption=corruption,
+                train={"train_accuracy": accuracy},
+                sweeps={
+                    "fragility": synthetic.image_table(
+                        FragilityConfig(), seed=seed, corruption=corruption, lift=lift
+                    )
+                },
+            )
+            for seed, lift in enumerate(lifts)
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("lifts", "expected"),
+    [
+        ((4, 5, 4), "supported"),
+        ((0.1, 0.1, 0.1), "not supported"),
+        ((6, 0.1, 1), "inconclusive"),
+        ((4,), "inconclusive"),  # one network has no spread
+    ],
+)
+def test_c23_finds_shuffled_labels_by_fragility_within_networks(lifts, expected):
+    made = with_images(lifts)
+    found = rules_images.memorised_images_are_fragile(made)
+    assert found.verdict == expected
+    if len(lifts) < 2:
+        return
+    areas = []
+    for one in made.networks:
+        table = one.sweeps["fragility"]
+        true, shuffled = (
+            table.n_changed[table.labels == table.true_labels],
+            table.n_changed[table.labels != table.true_labels],
+        )
+        wins = (shuffled[:, None] > true) + 0.5 * (shuffled[:, None] == true)
+        areas.append(wins.mean())
+    assert found.value == pytest.approx(np.mean(areas))
+    reach = stats.t.ppf(0.975, len(areas) - 1) * np.std(areas, ddof=1) / math.sqrt(len(areas))
+    assert found.interval == pytest.approx((found.value - reach, found.value + reach))
+    assert found.n == "3 networks, 200 images each" and "by margin" in found.ours
+
+
+def test_c23_needs_networks_that_memorised_labels_of_both_kinds():
+    rule = rules_images.memorised_images_are_fragile
+    assert rule(with_images((4, 4), corruption=0.0)).verdict == "not run"
+    half = rule(with_images((4, 4), accuracy=0.9))
+    assert half.verdict == "inconclusive" and "do not count: 2" in half.note
+    flips = rule(with_images((4, 4))).ours
+    assert "more than were tried (true labels" in flips and "(shuffled labels, 8 images)" in flips
+
+
 # --- All of them
 
 
 def test_all_claims_of_the_paper_have_a_rule_and_a_figure_with_a_config():
     names = {path.stem.split("_")[0] for path in (ROOT / "configs").glob("*.toml")}
-    assert {claim.name for claim in claims.CLAIMS} == {f"C{i}" for i in range(1, 23)}
+    assert {claim.name for claim in claims.CLAIMS} == {f"C{i}" for i in range(1, 24)}
     for claim in claims.CLAIMS:
         assert set(claim.figures) <= names
         assert claim.rule.text.count("Supported:") == 1 and "Not supported:" in claim.rule.text

@@ -131,6 +131,36 @@ def test_redundant_units_are_removed_all_at_once(made: Study, classifier: Any) -
         assert together.controls.accuracy.shape == (CONTROLS,)
 
 
+def test_images_are_ranked_by_how_many_lesioned_networks_disagree_with_the_label(
+    made: Study, classifier: Any
+) -> None:
+    images, labels, n_units = made.images, made.labels, len(made.units)
+    logits = np.asarray(classifier.predict_on_batch(images), np.float64)
+    disagree, changed = np.zeros(len(images), int), np.zeros(len(images), int)
+    for unit in range(n_units):
+        set_masks(classifier, (np.arange(n_units) != unit).astype(np.float32))
+        answer = np.asarray(classifier.predict_on_batch(images)).argmax(axis=1)
+        disagree += answer != labels
+        changed += answer != logits.argmax(axis=1)
+    set_masks(classifier, np.ones(n_units, np.float32))
+    found = made.fragile_images(0)
+    image = found["image"]
+    assert sorted(image.tolist()) == list(range(len(images)))
+    np.testing.assert_array_equal(found["disagreement"], disagree[image] / n_units)
+    np.testing.assert_array_equal(found["fragility"], changed[image] / n_units)
+    np.testing.assert_array_equal(found["label"], labels[image])
+    np.testing.assert_array_equal(found["answer"], logits.argmax(axis=1)[image])
+    own = logits[np.arange(len(labels)), labels]
+    others = np.where(np.arange(5) == labels[:, None], -np.inf, logits).max(axis=1)
+    np.testing.assert_allclose(found["margin"], (own - others)[image], rtol=1e-4, atol=1e-5)
+    pairs = list(zip(-found["disagreement"], found["margin"], strict=True))
+    assert pairs == sorted(pairs)
+    first = made.fragile_images()
+    assert len(first) == 20 and first.tolist() == found[:20].tolist()
+    with pytest.raises(ValueError, match="n must be"):
+        made.fragile_images(-1)
+
+
 def test_a_sequential_model_without_masks_is_studied_as_it_is() -> None:
     """tanh, so that units have means of both signs; the reference is written out in NumPy."""
     rng = np.random.default_rng(2)
@@ -445,6 +475,12 @@ def test_every_number_is_in_the_tables(made: Study, written: Path) -> None:
     )
 
 
+def test_the_page_lists_the_images_that_hang_on_single_units(made: Study, written: Path) -> None:
+    page = Page(written.read_text(encoding="utf-8"))
+    listed = page.text.partition("Images by how many of 40 networks")[2]
+    assert listed and all(f"{image:,}" in listed for image in made.fragile_images()["image"])
+
+
 def test_a_network_no_better_than_chance_is_warned_of(made: Study, classifier: Any) -> None:
     answers = classifier.predict(made.images, verbose=0).argmax(axis=1)
     for labels, warned in ((answers, False), ((answers + 1) % 5, True)):
@@ -651,5 +687,5 @@ def test_an_argument_of_a_wrong_kind_is_named(made: Study, ask: Any, sentence: s
 
 def test_the_methods_that_check_arguments_are_documented(made: Study) -> None:
     """`help(study.curve)` tells what the arguments are."""
-    for method in (made.curve, made.relation):
+    for method in (made.curve, made.relation, made.fragile_images):
         assert "Args:" in (inspect.getdoc(method) or "")

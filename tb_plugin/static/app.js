@@ -25,7 +25,13 @@ import { TrainingView } from "./views/training/training_view.js";
 import { UnitView } from "./views/unit/unit_view.js";
 import { UnitsView } from "./views/units/units_view.js";
 
-/** @typedef {{element: HTMLElement, update: (model: import("./page/model.js").Model) => void}} View */
+/**
+ * @typedef {object} View
+ * @property {HTMLElement} element
+ * @property {(model: import("./page/model.js").Model) => void} update
+ * @property {() => void} [point]  another run of the list is pointed at, or none: in views where runs
+ *     are lines or dots
+ */
 
 /** Name in the address, title, and what makes the view when it is first opened.
  * @type {[string, string, (context: import("./parts/chart_frame.js").Context) => View][]} */
@@ -67,7 +73,7 @@ export class App {
     this.wait = FIRST_WAIT_MS;
     this.again = 0;
     const set = (/** @type {Partial<import("./page/state.js").State>} */ changes) => this.set(changes);
-    this.runList = new RunList(set);
+    this.runList = new RunList(set, () => this.views[this.state.view]?.point?.());
     /** @type {import("./parts/chart_frame.js").Context} */
     this.context = {
       echarts,
@@ -108,7 +114,7 @@ export class App {
       ...this.tabs,
     );
     const content = el("main", { class: "content" }, this.banner, this.unlinked, this.hint.element, this.main);
-    const views = el("nav", { class: "views", "aria-label": "Views" }, bar);
+    const views = el("nav", { class: "views", "aria-label": "Views" }, bar, this.hint.opener);
     const skip = el(
       "button",
       { class: "skip", type: "button", on: { click: () => this.main.focus() } },

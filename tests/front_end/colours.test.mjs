@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { colouredBy, seriesColours, seriesDashes } from "../../tb_plugin/static/page/colours.js";
-import { LIGHT } from "../../tb_plugin/static/page/theme.js";
+import {
+  colouredBy,
+  faded,
+  pointedAt,
+  seriesColours,
+  seriesDashes,
+} from "../../tb_plugin/static/page/colours.js";
+import { LIGHT, rampColour } from "../../tb_plugin/static/page/theme.js";
 
 const withFacts = (facts) => ({ run: JSON.stringify(facts), meta: { facts } });
 
@@ -38,4 +44,17 @@ test("runs of one colour differ in their line, by the next setting in which they
   assert.equal(new Set(seriesDashes(seeds, "c").map(String)).size, 2);
   assert.deepEqual(seriesDashes(seeds, "run"), ["solid", "solid"]); // run colours tell them apart
   assert.deepEqual(seriesDashes([withFacts({}), withFacts({})], "c"), ["solid", "solid"]);
+});
+
+test("the run that is pointed at keeps its colour, and all others fade", () => {
+  const items = [LIGHT.layers[0], rampColour(0.3, LIGHT), LIGHT.all].map((colour, run) => ({ run, colour }));
+  const drawn = pointedAt(items, ({ run }) => run === 1, (all) => all.map(({ colour }) => colour));
+  assert.deepEqual(drawn, [faded(items[0].colour), items[1].colour, faded(items[2].colour)]);
+  assert.equal(faded("#1a73e8"), "rgba(26, 115, 232, 0.16)");
+  assert.match(faded(rampColour(0.3, LIGHT)), /^rgba\(\d+, \d+, \d+, 0\.16\)$/);
+});
+
+test("where the run has no line, nothing fades", () => {
+  const items = [{ run: "a", colour: "#000000" }];
+  assert.equal(pointedAt(items, ({ run }) => run === "b", (all) => all), null);
 });

@@ -252,7 +252,7 @@ def test_100_000_units_are_zoomed_told_selected_and_clicked(new_tab, big_board):
     axes = [
         f"selectivity_vs_importance|{axis}|{low}|{high}" for axis, (low, high) in window.items()
     ]
-    tab = new_tab(big_board).open(view="units", zoom=json.dumps(axes))
+    tab = new_tab(big_board).open(view="units", panels="one", zoom=json.dumps(axes))
     assert tab.drawn() == N_MANY
     unit, *place = a_unit_alone(window)
     name = f"layer_{unit // (N_MANY // 10)}, unit {unit % (N_MANY // 10)}"
@@ -275,7 +275,7 @@ def test_100_000_units_are_zoomed_told_selected_and_clicked(new_tab, big_board):
     drag(tab, [(0.2, 0.2), (0.6, 0.6)])
     tab.page.wait_for_function(f"location.hash.includes('{STATE}zoom=')")
     tab.frame.get_by_role("button", name="Reset zoom").click()
-    tab.open_again(view="units", zoom=json.dumps(axes))
+    tab.open_again(view="units", panels="one", zoom=json.dumps(axes))
     assert tab.drawn() == N_MANY
     tab.page.mouse.click(*at)
     tab.wait_for_text("h2", f"^{name}$")
@@ -294,6 +294,138 @@ def a_unit_alone(window):
     np.fill_diagonal(away, np.inf)
     alone = inside[np.argmax(away.min(axis=1))]
     return int(alone), float(x[alone]), float(y[alone])
+
+
+# ------------------------------------------------------------------------------- panels
+
+CONVNET = {"view": "units", "unitRun": "fig6/batch_norm=true", "group": "*"}
+# The third of six panels, three in a row, as shares of the chart's width and its place in pixels.
+THIRD = {"left": 0.73, "right": 0.98, "top": 70, "bottom": 210}
+
+# Where the chart drew the first unit of the second panel.
+PLACE_OF_A_UNIT = """async (library) => {
+    const echarts = await import(library);
+    const chart = echarts.getInstanceByDom(document.querySelector(".chart"));
+    const { data } = chart.getOption().series.find(({ id }) => id === "points:1");
+    return chart.convertToPixel({ gridIndex: 1 }, [data[0], data[1]]);
+}"""
+
+
+def frame_in_third(tab):
+    """Drags a box over the panel of the third layer."""
+    box = tab.chart_box()
+    left, right = (box["x"] + THIRD[side] * box["width"] for side in ("left", "right"))
+    tab.page.mouse.move(left, box["y"] + THIRD["top"])
+    tab.page.mouse.down()
+    tab.page.mouse.move(right, box["y"] + THIRD["bottom"], steps=4)
+    tab.page.mouse.up()
+
+
+def test_many_layers_have_a_panel_each_in_which_units_are_framed(open_tab, fast_tensorboard):
+    tab = open_tab(fast_tensorboard, **CONVNET, drag="box")
+    assert tab.drawn() == 336
+    chosen = tab.frame.locator(".segment", has=tab.frame.locator("input:checked"))
+    assert "a panel each" in chosen.all_inner_texts()  # nobody asked for it
+    frame_in_third(tab)
+    tab.wait_for_text(".selection caption", r"^\d+ units selected$")
+    framed = tab.text(".selection caption")
+    assert {row[0] for row in tab.rows(".selection")} == {"conv_3"}
+    assert read_address(tab, "outlined") == "conv_3"
+    tab.page.reload()
+    tab.wait_for_text(".selection caption", f"^{framed}$")
+    with tab.page.expect_download() as waiting:
+        tab.frame.get_by_role("button", name="as SVG").click()
+    picture = Path(waiting.value.path()).read_text(encoding="utf-8")
+    assert all(f"conv_{i} · ρ" in picture for i in range(1, 7))
+    tab.choose("in one plot")
+    tab.frame.locator(".selection").wait_for(state="hidden")  # it was of another plot
+
+
+def test_a_panel_with_its_own_axes_is_zoomed_by_itself(open_tab, fast_tensorboard):
+    tab = open_tab(fast_tensorboard, **CONVNET, panels="own")
+    assert tab.drawn() == 336
+    tab.wait_for_text(".subtitle", "each panel has its own axes")
+    frame_in_third(tab)
+    tab.page.wait_for_function(f"location.hash.includes('{STATE}zoom=')")
+    zoomed = [entry.split("|")[:2] for entry in json.loads(read_address(tab, "zoom"))]
+    assert zoomed == [["selectivity_vs_importance.2", "x"], ["selectivity_vs_importance.2", "y"]]
+    chart = tab.frame.locator(".chart:visible")
+    chart.press("0")
+    tab.page.wait_for_function(f"!location.hash.includes('{STATE}zoom=')")
+    chart.press("+")  # all panels together
+    tab.page.wait_for_function(f"location.hash.includes('{STATE}zoom=')")
+    names = {entry.split("|")[0] for entry in json.loads(read_address(tab, "zoom"))}
+    assert names == {f"selectivity_vs_importance.{i}" for i in range(6)}
+    chart.press("0")
+    tab.page.wait_for_function(f"!location.hash.includes('{STATE}zoom=')")
+    x, y = tab.page.frames[-1].evaluate(PLACE_OF_A_UNIT, f"{ROUTES}/static/vendor/echarts.js")
+    box = tab.chart_box()
+    tab.page.mouse.move(box["x"] + x, box["y"] + y)
+    tab.wait_for_text(".tooltip", r"^conv_2, unit \d+")
+    tab.page.mouse.click(box["x"] + x, box["y"] + y)
+    tab.wait_for_text("h2", r"conv_2, unit \d+")
+
+
+# ------------------------------------------------------------------------------- the list of runs
+
+
+FADED = 'stroke-opacity="0.16"'  # of a line beside the one that is pointed at
+
+
+def test_the_run_under_the_pointer_stands_out_in_every_chart_of_runs(open_tab, fast_tensorboard):
+    tab = open_tab(fast_tensorboard, filter="fig1a")
+    runs = tab.frame.locator(".runs li")
+    picture = tab.frame.locator(".chart:visible svg").first
+    for view in ("Ablation curves", "Noise", "Training"):
+        tab.frame.get_by_role("tab", name=view).click()
+        assert tab.drawn() == 6
+        whole = picture.inner_html()
+        assert FADED not in whole
+        runs.nth(2).hover()
+        tab.frame.locator(f".chart:visible svg path[{FADED}]").nth(4).wait_for(state="attached")
+        assert picture.locator(f'path[stroke^="rgb"]:not([{FADED}])').count() > 0  # its own line
+        tab.page.mouse.move(700, 5)
+        tab.frame.locator(f".chart path[{FADED}]").first.wait_for(state="detached")
+        assert picture.inner_html() == whole
+    # The keyboard's focus does the same, and a saved picture has all lines as they are.
+    tab.frame.get_by_role("tab", name="Ablation curves").click()
+    tab.drawn()
+    tab.frame.get_by_role("button", name="None").focus()
+    tab.page.keyboard.press("Tab")
+    tab.frame.locator(f".chart:visible svg path[{FADED}]").nth(4).wait_for(state="attached")
+    with tab.page.expect_download() as waiting:
+        tab.frame.get_by_role("button", name="as SVG").evaluate("(button) => button.click()")
+    assert FADED not in Path(waiting.value.path()).read_text(encoding="utf-8")
+    tab.page.keyboard.press("Space")  # not ticked any more: it has no line, and nothing fades
+    tab.frame.locator('.chart[data-drawn="5"]').wait_for()
+    assert FADED not in picture.inner_html()
+
+
+def test_a_link_and_a_picture_are_copied(open_tab, fast_tensorboard):
+    tab = open_tab(fast_tensorboard, y="relative")
+    tab.drawn()
+    tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab.frame.get_by_role("button", name="Copy a link").click()
+    tab.wait_for_text(".told", "^Link copied$")
+    assert tab.page.evaluate("navigator.clipboard.readText()") == tab.page.url
+    tab.frame.get_by_role("button", name="Copy the chart as a picture").click()
+    tab.wait_for_text(".told", "^Picture copied$")
+    kinds = "navigator.clipboard.read().then(([one]) => one.types)"
+    assert tab.page.evaluate(kinds) == ["image/png"]
+
+
+def test_on_a_phone_the_list_of_runs_is_folded_above_the_chart(open_tab, lab_board):
+    tab = open_tab(lab_board, size=(390, 800), view="units", unitRun=SEED_0)
+    assert tab.drawn() == 256
+    assert tab.chart_box()["width"] > 330
+    unfold = tab.frame.get_by_role("button", name="Chosen: ")
+    assert not tab.frame.get_by_role("searchbox").is_visible()
+    unfold.click()
+    tab.frame.get_by_role("searchbox").wait_for()
+    assert unfold.get_attribute("aria-expanded") == "true"
+    tab.frame.locator(".runs input").first.wait_for()
+    unfold.press("Enter")
+    tab.frame.get_by_role("searchbox").wait_for(state="hidden")
 
 
 # ------------------------------------------------------------------------------- the other views
@@ -340,9 +472,9 @@ def test_every_panel_of_the_distributions_zooms_all(open_tab, fast_tensorboard):
     tab = open_tab(fast_tensorboard, view="distributions", filter="fig6")
     tab.drawn()
     box = tab.chart_box()
-    tab.page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 100)  # the panel at the right
+    tab.page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 100)  # the panel in the middle
     tab.page.mouse.down()
-    tab.page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 105, steps=3)
+    tab.page.mouse.move(box["x"] + 0.55 * box["width"], box["y"] + 105, steps=3)
     tab.page.mouse.up()
     assert re.search(r"zoom=[^&]*distributions", tab.hash())
     ticks = [t for t in tab.frame.locator(".chart svg text").all_text_contents() if t == "0.8"]
@@ -697,11 +829,19 @@ def test_undo_goes_back_over_the_inspector_and_over_another_network(open_tab, la
     evaluated(tab, "0:4")
     tab.frame.locator(".unit").nth(6).click()
     evaluated(tab, "0:4,6")
+    # The next one joins them.
+    tab.page.go_back()
+    tab.frame.get_by_label("Unit", exact=True).fill("9")
+    tab.frame.get_by_label("Unit", exact=True).press("Tab")
+    tab.wait_for_text("h2", "^hidden_1, unit 9$")
+    tab.wait_for_text(".to-lab", "It joins the 2 units deleted there")
+    tab.frame.get_by_role("button", name="Delete it in the lesion lab").click()
+    evaluated(tab, "0:4,6,9")
     tab.frame.locator('.runs input[data-run="conv/model"]').check()
     evaluated(tab, "")
     assert tab.frame.locator(".unit").count() == 9
     undo = tab.frame.get_by_role("button", name="Undo")
-    for left in ("0:4,6", "0:4", ""):
+    for left in ("0:4,6,9", "0:4,6", "0:4", ""):
         undo.click()
         evaluated(tab, left)
         assert tab.frame.locator(".unit").count() == 18
@@ -730,6 +870,23 @@ def asked_of_both(board, lesions):
     return found
 
 
+def classes_of_both(tab, board, lesions):
+    """Compares the table of the accuracy of each class with what the server tells."""
+    expected = []
+    for model, name in (("clean/model", "true labels"), ("run/model", "shuffled labels")):
+        question = {"do": "accuracy", "client": "test", "model": model, "images": "training"}
+        answer = board.post("/api/v1/lab/ask", question | {"lesions": lesions})
+        shares = zip(answer["n_correct"], answer["n"], strict=True)
+        expected += [[name, f"{right / n:.3f}"] for right, n in shares]
+    card = tab.frame.locator(".lab-classes")
+    texts = card.locator(".chart svg text").all_text_contents()
+    assert {"true labels", "shuffled labels", "true labels with the lesion"} <= set(texts)
+    card.get_by_role("button", name="Show as table").click()
+    card.locator(".data-table tbody tr").first.wait_for()
+    assert [[row[0], row[3]] for row in tab.rows(".lab-classes .data-table")] == expected
+    card.get_by_role("button", name="Show as table").click()
+
+
 def test_the_lab_opens_true_beside_shuffled_labels_on_the_same_images(open_tab, lab_board):
     tab = open_tab(lab_board, view="lab")
     evaluated(tab, "")
@@ -744,6 +901,7 @@ def test_the_lab_opens_true_beside_shuffled_labels_on_the_same_images(open_tab, 
     assert scores(tab) == asked_of_both(lab_board, {"hidden_1": [2]})
     assert read_address(tab, "model") == "clean/model"
     assert read_address(tab, "other") == "run/model"
+    classes_of_both(tab, lab_board, {"hidden_1": [2]})
     # Both lesions are dots, and each is compared with random deletions of as many units.
     tab.wait_for_text(".lab-curve .subtitle", "10 random orders")
     chance = tab.frame.locator(".score-chance", has_text=re.compile("^Hurts .* random deletions"))
@@ -943,7 +1101,7 @@ def test_no_view_hinders_anyone_seriously(open_tab, lab_board, theme):
     assert problems == {name: [] for name in problems}
 
 
-@pytest.mark.parametrize("width", [800, 2000])
+@pytest.mark.parametrize("width", [390, 800, 2000])
 def test_every_view_fits_from_narrow_to_wide(open_tab, lab_board, width):
     tab = open_tab(lab_board, size=(width, 900), unitRun=SEED_0, model="tiny/model")
     tab.drawn()

@@ -43,15 +43,11 @@ function once(memory, table, key, compute) {
 
 /** The same units and statistics with their heights on a scale, for drawing. A line through ranks is
  * fitted to the ranks; on other scales it is the line through the values, which may then bend.
- * @template {{layers: Related[], all: Related}} R
- * @param {R} related @param {import("./scales.js").Scale} scale @returns {R} */
-export function scaled(related, scale) {
-  if (scale.kind === "linear") return related;
-  const drawn = (/** @type {Related} */ group) => {
-    const y = group.y.map(scale.place);
-    return { ...group, y, line: scale.kind === "rank" ? leastSquares(group.x, y) : group.line };
-  };
-  return { ...related, layers: related.layers.map(drawn), all: drawn(related.all) };
+ * @param {Related} group @param {import("./scales.js").Scale} scale @returns {Related} */
+export function scaledGroup(group, scale) {
+  if (scale.kind === "linear") return group;
+  const y = group.y.map(scale.place);
+  return { ...group, y, line: scale.kind === "rank" ? leastSquares(group.x, y) : group.line };
 }
 
 /**

@@ -56,3 +56,23 @@ export function seriesDashes(series, by) {
 function naturally(a = "", b = "") {
   return naturalOrder(a, b);
 }
+
+const FADED = 0.16; // opacity of lines beside the one that is pointed at
+
+/** Draws with some of the items before all others, which fade; null if there are none.
+ * @template {{colour: string}} T @template D
+ * @param {T[]} items @param {(item: T) => boolean} isPointed  at, in the list of runs
+ * @param {(items: T[]) => D} draw @returns {D | null} */
+export function pointedAt(items, isPointed, draw) {
+  const found = items.map(isPointed);
+  if (!found.includes(true)) return null;
+  return draw(items.map((item, i) => (found[i] ? item : { ...item, colour: faded(item.colour) })));
+}
+
+/** @param {string} colour  as the themes and the ramp write it, "#rrggbb" or "rgb(r, g, b)"
+ * @returns {string} */
+export function faded(colour) {
+  const hex = /^#(..)(..)(..)$/.exec(colour)?.slice(1).map((pair) => parseInt(pair, 16));
+  const parts = hex ?? colour.match(/\d+/g)?.slice(0, 3).map(Number) ?? [];
+  return `rgba(${parts.join(", ")}, ${FADED})`;
+}

@@ -27,11 +27,14 @@
  * @property {string} unitX  "": the quantity of the figure, with the next and with `column`
  * @property {string} unitY
  * @property {string} scale  of the upright axis of the units; "": the one that fits
+ * @property {string} panels  whether the units of each layer have a panel, and whether on axes of its
+ *     own; "": as it fits
  * @property {string} silent
  * @property {string[]} layersOff  layers hidden by a click in the legend
  * @property {string} marks
  * @property {string} drag  what dragging over the units does
  * @property {string} outline  around selected units: "x,y;x,y;..." in the chart's numbers
+ * @property {string} outlined  the layer in whose panel the outline was drawn; "": a plot of all layers
  * @property {string[]} inspect  rows of the unit table in the inspector
  * @property {string} column  the quantity whose distribution is shown
  * @property {string} pool
@@ -74,11 +77,13 @@ export const DEFAULTS = Object.freeze({
   unitX: "",
   unitY: "",
   scale: "",
+  panels: "",
   silent: "keep",
   layersOff: [],
   marks: "points",
   drag: "zoom",
   outline: "",
+  outlined: "",
   inspect: [],
   column: "",
   pool: "layers",
@@ -103,6 +108,7 @@ const CHOICES = {
   band: ["sd", "quantiles", "range", "each", "none"],
   seeds: ["apart", "together"],
   scale: ["linear", "symlog", "rank"],
+  panels: ["one", "shared", "own"],
   silent: ["keep", "omit"],
   marks: ["points", "density"],
   drag: ["zoom", "box", "lasso"],

@@ -1,6 +1,7 @@
 // The frame around a chart: title, tools (reset, table, downloads), controls, chart, details.
 
 import { toCsv } from "../numbers/csv.js";
+import { Copier } from "./clipboard.js";
 import { el, fill, icon } from "./dom.js";
 import { Table } from "./table.js";
 
@@ -34,6 +35,7 @@ export class Card {
     this.message = el("div", { class: "message", role: "status", hidden: true });
     this.busy = el("div", { class: "busy", hidden: true, "aria-hidden": "true" });
     this.tableButton = tool("table", "Show as table", settings.onTable);
+    this.copier = new Copier();
     this.columns = /** @type {import("../numbers/types.js").Column[]} */ ([]);
     this.rows = /** @type {any[]} */ ([]);
     /** Set by the view: saves the chart as "svg" or "png". */
@@ -51,6 +53,9 @@ export class Card {
       tool("download", "Download the numbers as CSV", download("csv"), "CSV"),
       tool("download", "Download the chart as PNG", download("png"), "PNG"),
       tool("download", "Download the chart as SVG", download("svg"), "SVG"),
+      tool("copy", "Copy the chart as a picture", () => this.copyPicture()),
+      tool("link", "Copy a link to what this page shows", () => this.copier.link()),
+      this.copier.element,
     );
     const heading = el("div", {}, this.heading, this.subtitle);
     return el(
@@ -92,6 +97,10 @@ export class Card {
   /** @param {string[]} sentences  remarks above the chart */
   remark(sentences) {
     fill(this.notes, ...sentences.map((text) => el("p", { class: "note" }, text)));
+  }
+
+  async copyPicture() {
+    if (this.rows.length && this.save) await this.copier.picture(this.save("png"));
   }
 
   /** @param {string} type */

@@ -2,13 +2,15 @@
 // table. Every view consists of chart frames.
 
 import { LIGHT } from "../page/theme.js";
-import { readZoom, writeZoom } from "../page/zoom.js";
+import { panelZoom, readZoom, writeZoom } from "../page/zoom.js";
 import { Card } from "./card.js";
 import { Chart } from "./chart.js";
 import { attachDrag } from "./drag.js";
 import { attachKeys } from "./keys.js";
 import { Loader } from "./loader.js";
 import { DENSITY, finished, pageAddress, pictureOf } from "./picture.js";
+
+import { acrossOf } from "./small_multiples.js";
 
 /**
  * @typedef {object} Context  what every view is given
@@ -24,11 +26,19 @@ import { DENSITY, finished, pageAddress, pictureOf } from "./picture.js";
  * @property {string} title
  * @property {"svg" | "canvas"} [renderer]
  * @property {() => import("./drag.js").DragMode} [dragMode]
- * @property {(outline: [number, number][]) => void} [onOutline]  drawn by box or lasso
+ * @property {(outline: [number, number][], grid: number) => void} [onOutline]  drawn by box or lasso
+ * @property {(grid: number) => number} [panelOf]  where panels have axes of their own, a number for
+ *     the panel `grid` that stays the same whichever panels are shown; -1: all are zoomed alike
+ * @property {() => void} [onFit]  another number of panels fits beside each other: they are to be
+ *     drawn anew
  *
  * @typedef {object} Drawing
  * @property {any} option  for ECharts
  * @property {any} [still]  the option for export, without shortcuts for speed; `option` by default
+ * @property {number} [height]  of the chart in pixels, if it is not the usual one
+ * @property {number} [stillHeight]  for export; `height` by default
+ * @property {(run: string) => any} [pointed]  the option in which a run stands out; null if it has no
+ *     line here
  * @property {number} count  number of curves or points drawn
  * @property {string} subtitle
  * @property {string[]} [remarks]
@@ -38,9 +48,11 @@ import { DENSITY, finished, pageAddress, pictureOf } from "./picture.js";
 
 export class ChartFrame {
   /** @param {Context} context @param {FrameSettings} settings */
-  constructor(context, { name, title, renderer = "svg", dragMode, onOutline }) {
+  constructor(context, { name, title, renderer = "svg", dragMode, onOutline, panelOf = () => -1, onFit }) {
     this.context = context;
     this.name = name;
+    this.panelOf = panelOf;
+    this.panels = { count: 0, across: 1 };
     this.loader = new Loader();
     this.drawing = /** @type {Drawing | null} */ (null);
     this.card = new Card({
@@ -56,27 +68,80 @@ export class ChartFrame {
     this.chart = new Chart(context.echarts, this.card.chartHost, renderer);
     attachDrag(this.card.chartHost, this.chart, {
       mode: dragMode ?? (() => "zoom"),
-      onWindow: (window) => this.zoomTo(window),
+      onWindow: (window, grid) => this.zoomTo(window, grid),
       onOutline: onOutline ?? (() => {}),
     });
     attachKeys(this.card.chartHost, this.chart, {
-      zoomed: () => Object.keys(this.zoom).length > 0,
-      onWindow: (window) => this.zoomTo(window),
+      panels: () => this.zoomable(),
+      onWindows: (windows) => this.zoomAll(windows),
     });
+    if (onFit) new ResizeObserver(() => this.fit(onFit)).observe(this.element);
+  }
+
+  /** How many of so many panels stand beside each other in the present window. @param {number} count */
+  acrossOf(count) {
+    const across = acrossOf(count, this.width);
+    this.panels = { count, across };
+    return across;
+  }
+
+  /** Room for the chart in pixels, also while its numbers are shown in its place. */
+  get width() {
+    return this.chart.host.parentElement?.clientWidth ?? 0;
+  }
+
+  /** @param {() => void} onFit */
+  fit(onFit) {
+    const { count, across } = this.panels;
+    if (!this.drawing || count < 2 || !this.width || acrossOf(count, this.width) === across) return;
+    // Not at once: the chart gets another height, which the observer that calls would see.
+    requestAnimationFrame(() => this.drawing && onFit());
   }
 
   /** The part zoomed to. @returns {import("../numbers/types.js").Window} */
   get zoom() {
-    const model = this.context.model();
-    return model ? readZoom(model.state.zoom, this.name) : {};
+    return this.zoomOf(-1);
   }
 
-  /** @param {import("../numbers/types.js").Window | null} window  null: everything */
-  zoomTo(window) {
+  /** The part of a panel with axes of its own that is zoomed to. @param {number} panel  -1: all alike
+   * @returns {import("../numbers/types.js").Window} */
+  zoomOf(panel) {
+    const model = this.context.model();
+    return model ? readZoom(model.state.zoom, this.zoomName(panel)) : {};
+  }
+
+  /** @param {number} panel */
+  zoomName(panel) {
+    return panel < 0 ? this.name : panelZoom(this.name, panel);
+  }
+
+  /** The panels that are zoomed by themselves; of those that are zoomed alike, the first. */
+  zoomable() {
+    const found = new Map();
+    for (const grid of [this.chart.option?.grid ?? []].flat().keys()) {
+      const panel = this.panelOf(grid);
+      const name = this.zoomName(panel);
+      const zoomed = Object.keys(this.zoomOf(panel)).length > 0;
+      if (!found.has(name)) found.set(name, { grid, name, zoomed });
+    }
+    return [...found.values()];
+  }
+
+  /** @param {import("../numbers/types.js").Window | null} window  null: everything
+   * @param {number} [grid]  the panel in which it was framed */
+  zoomTo(window, grid = 0) {
+    const panel = this.panelOf(grid);
+    this.zoomAll(window && new Map([[this.zoomName(panel), { ...this.zoomOf(panel), ...window }]]));
+  }
+
+  /** @param {Map<string, import("../numbers/types.js").Window> | null} windows  by name; null: everything */
+  zoomAll(windows) {
     const model = this.context.model();
     if (!model) return;
-    const merged = window && { ...this.zoom, ...window };
-    this.context.set({ zoom: writeZoom(model.state.zoom, this.name, merged) });
+    let { zoom } = model.state;
+    if (!windows) zoom = writeZoom(zoom, this.name, null);
+    for (const [name, window] of windows ?? []) zoom = writeZoom(zoom, name, window);
+    this.context.set({ zoom });
   }
 
   toggleTable() {
@@ -121,20 +186,31 @@ export class ChartFrame {
     this.card.save = (type) => this.picture(type);
     this.card.fileName = [this.context.runList.folder, this.name].filter(Boolean).join("_");
     this.card.setData(columns, rows, state.tables.includes(this.name));
-    this.chart.draw(option);
+    this.chart.host.style.height = drawing.height ? `${drawing.height}px` : "";
+    this.chart.draw(this.pointedOption() ?? option);
     this.card.chartHost.setAttribute("aria-label", option.aria?.label?.description ?? this.name);
     this.card.chartHost.dataset.drawn = String(drawing.count);
+  }
+
+  /** The option in which the run under the pointer in the list stands out, if it has a line here. */
+  pointedOption() {
+    const run = this.context.runList.pointed;
+    return (run && this.drawing?.pointed?.(run)) || null;
+  }
+
+  /** The pointer, or the keyboard, came to another run of the list, or left it. */
+  point() {
+    if (!this.drawing) return;
+    const option = this.pointedOption() ?? this.drawing.option;
+    if (option !== this.chart.option) this.chart.draw(option);
   }
 
   /** The chart as it is to be printed: in the light theme, whatever the page has.
    * @param {"svg" | "png"} type @returns {Promise<Blob>} */
   async picture(type) {
-    const { host } = this.chart;
-    // A chart of many panels has a height of its own.
-    const height = host.style.height ? host.clientHeight : undefined;
-    const light = this.context.inTheme(LIGHT, () => {
-      const { option, still = option } = /** @type {Drawing} */ (this.drawing);
-      return { ...still, backgroundColor: LIGHT.surface };
+    const [light, height] = this.context.inTheme(LIGHT, () => {
+      const { option, still = option, height: own, stillHeight = own } = /** @type {Drawing} */ (this.drawing);
+      return [{ ...still, backgroundColor: LIGHT.surface }, stillHeight];
     });
     const { option, ...size } = pictureOf(light, height);
     if (type === "png") return this.chart.png(option, size, DENSITY);
@@ -151,6 +227,7 @@ export class ChartFrame {
     const { filter } = /** @type {import("../page/model.js").Model} */ (this.context.model()).state;
     const clear = { label: "Clear the filter", run: () => this.context.set({ filter: "" }) };
     this.chart.clear();
+    this.chart.host.style.height = "";
     this.drawing = null;
     delete this.card.chartHost.dataset.drawn;
     this.loader.forget();

@@ -49,6 +49,9 @@ const ICONS = {
   download: "M12 4v11M7.5 10.5 12 15l4.5-4.5M5 19h14",
   search: "M10.5 4a6.5 6.5 0 1 1 0 13a6.5 6.5 0 0 1 0-13M15.3 15.3 20 20",
   chart: "M4 4v16h16M7 8c4 0 4 8 12 8",
+  link: "M10 14a4 4 0 0 0 6 .4l2.6-2.6a4 4 0 0 0-5.6-5.6L11.6 7.6M14 10a4 4 0 0 0-6-.4l-2.6 2.6a4 4 0 0 0 5.6 5.6l1.4-1.4",
+  copy: "M9 9h11v11H9zM5.5 15H4V4h11v1.5",
+  more: "M9 6l6 6-6 6",
 };
 
 /** @param {keyof typeof ICONS} name @returns {SVGElement} */

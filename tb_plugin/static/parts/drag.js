@@ -16,8 +16,9 @@ const NEAR = 12; // pixels outside a panel at which a drag may begin: the highes
  * @param {import("./chart.js").Chart} chart
  * @param {object} settings
  * @param {() => DragMode} settings.mode
- * @param {(window: import("../numbers/types.js").Window | null) => void} settings.onWindow  null: everything
- * @param {(outline: Point[]) => void} settings.onOutline  in the chart's own numbers
+ * @param {(window: import("../numbers/types.js").Window | null, grid: number) => void} settings.onWindow
+ *     null: everything; else of the panel `grid`
+ * @param {(outline: Point[], grid: number) => void} settings.onOutline  in the panel's own numbers
  */
 export function attachDrag(host, chart, { mode, onWindow, onOutline }) {
   const overlay = new Overlay(host);
@@ -46,10 +47,10 @@ export function attachDrag(host, chart, { mode, onWindow, onOutline }) {
     path = [];
     overlay.show([]);
     if (extent(drawn) < SHORTEST_DRAG) return;
-    if (mode() === "zoom") onWindow(framed(chart, grid, from, to));
-    else onOutline(outlineOf(drawn, mode()).map((point) => chart.inNumbers(point, grid)));
+    if (mode() === "zoom") onWindow(framed(chart, grid, from, to), grid);
+    else onOutline(outlineOf(drawn, mode()).map((point) => chart.inNumbers(point, grid)), grid);
   });
-  host.addEventListener("dblclick", () => onWindow(null));
+  host.addEventListener("dblclick", () => onWindow(null, 0));
 }
 
 /** The path with one more place; for a box and a zoom only its first and its last place.

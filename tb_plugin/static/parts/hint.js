@@ -7,14 +7,14 @@ const CLOSED = "single_directions.hints_closed";
 
 const HINTS = /** @type {Record<string, string>} */ ({
   curves:
-    "Each line is a network that loses more and more of its units. The longer it stays up, the less it relies on single ones. Untick networks at the left, drag over the chart to zoom.",
+    "Each line is a network that loses more and more of its units. The longer it stays up, the less it relies on single ones. Untick networks in the list, drag over the chart to zoom.",
   units:
     "Each dot is a unit: how much it prefers one class, and how much the network misses it. Click a dot to inspect the unit; choose “select a box” to list many.",
   unit: "What drives one unit, and what the network loses without it. Begin with “A selective and a confusing unit”.",
   noise:
     "Each line is a network under growing noise on all its units. The further to the right it falls, the less it relies on any direction.",
   distributions:
-    "How a quantity is spread over the units of each layer. Choose the quantity; networks ticked at the left are laid over each other.",
+    "How a quantity is spread over the units of each layer. Choose the quantity; networks ticked in the list are laid over each other.",
   training:
     "Above, loss and AUC while a network learns. Below, a dot a network: AUC against how well it generalizes. Tick one alone to see its own checkpoints.",
   lab: "Each square is a unit. Drag “fraction deleted” or press Play, click a unit or drag over many: the answers follow at once. Two networks lose the same units; which one falls first?",
@@ -25,6 +25,7 @@ export class Hint {
   constructor(openGuide) {
     this.text = el("p", {});
     this.closed = wereClosed();
+    this.view = "";
     const button = (/** @type {string} */ text, /** @type {() => void} */ click) =>
       el("button", { class: "text-button", type: "button", on: { click } }, text);
     this.element = el(
@@ -32,23 +33,35 @@ export class Hint {
       { class: "hint", hidden: true, "aria-label": "Hint" },
       this.text,
       button("Read the guide", openGuide),
-      button("Close hints", () => this.close()),
+      button("Close hints", () => this.close(true)),
+    );
+    /** Brings closed hints back. */
+    this.opener = el(
+      "button",
+      { class: "text-button show-hints", type: "button", hidden: true, on: { click: () => this.close(false) } },
+      "Show hints",
     );
   }
 
   /** @param {string} view */
   show(view) {
+    this.view = view;
     this.text.textContent = HINTS[view] ?? "";
     this.element.hidden = !(view in HINTS) || this.closed;
+    this.opener.hidden = !(view in HINTS) || !this.closed;
   }
 
-  close() {
-    this.closed = true;
-    this.element.hidden = true;
+  /** @param {boolean} closed */
+  close(closed) {
+    this.closed = closed;
+    this.show(this.view);
+    // The button that was pressed is gone: the keyboard goes on where hints can be had again.
+    (closed ? this.opener : this.element.querySelector("button"))?.focus();
     try {
-      localStorage.setItem(CLOSED, "yes");
+      if (closed) localStorage.setItem(CLOSED, "yes");
+      else localStorage.removeItem(CLOSED);
     } catch {
-      // Without storage, hints come back with the next page.
+      // Without storage, each page begins with hints.
     }
   }
 }

@@ -1,4 +1,5 @@
-// Keyboard control of a chart: + and - zoom, arrow keys move, 0 shows everything again.
+// Keyboard control of a chart: + and - zoom, arrow keys move, 0 shows everything again. Panels with
+// axes of their own do the same together.
 
 const CLOSER = 0.7; // share of the extent that one zoom step leaves
 const ASIDE = 0.15; // share of the extent that one arrow key moves
@@ -9,28 +10,44 @@ const CHART_KEYS = "+ - 0 ArrowLeft ArrowRight ArrowUp ArrowDown";
 /** @typedef {import("../numbers/types.js").Window} Window */
 
 /**
+ * @typedef {object} Zoomable  a panel that is zoomed by itself, or the first of several that are
+ *     zoomed alike
+ * @property {number} grid
+ * @property {string} name  of its zoom
+ * @property {boolean} zoomed  whether a part is shown now
+ */
+
+/**
  * @param {HTMLElement} host  takes the focus
  * @param {import("./chart.js").Chart} chart
  * @param {object} settings
- * @param {() => boolean} settings.zoomed  whether a part is shown now
- * @param {(window: Window | null) => void} settings.onWindow  null: everything
+ * @param {() => Zoomable[]} settings.panels
+ * @param {(windows: Map<string, Window> | null) => void} settings.onWindows  by the name of the zoom;
+ *     null: everything
  */
-export function attachKeys(host, chart, { zoomed, onWindow }) {
-  let whole = /** @type {Window | null} */ (null);
+export function attachKeys(host, chart, { panels, onWindows }) {
+  const wholes = /** @type {Map<string, Window>} */ (new Map());
   host.tabIndex = 0;
   host.setAttribute("aria-keyshortcuts", CHART_KEYS);
   host.addEventListener("keydown", (event) => {
-    const rect = chart.panel();
-    if (!rect || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (!zoomed()) whole = inNumbers(chart, rect);
-    const part = stepped(rect, event.key);
-    if (part === undefined) return;
-    event.preventDefault();
-    const wanted = part && inNumbers(chart, part);
-    const inside = wanted && whole ? within(wanted, whole) : wanted;
-    // At the edge a window stays as it is: moved further, it would shrink.
-    if (inside && event.key.startsWith("Arrow") && inside !== wanted) return;
-    onWindow(inside);
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const windows = /** @type {Map<string, Window>} */ (new Map());
+    for (const { grid, name, zoomed } of panels()) {
+      const rect = chart.panel(grid);
+      if (!rect) continue;
+      if (!zoomed) wholes.set(name, inNumbers(chart, rect, grid));
+      const part = stepped(rect, event.key);
+      if (part === undefined) return;
+      event.preventDefault();
+      if (part === null) return onWindows(null);
+      const wanted = inNumbers(chart, part, grid);
+      const whole = wholes.get(name);
+      const inside = whole ? within(wanted, whole) : wanted;
+      // At the edge a window stays as it is: moved further, it would shrink.
+      if (inside && event.key.startsWith("Arrow") && inside !== wanted) continue;
+      windows.set(name, inside ?? {});
+    }
+    if (windows.size) onWindows(windows);
   });
 }
 
@@ -89,10 +106,10 @@ export function stepped({ x, y, width, height }, key) {
 }
 
 /** @param {import("./chart.js").Chart} chart
- * @param {{x: number, y: number, width: number, height: number}} part
+ * @param {{x: number, y: number, width: number, height: number}} part @param {number} grid
  * @returns {import("../numbers/types.js").Window} */
-function inNumbers(chart, { x, y, width, height }) {
-  const [left, top] = chart.inNumbers([x, y]);
-  const [right, bottom] = chart.inNumbers([x + width, y + height]);
+function inNumbers(chart, { x, y, width, height }, grid) {
+  const [left, top] = chart.inNumbers([x, y], grid);
+  const [right, bottom] = chart.inNumbers([x + width, y + height], grid);
   return { x: [left, right], y: [bottom, top] };
 }

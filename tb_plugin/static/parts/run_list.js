@@ -6,6 +6,8 @@ import { plural } from "../numbers/labels.js";
 import { matcher } from "../numbers/runs.js";
 import { el, fill, icon } from "./dom.js";
 
+let nextId = 0;
+
 /**
  * @typedef {object} Entry
  * @property {string} run
@@ -15,9 +17,14 @@ import { el, fill, icon } from "./dom.js";
  */
 
 export class RunList {
-  /** @param {(changes: Partial<import("../page/state.js").State>) => void} set */
-  constructor(set) {
+  /** @param {(changes: Partial<import("../page/state.js").State>) => void} set
+   * @param {() => void} onPoint  another run is pointed at, or none */
+  constructor(set, onPoint) {
     this.set = set;
+    /** The run under the pointer or the keyboard's focus; "" for none. */
+    this.pointed = "";
+    this.onPoint = onPoint;
+    this.soon = 0;
     this.filter = el("input", {
       type: "search",
       placeholder: "Filter runs",
@@ -37,10 +44,20 @@ export class RunList {
     this.grouping = el("div", { class: "grouping", hidden: true }, this.group, this.about);
     this.tools = el("div", { class: "run-tools" });
     this.list = el("ul", { class: "runs" });
+    this.followPointer();
     this.others = el("div", { class: "others" });
-    this.element = el(
-      "aside",
-      { class: "side", "aria-label": "Runs" },
+    const id = `runs-${nextId++}`;
+    this.chosen = el("span", {});
+    // Where the window is narrow, the list stands above the chart and is folded.
+    this.unfold = el(
+      "button",
+      { class: "unfold", type: "button", "aria-expanded": "false", "aria-controls": id, on: { click: () => this.fold() } },
+      icon("more"),
+      this.chosen,
+    );
+    this.body = el(
+      "div",
+      { class: "side-body", id },
       el("div", { class: "search" }, icon("search"), this.filter),
       this.problem,
       this.grouping,
@@ -48,6 +65,39 @@ export class RunList {
       this.list,
       this.others,
     );
+    this.element = el("aside", { class: "side", "aria-label": "Runs" }, this.unfold, this.body);
+  }
+
+  /** Unfolds the list in a narrow window, or folds it. */
+  fold() {
+    const open = this.element.classList.toggle("open");
+    this.unfold.setAttribute("aria-expanded", String(open));
+  }
+
+  /** Listens to the list as a whole, however many runs it has. */
+  followPointer() {
+    const runOf = (/** @type {Event} */ { target }) =>
+      /** @type {HTMLElement} */ (target).closest("li")?.querySelector("input")?.dataset.run ?? "";
+    const listen = (/** @type {string} */ type, /** @type {(event: any) => void} */ listener) =>
+      this.list.addEventListener(type, listener);
+    // A finger has no place above the list: it would leave the last touched run pointed at.
+    listen("pointerover", (event) => event.pointerType !== "touch" && this.point(runOf(event)));
+    listen("pointerleave", () => this.point(""));
+    // A click focuses a box too, and the pointer then tells what is pointed at.
+    listen("focusin", (event) => event.target.matches(":focus-visible") && this.point(runOf(event)));
+    listen("focusout", () => this.point(""));
+  }
+
+  /** Once for each frame that the browser paints: a pointer that crosses the list passes many runs.
+   * @param {string} run  "": none */
+  point(run) {
+    if (run === this.pointed) return;
+    this.pointed = run;
+    if (this.soon) return;
+    this.soon = requestAnimationFrame(() => {
+      this.soon = 0;
+      this.onPoint();
+    });
   }
 
   /** The items of the chosen group of runs; from then on the list offers this group.
@@ -90,9 +140,11 @@ export class RunList {
       this.set({ off: on ? others : [...others, ...names] });
     };
     const ticked = shown.filter((e) => !off.has(e.run)).length;
+    const count = `${ticked} of ${plural(shown.length, "run")}`;
+    this.chosen.textContent = `Runs: ${count}`;
     fill(
       this.tools,
-      el("span", {}, `${ticked} of ${plural(shown.length, "run")}`),
+      el("span", {}, count),
       el("button", { class: "text-button", on: { click: setAll(true) } }, "All"),
       el("button", { class: "text-button", on: { click: setAll(false) } }, "None"),
     );
@@ -118,6 +170,8 @@ export class RunList {
    * @param {(run: string) => void} onChoose */
   showChoices(entries, state, chosen, what, onChoose) {
     const shown = this.filtered(entries, state);
+    const label = entries.find(({ run }) => run === chosen)?.label ?? "none";
+    this.chosen.textContent = `Chosen: ${label}`;
     fill(this.tools, el("span", {}, plural(shown.length, what, what.replace(/^\w+/, "$&s"))));
     this.draw(shown, "radio", (e) => e.run === chosen, onChoose);
   }

@@ -17,7 +17,7 @@ import { runsChosen, runsMatching } from "../../numbers/runs.js";
 import { joined, seedGroups, settled } from "../../numbers/seeds.js";
 import { chooseSettings, COMPARE, settingPhrases } from "../../numbers/settings.js";
 import { fetchCurves } from "../../page/api.js";
-import { colouredBy, seriesColours, seriesDashes } from "../../page/colours.js";
+import { colouredBy, pointedAt, seriesColours, seriesDashes } from "../../page/colours.js";
 import { MARKS } from "../../page/theme.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
 import { dropDown, segmented, stepSlider } from "../../parts/controls.js";
@@ -64,7 +64,7 @@ export class CurvesView {
     const { set } = this.context;
     const without = (/** @type {"x" | "y"} */ axis) => {
       const { [axis]: _, ...zoom } = this.frame.zoom;
-      this.frame.zoomTo(zoom);
+      this.frame.zoomAll(new Map([[this.frame.name, zoom]]));
     };
     const settings = new SettingControls(this.subject.settings, set);
     const x = segmented(
@@ -152,7 +152,7 @@ export class CurvesView {
     remarks.push(...problems);
     if (items.length > MANY_CURVES)
       remarks.push(
-        `${items.length} curves at once are hard to tell apart; choose a folder or filter them at the left.`,
+        `${items.length} curves at once are hard to tell apart; choose a folder or filter them in the list.`,
       );
     if (!items.length) {
       this.say("None of the chosen curves can be shown.");
@@ -161,6 +161,7 @@ export class CurvesView {
     this.totals.show(totalColumns(this.subject, items, this.legendTitle), items);
     this.frame.show({
       option: this.option(items),
+      pointed: (run) => pointedAt(items, ({ runs }) => runs.includes(run), (drawn) => this.option(drawn)),
       count: items.length,
       subtitle: this.describeAll(items),
       remarks,
@@ -176,7 +177,7 @@ export class CurvesView {
     const seriesOf = new Map(this.series.map((s) => [key(s), s]));
     const read = curves.filter((c) => seriesOf.has(key(c)));
     const each = read.map((c) => /** @type {import("../../numbers/types.js").Series} */ (seriesOf.get(key(c))));
-    const { known, series } = this.pooled(read, each);
+    const { known, series, runs } = this.pooled(read, each);
     const { labels, title } = legendLabels(series);
     this.legendTitle = title;
     const by = this.colour(state);
@@ -191,6 +192,7 @@ export class CurvesView {
         const summary = summarizeOrderings(rows);
         items.push({
           series: series[i],
+          runs: runs[i],
           curve,
           label: labels[i],
           colour: colours[i],
@@ -220,13 +222,19 @@ export class CurvesView {
     const places = together ? groups : series.map((_, i) => [i]);
     const joint = places.flatMap((group) => {
       const curve = joined(group.map((i) => curves[i]));
-      if (!curve || group.length === 1) return group.map((i) => ({ curve: curves[i], series: series[i] }));
+      if (!curve || group.length === 1)
+        return group.map((i) => ({ curve: curves[i], series: series[i], runs: [series[i].run] }));
       const [first] = group;
-      const run = group.map((i) => series[i].run).join(" + ");
+      const runs = group.map((i) => series[i].run);
+      const run = runs.join(" + ");
       const meta = /** @type {any} */ ({ ...series[first].meta, facts: settled(series[first].meta.facts) });
-      return [{ curve, series: { ...series[first], run, meta } }];
+      return [{ curve, series: { ...series[first], run, meta }, runs }];
     });
-    return { known: joint.map((one) => one.curve), series: joint.map((one) => one.series) };
+    return {
+      known: joint.map((one) => one.curve),
+      series: joint.map((one) => one.series),
+      runs: joint.map((one) => one.runs),
+    };
   }
 
   /** @param {Item[]} items */
@@ -320,6 +328,11 @@ export class CurvesView {
         ? plural(counts[0], this.subject.rows)
         : `${Math.min(...counts)} to ${Math.max(...counts)} ${this.subject.rows}s`;
     return [...settingPhrases(this.choices), range, ...sharedPhrases(items.map((i) => i.series))].join(" · ");
+  }
+
+  /** Another run of the list is pointed at. */
+  point() {
+    this.frame.point();
   }
 
   /** @param {string} text */

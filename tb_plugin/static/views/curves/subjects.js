@@ -13,6 +13,7 @@ import { CURVE_SETTINGS } from "../../numbers/settings.js";
  *
  * @typedef {object} Item  a curve with all that is shown of it
  * @property {import("../../numbers/types.js").Series} series
+ * @property {string[]} runs  one, or several that differ only in their seed
  * @property {Curve} curve
  * @property {string} label
  * @property {string} colour

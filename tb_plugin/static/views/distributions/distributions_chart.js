@@ -4,12 +4,7 @@ import { niceExtent } from "../../numbers/geometry.js";
 import { histogramOutline, pooledCounts } from "../../numbers/histogram.js";
 import { briefTitle, columnNames, plural } from "../../numbers/labels.js";
 import { axis, frame as chartBasics, histogramTooltip, legend } from "../../parts/axes.js";
-
-// Heights in pixels. TOP: above the first panel. PANEL: a panel with name and numbers, its frame,
-// its name. BOTTOM: names of the lowest axes.
-const TOP = 44;
-const PANEL = { height: 218, frame: 150, name: 24 };
-const BOTTOM = 34;
+import { panelName } from "../../parts/small_multiples.js";
 
 /**
  * @typedef {object} Item  a unit table with all that is shown of it
@@ -20,46 +15,26 @@ const BOTTOM = 34;
  * @property {import("../../page/colours.js").Dash} dash
  */
 
-/** Small multiples, two across.
+/** Small multiples.
  * @param {object} chart
  * @param {Item[]} chart.items
  * @param {string[]} chart.panels
+ * @param {import("../../parts/small_multiples.js").Layout} chart.layout  of the panels
  * @param {number[]} chart.edges  of the bins
  * @param {string} chart.column  the quantity
  * @param {string} chart.pool  "all": the layers together
  * @param {import("../../numbers/types.js").Window} chart.zoom
  * @param {typeof import("../../page/theme.js").LIGHT} chart.theme */
-export function distributionsOption({ items, panels, edges, column, pool, zoom, theme }) {
-  const across = panels.length > 1 ? 2 : 1;
-  const height = panelHeight(panels.length);
-  const top = (/** @type {number} */ i) => TOP + Math.floor(i / across) * height;
-  const sides = (/** @type {number} */ i) =>
-    across === 1
-      ? { left: 64, right: 24 }
-      : i % 2
-        ? { left: "54%", right: 24 }
-        : { left: 64, right: "50%" };
-  const place = (/** @type {number} */ i) => ({
-    ...sides(i),
-    top: top(i) + PANEL.name,
-    height: height - (PANEL.height - PANEL.frame),
-  });
+export function distributionsOption({ items, panels, layout, edges, column, pool, zoom, theme }) {
   const extent = /** @type {[number, number]} */ ([edges[0], edges[edges.length - 1]]);
-  const bottom = (/** @type {number} */ i) => i >= panels.length - across;
   const lines = panels.flatMap((panel, at) => shareLines(items, pool, panel, at));
   // One scale for all panels, so that they can be compared.
   const shares = niceExtent([0, Math.max(0.05, ...lines.flatMap((line) => line.heights))]);
   return {
     ...chartBasics(theme, `Distribution of ${columnNames(column).short} over units, ${plural(items.length, "run")}.`),
-    title: panels.map((text, i) => ({
-      text,
-      left: sides(i).left,
-      top: top(i),
-      padding: 0,
-      textStyle: { color: theme.text, fontSize: 12.5, fontWeight: 500 },
-    })),
+    title: panels.map((text, i) => panelName(theme, text, layout.names[i])),
     legend: legend(theme, { left: 58, right: 16, data: items.map((i) => i.label), selectedMode: false }),
-    grid: panels.map((_, i) => place(i)),
+    grid: layout.grids,
     tooltip: histogramTooltip(
       theme,
       edges,
@@ -71,18 +46,18 @@ export function distributionsOption({ items, panels, edges, column, pool, zoom, 
       (grid) => panels[grid],
     ),
     xAxis: panels.map((_, i) => ({
-      ...axis(theme, bottom(i) ? briefTitle(column) : "", extent, zoom.x, {
+      ...axis(theme, layout.lowest(i) ? briefTitle(column) : "", extent, zoom.x, {
         nameGap: 26,
         splitLine: { show: false },
       }),
       gridIndex: i,
     })),
     yAxis: panels.map((_, i) => ({
-      ...axis(theme, i % across ? "" : "Share of units", shares, zoom.y, {
+      ...axis(theme, layout.first(i) ? "Share of units" : "", shares, zoom.y, {
         nameGap: 42,
         splitNumber: 3,
         // The panel at the left has the same scale, and narrow windows lack room for both.
-        ...(i % across ? { axisLabel: { show: false } } : {}),
+        ...(layout.first(i) ? {} : { axisLabel: { show: false } }),
       }),
       gridIndex: i,
     })),
@@ -128,14 +103,4 @@ function meanTick(mean, top, colour, at) {
     z: 5,
     data: Number.isNaN(mean) ? [] : [[mean, top]],
   };
-}
-
-/** Height of a panel in pixels; a single panel is as high as two. @param {number} count */
-function panelHeight(count) {
-  return count > 1 ? PANEL.height : 2 * PANEL.height;
-}
-
-/** Height of the whole chart in pixels. @param {number} panels  how many */
-export function chartHeight(panels) {
-  return TOP + Math.ceil(panels / 2) * panelHeight(panels) + BOTTOM;
 }

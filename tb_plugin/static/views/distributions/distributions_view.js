@@ -15,13 +15,14 @@ import { figureView } from "../../numbers/figure_views.js";
 import { dataRemarks } from "../../numbers/remarks.js";
 import { runsChosen, runsMatching } from "../../numbers/runs.js";
 import { fetchDistributions } from "../../page/api.js";
-import { colouredBy, seriesColours, seriesDashes } from "../../page/colours.js";
+import { colouredBy, pointedAt, seriesColours, seriesDashes } from "../../page/colours.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
 import { dropDown, segmented, stepSlider } from "../../parts/controls.js";
 import { el, swatch } from "../../parts/dom.js";
+import { acrossOnPaper, layoutOf } from "../../parts/small_multiples.js";
 import { Table } from "../../parts/table.js";
 import { unitTables } from "../../parts/unit_tables.js";
-import { chartHeight, distributionsOption } from "./distributions_chart.js";
+import { distributionsOption } from "./distributions_chart.js";
 
 const COLUMNS = [
   "class_selectivity",
@@ -47,7 +48,11 @@ export class DistributionsView {
     this.found = /** @type {import("../../numbers/types.js").Distributions} */ ({ edges: [], tables: [] });
     this.offered = /** @type {import("../../numbers/types.js").Series[]} */ ([]);
     this.series = /** @type {import("../../numbers/types.js").Series[]} */ ([]);
-    this.frame = new ChartFrame(context, { name: "distributions", title: "Distribution over units" });
+    this.frame = new ChartFrame(context, {
+      name: "distributions",
+      title: "Distribution over units",
+      onFit: () => this.draw(),
+    });
     const { set } = context;
     this.column = dropDown("Quantity", (column) => set({ column }));
     this.pool = segmented(
@@ -135,17 +140,25 @@ export class DistributionsView {
       remarks.push(`Not shown: ${plural(missing.length, "table")}. The first: ${missing[0].run}: ${missing[0].error}.`);
     const shared = sharedPhrases(items.map((i) => i.series));
     this.showMeans(items);
-    this.frame.card.chartHost.style.height = `${chartHeight(shown.length)}px`;
-    this.frame.show({
-      option: distributionsOption({
-        items,
+    const screen = layoutOf(shown.length, this.frame.acrossOf(shown.length));
+    const paper = layoutOf(shown.length, acrossOnPaper(shown.length));
+    const option = (/** @type {Item[]} */ drawn, /** @type {typeof screen} */ layout) =>
+      distributionsOption({
+        items: drawn,
         panels: shown,
+        layout,
         edges: this.found.edges,
         column: this.quantity(state),
         pool: state.pool,
         zoom: this.frame.zoom,
         theme,
-      }),
+      });
+    this.frame.show({
+      option: option(items, screen),
+      still: option(items, paper),
+      height: screen.height,
+      stillHeight: paper.height,
+      pointed: (run) => pointedAt(items, ({ series }) => series.run === run, (drawn) => option(drawn, screen)),
       count: items.length,
       subtitle: ["triangles: means", "silent units are counted", ...shared].join(" · "),
       remarks,
@@ -230,6 +243,11 @@ export class DistributionsView {
         { label: "units", numeric: true, value: (r) => r.count },
       ]),
     };
+  }
+
+  /** Another run of the list is pointed at. */
+  point() {
+    this.frame.point();
   }
 
   /** @param {string} text */

@@ -1,27 +1,23 @@
 // The bench of the lab: one or two open networks under one lesion, with all that changes it and all
 // that it changes. It knows of networks, not of where they come from.
 
-import { bandOf } from "../../numbers/chance.js";
-import { formatFraction, plural } from "../../numbers/labels.js";
 import { firstOf, isFirstOf, randomOrder } from "../../numbers/random_order.js";
-import { pairedChange, wilson } from "../../numbers/statistics.js";
 import { readLesions, writeLesions } from "../../page/lesion_codec.js";
-import { ChartFrame } from "../../parts/chart_frame.js";
 import { segmented } from "../../parts/controls.js";
 import { el, fill } from "../../parts/dom.js";
 import { showAnswer } from "./lab_answer.js";
-import { classesOption, lesionCurvesOption } from "./lab_chart.js";
 import { showChips } from "./lab_chips.js";
+import { LabClasses } from "./lab_classes.js";
+import { LabCurves } from "./lab_curves.js";
 import { LabImages } from "./lab_images.js";
 import { showScores } from "./lab_scores.js";
-import { accuracyWords, changes, deletedWords, largest, overall } from "./lab_words.js";
+import { LabTools } from "./lab_tools.js";
+import { accuracyWords, changes, deletedWords, largest } from "./lab_words.js";
 import { LesionSlider } from "./lesion_slider.js";
 import { NetworkGrid, isSmall } from "./network_grid.js";
 import { UnitCard } from "./unit_card.js";
 
 const PATIENCE_MS = 1500; // after this time the user is offered to cancel
-const CHART_EVERY_MS = 150; // while the user drags
-const TRAIL = 40; // earlier lesions that stay as dots
 
 /**
  * @typedef {import("./lab_network.js").LabNetwork} LabNetwork
@@ -43,12 +39,9 @@ export class LabBench {
     this.networks = /** @type {LabNetwork[]} */ ([]);
     this.live = /** @type {Lesion | null} */ (null); // while the user drags
     this.auto = 0; // the image shown where none was chosen
-    this.trails = /** @type {Map<string, {text: string, k: number, accuracy: number}[]>} */ (new Map());
     this.orders = /** @type {Map<string, number[]>} */ (new Map());
     this.patience = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
     this.soon = 0;
-    this.charted = ""; // what the curves show
-    this.chartedAt = -Infinity;
     this.long = false; // the work takes longer than usual
     this.rankings = 0; // that were asked for
     this.ranking = false; // because the user asked for it
@@ -85,13 +78,16 @@ export class LabBench {
       (tint) => context.set({ tint }),
     );
     this.legend = el("p", { class: "tint-legend" });
-    this.tools = this.makeTools();
+    this.tools = new LabTools({
+      random: (k) => this.deleteRandom(k),
+      ranked: (by, k, of) => this.deleteRanked(by, k, of),
+      undo: () => this.asked.undo(),
+      reset: () => this.keep(this.none()),
+    });
     this.grids = el("div", { class: "lab-networks" });
     this.card = new UnitCard();
-    this.curves = new ChartFrame(context, { name: "lesion_on_the_curve", title: "Among random deletions" });
-    this.curves.element.classList.add("small", "lab-curve");
-    this.classes = new ChartFrame(context, { name: "accuracy_by_class", title: "Accuracy by class" });
-    this.classes.element.classList.add("small");
+    this.curves = new LabCurves(context);
+    this.classes = new LabClasses(context);
     const shades = el("div", { class: "lab-tint" }, this.tint.element, this.legend);
     this.work = el(
       "div",
@@ -102,31 +98,6 @@ export class LabBench {
     );
     this.drawn = el("section", { class: "card lab-drawn", "aria-label": "Units" }, this.grids, this.card.element);
     document.addEventListener("keydown", (event) => event.key === "Escape" && this.card.hide());
-  }
-
-  makeTools() {
-    const count = el("input", { type: "number", min: 1, value: 10, "aria-label": "How many units" });
-    const button = (/** @type {string} */ text, /** @type {() => void} */ click) =>
-      el("button", { class: "button", type: "button", on: { click } }, text);
-    const k = () => Math.max(1, Math.floor(Number(count.value)) || 1);
-    const undo = button("Undo", () => this.asked.undo());
-    const reset = button("Restore all", () => this.keep(this.none()));
-    const of = el("select", { "aria-label": "Most selective or important in" });
-    const ranked = (/** @type {string} */ by) => () => this.deleteRanked(by, k(), Number(of.value) || 0);
-    const selective = button("most selective", ranked("class_selectivity"));
-    const important = button("most important", ranked("importance"));
-    const random = button("random", () => this.deleteRandom(k()));
-    const element = el(
-      "div",
-      { class: "lab-tools", role: "toolbar", "aria-label": "Lesions" },
-      el("span", {}, "Delete"),
-      count,
-      random,
-      selective,
-      important,
-      of,
-    );
-    return { element, undo, reset, important, of };
   }
 
   // ------------------------------------------------------------------------------- the lesion
@@ -262,7 +233,7 @@ export class LabBench {
     const last = (networks[0].opened?.images.length ?? 1) - 1;
     const image = state.image < 0 ? this.auto : Math.min(state.image, last);
     for (const network of networks) network.follow(text, lesion, image, live);
-    this.noteTrail(text, gone, live);
+    if (!live) this.curves.note(networks, text, gone);
     showScores(this.scores, networks, text, gone);
     this.slider.show(networks[0].nUnits, gone, isFirstOf(lesion, this.order), state.seed);
     this.showTools(state, gone);
@@ -271,8 +242,8 @@ export class LabBench {
     if (!live) showChips(this.chips, lesion, layers, (restored) => this.keep(restored));
     this.showNetworks(lesion, image, gone, state);
     if (!live) this.showStatus(text, gone);
-    this.showCurves(text);
-    if (!live) this.showClasses();
+    this.curves.show(networks, text, live, (lesion) => this.counted(lesion));
+    if (!live) this.classes.show(networks);
     if (!live) this.card.refresh();
     this.wait();
     const answered = (/** @type {"outputsOf" | "accuracyOf"} */ what) => networks.every((network) => network[what] === text);
@@ -287,7 +258,7 @@ export class LabBench {
     if (opened.length === this.built.length && opened.every((one, i) => one === this.built[i])) return;
     this.built = opened;
     this.images.begin(opened[0]);
-    this.charted = "";
+    this.curves.forget();
     this.card.hide();
     delete this.head.dataset.outputs;
     const several = opened.length > 1;
@@ -313,8 +284,7 @@ export class LabBench {
       return { element, grid, input, answer };
     });
     fill(this.grids, ...this.panels.map(({ element }) => element));
-    this.tools.of.hidden = !several;
-    fill(this.tools.of, ...this.networks.map(({ name }, i) => el("option", { value: i }, `in ${name}`)));
+    this.tools.offer(this.networks.map(({ name }) => name));
   }
 
   /** The image whose answer changes most under the lesion. */
@@ -331,13 +301,11 @@ export class LabBench {
 
   /** @param {import("../../page/state.js").State} state @param {number} gone */
   showTools(state, gone) {
-    this.tools.undo.disabled = !this.asked.canUndo();
-    this.tools.reset.disabled = !gone;
-    const rankable = this.networks.every(({ opened }) => opened?.rankable.includes("importance"));
-    this.tools.important.disabled = !rankable;
-    this.tools.important.title = rankable
-      ? "those whose ablation raises the loss most"
-      : "This network is too large to ablate every unit in turn here. Run a single_unit sweep on it: the lab takes its result.";
+    this.tools.show({
+      undo: this.asked.canUndo(),
+      reset: gone > 0,
+      important: this.networks.every(({ opened }) => opened?.rankable.includes("importance")),
+    });
     this.tint.set(this.tintOf(state, gone));
   }
 
@@ -409,109 +377,8 @@ export class LabBench {
     }, PATIENCE_MS);
   }
 
-  // ------------------------------------------------------------------------------- the charts
-
-  /** Keeps each lesion that was evaluated as a dot. @param {string} text @param {number} gone
-   * @param {boolean} live */
-  noteTrail(text, gone, live) {
-    if (live) return;
-    for (const { id, opened, accuracy, accuracyOf } of this.networks) {
-      const key = `${id} ${opened?.sha256} ${opened?.images_sha256}`;
-      const trail = this.trails.get(key) ?? [];
-      if (!accuracy || accuracyOf !== text || trail.at(-1)?.text === text) continue;
-      this.trails.set(key, [...trail.slice(-TRAIL), { text, k: gone, accuracy: overall(accuracy).share }]);
-    }
-  }
-
   /** How many units a lesion deletes. @param {string} text */
   counted(text) {
     return readLesions(text, this.sizes).flat().filter(Boolean).length;
-  }
-
-  /** @param {string} text */
-  showCurves(text) {
-    const { theme, state } = /** @type {Model} */ (this.context.model());
-    // Drawing takes longer than all else: while the user drags, only what is new is drawn.
-    const seen = this.networks.map(({ id, orders, accuracyOf }) => [id, orders.length, accuracyOf]);
-    const charted = JSON.stringify([seen, text === this.networks[0].accuracyOf, state.zoom, state.tables, theme.surface]);
-    if (charted === this.charted) return;
-    if (this.live && performance.now() - this.chartedAt < CHART_EVERY_MS) return;
-    this.charted = charted;
-    this.chartedAt = performance.now();
-    const drawn = this.networks.map(({ id, name, nUnits, counts, orders, accuracy, accuracyOf, opened }) => {
-      const trail = this.trails.get(`${id} ${opened?.sha256} ${opened?.images_sha256}`) ?? [];
-      const earlier = trail.filter((dot) => dot.text !== text);
-      // While the user drags, the accuracy is of a moment ago: it has its own place.
-      const now = accuracy && (accuracyOf === text || this.live) ? { k: this.counted(accuracyOf), accuracy: overall(accuracy).share } : null;
-      return { name: name || "this network", nUnits, band: bandOf(counts, orders), trail: earlier, now, orders: orders.length };
-    });
-    const read = Math.min(...drawn.map(({ orders }) => orders));
-    const rows = drawn.flatMap(({ name, nUnits, band, now }) => [
-      ...band.map(({ k, low, mean, high }) => ({ name, what: "random orders", share: k / nUnits, low, mean, high })),
-      ...(now ? [{ name, what: "this lesion", share: now.k / nUnits, low: now.accuracy, mean: now.accuracy, high: now.accuracy }] : []),
-    ]);
-    /** @param {string} label @param {(row: any) => number} value */
-    const fraction = (label, value) => ({ label, numeric: true, value, show: (/** @type {any} */ row) => formatFraction(value(row)) });
-    this.curves.element.dataset.orders = String(read);
-    const able = this.networks.every(({ opened }) => opened?.ordered);
-    this.curves.show({
-      option: lesionCurvesOption(drawn, this.curves.zoom, theme),
-      count: rows.length,
-      subtitle: able
-        ? `band: lowest to highest of ${plural(read, "random order")}, line: their mean; large dot: this lesion, small ones: earlier; all on the same images`
-        : "Random orders of all units take too long to read here; dots: this lesion and earlier ones",
-      columns: [
-        { label: "network", value: (row) => row.name },
-        { label: "what", value: (row) => row.what },
-        fraction("fraction deleted", (row) => row.share),
-        fraction("lowest", (row) => row.low),
-        fraction("mean", (row) => row.mean),
-        fraction("highest", (row) => row.high),
-      ],
-      rows,
-    });
-  }
-
-  /** The accuracy of each class, of one network. */
-  showClasses() {
-    const [{ opened, accuracy }] = this.networks;
-    this.classes.element.hidden = this.networks.length > 1;
-    if (this.networks.length > 1) return;
-    const { intact, classes } = /** @type {import("../../numbers/types.js").LabModel} */ (opened);
-    const { theme } = /** @type {Model} */ (this.context.model());
-    const now = accuracy ?? intact;
-    const rows = classes.map((name, c) => ({
-      name,
-      n: now.n[c],
-      now: now.n_correct[c] / now.n[c],
-      interval: wilson(now.n_correct[c], now.n[c]),
-      paired: pairedChange(now.n_lost[c], now.n_gained[c], now.n[c]),
-      before: intact.n_correct[c] / intact.n[c],
-      beforeInterval: wilson(intact.n_correct[c], intact.n[c]),
-    }));
-    /** @param {string} label @param {(row: any) => number} value */
-    const fraction = (label, value) => ({
-      label,
-      numeric: true,
-      value,
-      show: (/** @type {any} */ row) => formatFraction(value(row)),
-    });
-    this.classes.show({
-      option: classesOption(rows, this.classes.zoom, theme),
-      count: rows.length,
-      subtitle: `lines: 95 % intervals (Wilson) over the images of each class; the table has those of the change, on the same images · mean loss ${formatFraction(now.loss)} nats, intact ${formatFraction(intact.loss)}`,
-      columns: [
-        { label: "class", value: (row) => row.name },
-        { label: "images", numeric: true, value: (row) => row.n },
-        fraction("accuracy", (row) => row.now),
-        fraction("from", (row) => row.interval[0]),
-        fraction("to", (row) => row.interval[1]),
-        fraction("intact", (row) => row.before),
-        fraction("change", (row) => row.paired.change),
-        fraction("change from", (row) => row.paired.interval[0]),
-        fraction("change to", (row) => row.paired.interval[1]),
-      ],
-      rows,
-    });
   }
 }

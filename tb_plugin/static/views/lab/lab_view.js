@@ -6,6 +6,7 @@ import { fetchTable, fetchTableSteps } from "../../page/api.js";
 import { SERVER } from "../../page/lab_answers.js";
 import { isOfAnother, readLesions, writeLesions } from "../../page/lesion_codec.js";
 import { OPENING } from "../../page/server.js";
+import { Copier } from "../../parts/clipboard.js";
 import { dropDown } from "../../parts/controls.js";
 import { el, fill } from "../../parts/dom.js";
 import { LabBench } from "./lab_bench.js";
@@ -42,7 +43,9 @@ export class LabView {
     this.notes = el("div", { class: "notes", role: "status" });
     this.subtitle = el("p", { class: "subtitle" });
     this.takeTour = el("button", { class: "text-button", type: "button", on: { click: () => this.visit(1) } }, "Take the tour");
-    this.choices = el("div", { class: "lab-choices" }, this.beside.element, this.takeTour);
+    const copier = new Copier();
+    const link = el("button", { class: "text-button", type: "button", on: { click: () => copier.link() } }, "Copy link");
+    this.choices = el("div", { class: "lab-choices" }, this.beside.element, this.takeTour, link, copier.element);
     const head = el("header", { class: "card-head" }, el("div", {}, el("h2", {}, "Lesion lab"), this.subtitle), this.choices);
     const keydown = (/** @type {KeyboardEvent} */ event) => {
       const typing = /** @type {Element} */ (event.target).matches('input:not([type="range"])');

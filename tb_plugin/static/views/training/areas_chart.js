@@ -61,7 +61,7 @@ export function areasOption(dots, title, area, zoom, theme) {
 function dotStyle({ item, learned }, theme) {
   return learned
     ? { color: item.colour }
-    : { color: "transparent", borderColor: theme.muted, borderWidth: 1.5 };
+    : { color: "transparent", borderColor: item.colour, borderWidth: 1.5 };
 }
 
 /** An extent wider than the values, but not below 0 if no value is below 0.

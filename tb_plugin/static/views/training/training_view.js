@@ -9,7 +9,7 @@ import { dataRemarks, scalarRemarks } from "../../numbers/remarks.js";
 import { matcher } from "../../numbers/runs.js";
 import { chooseSettings, COMPARE, CURVE_SETTINGS, settingPhrases } from "../../numbers/settings.js";
 import { fetchTrainings } from "../../page/api.js";
-import { colouredBy, seriesColours } from "../../page/colours.js";
+import { colouredBy, pointedAt, seriesColours } from "../../page/colours.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
 import { segmented } from "../../parts/controls.js";
 import { el } from "../../parts/dom.js";
@@ -181,6 +181,11 @@ export class TrainingView {
     this.drawAreas(items);
   }
 
+  /** Another run of the list is pointed at. */
+  point() {
+    for (const frame of [this.over, this.areas]) frame.point();
+  }
+
   /** @param {Item[]} all */
   drawOver(all) {
     const { state, theme, index } = /** @type {Model} */ (this.context.model());
@@ -201,9 +206,11 @@ export class TrainingView {
       ...scalarRemarks(index, steps(items.flatMap((i) => Object.values(i.training.scalars)))),
     ];
     if (items.length > MANY_RUNS)
-      remarks.push(`${items.length} runs at once are hard to tell apart; untick some at the left.`);
+      remarks.push(`${items.length} runs at once are hard to tell apart; untick some in the list.`);
+    const option = (/** @type {Item[]} */ drawn) => overOption(drawn, names, state, this.over.zoom, theme);
     this.over.show({
-      option: overOption(items, names, state, this.over.zoom, theme),
+      option: option(items),
+      pointed: (run) => pointedAt(items, ({ training }) => training.run === run, option),
       count: items.length,
       subtitle: [
         "solid: training",
@@ -240,8 +247,15 @@ export class TrainingView {
         `Two runs or more with an ablation curve and ${title.toLowerCase()} are needed, or one with several checkpoints.`,
       );
     const over = alone ? "checkpoints of one run" : "runs, each at its last checkpoint";
+    const option = (/** @type {import("./areas_chart.js").Dot[]} */ drawn) =>
+      areasOption(drawn, title, AREAS[state.area], this.areas.zoom, theme);
+    const colours = dots.map((dot) => ({ dot, colour: dot.item.colour }));
     this.areas.show({
-      option: areasOption(dots, title, AREAS[state.area], this.areas.zoom, theme),
+      option: option(dots),
+      pointed: (run) =>
+        pointedAt(colours, ({ dot }) => dot.item.training.run === run, (drawn) =>
+          option(drawn.map(({ dot, colour }) => ({ ...dot, item: { ...dot.item, colour } }))),
+        ),
       count: dots.length,
       subtitle: `${correlationWords(dots, over)} · ${this.curveWords()}`,
       rows: dots,

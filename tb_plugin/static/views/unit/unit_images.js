@@ -2,14 +2,19 @@
 
 import { formatNumber } from "../../numbers/labels.js";
 import { fetchLabModels, LabClient } from "../../page/api.js";
-import { writeLesions } from "../../page/lesion_codec.js";
 import { el } from "../../parts/dom.js";
 
 /** Pictures of a unit, if the lab has the model that the run's fact "model" names.
  * @param {LabClient} client @param {string} wanted
  * @param {import("../../numbers/types.js").Unit} unit
- * @returns {Promise<{unit: import("../../numbers/types.js").LabUnit, classes: string[], model: string,
- *     lesion: string} | string>} */
+ * @returns {Promise<Pictures | string>}  or why there are none
+ *
+ * @typedef {object} Pictures
+ * @property {import("../../numbers/types.js").LabUnit} unit
+ * @property {string[]} classes
+ * @property {string} model
+ * @property {number[]} sizes  units of each layer
+ * @property {[number, number]} place  layer and unit */
 export async function pictures(client, wanted, unit) {
   const { enabled, models, reason } = await fetchLabModels();
   if (!enabled) return `The images that drive this unit need the lab. ${reason}`;
@@ -19,13 +24,12 @@ export async function pictures(client, wanted, unit) {
   const { classes, layers } = await client.ask({ do: "open", model: model.id });
   const asked = { model: model.id, layer: unit.layer, unit: unit.unit };
   const found = await client.ask({ do: "unit", ...asked });
-  const alone = layers.map((/** @type {{name: string, units: number}} */ { name, units }) =>
-    Array.from({ length: units }, (_, i) => name === unit.layer && i === unit.unit),
-  );
-  return { unit: found, classes, model: model.id, lesion: writeLesions(alone) };
+  const known = /** @type {{name: string, units: number}[]} */ (layers);
+  const layer = known.findIndex(({ name }) => name === unit.layer);
+  return { unit: found, classes, model: model.id, sizes: known.map(({ units }) => units), place: [layer, unit.unit] };
 }
 
-/** @param {Awaited<ReturnType<typeof pictures>>} found
+/** @param {Pictures | string} found
  * @param {import("../../numbers/types.js").Unit} unit */
 export function pictureElements(found, unit) {
   if (typeof found === "string") return [el("p", { class: "faint" }, found)];

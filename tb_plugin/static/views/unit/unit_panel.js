@@ -15,6 +15,7 @@ import { Table } from "../../parts/table.js";
 import { quantityColumn } from "../../parts/unit_tables.js";
 import { activityOption, profileOption, standingOption, worstWords } from "./unit_charts.js";
 import { pictureElements, pictures } from "./unit_images.js";
+import { deletedToo } from "./unit_lesion.js";
 
 const NEIGHBOURS = 6;
 const BINS = 30;
@@ -37,7 +38,7 @@ export class UnitPanel {
     this.client = new LabClient(`-${place}`); // panels wait for each other
     this.pictures = new Loader();
     this.unit = /** @type {import("../../numbers/types.js").Unit | null} */ (null);
-    this.found = /** @type {Awaited<ReturnType<typeof import("./unit_images.js").pictures>> | null} */ (null);
+    this.found = /** @type {import("./unit_images.js").Pictures | string | null} */ (null);
     this.profile = new ChartFrame(context, { name: `unit_${place + 1}`, title: "Unit" });
     this.profile.element.classList.add("small", "first");
     this.facts = el("div", { class: "unit-facts" });
@@ -53,6 +54,7 @@ export class UnitPanel {
     });
     this.standing.controls.append(this.column.element);
     this.lab = el("div", { class: "card-body" });
+    this.joining = el("span", { class: "faint" });
     const lab = el("section", { class: "card images", "aria-label": "Images" }, this.lab);
     this.neighbours = new Table({ sortBy: "", caption: "Neighbours in the plot" });
     const neighbours = el(
@@ -220,19 +222,38 @@ export class UnitPanel {
         this.showActivity(unit);
       },
     );
-    if (!started) return this.showActivity(unit);
+    if (!started) {
+      this.showBecomes();
+      return this.showActivity(unit);
+    }
     this.found = null;
     this.activity.element.hidden = true;
     fill(this.lab, el("p", { class: "faint" }, "Asking the lab for images …"));
   }
 
-  /** A link to the lab with this unit deleted.
-   * @param {Awaited<ReturnType<typeof import("./unit_images.js").pictures>>} found */
+  /** A link to the lab with this unit deleted too.
+   * @param {import("./unit_images.js").Pictures | string} found */
   labButton(found) {
     if (typeof found === "string") return null;
-    const { model, lesion } = found;
-    const go = () => this.context.set({ view: "lab", model, lesions: lesion, image: -1 });
-    return el("button", { class: "button", on: { click: go } }, "Delete it in the lesion lab");
+    const go = () => this.context.set({ view: "lab", image: -1, ...this.becomes(found).changes });
+    this.showBecomes();
+    return el(
+      "div",
+      { class: "row to-lab" },
+      el("button", { class: "button", on: { click: go } }, "Delete it in the lesion lab"),
+      this.joining,
+    );
+  }
+
+  /** What becomes of the lesion in the lab. @param {import("./unit_images.js").Pictures} found */
+  becomes({ model, sizes, place }) {
+    const { state } = /** @type {Model} */ (this.context.model());
+    return deletedToo(state, model, sizes, place);
+  }
+
+  showBecomes() {
+    const { found } = this;
+    this.joining.textContent = found && typeof found !== "string" ? this.becomes(found).words : "";
   }
 
   /** The distribution of the unit's activation over images, for its favourite class and the others.

@@ -1,8 +1,10 @@
 // Selectivity vs importance: a point for each unit, a line for each layer, rank correlations in a
 // table. Units in a box or a lasso are listed; a click on a point opens the unit inspector.
 
-import { inside, niceExtent, paddedExtent, span } from "../../numbers/geometry.js";
+import { fittingArrangement } from "../../numbers/arrangement.js";
+import { inside } from "../../numbers/geometry.js";
 import {
+  briefTitle,
   columnNames,
   formatFraction,
   formatInterval,
@@ -10,14 +12,14 @@ import {
   plural,
   sharedPhrases,
 } from "../../numbers/labels.js";
-import { relate, scaled } from "../../numbers/relations.js";
+import { relate } from "../../numbers/relations.js";
 import { dataRemarks } from "../../numbers/remarks.js";
-import { fittingScale, scaleOf } from "../../numbers/scales.js";
 import { axesOf, axisColumns } from "../../numbers/unit_table.js";
 import { readOutline, writeOutline } from "../../page/outline.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
 import { dropDown, segmented, stepSlider } from "../../parts/controls.js";
 import { el, fill } from "../../parts/dom.js";
+import { acrossOnPaper, layoutOf } from "../../parts/small_multiples.js";
 import { Table } from "../../parts/table.js";
 import {
   chosenTable,
@@ -27,7 +29,8 @@ import {
   tablesOf,
   unitTables,
 } from "../../parts/unit_tables.js";
-import { unitsOption } from "./units_chart.js";
+import { layerOf, unitsOption } from "./units_chart.js";
+import { panelsOf } from "./units_panels.js";
 import { rhoWords, statisticsColumns, unitColumns } from "./units_tables.js";
 
 /**
@@ -47,8 +50,13 @@ export class UnitsView {
       title: "Selectivity vs importance",
       renderer: "canvas",
       dragMode: () => /** @type {any} */ (context.model()?.state.drag ?? "zoom"),
-      onOutline: (outline) => context.set({ outline: writeOutline(outline) }),
+      onOutline: (outline, grid) => this.outline(outline, grid),
+      onFit: () => this.draw(),
+      panelOf: (grid) => (this.apart ? (this.plots[grid]?.layers[0] ?? -1) : -1),
     });
+    this.plots = /** @type {import("./units_chart.js").Panel[]} */ ([]);
+    this.single = true; // all layers are in one plot
+    this.apart = false; // each panel has axes of its own
     this.frame.chart.on("legendselectchanged", (event) => this.rememberLayers(event.selected));
     this.frame.chart.on("click", (event) => this.clicked(event));
     this.statistics = new Table({ sortBy: "", caption: "Rank correlation by layer" });
@@ -64,7 +72,7 @@ export class UnitsView {
     const { set } = this.context;
     const axisChanged = (/** @type {Partial<import("../../page/state.js").State>} */ change) => {
       this.frame.zoomTo(null);
-      set({ ...change, outline: "" });
+      set({ ...change, outline: "", outlined: "" });
     };
     const tag = dropDown("Table", (unitTag) => set({ unitTag }));
     const x = dropDown("Across", (unitX) => axisChanged({ unitX }));
@@ -95,6 +103,15 @@ export class UnitsView {
       ],
       (scale) => axisChanged({ scale }),
     );
+    const panels = segmented(
+      "Layers",
+      [
+        ["one", "in one plot"],
+        ["shared", "a panel each"],
+        ["own", "own axes"],
+      ],
+      (panels) => axisChanged({ panels }),
+    );
     const silent = segmented(
       "Silent units",
       [
@@ -104,7 +121,7 @@ export class UnitsView {
       (silent) => set({ silent }),
     );
     const step = stepSlider((unitStep) => set({ unitStep }));
-    const all = { tag, x, y, scale, marks, drag, silent, step };
+    const all = { tag, x, y, panels, scale, marks, drag, silent, step };
     this.frame.controls.append(...Object.values(all).map((c) => c.element));
     return all;
   }
@@ -150,60 +167,94 @@ export class UnitsView {
     const related = relate(table, xName, yName, state.silent === "omit", state.layersOff);
     if (!related.layers.some((layer) => layer.rows.length))
       return this.say("No unit of this table has both quantities. Choose other axes.");
-    const outline = readOutline(state.outline);
-    const up = related.layers.flatMap((group) => [...group.y]);
-    const scale = scaleOf(state.scale || fittingScale(up), up);
-    this.controls.scale.set(scale.kind);
-    const drawn = scaled(related, scale);
-    const within = outline.length ? inside(drawn.all.x, drawn.all.y, outline) : [];
-    this.showSelection(related, within, xName, yName);
+    const arrangement = /** @type {import("../../numbers/arrangement.js").Arrangement} */ (
+      state.panels || fittingArrangement(related.layers)
+    );
+    this.apart = arrangement === "own";
+    const { panels, drawn, single, kind, left } = panelsOf({
+      related,
+      arrangement,
+      hidden: state.layersOff,
+      kind: state.scale,
+      xName,
+      yName,
+      zoomOf: (layer) => this.frame.zoomOf(this.apart ? layer : -1),
+    });
+    Object.assign(this, { plots: panels, single });
+    this.controls.scale.set(kind);
+    this.controls.panels.set(arrangement);
+    this.controls.panels.element.hidden = related.layers.length < 2;
+    const selected = this.within(drawn);
+    this.showSelection(selected.flatMap((places, i) => places.map((j) => related.layers[i].rows[j])), xName, yName);
     this.showStatistics(related);
-    const option = (/** @type {boolean} */ forExport) =>
-      this.option(drawn, scale, xName, yName, within, forExport);
+    const layout = (/** @type {number} */ across) => (single ? null : layoutOf(panels.length, across));
+    const [screen, paper] = [layout(this.frame.acrossOf(single ? 0 : panels.length)), layout(acrossOnPaper(panels.length))];
+    const asked = { related: drawn, panels, selected };
+    const remarks = dataRemarks(index, "single_directions_units", this.headers.length);
+    if (left)
+      remarks.push(`${left} more layers have no panel: hide others in the legend to see them; the table has all.`);
     this.frame.show({
-      option: option(false),
-      still: option(true),
+      option: this.option(asked, screen, xName, yName, false),
+      still: this.option(asked, paper, xName, yName, true),
+      height: screen?.height,
+      stillHeight: paper?.height,
       count: related.all.rows.length,
-      subtitle:
-        (state.marks === "density" ? "the stronger the colour of a cell, the more units · " : "") +
+      subtitle: [
+        state.marks === "density" && "the stronger the colour of a cell, the more units",
+        !single && this.apart && "each panel has its own axes",
         this.describeAll(related),
-      remarks: dataRemarks(index, "single_directions_units", this.headers.length),
+      ]
+        .filter(Boolean)
+        .join(" · "),
+      remarks,
       columns: this.unitColumns(xName, yName),
       rows: related.all.rows,
     });
   }
 
-  /** @param {Related} related  on the scale @param {import("../../numbers/scales.js").Scale} scale
-   * @param {string} xName @param {string} yName
-   * @param {number[]} within  places of selected points @param {boolean} forExport */
-  option(related, scale, xName, yName, within, forExport) {
+  /** Units of each layer inside the outline: of the layer in whose panel it was drawn, or of all that
+   * are shown. @param {Related} drawn  on the scales of their plots @returns {number[][]} */
+  within({ layers }) {
+    const { state } = /** @type {Model} */ (this.context.model());
+    const outline = readOutline(state.outline);
+    const looked = (/** @type {string} */ layer) =>
+      !state.layersOff.includes(layer) && (!state.outlined || state.outlined === layer);
+    return layers.map(({ layer, x, y }) =>
+      outline.length && looked(String(layer)) ? inside(x, y, outline) : [],
+    );
+  }
+
+  /** @param {[number, number][]} outline @param {number} grid  the panel in which it was drawn */
+  outline(outline, grid) {
+    const layers = this.plots[grid]?.layers ?? [];
+    const outlined = this.single ? "" : (this.table?.layers[layers[0]] ?? "");
+    this.context.set({ outline: writeOutline(outline), outlined });
+  }
+
+  /** @param {Pick<import("./units_chart.js").UnitsChart, "related" | "panels" | "selected">} asked
+   * @param {import("../../parts/small_multiples.js").Layout | null} layout
+   * @param {string} xName @param {string} yName @param {boolean} forExport */
+  option({ related, panels, selected }, layout, xName, yName, forExport) {
     const { state, theme } = /** @type {Model} */ (this.context.model());
-    // The extent covers all layers, so hiding one does not move the others.
-    const extent = (/** @type {string} */ name, /** @type {"x" | "y"} */ axis) =>
-      axis === "y" && scale.kind === "rank"
-        ? niceExtent([0, related.layers.reduce((sum, group) => sum + group.y.length, 0)])
-        : measuredExtent(name, axis);
-    const measuredExtent = (/** @type {string} */ name, /** @type {"x" | "y"} */ axis) =>
-      name === "class_selectivity" && (axis === "x" || scale.kind === "linear")
-        ? /** @type {[number, number]} */ ([0, 1])
-        : niceExtent(paddedExtent(related.layers.flatMap((g) => (g.x.length ? span(g[axis]) : []))));
+    const rows = related.all.rows;
+    // Panels are too narrow for what a quantity means.
+    const titleOf = layout ? briefTitle : (/** @type {string} */ name) => columnNames(name).axis;
     return unitsOption({
       related,
+      panels,
+      layout,
+      apart: this.apart,
       names: related.layers.map((g) => String(g.layer)),
       allName: this.allName(),
       pooledName: this.pooledName(related),
-      xTitle: columnNames(xName).axis,
-      yTitle: scale.title(columnNames(yName).axis),
-      scale,
-      xExtent: extent(xName, "x"),
-      yExtent: extent(yName, "y"),
+      xTitle: titleOf(xName),
+      yTitle: yTitle(panels, titleOf(yName)),
       hidden: state.layersOff,
-      zoom: this.frame.zoom,
       theme,
       asDensity: state.marks === "density",
-      selected: within,
+      selected,
       describe: (layer, i) => this.tooltip(related.layers[layer].rows[i]),
-      spoken: `${columnNames(yName).short} against ${columnNames(xName).short}, one point for each of ${plural(related.all.rows.length, "unit")}. Spearman correlation ${formatFraction(related.all.rho)}. The table below lists each layer.`,
+      spoken: `${columnNames(yName).short} against ${columnNames(xName).short}, one point for each of ${plural(rows.length, "unit")}${layout ? `, a panel for each of ${panels.length} layers` : ""}. Spearman correlation ${formatFraction(related.all.rho)}. The table below lists each layer.`,
       forExport,
     });
   }
@@ -247,22 +298,21 @@ export class UnitsView {
 
   /** @param {any} event  of ECharts, on a point */
   clicked(event) {
-    const layer = /^points:(\d+)$/.exec(event.seriesId ?? "")?.[1];
+    const layer = layerOf(event.seriesId);
     const { state } = /** @type {Model} */ (this.context.model());
     const table = this.table;
-    if (layer === undefined || !table) return;
+    if (layer < 0 || !table) return;
     const { xName, yName } = axesOf(table, state, this.series?.meta.facts);
-    const group = relate(table, xName, yName, state.silent === "omit").layers[Number(layer)];
+    const group = relate(table, xName, yName, state.silent === "omit").layers[layer];
     this.context.set({ view: "unit", inspect: [String(group.rows[event.dataIndex])] });
   }
 
-  /** A table of the units inside the outline. @param {Related} related
-   * @param {number[]} within @param {string} xName @param {string} yName */
-  showSelection(related, within, xName, yName) {
+  /** A table of the units inside the outline. @param {number[]} rows  of the unit table
+   * @param {string} xName @param {string} yName */
+  showSelection(rows, xName, yName) {
     const { state } = /** @type {Model} */ (this.context.model());
     this.selection.hidden = !state.outline;
     if (!state.outline) return;
-    const rows = within.map((i) => related.all.rows[i]);
     // The user framed the highest or the lowest, so these come first until a heading is clicked.
     if (this.sortedBy !== yName)
       Object.assign(this.selected, { sortBy: columnNames(yName).short, descending: true });
@@ -274,7 +324,7 @@ export class UnitsView {
       this.selected.element,
       el(
         "button",
-        { class: "button", on: { click: () => this.context.set({ outline: "" }) } },
+        { class: "button", on: { click: () => this.context.set({ outline: "", outlined: "" }) } },
         "Clear the selection",
       ),
     );
@@ -326,4 +376,11 @@ export class UnitsView {
     this.selection.hidden = true;
     this.frame.say(text);
   }
+}
+
+/** The name of the upright axis. Where panels differ in how far it is linear, it does not say how far.
+ * @param {import("./units_chart.js").Panel[]} panels @param {string} name */
+function yTitle(panels, name) {
+  const titles = new Set(panels.map(({ scale }) => scale.title(name)));
+  return titles.size === 1 ? [...titles][0] : `${name}, symlog`;
 }

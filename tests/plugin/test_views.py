@@ -1035,6 +1035,7 @@ def test_the_accuracy_stays_in_sight_and_colours_stay_in_high_contrast(open_tab,
     evaluated(tab, "")
     tab.frame.locator(".unit").last.scroll_into_view_if_needed()
     assert tab.frame.locator(".content").evaluate("(box) => box.scrollTop") > 200
+    tab.frame.locator(".score-number").wait_for()
     number = tab.frame.locator(".score-number").bounding_box()
     assert 100 < number["y"] < 400
     colour = "(cell) => getComputedStyle(cell).backgroundColor"

@@ -79,7 +79,7 @@ export class App {
       echarts,
       set,
       runList: this.runList,
-      model: () => this.model,
+      model: () => /** @type {import("./page/model.js").Model} */ (this.model),
       inTheme: (theme, read) => this.inTheme(theme, read),
     };
     this.model = /** @type {import("./page/model.js").Model | null} */ (null);
@@ -206,6 +206,8 @@ export class App {
     const { view } = this.state;
     for (const [i, [name]] of VIEWS.entries()) {
       const chosen = name === view;
+      // Where the window is too narrow for all tabs, the chosen one is in sight.
+      if (chosen && this.tabs[i].getAttribute("aria-selected") !== "true") bringIntoSight(this.tabs[i]);
       this.tabs[i].setAttribute("aria-selected", String(chosen));
       this.tabs[i].setAttribute("tabindex", chosen ? "0" : "-1");
     }
@@ -345,6 +347,12 @@ export class App {
     this.blank.hidden = false;
     fill(this.blank, el("div", { class: "blank-box" }, ...content));
   }
+}
+
+/** Scrolls the strip of tabs, and nothing around it. @param {HTMLElement} tab */
+function bringIntoSight(tab) {
+  const strip = /** @type {HTMLElement} */ (tab.parentElement);
+  strip.scrollLeft = tab.offsetLeft - (strip.clientWidth - tab.offsetWidth) / 2;
 }
 
 const EXAMPLE = `from tb_plugin import summary

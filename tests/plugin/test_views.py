@@ -831,8 +831,9 @@ def test_undo_goes_back_over_the_inspector_and_over_another_network(open_tab, la
     evaluated(tab, "0:4,6")
     # The next one joins them.
     tab.page.go_back()
-    tab.frame.get_by_label("Unit", exact=True).fill("9")
-    tab.frame.get_by_label("Unit", exact=True).press("Tab")
+    number = tab.frame.get_by_role("spinbutton", name="Unit")
+    number.fill("9")
+    number.press("Tab")
     tab.wait_for_text("h2", "^hidden_1, unit 9$")
     tab.wait_for_text(".to-lab", "It joins the 2 units deleted there")
     tab.frame.get_by_role("button", name="Delete it in the lesion lab").click()

@@ -22,7 +22,6 @@ const PATIENCE_MS = 1500; // after this time the user is offered to cancel
 /**
  * @typedef {import("./lab_network.js").LabNetwork} LabNetwork
  * @typedef {import("../../page/lab_answers.js").Lesion} Lesion
- * @typedef {import("../../page/model.js").Model} Model
  *
  * @typedef {object} Asked  what the bench leaves to its view
  * @property {(lesions: string) => void} keep  this lesion is the one of the open networks
@@ -112,7 +111,7 @@ export class LabBench {
 
   /** @returns {import("../../page/state.js").State} */
   get state() {
-    return /** @type {Model} */ (this.context.model()).state;
+    return this.context.model().state;
   }
 
   /** @returns {Lesion} */

@@ -81,7 +81,7 @@ export class LabView {
       this.answers.models().then(
         (listing) => {
           this.listing = listing;
-          this.update(/** @type {Model} */ (this.context.model()));
+          this.update(this.context.model());
         },
         (error) => this.say(error.message, { label: "Retry", run: () => this.update(model) }),
       );
@@ -164,7 +164,7 @@ export class LabView {
   /** Another network was saved in place of this one: nothing on the page is valid any more. */
   reopen() {
     this.opened = "";
-    this.update(/** @type {Model} */ (this.context.model()));
+    this.update(this.context.model());
   }
 
   show() {
@@ -179,7 +179,7 @@ export class LabView {
       return this.say(`Opening ${names}. ${OPENING}`);
     }
     const [first, second] = networks;
-    const { state } = /** @type {Model} */ (this.context.model());
+    const { state } = this.context.model();
     if (isOfAnother(state.lesions, first.sizes)) {
       this.remark = "The lesion named units that this network does not have: they were left out.";
       const lesions = writeLesions(readLesions(state.lesions, first.sizes));
@@ -236,7 +236,7 @@ export class LabView {
   /** A lesion belongs to the networks that are open, so the address names both.
    * @param {string} lesions */
   keep(lesions) {
-    const { state } = /** @type {Model} */ (this.context.model());
+    const { state } = this.context.model();
     if (lesions === state.lesions) return;
     this.remark = "";
     const [first, second] = this.networks;
@@ -262,7 +262,7 @@ export class LabView {
   /** Opens the inspector on a unit, if a run of the log directory has a table of the network.
    * @param {LabNetwork} network @param {[number, number]} place */
   async inspect(network, [layer, unit]) {
-    const { index } = /** @type {Model} */ (this.context.model());
+    const { index } = this.context.model();
     const name = this.fileName(network.id);
     const own = (/** @type {import("../../numbers/types.js").Series} */ one) =>
       one.kind === "units" && [name, network.id].includes(one.meta.facts.model);

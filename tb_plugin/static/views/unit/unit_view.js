@@ -66,7 +66,7 @@ export class UnitView {
       (error) => {
         this.panels = [];
         fill(this.pair);
-        const retry = () => this.update(/** @type {Model} */ (this.context.model()));
+        const retry = () => this.update(this.context.model());
         const button = el("button", { class: "button", on: { click: retry } }, "Retry");
         this.note.textContent = "";
         fill(this.heading, el("p", { role: "alert" }, error.message), button);
@@ -76,7 +76,7 @@ export class UnitView {
   }
 
   draw() {
-    const { state } = /** @type {Model} */ (this.context.model());
+    const { state } = this.context.model();
     const table = /** @type {import("../../numbers/types.js").UnitTable} */ (this.table);
     this.note.textContent = sharedPhrases(this.series ? [this.series] : []).join(" · ");
     const asked = state.inspect.map(Number).filter((row) => row >= 0 && row < table.n);

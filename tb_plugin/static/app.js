@@ -13,7 +13,7 @@ import {
 import { isMark, LongValues } from "./page/long_values.js";
 import { DEFAULTS, encodeValue, readState } from "./page/state.js";
 import { DARK, LIGHT } from "./page/theme.js";
-import { el, fill } from "./parts/dom.js";
+import { button, el, fill } from "./parts/dom.js";
 import { Hint } from "./parts/hint.js";
 import { RunList } from "./parts/run_list.js";
 import { CurvesView } from "./views/curves/curves_view.js";
@@ -315,9 +315,9 @@ export class App {
       el(
         "div",
         { class: "row" },
-        el("button", { class: "button", on: { click: () => this.refresh() } }, "Look again"),
-        el("button", { class: "button", on: { click: () => this.set({ view: "guide" }) } }, "Guide"),
-        el("button", { class: "button", on: { click: () => this.set({ view: "lab" }) } }, "Lesion lab"),
+        button("Look again", () => this.refresh()),
+        button("Guide", () => this.set({ view: "guide" })),
+        button("Lesion lab", () => this.set({ view: "lab" })),
       ),
     );
     clearTimeout(this.again);
@@ -327,8 +327,7 @@ export class App {
 
   /** @param {string} message */
   showError(message) {
-    const retry = () =>
-      el("button", { class: "button", on: { click: () => this.refresh() } }, "Retry");
+    const retry = () => button("Retry", () => this.refresh());
     if (this.index?.series.length) {
       this.banner.hidden = false;
       fill(this.banner, el("span", {}, `Not up to date: ${message}`), retry());

@@ -8,7 +8,7 @@ import { isOfAnother, readLesions, writeLesions } from "../../page/lesion_codec.
 import { OPENING } from "../../page/server.js";
 import { Copier } from "../../parts/clipboard.js";
 import { dropDown } from "../../parts/controls.js";
-import { el, fill } from "../../parts/dom.js";
+import { button, el, fill, textButton } from "../../parts/dom.js";
 import { LabBench } from "./lab_bench.js";
 import { LabHistory } from "./lab_history.js";
 import { ALONE, chosenModels, modelEntries, namedModels, namesOf, partnerOf } from "./lab_models.js";
@@ -42,9 +42,9 @@ export class LabView {
     this.message = el("div", { class: "lab-message", role: "status" });
     this.notes = el("div", { class: "notes", role: "status" });
     this.subtitle = el("p", { class: "subtitle" });
-    this.takeTour = el("button", { class: "text-button", type: "button", on: { click: () => this.visit(1) } }, "Take the tour");
+    this.takeTour = textButton("Take the tour", () => this.visit(1));
     const copier = new Copier();
-    const link = el("button", { class: "text-button", type: "button", on: { click: () => copier.link() } }, "Copy link");
+    const link = textButton("Copy link", () => copier.link());
     this.choices = el("div", { class: "lab-choices" }, this.beside.element, this.takeTour, link, copier.element);
     const head = el("header", { class: "card-head" }, el("div", {}, el("h2", {}, "Lesion lab"), this.subtitle), this.choices);
     const keydown = (/** @type {KeyboardEvent} */ event) => {
@@ -102,7 +102,7 @@ export class LabView {
           "p",
           { class: "note" },
           "No network matches the filter; the open one stays. ",
-          el("button", { class: "text-button", type: "button", on: { click: clear } }, "Clear the filter"),
+          textButton("Clear the filter", clear),
         );
     const { first, second, missing } = chosenModels(
       state,
@@ -290,10 +290,6 @@ export class LabView {
     this.message.hidden = false;
     this.subtitle.textContent = "";
     this.choices.hidden = true;
-    fill(
-      this.message,
-      el("p", {}, text),
-      action && el("button", { class: "button", on: { click: action.run } }, action.label),
-    );
+    fill(this.message, el("p", {}, text), action && button(action.label, action.run));
   }
 }

@@ -10,7 +10,7 @@ import { axesOf, axisColumns, silentUnits } from "../../numbers/unit_table.js";
 import { fetchUnit, LabClient } from "../../page/api.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
 import { dropDown } from "../../parts/controls.js";
-import { el, fill } from "../../parts/dom.js";
+import { button, el, fill, textButton } from "../../parts/dom.js";
 import { Loader } from "../../parts/loader.js";
 import { Table } from "../../parts/table.js";
 import { quantityColumn } from "../../parts/unit_tables.js";
@@ -190,7 +190,7 @@ export class UnitPanel {
         {
           label: "unit",
           value: name,
-          show: (r) => el("button", { class: "text-button", on: { click: open(r) } }, name(r)),
+          show: (r) => textButton(name(r), open(r)),
         },
         quantityColumn(table, xName),
         quantityColumn(table, yName),
@@ -216,7 +216,7 @@ export class UnitPanel {
         fill(
           this.lab,
           el("p", {}, error.message),
-          el("button", { class: "button", on: { click: retry } }, "Ask the lab again"),
+          button("Ask the lab again", retry),
         );
         this.showActivity(unit);
       },
@@ -239,7 +239,7 @@ export class UnitPanel {
     return el(
       "div",
       { class: "row to-lab" },
-      el("button", { class: "button", on: { click: go } }, "Delete it in the lesion lab"),
+      button("Delete it in the lesion lab", go),
       this.joining,
     );
   }

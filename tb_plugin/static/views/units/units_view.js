@@ -18,7 +18,7 @@ import { axesOf, axisColumns } from "../../numbers/unit_table.js";
 import { readOutline, writeOutline } from "../../page/outline.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
 import { dropDown, segmented, stepSlider } from "../../parts/controls.js";
-import { el, fill } from "../../parts/dom.js";
+import { button, el, fill, textButton } from "../../parts/dom.js";
 import { acrossOnPaper, layoutOf } from "../../parts/small_multiples.js";
 import { Table } from "../../parts/table.js";
 import {
@@ -326,11 +326,7 @@ export class UnitsView {
     fill(
       this.selection,
       this.selected.element,
-      el(
-        "button",
-        { class: "button", on: { click: () => this.context.set({ outline: "", outlined: "" }) } },
-        "Clear the selection",
-      ),
+      button("Clear the selection", () => this.context.set({ outline: "", outlined: "" })),
     );
   }
 
@@ -351,7 +347,7 @@ export class UnitsView {
   /** @param {number} row */
   inspectButton(row) {
     const click = () => this.context.set({ view: "unit", inspect: [String(row)] });
-    return el("button", { class: "text-button", type: "button", on: { click } }, "inspect");
+    return textButton("inspect", click);
   }
 
   /** Correlations within layers come first: pooled, they would mix relations within layers with

@@ -830,7 +830,7 @@ def test_undo_goes_back_over_the_inspector_and_over_another_network(open_tab, la
     tab.frame.locator(".unit").nth(6).click()
     evaluated(tab, "0:4,6")
     # The next one joins them.
-    tab.page.go_back()
+    tab.frame.get_by_role("tab", name="Unit inspector").click()
     number = tab.frame.get_by_role("spinbutton", name="Unit")
     number.fill("9")
     number.press("Tab")

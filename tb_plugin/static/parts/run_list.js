@@ -161,7 +161,7 @@ export class RunList {
    * @param {string} chosen */
   showOne(entries, state, chosen) {
     this.showChoices(entries, state, chosen, "run with a unit table", (run) =>
-      this.set({ unitRun: run, unitTag: "", inspect: [], outline: "" }),
+      this.set({ unitRun: run, unitTag: "", inspect: [], outline: "", outlined: "" }),
     );
   }
 

@@ -13,7 +13,7 @@ import {
 import { isMark, LongValues } from "./page/long_values.js";
 import { DEFAULTS, encodeValue, readState } from "./page/state.js";
 import { DARK, LIGHT } from "./page/theme.js";
-import { el, fill } from "./parts/dom.js";
+import { button, el, fill } from "./parts/dom.js";
 import { Hint } from "./parts/hint.js";
 import { RunList } from "./parts/run_list.js";
 import { CurvesView } from "./views/curves/curves_view.js";
@@ -79,7 +79,7 @@ export class App {
       echarts,
       set,
       runList: this.runList,
-      model: () => this.model,
+      model: () => /** @type {import("./page/model.js").Model} */ (this.model),
       inTheme: (theme, read) => this.inTheme(theme, read),
     };
     this.model = /** @type {import("./page/model.js").Model | null} */ (null);
@@ -206,6 +206,8 @@ export class App {
     const { view } = this.state;
     for (const [i, [name]] of VIEWS.entries()) {
       const chosen = name === view;
+      // Where the window is too narrow for all tabs, the chosen one is in sight.
+      if (chosen && this.tabs[i].getAttribute("aria-selected") !== "true") bringIntoSight(this.tabs[i]);
       this.tabs[i].setAttribute("aria-selected", String(chosen));
       this.tabs[i].setAttribute("tabindex", chosen ? "0" : "-1");
     }
@@ -313,9 +315,9 @@ export class App {
       el(
         "div",
         { class: "row" },
-        el("button", { class: "button", on: { click: () => this.refresh() } }, "Look again"),
-        el("button", { class: "button", on: { click: () => this.set({ view: "guide" }) } }, "Guide"),
-        el("button", { class: "button", on: { click: () => this.set({ view: "lab" }) } }, "Lesion lab"),
+        button("Look again", () => this.refresh()),
+        button("Guide", () => this.set({ view: "guide" })),
+        button("Lesion lab", () => this.set({ view: "lab" })),
       ),
     );
     clearTimeout(this.again);
@@ -325,8 +327,7 @@ export class App {
 
   /** @param {string} message */
   showError(message) {
-    const retry = () =>
-      el("button", { class: "button", on: { click: () => this.refresh() } }, "Retry");
+    const retry = () => button("Retry", () => this.refresh());
     if (this.index?.series.length) {
       this.banner.hidden = false;
       fill(this.banner, el("span", {}, `Not up to date: ${message}`), retry());
@@ -345,6 +346,12 @@ export class App {
     this.blank.hidden = false;
     fill(this.blank, el("div", { class: "blank-box" }, ...content));
   }
+}
+
+/** Scrolls the strip of tabs, and nothing around it. @param {HTMLElement} tab */
+function bringIntoSight(tab) {
+  const strip = /** @type {HTMLElement} */ (tab.parentElement);
+  strip.scrollLeft = tab.offsetLeft - (strip.clientWidth - tab.offsetWidth) / 2;
 }
 
 const EXAMPLE = `from tb_plugin import summary

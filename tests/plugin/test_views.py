@@ -829,11 +829,20 @@ def test_undo_goes_back_over_the_inspector_and_over_another_network(open_tab, la
     evaluated(tab, "0:4")
     tab.frame.locator(".unit").nth(6).click()
     evaluated(tab, "0:4,6")
+    # The next one joins them.
+    tab.frame.get_by_role("tab", name="Unit inspector").click()
+    number = tab.frame.get_by_role("spinbutton", name="Unit")
+    number.fill("9")
+    number.press("Tab")
+    tab.wait_for_text("h2", "^hidden_1, unit 9$")
+    tab.wait_for_text(".to-lab", "It joins the 2 units deleted there")
+    tab.frame.get_by_role("button", name="Delete it in the lesion lab").click()
+    evaluated(tab, "0:4,6,9")
     tab.frame.locator('.runs input[data-run="conv/model"]').check()
     evaluated(tab, "")
     assert tab.frame.locator(".unit").count() == 9
     undo = tab.frame.get_by_role("button", name="Undo")
-    for left in ("0:4,6", "0:4", ""):
+    for left in ("0:4,6,9", "0:4,6", "0:4", ""):
         undo.click()
         evaluated(tab, left)
         assert tab.frame.locator(".unit").count() == 18

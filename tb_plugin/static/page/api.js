@@ -1,5 +1,6 @@
 // The plugin's routes; http_api.md has an example of each.
 
+import { described } from "../numbers/facts.js";
 import { span } from "../numbers/geometry.js";
 import { decodeTable } from "../numbers/unit_table.js";
 import { get } from "./server.js";
@@ -9,7 +10,8 @@ const SERIES_PER_REQUEST = 40;
 
 /** @returns {Promise<import("../numbers/types.js").Index>} */
 export async function fetchIndex() {
-  return (await get("api/v1/index")).json();
+  const index = await (await get("api/v1/index")).json();
+  return { ...index, series: described(index.series) };
 }
 
 /** Curves of several series, in their order; step -1 is the last.

@@ -11,7 +11,7 @@ const FONT = "Roboto, 'Helvetica Neue', Arial, sans-serif";
 const TICKS = 6; // about the most ticks between the ends of an axis
 
 /**
- * @param {typeof import("../page/theme.js").LIGHT} theme
+ * @param {import("../page/theme.js").Theme} theme
  * @param {string} title  with its unit
  * @param {[number, number]} extent
  * @param {[number, number] | undefined} zoomed
@@ -54,7 +54,7 @@ function isMultiple(value, step) {
 }
 
 /** An axis with a name at each place.
- * @param {typeof import("../page/theme.js").LIGHT} theme @param {string} title
+ * @param {import("../page/theme.js").Theme} theme @param {string} title
  * @param {string[]} names
  * @param {[number, number] | undefined} zoomed  first and last place
  * @param {object} [label]  of the names */
@@ -77,7 +77,7 @@ function formatTick(value) {
   return text.replace("-", "−");
 }
 
-/** The options that all charts share. @param {typeof import("../page/theme.js").LIGHT} theme
+/** The options that all charts share. @param {import("../page/theme.js").Theme} theme
  * @param {string} spoken  for screen readers */
 export function frame(theme, spoken) {
   return {
@@ -89,7 +89,7 @@ export function frame(theme, spoken) {
   };
 }
 
-/** @param {typeof import("../page/theme.js").LIGHT} theme @param {object} more */
+/** @param {import("../page/theme.js").Theme} theme @param {object} more */
 export function tooltip(theme, more) {
   return {
     confine: true,
@@ -105,7 +105,7 @@ export function tooltip(theme, more) {
 }
 
 /** The tooltip of histograms drawn as outlines: the bin under the pointer, and a row for each run.
- * @param {typeof import("../page/theme.js").LIGHT} theme @param {number[]} edges
+ * @param {import("../page/theme.js").Theme} theme @param {number[]} edges
  * @param {string} what
  * @param {(grid: number) => {label: string, colour: string, heights: number[]}[]} drawn  in a panel
  * @param {(grid: number) => string} [panel]  its name */
@@ -132,7 +132,20 @@ export function histogramTooltip(theme, edges, what, drawn, panel = () => "") {
   });
 }
 
-/** @param {typeof import("../page/theme.js").LIGHT} theme @param {object} more */
+/** What tells the entries of a legend apart, before them.
+ * @param {import("../page/theme.js").Theme} theme @param {string} text
+ * @param {{left: number, top: number}} place */
+export function legendName(theme, text, place) {
+  const textStyle = { color: theme.muted, fontSize: 12.5, fontWeight: 500 };
+  return { text, ...place, padding: 0, textStyle };
+}
+
+/** Pixels that such a name takes. @param {string} text */
+export function legendRoom(text) {
+  return text ? text.length * 6.5 + 10 : 0;
+}
+
+/** @param {import("../page/theme.js").Theme} theme @param {object} more */
 export function legend(theme, more) {
   return {
     type: "scroll",

@@ -2,7 +2,7 @@
 
 import { toCsv } from "../numbers/csv.js";
 import { Copier } from "./clipboard.js";
-import { el, fill, icon } from "./dom.js";
+import { button, el, fill, icon } from "./dom.js";
 import { Table } from "./table.js";
 
 /**
@@ -87,11 +87,7 @@ export class Card {
     this.message.hidden = text === null;
     this.element.classList.toggle("stale", text !== null);
     if (text === null) return;
-    fill(
-      this.message,
-      el("p", {}, text),
-      action && el("button", { class: "button", on: { click: action.run } }, action.label),
-    );
+    fill(this.message, el("p", {}, text), action && button(action.label, action.run));
   }
 
   /** @param {string[]} sentences  remarks above the chart */

@@ -17,7 +17,7 @@ import { acrossOf } from "./small_multiples.js";
  * @property {any} echarts
  * @property {(changes: Partial<import("../page/state.js").State>) => void} set
  * @property {import("./run_list.js").RunList} runList
- * @property {() => import("../page/model.js").Model | null} model  as last rendered
+ * @property {() => import("../page/model.js").Model} model  as last rendered; no view is there before
  * @property {<T>(theme: import("../page/theme.js").Theme, read: () => T) => T} inTheme  draws the open
  *     view in a theme, reads something of it, and draws it again as it was
  *
@@ -41,6 +41,7 @@ import { acrossOf } from "./small_multiples.js";
  *     line here
  * @property {number} count  number of curves or points drawn
  * @property {string} subtitle
+ * @property {string} [about]  the settings, where the subtitle does not say them: a picture holds them
  * @property {string[]} [remarks]
  * @property {import("../numbers/types.js").Column[]} columns
  * @property {any[]} rows
@@ -106,8 +107,7 @@ export class ChartFrame {
   /** The part of a panel with axes of its own that is zoomed to. @param {number} panel  -1: all alike
    * @returns {import("../numbers/types.js").Window} */
   zoomOf(panel) {
-    const model = this.context.model();
-    return model ? readZoom(model.state.zoom, this.zoomName(panel)) : {};
+    return readZoom(this.context.model().state.zoom, this.zoomName(panel));
   }
 
   /** @param {number} panel */
@@ -136,16 +136,14 @@ export class ChartFrame {
 
   /** @param {Map<string, import("../numbers/types.js").Window> | null} windows  by name; null: everything */
   zoomAll(windows) {
-    const model = this.context.model();
-    if (!model) return;
-    let { zoom } = model.state;
+    let { zoom } = this.context.model().state;
     if (!windows) zoom = writeZoom(zoom, this.name, null);
     for (const [name, window] of windows ?? []) zoom = writeZoom(zoom, name, window);
     this.context.set({ zoom });
   }
 
   toggleTable() {
-    const shown = this.context.model()?.state.tables ?? [];
+    const shown = this.context.model().state.tables;
     const others = shown.filter((name) => name !== this.name);
     this.context.set({ tables: others.length < shown.length ? others : [...others, this.name] });
   }
@@ -177,7 +175,7 @@ export class ChartFrame {
 
   /** @param {Drawing} drawing */
   show(drawing) {
-    const { state } = /** @type {import("../page/model.js").Model} */ (this.context.model());
+    const { state } = this.context.model();
     const { option, columns, rows } = drawing;
     this.drawing = drawing;
     this.card.remark(drawing.remarks ?? []);
@@ -215,7 +213,7 @@ export class ChartFrame {
     const { option, ...size } = pictureOf(light, height);
     if (type === "png") return this.chart.png(option, size, DENSITY);
     const { heading, subtitle } = this.card;
-    const words = [subtitle.textContent, pageAddress()].filter(Boolean).join("\n");
+    const words = [subtitle.textContent, this.drawing?.about, pageAddress()].filter(Boolean).join("\n");
     const svg = finished(this.chart.svg(option, size), heading.textContent ?? "", words);
     return new Blob([svg], { type: "image/svg+xml" });
   }
@@ -224,7 +222,7 @@ export class ChartFrame {
    * there is nothing to show, so it can be cleared there.
    * @param {string} text */
   say(text) {
-    const { filter } = /** @type {import("../page/model.js").Model} */ (this.context.model()).state;
+    const { filter } = this.context.model().state;
     const clear = { label: "Clear the filter", run: () => this.context.set({ filter: "" }) };
     this.chart.clear();
     this.chart.host.style.height = "";

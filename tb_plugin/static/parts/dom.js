@@ -38,6 +38,17 @@ export function fill(element, ...children) {
   append(element, children);
 }
 
+/** A button with a frame. @param {string} text @param {() => void} click @returns {HTMLButtonElement} */
+export function button(text, click) {
+  return el("button", { class: "button", type: "button", on: { click } }, text);
+}
+
+/** A button that looks like a link. @param {string} text @param {() => void} click
+ * @returns {HTMLButtonElement} */
+export function textButton(text, click) {
+  return el("button", { class: "text-button", type: "button", on: { click } }, text);
+}
+
 /** A dab of colour. @param {string} colour */
 export function swatch(colour) {
   return el("span", { class: "swatch", style: `background:${colour}` });

@@ -1,7 +1,7 @@
 // One line above each view that tells a newcomer what the view shows and where to click. The
 // browser remembers that the line was closed.
 
-import { el } from "./dom.js";
+import { el, textButton } from "./dom.js";
 
 const CLOSED = "single_directions.hints_closed";
 
@@ -26,21 +26,16 @@ export class Hint {
     this.text = el("p", {});
     this.closed = wereClosed();
     this.view = "";
-    const button = (/** @type {string} */ text, /** @type {() => void} */ click) =>
-      el("button", { class: "text-button", type: "button", on: { click } }, text);
     this.element = el(
       "aside",
       { class: "hint", hidden: true, "aria-label": "Hint" },
       this.text,
-      button("Read the guide", openGuide),
-      button("Close hints", () => this.close(true)),
+      textButton("Read the guide", openGuide),
+      textButton("Close hints", () => this.close(true)),
     );
     /** Brings closed hints back. */
-    this.opener = el(
-      "button",
-      { class: "text-button show-hints", type: "button", hidden: true, on: { click: () => this.close(false) } },
-      "Show hints",
-    );
+    this.opener = textButton("Show hints", () => this.close(false));
+    this.opener.classList.add("show-hints");
   }
 
   /** @param {string} view */

@@ -4,7 +4,7 @@ import { figureView } from "../numbers/figure_views.js";
 import { EVERY_RUN, folderOf, groupRuns, groupTitles } from "../numbers/groups.js";
 import { plural } from "../numbers/labels.js";
 import { matcher } from "../numbers/runs.js";
-import { el, fill, icon } from "./dom.js";
+import { el, fill, icon, textButton } from "./dom.js";
 
 let nextId = 0;
 
@@ -145,8 +145,8 @@ export class RunList {
     fill(
       this.tools,
       el("span", {}, count),
-      el("button", { class: "text-button", on: { click: setAll(true) } }, "All"),
-      el("button", { class: "text-button", on: { click: setAll(false) } }, "None"),
+      textButton("All", setAll(true)),
+      textButton("None", setAll(false)),
     );
     this.draw(
       shown,
@@ -161,7 +161,7 @@ export class RunList {
    * @param {string} chosen */
   showOne(entries, state, chosen) {
     this.showChoices(entries, state, chosen, "run with a unit table", (run) =>
-      this.set({ unitRun: run, unitTag: "", inspect: [], outline: "" }),
+      this.set({ unitRun: run, unitTag: "", inspect: [], outline: "", outlined: "" }),
     );
   }
 

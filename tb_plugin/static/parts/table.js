@@ -1,7 +1,7 @@
 // A table that a click on a heading sorts.
 
 import { naturalOrder } from "../numbers/labels.js";
-import { el, fill } from "./dom.js";
+import { el, fill, textButton } from "./dom.js";
 
 const ROWS_AT_FIRST = 200;
 
@@ -47,11 +47,7 @@ export class Table {
         ),
       ),
       more > 0 &&
-        el(
-          "button",
-          { class: "text-button", on: { click: () => this.showMore() } },
-          `Show all ${rows.length.toLocaleString("en")} rows`,
-        ),
+        textButton(`Show all ${rows.length.toLocaleString("en")} rows`, () => this.showMore()),
     );
   }
 

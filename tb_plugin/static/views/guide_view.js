@@ -1,6 +1,6 @@
 // The guide: what each view shows, in two sentences, with the section of the paper.
 
-import { el } from "../parts/dom.js";
+import { el, textButton } from "../parts/dom.js";
 
 const VIEWS = /** @type {[string, string, string, string][]} */ ([
   [
@@ -12,7 +12,7 @@ const VIEWS = /** @type {[string, string, string, string][]} */ ([
   [
     "units",
     "Selectivity vs importance",
-    "One point a unit: how selective it is for a class, against what its removal does to the loss. The paper found little relation: units that are easy to interpret are not the ones that matter.",
+    "One point a unit: how selective it is for a class, against what its removal does to the loss. The paper found little relation: units that are easy to interpret are not the ones that matter. Many layers have a panel each.",
     "section 3.4, Fig. 7",
   ],
   [
@@ -47,6 +47,14 @@ const VIEWS = /** @type {[string, string, string, string][]} */ ([
   ],
 ]);
 
+/** The paper's story, view by view. */
+const MINUTE = /** @type {Record<string, string>} */ ({
+  curves: "Networks that learned shuffled labels fall first: they rely on single units.",
+  units: "If selective units mattered more, the dots would rise to the right.",
+  unit: "“A selective and a confusing unit”: the network may miss either.",
+  lab: "Press Play: two networks lose the same units, and the one that learned by heart falls first.",
+});
+
 const TERMS = /** @type {[string, string][]} */ ([
   [
     "Unit",
@@ -76,7 +84,7 @@ export class GuideView {
   constructor(context) {
     this.context = context;
     const link = (/** @type {string} */ view, /** @type {string} */ title) =>
-      el("button", { class: "text-button", on: { click: () => context.set({ view }) } }, title);
+      textButton(title, () => context.set({ view }));
     this.element = el(
       "section",
       { class: "card", "aria-label": "Guide" },
@@ -87,11 +95,14 @@ export class GuideView {
         el(
           "p",
           {},
-          "A single direction is the activity of one unit of a network. Delete units, one after the other, and watch the accuracy: networks that generalize can lose many, networks that memorised their training labels can not. Start with ",
-          link("curves", "Ablation curves"),
-          ", then ask in ",
-          link("units", "Selectivity vs importance"),
-          " which units matter, and click a point.",
+          "A single direction is the activity of one unit of a network. Delete units, one after the other, and watch the accuracy: networks that generalize can lose many, networks that memorised their training labels can not. The story in a minute:",
+        ),
+        el(
+          "ol",
+          {},
+          ...VIEWS.filter(([view]) => MINUTE[view]).map(([view, title]) =>
+            el("li", {}, link(view, title), ". ", MINUTE[view]),
+          ),
         ),
         el(
           "div",
@@ -124,7 +135,7 @@ export class GuideView {
         el(
           "p",
           {},
-          "Drag to zoom in, double-click to see everything again; or, once the chart has the focus, + and − zoom, arrows move, 0 shows everything. The buttons at the top right show the numbers as a table, or save them (CSV) and the picture (PNG, SVG). The address of the page holds what you chose: copy it to show somebody the same. Lines have the colour of the setting in which the runs differ; TensorBoard's own run colours are offered beside it, as far as they are its defaults: those that you changed there are not told to plugins.",
+          "Drag to zoom in, double-click to see everything again; or, once the chart has the focus, + and − zoom, arrows move, 0 shows everything. The buttons above a chart show its numbers as a table, save them (CSV) and the picture (PNG, SVG), and copy the picture or a link to what you see. Rest the pointer on a run of the list, and its lines stand out. Lines have the colour of the setting in which the runs differ; TensorBoard's own run colours are offered beside it, as far as they are its defaults: those that you changed there are not told to plugins.",
         ),
         el(
           "p",

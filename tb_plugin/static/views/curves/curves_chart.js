@@ -1,7 +1,7 @@
 // Draws ablation curves: makes ECharts' option from summarized curves. Pure.
 
 import { shorten } from "../../numbers/labels.js";
-import { axis, frame, legend, tooltip } from "../../parts/axes.js";
+import { axis, frame, legend, legendName, legendRoom, tooltip } from "../../parts/axes.js";
 
 const MARKS_PER_CURVE = 7;
 
@@ -27,7 +27,7 @@ const MARKS_PER_CURVE = 7;
  * @param {boolean} [chart.logarithmic]  whether x is on a logarithmic scale
  * @param {string} chart.band  "sd", "quantiles", "range", "each" or "none"
  * @param {import("../../numbers/types.js").Window} chart.zoom
- * @param {typeof import("../../page/theme.js").LIGHT} chart.theme
+ * @param {import("../../page/theme.js").Theme} chart.theme
  * @param {(x: number, rows: {id: string, index: number}[]) => Node} chart.describe
  * @param {string} chart.spoken
  */
@@ -35,18 +35,11 @@ export function curvesOption(chart) {
   const { theme, zoom } = chart;
   // The intact network is at 0, which a logarithmic axis cannot show.
   const curves = chart.logarithmic ? chart.curves.map(withoutZero) : chart.curves;
-  const titleWidth = chart.legendTitle ? chart.legendTitle.length * 6.5 + 10 : 0;
   return {
     ...frame(theme, chart.spoken),
-    title: {
-      text: chart.legendTitle,
-      left: 72,
-      top: 13,
-      padding: 0,
-      textStyle: { color: theme.muted, fontSize: 12.5, fontWeight: 500 },
-    },
+    title: legendName(theme, chart.legendTitle, { left: 72, top: 13 }),
     legend: legend(theme, {
-      left: 66 + titleWidth,
+      left: 66 + legendRoom(chart.legendTitle),
       right: 16,
       // Runs are chosen in the list at the side; the address keeps that choice.
       selectedMode: false,

@@ -1,8 +1,8 @@
 // The tables below the curves: a total for each curve, and every point.
 
+import { numeric } from "../../numbers/columns.js";
 import { formatFraction, formatNumber } from "../../numbers/labels.js";
 import { el, swatch } from "../../parts/dom.js";
-import { numeric } from "./subjects.js";
 
 const AT_CHANCE =
   "The intact network is hardly better than one answer for all images: it has nothing to lose.";
@@ -13,7 +13,8 @@ const AT_CHANCE =
  * @typedef {import("./subjects.js").Subject} Subject
  */
 
-/** Columns of one row a curve. @param {Subject} subject @param {Item[]} items
+/** Columns of one row a curve. What is the same for all of several curves is said once, above them.
+ * @param {Subject} subject @param {Item[]} items
  * @param {string} title  of what tells the curves apart @returns {Column[]} */
 export function totalColumns({ total, totals, rows }, items, title) {
   const longest = Math.max(0.001, ...items.map(total.value).filter(Number.isFinite));
@@ -33,9 +34,11 @@ export function totalColumns({ total, totals, rows }, items, title) {
           : el("span", { class: "faint", title: AT_CHANCE }, "at chance"),
     },
     ...totals,
-    numeric(`${rows}s`, (item) => item.rows.length, formatNumber),
-    numeric("units", (item) => item.series.meta.n_units, formatNumber),
-    numeric("step", (item) => item.curve.step, formatNumber),
+    ...[
+      numeric(`${rows}s`, (item) => item.rows.length, formatNumber),
+      numeric("units", (item) => item.series.meta.n_units, formatNumber),
+      numeric("step", (item) => item.curve.step, formatNumber),
+    ].filter(({ value }) => items.length < 2 || new Set(items.map(value)).size > 1),
   ];
 }
 

@@ -139,7 +139,7 @@ export class CurvesView {
   }
 
   draw() {
-    const { state, index } = /** @type {Model} */ (this.context.model());
+    const { state, index } = this.context.model();
     const readable = this.curves.filter((c) => !c.error);
     const broken = this.curves.filter((c) => c.error);
     const { items, problems } = this.items(readable);
@@ -172,7 +172,7 @@ export class CurvesView {
   /** @param {import("../../numbers/types.js").Curve[]} curves
    * @returns {{items: Item[], problems: string[]}} */
   items(curves) {
-    const { state, theme, allRuns } = /** @type {Model} */ (this.context.model());
+    const { state, theme, allRuns } = this.context.model();
     const key = (/** @type {{run: string, tag: string}} */ s) => JSON.stringify([s.run, s.tag]);
     const seriesOf = new Map(this.series.map((s) => [key(s), s]));
     const read = curves.filter((c) => seriesOf.has(key(c)));
@@ -214,7 +214,7 @@ export class CurvesView {
    * @param {import("../../numbers/types.js").Curve[]} curves
    * @param {import("../../numbers/types.js").Series[]} series */
   pooled(curves, series) {
-    const { state } = /** @type {Model} */ (this.context.model());
+    const { state } = this.context.model();
     const groups = seedGroups(series);
     this.controls.seeds.element.hidden = groups.length === series.length;
     const together = state.seeds ? state.seeds === "together" : series.length > FEW_CURVES;
@@ -239,7 +239,7 @@ export class CurvesView {
 
   /** @param {Item[]} items */
   option(items) {
-    const { state, theme } = /** @type {Model} */ (this.context.model());
+    const { state, theme } = this.context.model();
     const units = [...new Set(items.map((i) => i.series.meta.n_units))];
     const { total, what, intact, logarithmic, xTitle, xExtent } = this.subject;
     const ranked = items.filter((item) => !Number.isNaN(total.value(item)));
@@ -327,7 +327,10 @@ export class CurvesView {
       counts.length === 1
         ? plural(counts[0], this.subject.rows)
         : `${Math.min(...counts)} to ${Math.max(...counts)} ${this.subject.rows}s`;
-    return [...settingPhrases(this.choices), range, ...sharedPhrases(items.map((i) => i.series))].join(" · ");
+    const steps = new Set(items.map((i) => i.curve.step));
+    const [step] = steps;
+    const at = steps.size === 1 && step > 0 ? [`step ${step.toLocaleString("en")}`] : [];
+    return [...settingPhrases(this.choices), range, ...at, ...sharedPhrases(items.map((i) => i.series))].join(" · ");
   }
 
   /** Another run of the list is pointed at. */

@@ -1,6 +1,7 @@
 // What the curves view shows: accuracy under ablation, or accuracy under noise. Each subject says
 // what differs between the two: settings, axis, total, words and columns. Pure.
 
+import { numeric } from "../../numbers/columns.js";
 import { relativeToIntact } from "../../numbers/curves.js";
 import { span } from "../../numbers/geometry.js";
 import { formatFraction, formatNumber } from "../../numbers/labels.js";
@@ -47,12 +48,6 @@ import { CURVE_SETTINGS } from "../../numbers/settings.js";
  * @property {(item: Item, index: number) => string} placeOf  the x of a point, in words
  * @property {(place: string, x: number, state: State) => string} headline  of a tooltip
  */
-
-/** A numeric column. @param {string} label @param {(row: any) => number} value
- * @param {(value: number) => string} [format] @returns {Column} */
-export function numeric(label, value, format) {
-  return { label, numeric: true, value, ...(format && { show: (row) => format(value(row)) }) };
-}
 
 /** @type {Subject} */
 export const ABLATION = {

@@ -3,7 +3,14 @@
 import { niceExtent } from "../../numbers/geometry.js";
 import { histogramOutline, pooledCounts } from "../../numbers/histogram.js";
 import { briefTitle, columnNames, plural } from "../../numbers/labels.js";
-import { axis, frame as chartBasics, histogramTooltip, legend } from "../../parts/axes.js";
+import {
+  axis,
+  frame as chartBasics,
+  histogramTooltip,
+  legend,
+  legendName,
+  legendRoom,
+} from "../../parts/axes.js";
 import { panelName } from "../../parts/small_multiples.js";
 
 /**
@@ -18,22 +25,26 @@ import { panelName } from "../../parts/small_multiples.js";
 /** Small multiples.
  * @param {object} chart
  * @param {Item[]} chart.items
+ * @param {string} chart.legendTitle
  * @param {string[]} chart.panels
  * @param {import("../../parts/small_multiples.js").Layout} chart.layout  of the panels
  * @param {number[]} chart.edges  of the bins
  * @param {string} chart.column  the quantity
  * @param {string} chart.pool  "all": the layers together
  * @param {import("../../numbers/types.js").Window} chart.zoom
- * @param {typeof import("../../page/theme.js").LIGHT} chart.theme */
-export function distributionsOption({ items, panels, layout, edges, column, pool, zoom, theme }) {
+ * @param {import("../../page/theme.js").Theme} chart.theme */
+export function distributionsOption({ items, legendTitle, panels, layout, edges, column, pool, zoom, theme }) {
   const extent = /** @type {[number, number]} */ ([edges[0], edges[edges.length - 1]]);
   const lines = panels.flatMap((panel, at) => shareLines(items, pool, panel, at));
   // One scale for all panels, so that they can be compared.
   const shares = niceExtent([0, Math.max(0.05, ...lines.flatMap((line) => line.heights))]);
   return {
     ...chartBasics(theme, `Distribution of ${columnNames(column).short} over units, ${plural(items.length, "run")}.`),
-    title: panels.map((text, i) => panelName(theme, text, layout.names[i])),
-    legend: legend(theme, { left: 58, right: 16, data: items.map((i) => i.label), selectedMode: false }),
+    title: [
+      ...panels.map((text, i) => panelName(theme, text, layout.names[i])),
+      ...(legendTitle ? [legendName(theme, legendTitle, { left: 64, top: 13 })] : []),
+    ],
+    legend: legend(theme, { left: 58 + legendRoom(legendTitle), right: 16, data: items.map((i) => i.label), selectedMode: false }),
     grid: layout.grids,
     tooltip: histogramTooltip(
       theme,

@@ -2,6 +2,7 @@
 // for each layer or for all layers together, with runs overlaid (paper section 3.4, Figs. 6 and
 // A2).
 
+import { numeric } from "../../numbers/columns.js";
 import {
   columnNames,
   compareFacts,
@@ -48,6 +49,7 @@ export class DistributionsView {
     this.found = /** @type {import("../../numbers/types.js").Distributions} */ ({ edges: [], tables: [] });
     this.offered = /** @type {import("../../numbers/types.js").Series[]} */ ([]);
     this.series = /** @type {import("../../numbers/types.js").Series[]} */ ([]);
+    this.legendTitle = "";
     this.frame = new ChartFrame(context, {
       name: "distributions",
       title: "Distribution over units",
@@ -120,18 +122,19 @@ export class DistributionsView {
   }
 
   draw() {
-    const { state, index, theme } = /** @type {Model} */ (this.context.model());
+    const { state, index, theme } = this.context.model();
     const items = this.items();
     if (!items.length)
       return this.say(`${columnNames(this.quantity(state)).short} was not measured in the chosen runs.`);
-    const steps = new Set(items.flatMap((item) => item.table.steps));
+    const mostSteps = Math.max(...items.map((item) => item.table.steps.length));
+    // If each run has one step only, there is no step to choose, even if the steps differ.
+    const steps = new Set(mostSteps > 1 ? items.flatMap((item) => item.table.steps) : []);
     this.step.set(
       [...steps].sort((a, b) => a - b),
       state.unitStep,
     );
     const panels = state.pool === "all" ? ["all layers"] : panelNames(items);
     const shown = panels.slice(0, MOST_PANELS);
-    const mostSteps = Math.max(...items.map((item) => item.table.steps.length));
     const remarks = dataRemarks(index, "single_directions_units", mostSteps);
     if (panels.length > shown.length)
       remarks.push(`The first ${shown.length} of ${panels.length} layers are drawn; the table has all.`);
@@ -145,6 +148,7 @@ export class DistributionsView {
     const option = (/** @type {Item[]} */ drawn, /** @type {typeof screen} */ layout) =>
       distributionsOption({
         items: drawn,
+        legendTitle: this.legendTitle,
         panels: shown,
         layout,
         edges: this.found.edges,
@@ -180,7 +184,7 @@ export class DistributionsView {
 
   /** The tables that could be read, with labels and colours. */
   items() {
-    const { state, theme, allRuns } = /** @type {Model} */ (this.context.model());
+    const { state, theme, allRuns } = this.context.model();
     const tables = this.found.tables.filter((t) => !t.error);
     const key = (/** @type {{run: string, tag: string}} */ s) => JSON.stringify([s.run, s.tag]);
     const known = new Map(this.series.map((s) => [key(s), s]));
@@ -200,12 +204,8 @@ export class DistributionsView {
   /** @param {Item[]} items */
   showMeans(items) {
     const rows = items.flatMap((item) => item.table.layers.map((layer) => ({ item, layer })));
-    const number = (/** @type {string} */ label, /** @type {(l: any) => number} */ value) => ({
-      label,
-      numeric: true,
-      value: (/** @type {any} */ r) => value(r.layer) ?? null,
-      show: (/** @type {any} */ r) => formatNumber(value(r.layer)),
-    });
+    const number = (/** @type {string} */ label, /** @type {(l: any) => number} */ value) =>
+      numeric(label, (row) => value(row.layer) ?? null, formatNumber);
     this.means.show(
       [
         {
@@ -238,9 +238,9 @@ export class DistributionsView {
         { label: "label", value: (r) => r.item.label },
         { label: "run", value: (r) => r.item.table.run },
         { label: "layer", value: (r) => r.layer.layer },
-        { label: "from", numeric: true, value: (r) => edges[r.bin], show: (r) => formatNumber(edges[r.bin]) },
-        { label: "to", numeric: true, value: (r) => edges[r.bin + 1], show: (r) => formatNumber(edges[r.bin + 1]) },
-        { label: "units", numeric: true, value: (r) => r.count },
+        numeric("from", (r) => edges[r.bin], formatNumber),
+        numeric("to", (r) => edges[r.bin + 1], formatNumber),
+        numeric("units", (r) => r.count),
       ]),
     };
   }

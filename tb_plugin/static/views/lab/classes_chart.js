@@ -44,7 +44,7 @@ export function classRows(network, classes, now, intact) {
  * @param {ClassPanel[]} panels
  * @param {import("../../parts/small_multiples.js").Layout | null} layout  null: of one network
  * @param {import("../../numbers/types.js").Window} zoom
- * @param {typeof import("../../page/theme.js").LIGHT} theme */
+ * @param {import("../../page/theme.js").Theme} theme */
 export function classesOption(panels, layout, zoom, theme) {
   const intact = "intact";
   const lesioned = (/** @type {string} */ network) => `${layout ? `${network} ` : ""}with the lesion`;
@@ -91,7 +91,7 @@ function bars(name, data, color) {
 }
 
 /** Intervals as lines over the bars. @param {-1 | 1} side  of the middle of a class
- * @param {[number, number][]} intervals @param {typeof import("../../page/theme.js").LIGHT} theme */
+ * @param {[number, number][]} intervals @param {import("../../page/theme.js").Theme} theme */
 function whiskers(side, intervals, theme) {
   return {
     type: "custom",

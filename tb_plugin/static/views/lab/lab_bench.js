@@ -4,7 +4,7 @@
 import { firstOf, isFirstOf, randomOrder } from "../../numbers/random_order.js";
 import { readLesions, writeLesions } from "../../page/lesion_codec.js";
 import { segmented } from "../../parts/controls.js";
-import { el, fill } from "../../parts/dom.js";
+import { button, el, fill, textButton } from "../../parts/dom.js";
 import { showAnswer } from "./lab_answer.js";
 import { showChips } from "./lab_chips.js";
 import { LabClasses } from "./lab_classes.js";
@@ -22,7 +22,6 @@ const PATIENCE_MS = 1500; // after this time the user is offered to cancel
 /**
  * @typedef {import("./lab_network.js").LabNetwork} LabNetwork
  * @typedef {import("../../page/lab_answers.js").Lesion} Lesion
- * @typedef {import("../../page/model.js").Model} Model
  *
  * @typedef {object} Asked  what the bench leaves to its view
  * @property {(lesions: string) => void} keep  this lesion is the one of the open networks
@@ -55,11 +54,8 @@ export class LabBench {
     this.status = el("p", { class: "lab-status", role: "status", "aria-live": "polite" });
     this.busy = el("div", { class: "busy", hidden: true, "aria-hidden": "true" });
     const letBe = () => this.networks.forEach((network) => network.letBe());
-    this.cancel = el(
-      "button",
-      { class: "text-button", type: "button", hidden: true, on: { click: letBe } },
-      "Do not wait",
-    );
+    this.cancel = textButton("Do not wait", letBe);
+    this.cancel.hidden = true;
     this.head = el(
       "section",
       { class: "card lab-now", "aria-label": "Accuracy" },
@@ -112,7 +108,7 @@ export class LabBench {
 
   /** @returns {import("../../page/state.js").State} */
   get state() {
-    return /** @type {Model} */ (this.context.model()).state;
+    return this.context.model().state;
   }
 
   /** @returns {Lesion} */
@@ -344,7 +340,7 @@ export class LabBench {
     const troubled = networks.find(({ trouble }) => trouble);
     if (troubled?.trouble) {
       const { text: why, retry } = troubled.trouble;
-      return fill(this.status, `Not up to date: ${why} `, el("button", { class: "button", on: { click: retry } }, "Retry"));
+      return fill(this.status, `Not up to date: ${why} `, button("Retry", retry));
     }
     if (networks.some(({ accuracyOf }) => accuracyOf !== text)) {
       const longer = this.long && " This takes longer than usual: if TensorFlow has to start again, about 10 s.";

@@ -7,7 +7,7 @@ import { el } from "../../parts/dom.js";
 /** Each network's own curve of random orders, and its present and earlier lesions as dots.
  * @param {LesionCurve[]} networks
  * @param {import("../../numbers/types.js").Window} zoom
- * @param {typeof import("../../page/theme.js").LIGHT} theme
+ * @param {import("../../page/theme.js").Theme} theme
  *
  * @typedef {object} LesionCurve
  * @property {string} name

@@ -1,5 +1,6 @@
 // The chart of the accuracy of each class, of every open network.
 
+import { numeric } from "../../numbers/columns.js";
 import { formatFraction } from "../../numbers/labels.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
 import { acrossOnPaper, layoutOf } from "../../parts/small_multiples.js";
@@ -7,8 +8,7 @@ import { classesOption, classRows } from "./classes_chart.js";
 
 const HEIGHT = 290; // of a network's panel, in pixels
 
-/** @typedef {import("./lab_network.js").LabNetwork} LabNetwork
- * @typedef {import("../../page/model.js").Model} Model */
+/** @typedef {import("./lab_network.js").LabNetwork} LabNetwork */
 
 export class LabClasses {
   /** @param {import("../../parts/chart_frame.js").Context} context */
@@ -27,7 +27,7 @@ export class LabClasses {
 
   /** Draws what is new. @param {LabNetwork[]} networks  all open */
   show(networks) {
-    const { theme, state } = /** @type {Model} */ (this.context.model());
+    const { theme, state } = this.context.model();
     const known = networks.map(({ id, name, accuracyOf, opened }) => [id, name, accuracyOf, opened?.sha256]);
     const seen = JSON.stringify([known, state.zoom, state.tables, theme.surface]);
     if (seen === this.seen) return;
@@ -36,7 +36,7 @@ export class LabClasses {
   }
 
   draw() {
-    const { theme } = /** @type {Model} */ (this.context.model());
+    const { theme } = this.context.model();
     const panels = this.networks.map(({ name, opened, accuracy }) => {
       const { intact, classes } = /** @type {import("../../numbers/types.js").LabModel} */ (opened);
       const now = accuracy ?? intact;
@@ -50,13 +50,8 @@ export class LabClasses {
     const option = (/** @type {typeof screen} */ lying) => classesOption(panels, lying, this.frame.zoom, theme);
     const losses = panels.map(({ network, loss }) => (several ? `${network} ${loss}` : loss));
     const rows = panels.flatMap((panel) => panel.rows);
-    /** @param {string} label @param {(row: any) => number} value */
-    const fraction = (label, value) => ({
-      label,
-      numeric: true,
-      value,
-      show: (/** @type {any} */ row) => formatFraction(value(row)),
-    });
+    const fraction = (/** @type {string} */ label, /** @type {(row: any) => number} */ value) =>
+      numeric(label, value, formatFraction);
     this.frame.show({
       option: option(screen),
       still: option(paper),
@@ -67,7 +62,7 @@ export class LabClasses {
       columns: [
         ...(several ? [{ label: "network", value: (/** @type {any} */ row) => row.network }] : []),
         { label: "class", value: (row) => row.name },
-        { label: "images", numeric: true, value: (row) => row.n },
+        numeric("images", (row) => row.n),
         fraction("accuracy", (row) => row.now),
         fraction("from", (row) => row.interval[0]),
         fraction("to", (row) => row.interval[1]),

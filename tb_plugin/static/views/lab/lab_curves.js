@@ -2,6 +2,7 @@
 // open network.
 
 import { bandOf } from "../../numbers/chance.js";
+import { numeric } from "../../numbers/columns.js";
 import { formatFraction, plural } from "../../numbers/labels.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
 import { lesionCurvesOption } from "./lab_chart.js";
@@ -10,8 +11,7 @@ import { overall } from "./lab_words.js";
 const EVERY_MS = 150; // at most as often, while the user drags
 const TRAIL = 40; // earlier lesions that stay as dots
 
-/** @typedef {import("./lab_network.js").LabNetwork} LabNetwork
- * @typedef {import("../../page/model.js").Model} Model */
+/** @typedef {import("./lab_network.js").LabNetwork} LabNetwork */
 
 export class LabCurves {
   /** @param {import("../../parts/chart_frame.js").Context} context */
@@ -51,7 +51,7 @@ export class LabCurves {
    * @param {boolean} live  the user drags: the accuracy is of a moment ago, and has its own place
    * @param {(lesion: string) => number} counted  how many units a lesion deletes */
   show(networks, text, live, counted) {
-    const { theme, state } = /** @type {Model} */ (this.context.model());
+    const { theme, state } = this.context.model();
     // Drawing takes longer than all else: while the user drags, only what is new is drawn.
     const known = networks.map(({ id, orders, accuracyOf }) => [id, orders.length, accuracyOf]);
     const seen = JSON.stringify([known, text === networks[0].accuracyOf, state.zoom, state.tables, theme.surface]);
@@ -71,8 +71,8 @@ export class LabCurves {
       ...band.map(({ k, low, mean, high }) => ({ name, what: "random orders", share: k / nUnits, low, mean, high })),
       ...(now ? [{ name, what: "this lesion", share: now.k / nUnits, low: now.accuracy, mean: now.accuracy, high: now.accuracy }] : []),
     ]);
-    /** @param {string} label @param {(row: any) => number} value */
-    const fraction = (label, value) => ({ label, numeric: true, value, show: (/** @type {any} */ row) => formatFraction(value(row)) });
+    const fraction = (/** @type {string} */ label, /** @type {(row: any) => number} */ value) =>
+      numeric(label, value, formatFraction);
     this.element.dataset.orders = String(read);
     const able = networks.every(({ opened }) => opened?.ordered);
     this.frame.show({

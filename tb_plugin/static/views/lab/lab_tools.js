@@ -1,6 +1,6 @@
 // The buttons that delete units: some at random, or those that rank highest; Undo and Restore.
 
-import { el, fill } from "../../parts/dom.js";
+import { button, el, fill } from "../../parts/dom.js";
 
 /**
  * @typedef {object} Wishes  what the buttons ask for
@@ -14,8 +14,6 @@ export class LabTools {
   /** @param {Wishes} wishes */
   constructor({ random, ranked, undo, reset }) {
     const count = el("input", { type: "number", min: 1, value: 10, "aria-label": "How many units" });
-    const button = (/** @type {string} */ text, /** @type {() => void} */ click) =>
-      el("button", { class: "button", type: "button", on: { click } }, text);
     const k = () => Math.max(1, Math.floor(Number(count.value)) || 1);
     this.of = el("select", { "aria-label": "Most selective or important in" });
     const highest = (/** @type {string} */ by) => () => ranked(by, k(), Number(this.of.value) || 0);

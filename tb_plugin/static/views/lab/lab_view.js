@@ -8,7 +8,7 @@ import { isOfAnother, readLesions, writeLesions } from "../../page/lesion_codec.
 import { OPENING } from "../../page/server.js";
 import { Copier } from "../../parts/clipboard.js";
 import { dropDown } from "../../parts/controls.js";
-import { el, fill } from "../../parts/dom.js";
+import { button, el, fill, textButton } from "../../parts/dom.js";
 import { LabBench } from "./lab_bench.js";
 import { LabHistory } from "./lab_history.js";
 import { ALONE, chosenModels, modelEntries, namedModels, namesOf, partnerOf } from "./lab_models.js";
@@ -42,9 +42,9 @@ export class LabView {
     this.message = el("div", { class: "lab-message", role: "status" });
     this.notes = el("div", { class: "notes", role: "status" });
     this.subtitle = el("p", { class: "subtitle" });
-    this.takeTour = el("button", { class: "text-button", type: "button", on: { click: () => this.visit(1) } }, "Take the tour");
+    this.takeTour = textButton("Take the tour", () => this.visit(1));
     const copier = new Copier();
-    const link = el("button", { class: "text-button", type: "button", on: { click: () => copier.link() } }, "Copy link");
+    const link = textButton("Copy link", () => copier.link());
     this.choices = el("div", { class: "lab-choices" }, this.beside.element, this.takeTour, link, copier.element);
     const head = el("header", { class: "card-head" }, el("div", {}, el("h2", {}, "Lesion lab"), this.subtitle), this.choices);
     const keydown = (/** @type {KeyboardEvent} */ event) => {
@@ -81,7 +81,7 @@ export class LabView {
       this.answers.models().then(
         (listing) => {
           this.listing = listing;
-          this.update(/** @type {Model} */ (this.context.model()));
+          this.update(this.context.model());
         },
         (error) => this.say(error.message, { label: "Retry", run: () => this.update(model) }),
       );
@@ -102,7 +102,7 @@ export class LabView {
           "p",
           { class: "note" },
           "No network matches the filter; the open one stays. ",
-          el("button", { class: "text-button", type: "button", on: { click: clear } }, "Clear the filter"),
+          textButton("Clear the filter", clear),
         );
     const { first, second, missing } = chosenModels(
       state,
@@ -164,7 +164,7 @@ export class LabView {
   /** Another network was saved in place of this one: nothing on the page is valid any more. */
   reopen() {
     this.opened = "";
-    this.update(/** @type {Model} */ (this.context.model()));
+    this.update(this.context.model());
   }
 
   show() {
@@ -179,7 +179,7 @@ export class LabView {
       return this.say(`Opening ${names}. ${OPENING}`);
     }
     const [first, second] = networks;
-    const { state } = /** @type {Model} */ (this.context.model());
+    const { state } = this.context.model();
     if (isOfAnother(state.lesions, first.sizes)) {
       this.remark = "The lesion named units that this network does not have: they were left out.";
       const lesions = writeLesions(readLesions(state.lesions, first.sizes));
@@ -236,7 +236,7 @@ export class LabView {
   /** A lesion belongs to the networks that are open, so the address names both.
    * @param {string} lesions */
   keep(lesions) {
-    const { state } = /** @type {Model} */ (this.context.model());
+    const { state } = this.context.model();
     if (lesions === state.lesions) return;
     this.remark = "";
     const [first, second] = this.networks;
@@ -262,7 +262,7 @@ export class LabView {
   /** Opens the inspector on a unit, if a run of the log directory has a table of the network.
    * @param {LabNetwork} network @param {[number, number]} place */
   async inspect(network, [layer, unit]) {
-    const { index } = /** @type {Model} */ (this.context.model());
+    const { index } = this.context.model();
     const name = this.fileName(network.id);
     const own = (/** @type {import("../../numbers/types.js").Series} */ one) =>
       one.kind === "units" && [name, network.id].includes(one.meta.facts.model);
@@ -290,10 +290,6 @@ export class LabView {
     this.message.hidden = false;
     this.subtitle.textContent = "";
     this.choices.hidden = true;
-    fill(
-      this.message,
-      el("p", {}, text),
-      action && el("button", { class: "button", on: { click: action.run } }, action.label),
-    );
+    fill(this.message, el("p", {}, text), action && button(action.label, action.run));
   }
 }

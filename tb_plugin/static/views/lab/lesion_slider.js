@@ -1,7 +1,7 @@
 // The slider "fraction deleted": it deletes the first units of one random order, and Play deletes
 // one more after the other.
 
-import { el } from "../../parts/dom.js";
+import { button, el } from "../../parts/dom.js";
 
 const PLAY_MS = 100; // from one unit to the next
 
@@ -30,7 +30,7 @@ export class LesionSlider {
       },
     });
     this.output = el("output", { class: "lab-fraction" });
-    this.play = el("button", { class: "button", type: "button", on: { click: () => this.toggle() } });
+    this.play = button("", () => this.toggle());
     this.order = el("button", {
       class: "text-button",
       type: "button",

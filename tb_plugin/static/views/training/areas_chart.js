@@ -14,7 +14,7 @@ import { el } from "../../parts/dom.js";
  * @param {Dot[]} dots @param {string} title
  * @param {string} area  name of the area
  * @param {import("../../numbers/types.js").Window} zoom
- * @param {typeof import("../../page/theme.js").LIGHT} theme */
+ * @param {import("../../page/theme.js").Theme} theme */
 export function areasOption(dots, title, area, zoom, theme) {
   const xExtent = roundExtent(dots.map((d) => d.x));
   const yExtent = roundExtent(dots.map((d) => d.y));
@@ -57,7 +57,7 @@ export function areasOption(dots, title, area, zoom, theme) {
   };
 }
 
-/** @param {Dot} dot @param {typeof import("../../page/theme.js").LIGHT} theme */
+/** @param {Dot} dot @param {import("../../page/theme.js").Theme} theme */
 function dotStyle({ item, learned }, theme) {
   return learned
     ? { color: item.colour }

@@ -15,7 +15,7 @@ const TOOLTIP_ROWS = 14;
 /** @param {Item[]} items @param {string[]} names
  * @param {{progress: string, area: string}} state
  * @param {import("../../numbers/types.js").Window} zoom
- * @param {typeof import("../../page/theme.js").LIGHT} theme */
+ * @param {import("../../page/theme.js").Theme} theme */
 export function overOption(items, names, { progress, area }, zoom, theme) {
   const [highest, lastStep] = furthest(items, names);
   const extent = /** @type {[number, number]} */ (

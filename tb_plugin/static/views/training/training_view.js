@@ -2,6 +2,7 @@
 // this area against test loss or accuracy: over runs (Figs. 3b and 4c) or along one run's training
 // (Fig. 4b).
 
+import { numeric } from "../../numbers/columns.js";
 import { span } from "../../numbers/geometry.js";
 import { formatFraction, formatInterval, formatNumber } from "../../numbers/labels.js";
 import { FEWEST, rankCorrelation } from "../../numbers/rank_correlation.js";
@@ -168,7 +169,7 @@ export class TrainingView {
   }
 
   draw() {
-    const { state } = /** @type {Model} */ (this.context.model());
+    const { state } = this.context.model();
     this.context.runList.showOthers(this.without());
     const items = this.trainings.map((training) => ({
       training,
@@ -188,7 +189,7 @@ export class TrainingView {
 
   /** @param {Item[]} all */
   drawOver(all) {
-    const { state, theme, index } = /** @type {Model} */ (this.context.model());
+    const { state, theme, index } = this.context.model();
     const names = [state.progress, `test_${state.progress}`];
     const items = all.filter((i) => names.some((name) => i.training.scalars[name]));
     relabel(items);
@@ -222,21 +223,21 @@ export class TrainingView {
       columns: [
         { label: "run", value: (r) => r.item.training.run },
         { label: "quantity", value: (r) => r.name },
-        { label: "step", numeric: true, value: (r) => r.step },
-        { label: "value", numeric: true, value: (r) => r.value, show: (r) => formatNumber(r.value) },
+        numeric("step", (r) => r.step),
+        numeric("value", (r) => r.value, formatNumber),
       ],
     });
   }
 
   /** The curves of the areas, in words. */
   curveWords() {
-    const { state } = /** @type {Model} */ (this.context.model());
+    const { state } = this.context.model();
     return [AREAS[state.area], ...settingPhrases(this.choices)].join(", ");
   }
 
   /** @param {Item[]} items */
   drawAreas(items) {
-    const { state, theme } = /** @type {Model} */ (this.context.model());
+    const { state, theme } = this.context.model();
     const measured = Object.keys(AGAINST).find((name) => areaDots(items, name).dots.length > 1);
     const against = state.against || measured || "test_loss";
     const title = AGAINST[against];
@@ -261,9 +262,9 @@ export class TrainingView {
       rows: dots,
       columns: [
         { label: "run", value: (d) => d.item.training.run },
-        { label: "step", numeric: true, value: (d) => d.step },
-        { label: against.replace("_", " "), numeric: true, value: (d) => d.x, show: (d) => formatNumber(d.x) },
-        { label: AREAS[state.area], numeric: true, value: (d) => d.y, show: (d) => formatFraction(d.y) },
+        numeric("step", (d) => d.step),
+        numeric(against.replace("_", " "), (d) => d.x, formatNumber),
+        numeric(AREAS[state.area], (d) => d.y, formatFraction),
       ],
     });
   }

@@ -33,7 +33,7 @@ const PANELS = /** @type {const} */ ([
 
 /** Mean activation of each class, and below it what each class loses when the unit is ablated.
  * @param {ClassRow[]} rows @param {import("../../numbers/types.js").Window} zoom
- * @param {typeof import("../../page/theme.js").LIGHT} theme */
+ * @param {import("../../page/theme.js").Theme} theme */
 export function profileOption(rows, zoom, theme) {
   const names = ["mean activation", "accuracy drop when ablated"];
   const drops = rows.map((row) => row.drop ?? 0);
@@ -124,7 +124,7 @@ export function worstWords(rows) {
 /** Share of each group's images in each bin.
  * @param {number[]} edges @param {{name: string, totals: number[], n: number}[]} groups
  * @param {import("../../numbers/types.js").Window} zoom
- * @param {typeof import("../../page/theme.js").LIGHT} theme */
+ * @param {import("../../page/theme.js").Theme} theme */
 export function activityOption(edges, groups, zoom, theme) {
   const shares = groups.map(({ totals, n }) => totals.map((count) => count / Math.max(1, n)));
   const highest = Math.max(0.01, ...shares.flat());
@@ -156,7 +156,7 @@ export function activityOption(edges, groups, zoom, theme) {
  * @param {string} column @param {{edges: number[], counts: number[]}} histogram
  * @param {number} value  of the unit @param {string} name  of the unit
  * @param {import("../../numbers/types.js").Window} zoom
- * @param {typeof import("../../page/theme.js").LIGHT} theme */
+ * @param {import("../../page/theme.js").Theme} theme */
 export function standingOption(column, { edges, counts }, value, name, zoom, theme) {
   const extent = /** @type {[number, number]} */ ([edges[0], edges[edges.length - 1]]);
   const colour = theme.muted;

@@ -2,6 +2,7 @@
 // neighbours in the plot. Pictures and the distribution of its activation come from the lab if the
 // lab has the model.
 
+import { numeric } from "../../numbers/columns.js";
 import { nearest, niceExtent, paddedExtent, span } from "../../numbers/geometry.js";
 import { histogram } from "../../numbers/histogram.js";
 import { columnNames, formatNumber, plural } from "../../numbers/labels.js";
@@ -9,7 +10,7 @@ import { axesOf, axisColumns, silentUnits } from "../../numbers/unit_table.js";
 import { fetchUnit, LabClient } from "../../page/api.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
 import { dropDown } from "../../parts/controls.js";
-import { el, fill } from "../../parts/dom.js";
+import { button, el, fill, textButton } from "../../parts/dom.js";
 import { Loader } from "../../parts/loader.js";
 import { Table } from "../../parts/table.js";
 import { quantityColumn } from "../../parts/unit_tables.js";
@@ -22,8 +23,6 @@ const BINS = 30;
 const SHARE = /** @type {[number, number]} */ ([0, 1]);
 
 /**
- * @typedef {import("../../page/model.js").Model} Model
- *
  * @typedef {object} Shown  the table whose units are inspected; it may be replaced by another
  * @property {import("../../numbers/types.js").Series | undefined} series
  * @property {import("../../numbers/types.js").TableHeader | null} header
@@ -90,7 +89,7 @@ export class UnitPanel {
 
   /** @param {Shown} shown @param {number} row */
   draw(shown, row) {
-    const { theme } = /** @type {Model} */ (this.context.model());
+    const { theme } = this.context.model();
     const unit = /** @type {import("../../numbers/types.js").Unit} */ (this.unit);
     const table = /** @type {import("../../numbers/types.js").UnitTable} */ (shown.table);
     this.profile.card.heading.textContent = `${unit.layer}, unit ${unit.unit}`;
@@ -117,10 +116,10 @@ export class UnitPanel {
       rows,
       columns: [
         { label: "class", value: (r) => r.name },
-        { label: "mean activation", numeric: true, value: (r) => r.mean, show: (r) => formatNumber(r.mean) },
-        { label: "accuracy drop", numeric: true, value: (r) => r.drop, show: (r) => formatNumber(r.drop) },
-        { label: "images lost", numeric: true, value: (r) => r.images, show: (r) => formatNumber(r.images) },
-        { label: "images", numeric: true, value: (r) => r.size, show: (r) => formatNumber(r.size) },
+        numeric("mean activation", (r) => r.mean, formatNumber),
+        numeric("accuracy drop", (r) => r.drop, formatNumber),
+        numeric("images lost", (r) => r.images, formatNumber),
+        numeric("images", (r) => r.size, formatNumber),
       ],
     });
   }
@@ -144,7 +143,7 @@ export class UnitPanel {
    * @param {import("../../numbers/types.js").UnitTable} table
    * @param {number} row */
   showStanding(table, row) {
-    const { state, theme } = /** @type {Model} */ (this.context.model());
+    const { state, theme } = this.context.model();
     const names = axisColumns(table.columns.keys());
     const column = names.includes(state.column) ? state.column : names[0];
     this.column.set(
@@ -166,7 +165,7 @@ export class UnitPanel {
       rows: spread.counts.map((_, bin) => bin),
       columns: [
         ...binColumns(spread.edges),
-        { label: "units", numeric: true, value: (bin) => spread.counts[bin] },
+        numeric("units", (bin) => spread.counts[bin]),
       ],
     });
   }
@@ -174,7 +173,7 @@ export class UnitPanel {
   /** @param {import("../../numbers/types.js").UnitTable} table @param {number} row
    * @param {Record<string, string>} [facts]  of the table's run */
   showNeighbours(table, row, facts) {
-    const { state } = /** @type {Model} */ (this.context.model());
+    const { state } = this.context.model();
     const { xName, yName } = axesOf(table, state, facts);
     const [x, y] = [xName, yName].map((name) => /** @type {Float32Array} */ (table.columns.get(name)));
     const drawn = Array.from(x.keys()).filter((i) => !Number.isNaN(x[i]) && !Number.isNaN(y[i]));
@@ -191,7 +190,7 @@ export class UnitPanel {
         {
           label: "unit",
           value: name,
-          show: (r) => el("button", { class: "text-button", on: { click: open(r) } }, name(r)),
+          show: (r) => textButton(name(r), open(r)),
         },
         quantityColumn(table, xName),
         quantityColumn(table, yName),
@@ -217,7 +216,7 @@ export class UnitPanel {
         fill(
           this.lab,
           el("p", {}, error.message),
-          el("button", { class: "button", on: { click: retry } }, "Ask the lab again"),
+          button("Ask the lab again", retry),
         );
         this.showActivity(unit);
       },
@@ -240,14 +239,14 @@ export class UnitPanel {
     return el(
       "div",
       { class: "row to-lab" },
-      el("button", { class: "button", on: { click: go } }, "Delete it in the lesion lab"),
+      button("Delete it in the lesion lab", go),
       this.joining,
     );
   }
 
   /** What becomes of the lesion in the lab. @param {import("./unit_images.js").Pictures} found */
   becomes({ model, sizes, place }) {
-    const { state } = /** @type {Model} */ (this.context.model());
+    const { state } = this.context.model();
     return deletedToo(state, model, sizes, place);
   }
 
@@ -262,7 +261,7 @@ export class UnitPanel {
     const { found } = this;
     this.activity.element.hidden = !found || typeof found === "string";
     if (!found || typeof found === "string") return;
-    const { theme } = /** @type {Model} */ (this.context.model());
+    const { theme } = this.context.model();
     const { edges, favourite } = found.unit;
     const others = found.classes.map((_, c) => c).filter((c) => c !== favourite);
     const groups = [
@@ -277,11 +276,7 @@ export class UnitPanel {
       rows: edges.slice(1).map((_, bin) => bin),
       columns: [
         ...binColumns(edges),
-        ...groups.map(({ name, totals }) => ({
-          label: `images of ${name}`,
-          numeric: true,
-          value: (/** @type {number} */ b) => totals[b],
-        })),
+        ...groups.map(({ name, totals }) => numeric(`images of ${name}`, (bin) => totals[bin])),
       ],
     });
   }
@@ -315,12 +310,7 @@ function percent(share) {
 /** Columns for the place of each bin of a histogram; a row is the number of a bin.
  * @param {number[]} edges @returns {import("../../numbers/types.js").Column[]} */
 function binColumns(edges) {
-  return ["from", "to"].map((label, end) => ({
-    label,
-    numeric: true,
-    value: (bin) => edges[bin + end],
-    show: (bin) => formatNumber(edges[bin + end]),
-  }));
+  return ["from", "to"].map((label, end) => numeric(label, (bin) => edges[bin + end], formatNumber));
 }
 
 /** A share of the layer as a number and as a place on a line. @param {number | null} below */

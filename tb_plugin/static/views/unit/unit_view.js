@@ -2,7 +2,7 @@
 
 import { sharedPhrases } from "../../numbers/labels.js";
 import { selectiveAndConfusing } from "../../numbers/unit_table.js";
-import { el, fill } from "../../parts/dom.js";
+import { button, el, fill } from "../../parts/dom.js";
 import { Loader } from "../../parts/loader.js";
 import {
   chosenTable,
@@ -66,17 +66,16 @@ export class UnitView {
       (error) => {
         this.panels = [];
         fill(this.pair);
-        const retry = () => this.update(/** @type {Model} */ (this.context.model()));
-        const button = el("button", { class: "button", on: { click: retry } }, "Retry");
+        const retry = () => this.update(this.context.model());
         this.note.textContent = "";
-        fill(this.heading, el("p", { role: "alert" }, error.message), button);
+        fill(this.heading, el("p", { role: "alert" }, error.message), button("Retry", retry));
       },
     );
     if (!started && this.table) this.draw();
   }
 
   draw() {
-    const { state } = /** @type {Model} */ (this.context.model());
+    const { state } = this.context.model();
     const table = /** @type {import("../../numbers/types.js").UnitTable} */ (this.table);
     this.note.textContent = sharedPhrases(this.series ? [this.series] : []).join(" · ");
     const asked = state.inspect.map(Number).filter((row) => row >= 0 && row < table.n);
@@ -115,8 +114,6 @@ export class UnitView {
     };
     layer.addEventListener("change", go);
     unit.addEventListener("change", go);
-    const button = (/** @type {string} */ text, /** @type {() => void} */ click) =>
-      el("button", { class: "button", type: "button", on: { click } }, text);
     return [
       el("label", { class: "row" }, "Unit", layer, unit),
       button("A selective and a confusing unit", () =>

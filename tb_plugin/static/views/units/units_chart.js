@@ -47,7 +47,7 @@ const ALONE = { left: 80, right: 24, top: 48, bottom: 60 };
  * @property {string} xTitle
  * @property {string} yTitle
  * @property {string[]} hidden  names switched off in the legend
- * @property {typeof import("../../page/theme.js").LIGHT} theme
+ * @property {import("../../page/theme.js").Theme} theme
  * @property {boolean} [asDensity]  cells coloured by how many points they hold
  * @property {number[][]} [selected]  places of points in each layer
  * @property {(layer: number, index: number) => Node} describe
@@ -106,7 +106,8 @@ function xAxis({ theme, layout, xTitle }, { xExtent, zoom }, i) {
 /** @param {UnitsChart} chart @param {Panel} panel @param {number} i */
 function yAxis({ theme, layout, apart, yTitle }, { yExtent, scale, zoom }, i) {
   const title = !layout || layout.first(i) ? yTitle : "";
-  const look = axis(theme, title, yExtent, zoom.y, { nameGap: layout ? 44 : 58, ...ticksOf(scale, theme) });
+  const name = layout ? { nameGap: 44, nameTruncate: { maxWidth: layout.grids[i].height + 40 } } : { nameGap: 58 };
+  const look = axis(theme, title, yExtent, zoom.y, { ...name, ...ticksOf(scale, theme) });
   // A panel at the left has the same axis, and narrow windows lack room for both.
   const bare = layout && !apart && !layout.first(i);
   return { ...look, gridIndex: i, ...(bare ? { axisLabel: { show: false } } : {}) };
@@ -200,7 +201,7 @@ function densitySeries({ related, names, hidden, theme, layout }, { layers, xExt
 }
 
 /** Rings around the selected points of a layer. @param {Related} group @param {number} layer
- * @param {number[]} selected @param {typeof import("../../page/theme.js").LIGHT} theme */
+ * @param {number[]} selected @param {import("../../page/theme.js").Theme} theme */
 function selectedSeries(group, layer, selected, theme) {
   if (!selected.length) return null;
   const many = selected.length > LARGE;
@@ -221,7 +222,7 @@ function selectedSeries(group, layer, selected, theme) {
 }
 
 /** The line at which ablation changes nothing.
- * @param {typeof import("../../page/theme.js").LIGHT} theme
+ * @param {import("../../page/theme.js").Theme} theme
  * @param {[number, number]} extent @param {number} at  place of 0 */
 function zeroLine(theme, [low, high], at) {
   if (!(low < at && high > at)) return undefined;
@@ -246,7 +247,7 @@ function interleaved(x, y) {
 }
 
 /** Labels at the places that a scale names. @param {import("../../numbers/scales.js").Scale} scale
- * @param {typeof import("../../page/theme.js").LIGHT} theme */
+ * @param {import("../../page/theme.js").Theme} theme */
 function ticksOf({ ticks, label }, theme) {
   if (!ticks) return {};
   const look = { color: theme.muted, fontSize: 12, hideOverlap: true };

@@ -1,5 +1,6 @@
 // Numbers of the units view: correlations by layer, in words and in a table; and a table of units.
 
+import { numeric } from "../../numbers/columns.js";
 import { formatFraction, formatInterval, formatNumber } from "../../numbers/labels.js";
 import { NEGLIGIBLE, relationWord } from "../../numbers/rank_correlation.js";
 import { axisColumns, silentUnits } from "../../numbers/unit_table.js";
@@ -21,7 +22,7 @@ const RELATIONS = {
 /** Columns of one row a layer, and one for all. @param {Related} related
  * @param {string[]} layersOff  layers hidden by a click in the legend
  * @param {string} pooled  name of the units taken together
- * @param {typeof import("../../page/theme.js").LIGHT} theme
+ * @param {import("../../page/theme.js").Theme} theme
  * @returns {import("../../numbers/types.js").Column[]} */
 export function statisticsColumns(related, layersOff, pooled, theme) {
   const hidden = (/** @type {any} */ g) => g.layer !== null && layersOff.includes(g.layer);
@@ -35,12 +36,7 @@ export function statisticsColumns(related, layersOff, pooled, theme) {
       value: name,
       show: (g) => el("span", { class: "named" }, swatch(colour(g)), name(g)),
     },
-    {
-      label: "Spearman ρ",
-      numeric: true,
-      value: (g) => g.rho,
-      show: (g) => formatFraction(g.rho),
-    },
+    numeric("Spearman ρ", (g) => g.rho, formatFraction),
     {
       label: "95 % interval",
       numeric: true,
@@ -55,24 +51,9 @@ export function statisticsColumns(related, layersOff, pooled, theme) {
       value: (g) => relationWord(g.interval),
       show: (g) => RELATIONS[relationWord(g.interval)],
     },
-    {
-      label: "units in ρ (n)",
-      numeric: true,
-      value: (g) => g.rows.length,
-      show: (g) => formatNumber(g.rows.length),
-    },
-    {
-      label: "silent units",
-      numeric: true,
-      value: (g) => g.silent,
-      show: (g) => formatNumber(g.silent),
-    },
-    {
-      label: "slope of the line",
-      numeric: true,
-      value: (g) => g.line?.slope ?? null,
-      show: (g) => formatNumber(g.line?.slope),
-    },
+    numeric("units in ρ (n)", (g) => g.rows.length, formatNumber),
+    numeric("silent units", (g) => g.silent, formatNumber),
+    numeric("slope of the line", (g) => g.line?.slope ?? null, formatNumber),
   ];
 }
 
@@ -86,7 +67,7 @@ export function unitColumns(table, xName, yName, inspectButton) {
   const measured = [...names].map((name) => quantityColumn(table, name));
   return [
     { label: "layer", value: (i) => table.layers[table.layer[i]] },
-    { label: "unit", numeric: true, value: (i) => table.unit[i] },
+    numeric("unit", (i) => table.unit[i]),
     ...measured,
     { label: "silent", value: (i) => (silent[i] ? "yes" : "no") },
     { label: "", action: true, value: () => null, show: (i) => inspectButton(i) },

@@ -18,7 +18,7 @@ import { axesOf, axisColumns } from "../../numbers/unit_table.js";
 import { readOutline, writeOutline } from "../../page/outline.js";
 import { ChartFrame } from "../../parts/chart_frame.js";
 import { dropDown, segmented, stepSlider } from "../../parts/controls.js";
-import { el, fill } from "../../parts/dom.js";
+import { button, el, fill, textButton } from "../../parts/dom.js";
 import { acrossOnPaper, layoutOf } from "../../parts/small_multiples.js";
 import { Table } from "../../parts/table.js";
 import {
@@ -49,7 +49,7 @@ export class UnitsView {
       name: "selectivity_vs_importance",
       title: "Selectivity vs importance",
       renderer: "canvas",
-      dragMode: () => /** @type {any} */ (context.model()?.state.drag ?? "zoom"),
+      dragMode: () => /** @type {any} */ (context.model().state.drag),
       onOutline: (outline, grid) => this.outline(outline, grid),
       onFit: () => this.draw(),
       panelOf: (grid) => (this.apart ? (this.plots[grid]?.layers[0] ?? -1) : -1),
@@ -63,7 +63,8 @@ export class UnitsView {
     this.selection = el("section", { class: "selection", hidden: true });
     this.selected = new Table({ sortBy: "", caption: "Selected units" });
     this.sortedBy = ""; // the quantity that the selected units were sorted by
-    this.frame.details.append(this.selection, this.statistics.element);
+    this.about = el("p", { class: "faint" });
+    this.frame.details.append(this.selection, this.statistics.element, this.about);
     this.controls = this.makeControls();
     this.element = this.frame.element;
   }
@@ -152,7 +153,7 @@ export class UnitsView {
   }
 
   draw() {
-    const { state, index } = /** @type {Model} */ (this.context.model());
+    const { state, index } = this.context.model();
     const table = /** @type {import("../../numbers/types.js").UnitTable} */ (this.table);
     const { xName, yName } = axesOf(table, state, this.series?.meta.facts);
     const choices = /** @type {[string, string][]} */ (
@@ -187,6 +188,8 @@ export class UnitsView {
     const selected = this.within(drawn);
     this.showSelection(selected.flatMap((places, i) => places.map((j) => related.layers[i].rows[j])), xName, yName);
     this.showStatistics(related);
+    const facts = sharedPhrases(this.series ? [this.series] : []);
+    this.about.textContent = facts.length ? `This network: ${facts.join(" · ")}` : "";
     const layout = (/** @type {number} */ across) => (single ? null : layoutOf(panels.length, across));
     const [screen, paper] = [layout(this.frame.acrossOf(single ? 0 : panels.length)), layout(acrossOnPaper(panels.length))];
     const asked = { related: drawn, panels, selected };
@@ -202,10 +205,11 @@ export class UnitsView {
       subtitle: [
         state.marks === "density" && "the stronger the colour of a cell, the more units",
         !single && this.apart && "each panel has its own axes",
-        this.describeAll(related),
+        this.describeAll(related, single),
       ]
         .filter(Boolean)
         .join(" · "),
+      about: this.about.textContent ?? "",
       remarks,
       columns: this.unitColumns(xName, yName),
       rows: related.all.rows,
@@ -215,7 +219,7 @@ export class UnitsView {
   /** Units of each layer inside the outline: of the layer in whose panel it was drawn, or of all that
    * are shown. @param {Related} drawn  on the scales of their plots @returns {number[][]} */
   within({ layers }) {
-    const { state } = /** @type {Model} */ (this.context.model());
+    const { state } = this.context.model();
     const outline = readOutline(state.outline);
     const looked = (/** @type {string} */ layer) =>
       !state.layersOff.includes(layer) && (!state.outlined || state.outlined === layer);
@@ -235,7 +239,7 @@ export class UnitsView {
    * @param {import("../../parts/small_multiples.js").Layout | null} layout
    * @param {string} xName @param {string} yName @param {boolean} forExport */
   option({ related, panels, selected }, layout, xName, yName, forExport) {
-    const { state, theme } = /** @type {Model} */ (this.context.model());
+    const { state, theme } = this.context.model();
     const rows = related.all.rows;
     // Panels are too narrow for what a quantity means.
     const titleOf = layout ? briefTitle : (/** @type {string} */ name) => columnNames(name).axis;
@@ -248,7 +252,7 @@ export class UnitsView {
       allName: this.allName(),
       pooledName: this.pooledName(related),
       xTitle: titleOf(xName),
-      yTitle: yTitle(panels, titleOf(yName)),
+      yTitle: yTitle(panels, titleOf(yName), layout !== null),
       hidden: state.layersOff,
       theme,
       asDensity: state.marks === "density",
@@ -270,7 +274,7 @@ export class UnitsView {
   /** Name of the units taken together: of all layers, or of the layers that the legend shows.
    * @param {Related} related */
   pooledName({ layers }) {
-    const { state } = /** @type {Model} */ (this.context.model());
+    const { state } = this.context.model();
     const hidden = layers.some(({ layer }) => state.layersOff.includes(String(layer)));
     return hidden ? "layers shown" : this.allName();
   }
@@ -299,7 +303,7 @@ export class UnitsView {
   /** @param {any} event  of ECharts, on a point */
   clicked(event) {
     const layer = layerOf(event.seriesId);
-    const { state } = /** @type {Model} */ (this.context.model());
+    const { state } = this.context.model();
     const table = this.table;
     if (layer < 0 || !table) return;
     const { xName, yName } = axesOf(table, state, this.series?.meta.facts);
@@ -310,7 +314,7 @@ export class UnitsView {
   /** A table of the units inside the outline. @param {number[]} rows  of the unit table
    * @param {string} xName @param {string} yName */
   showSelection(rows, xName, yName) {
-    const { state } = /** @type {Model} */ (this.context.model());
+    const { state } = this.context.model();
     this.selection.hidden = !state.outline;
     if (!state.outline) return;
     // The user framed the highest or the lowest, so these come first until a heading is clicked.
@@ -322,17 +326,13 @@ export class UnitsView {
     fill(
       this.selection,
       this.selected.element,
-      el(
-        "button",
-        { class: "button", on: { click: () => this.context.set({ outline: "", outlined: "" }) } },
-        "Clear the selection",
-      ),
+      button("Clear the selection", () => this.context.set({ outline: "", outlined: "" })),
     );
   }
 
   /** @param {Related} related */
   showStatistics(related) {
-    const { theme, state } = /** @type {Model} */ (this.context.model());
+    const { theme, state } = this.context.model();
     const groups = related.layers.length > 1 ? [...related.layers, related.all] : related.layers;
     const columns = statisticsColumns(related, state.layersOff, this.pooledName(related), theme);
     this.statistics.show(columns, groups);
@@ -347,22 +347,23 @@ export class UnitsView {
   /** @param {number} row */
   inspectButton(row) {
     const click = () => this.context.set({ view: "unit", inspect: [String(row)] });
-    return el("button", { class: "text-button", type: "button", on: { click } }, "inspect");
+    return textButton("inspect", click);
   }
 
   /** Correlations within layers come first: pooled, they would mix relations within layers with
-   * differences between layers. @param {Related} related */
-  describeAll(related) {
+   * differences between layers. Panels have each layer's in their names.
+   * @param {Related} related @param {boolean} single  all layers are in one plot */
+  describeAll(related, single) {
     const { n } = /** @type {import("../../numbers/types.js").UnitTable} */ (this.table);
-    const { state } = /** @type {Model} */ (this.context.model());
+    const { state } = this.context.model();
     const shown = related.layers.filter(({ layer }) => !state.layersOff.includes(String(layer)));
     const drawn = related.all.rows.length;
     const units = drawn === n ? plural(n, "unit") : `${drawn.toLocaleString("en")} of ${plural(n, "unit")}`;
     const silent = related.all.silent ? [`${related.all.silent} silent`] : [];
-    const facts = sharedPhrases(this.series ? [this.series] : []);
     const together =
       shown.length > 1 ? [`together ${formatFraction(related.all.rho)}${formatInterval(related.all.interval)}`] : [];
-    return [`Spearman ρ: ${rhoWords(shown)}`, ...together, units, ...silent, ...facts].join(" · ");
+    const each = single || shown.length < 2 ? [rhoWords(shown)] : [];
+    return [`Spearman ρ: ${[...each, ...together].join(" · ")}`, units, ...silent].join(" · ");
   }
 
   /** @param {Record<string, boolean>} selected */
@@ -373,14 +374,15 @@ export class UnitsView {
   /** @param {string} text */
   say(text) {
     this.statistics.show([], []);
+    this.about.textContent = "";
     this.selection.hidden = true;
     this.frame.say(text);
   }
 }
 
-/** The name of the upright axis. Where panels differ in how far it is linear, it does not say how far.
- * @param {import("./units_chart.js").Panel[]} panels @param {string} name */
-function yTitle(panels, name) {
-  const titles = new Set(panels.map(({ scale }) => scale.title(name)));
-  return titles.size === 1 ? [...titles][0] : `${name}, symlog`;
+/** The name of the upright axis; the short one of panels does not say how far a scale is linear, in
+ * which they may differ. @param {import("./units_chart.js").Panel[]} panels @param {string} name
+ * @param {boolean} brief */
+function yTitle([{ scale }], name, brief) {
+  return brief && scale.kind !== "linear" ? `${name}, ${scale.kind}` : scale.title(name);
 }

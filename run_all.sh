@@ -38,7 +38,7 @@ for generalization" (Morcos et al., ICLR 2018), shown in TensorBoard.
   ./run_all.sh COMMAND --help      every flag of a command (sets up first)
 
 Flags of a run:
-  --profile=quick|desk|paper   quick: small networks, the default: all figures in 12 minutes
+  --profile=quick|desk|paper   quick: small networks, the default: all figures in 10 minutes
                                on 2 free CPU cores.
                                desk: the full MNIST on a small machine, hours. paper: the
                                settings of the paper

@@ -28,7 +28,7 @@ import keras
 import numpy as np
 
 from repro.core.arguments import whole_number
-from repro.engine import admission, answers, by_walk, check, fragile, noise, verify
+from repro.engine import admission, answers, by_walk, check, fragile, lesions, noise, verify
 from repro.engine.activity import Accumulator, UnitStatistics
 from repro.engine.batches import Batches, rows
 from repro.engine.check import Assigned
@@ -37,7 +37,7 @@ from repro.engine.examples import Examples, examples, targets_for
 from repro.engine.fragile import Flips, Fragility, OwnAnswers
 from repro.engine.image_answers import Answers, Recorder
 from repro.engine.layout import Fill, Layout, checked_bases, fills_of
-from repro.engine.lesions import NO_UNIT, AnyUnits, Curves, Lesions, SingleUnits
+from repro.engine.lesions import Lesions
 from repro.engine.network import Network
 from repro.engine.runner import Runner
 from repro.engine.tasks import Task
@@ -248,26 +248,12 @@ class Engine:
         Raises:
             ValueError: wrong shape, or a keep that is neither 0 nor 1.
         """
-        return self._answer(self._any_units(keep), fill)
-
-    def _any_units(self, keep: np.ndarray) -> AnyUnits:
-        keep = np.asarray(keep)
-        if keep.ndim != 2 or keep.shape[1] != self.layout.n_units:
-            raise ValueError(
-                f"keep must have shape (n_lesions, {self.layout.n_units}), got {keep.shape}; "
-                "pass one column per unit over all ablated layers"
-            )
-        if not np.all((keep == 0) | (keep == 1)):
-            raise ValueError("keep must be 1 (intact) or 0 (ablated) everywhere")
-        return AnyUnits(keep.astype(bool))
+        return self._answer(lesions.any_units(keep, self.layout), fill)
 
     def intact(self) -> Outcome:
         """The network without a lesion; its arrays have no lesion axis."""
-        return self._answer(self._no_lesion(), None).reshape()
-
-    def _no_lesion(self) -> SingleUnits:
         # As a lesion of no unit, so that a unit which does nothing has an importance of exactly 0.
-        return SingleUnits(np.array([NO_UNIT]), self.layout.n_units)
+        return self._answer(lesions.no_lesion(self.layout), None).reshape()
 
     def single_units(self, fill: Fill = None, units: np.ndarray | None = None) -> Outcome:
         """Every unit ablated alone (importance, paper section 3.4): an outcome (n_units,).
@@ -278,14 +264,7 @@ class Engine:
         Raises:
             ValueError: a unit that does not exist.
         """
-        return self._answer(self._single_units(units), fill)
-
-    def _single_units(self, units: np.ndarray | None) -> SingleUnits:
-        n_units = self.layout.n_units
-        chosen = np.arange(n_units) if units is None else self.layout.checked(units)
-        if chosen.ndim != 1:
-            raise ValueError(f"units must be a list of units, (n,), got shape {chosen.shape}")
-        return SingleUnits(chosen, n_units)
+        return self._answer(lesions.single_units(units, self.layout), fill)
 
     def cumulative(
         self, orders: np.ndarray, n_ablated: np.ndarray | None = None, fill: Fill = None
@@ -301,23 +280,7 @@ class Engine:
         Raises:
             ValueError: a unit that does not exist or comes twice, or a number out of range.
         """
-        return self._answer(self._curves(orders, n_ablated), fill)
-
-    def _curves(self, orders: np.ndarray, n_ablated: np.ndarray | None) -> Curves:
-        orders = np.atleast_2d(self.layout.checked(orders))
-        if orders.ndim != 2:
-            raise ValueError(f"orders must have shape (n_orders, n), got {orders.shape}")
-        length = orders.shape[1]
-        if any(len(set(order)) < length for order in orders.tolist()):
-            raise ValueError("an order names a unit twice; a unit can be ablated once")
-        counts = np.arange(length + 1) if n_ablated is None else np.asarray(n_ablated)
-        integers = np.issubdtype(counts.dtype, np.integer)
-        if not integers or counts.ndim != 1 or np.any((counts < 0) | (counts > length)):
-            raise ValueError(
-                f"n_ablated must be integers from 0 to {length}, the units of an order; "
-                f"got {counts}"
-            )
-        return Curves(orders, counts.astype(np.int64), self.layout.n_units)
+        return self._answer(lesions.curves(orders, n_ablated, self.layout), fill)
 
     def answers(
         self,
@@ -345,24 +308,9 @@ class Engine:
             ValueError: lesions of two questions at once, or such as those questions refuse; a disk
                 that is too small; a stream that does not give as many images as its length says.
         """
-        given = [
-            name
-            for name, one in (("keep", keep), ("units", units), ("orders", orders))
-            if one is not None
-        ]
-        if len(given) > 1:
-            raise ValueError(f"give one of keep, units and orders, not {' and '.join(given)}")
-        if n_ablated is not None and orders is None:
-            raise ValueError("n_ablated belongs to orders, and none were given")
-        lesions: Lesions
-        if keep is not None:
-            lesions = self._any_units(keep)
-        elif orders is not None:
-            lesions = self._curves(orders, n_ablated)
-        else:
-            lesions = self._single_units(units)
-        outcome, recorder = self._recorded(lesions, fill, losses, folder)
-        _, intact = self._recorded(self._no_lesion(), None, True, None)
+        asked = lesions.one_of(keep, units, orders, n_ablated, self.layout)
+        outcome, recorder = self._recorded(asked, fill, losses, folder)
+        _, intact = self._recorded(lesions.no_lesion(self.layout), None, True, None)
         return Answers(
             recorder.right,
             recorder.losses if losses else None,
@@ -372,11 +320,11 @@ class Engine:
         )
 
     def _recorded(
-        self, lesions: Lesions, fill: Fill, losses: bool, folder: str | Path | None
+        self, asked: Lesions, fill: Fill, losses: bool, folder: str | Path | None
     ) -> tuple[Outcome, Recorder]:
-        n_lesions, n_images = int(np.prod(lesions.shape)), self.n_images
+        n_lesions, n_images = int(np.prod(asked.shape)), self.n_images
         recorder = Recorder.of(n_images, self.task.answers_each, n_lesions, losses, folder)
-        outcome = self._answer(lesions, fill, recorder)
+        outcome = self._answer(asked, fill, recorder)
         if outcome.n_images != n_images:
             raise ValueError(
                 f"the images are a stream of {n_images}, by its length, and it gave "
@@ -583,9 +531,9 @@ class Engine:
         walks = by_walk.layers_to_walk(self._runner) is not None
         check.check_lesions(engine, self._plain, self._runner.bases, images, labels, walks)
 
-    def _answer(self, lesions: Lesions, fill: Fill, record: Recorder | None = None) -> Outcome:
+    def _answer(self, asked: Lesions, fill: Fill, record: Recorder | None = None) -> Outcome:
         with self._as_it_was():
-            return answers.answer(self._runner, self.layout, lesions, fill, record)
+            return answers.answer(self._runner, self.layout, asked, fill, record)
 
     @contextlib.contextmanager
     def _as_it_was(self) -> Iterator[None]:

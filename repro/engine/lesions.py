@@ -138,6 +138,99 @@ class Curves:
         return _sorted(self, layout)
 
 
+# --- As users give them ---------------------------------------------------------------------------
+
+
+def any_units(keep: np.ndarray, layout: Layout) -> AnyUnits:
+    """Lesions as `Engine.evaluate` takes them.
+
+    Args:
+        keep: (n_lesions, n_units), 1 or True where a unit is intact, 0 where it is ablated.
+
+    Raises:
+        ValueError: wrong shape, or a keep that is neither 0 nor 1.
+    """
+    keep = np.asarray(keep)
+    if keep.ndim != 2 or keep.shape[1] != layout.n_units:
+        raise ValueError(
+            f"keep must have shape (n_lesions, {layout.n_units}), got {keep.shape}; "
+            "pass one column per unit over all ablated layers"
+        )
+    if not np.all((keep == 0) | (keep == 1)):
+        raise ValueError("keep must be 1 (intact) or 0 (ablated) everywhere")
+    return AnyUnits(keep.astype(bool))
+
+
+def single_units(units: np.ndarray | None, layout: Layout) -> SingleUnits:
+    """Lesions as `Engine.single_units` takes them.
+
+    Args:
+        units: int (n,); None for all.
+
+    Raises:
+        ValueError: a unit that does not exist.
+    """
+    chosen = np.arange(layout.n_units) if units is None else layout.checked(units)
+    if chosen.ndim != 1:
+        raise ValueError(f"units must be a list of units, (n,), got shape {chosen.shape}")
+    return SingleUnits(chosen, layout.n_units)
+
+
+def no_lesion(layout: Layout) -> SingleUnits:
+    """One lesion of no unit."""
+    return SingleUnits(np.array([NO_UNIT]), layout.n_units)
+
+
+def curves(orders: np.ndarray, n_ablated: np.ndarray | None, layout: Layout) -> Curves:
+    """Lesions as `Engine.cumulative` takes them.
+
+    Args:
+        orders: int (n_orders, n), in each row distinct units.
+        n_ablated: int (n_points,), in 0 .. n; None for every number.
+
+    Raises:
+        ValueError: a unit that does not exist or comes twice, or a number out of range.
+    """
+    orders = np.atleast_2d(layout.checked(orders))
+    if orders.ndim != 2:
+        raise ValueError(f"orders must have shape (n_orders, n), got {orders.shape}")
+    length = orders.shape[1]
+    if any(len(set(order)) < length for order in orders.tolist()):
+        raise ValueError("an order names a unit twice; a unit can be ablated once")
+    counts = np.arange(length + 1) if n_ablated is None else np.asarray(n_ablated)
+    integers = np.issubdtype(counts.dtype, np.integer)
+    if not integers or counts.ndim != 1 or np.any((counts < 0) | (counts > length)):
+        raise ValueError(
+            f"n_ablated must be integers from 0 to {length}, the units of an order; got {counts}"
+        )
+    return Curves(orders, counts.astype(np.int64), layout.n_units)
+
+
+def one_of(
+    keep: np.ndarray | None,
+    units: np.ndarray | None,
+    orders: np.ndarray | None,
+    n_ablated: np.ndarray | None,
+    layout: Layout,
+) -> Lesions:
+    """The lesions of whichever is given; of every unit alone where nothing is.
+
+    Raises:
+        ValueError: lesions of two kinds at once, or such as the functions above refuse.
+    """
+    named = {"keep": keep, "units": units, "orders": orders}
+    given = [name for name, one in named.items() if one is not None]
+    if len(given) > 1:
+        raise ValueError(f"give one of keep, units and orders, not {' and '.join(given)}")
+    if n_ablated is not None and orders is None:
+        raise ValueError("n_ablated belongs to orders, and none were given")
+    if keep is not None:
+        return any_units(keep, layout)
+    if orders is not None:
+        return curves(orders, n_ablated, layout)
+    return single_units(units, layout)
+
+
 def _sorted(lesions: Lesions, layout: Layout) -> Sorted:
     """By looking at all units of all lesions, a part at a time."""
     n_lesions = int(np.prod(lesions.shape))

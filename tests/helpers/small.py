@@ -11,6 +11,7 @@ import numpy as np
 from keras import layers as L
 from keras import ops
 
+from repro.models.masking import AblationMask
 from tests.helpers import plain
 
 IMAGES = np.random.default_rng(3).normal(size=(7, 4)).astype("float32")
@@ -21,6 +22,28 @@ def network(name: str = "network") -> Any:
         [keras.Input((4,)), L.Dense(6, "relu", name="hidden"), L.Dense(3, name="logits")], name=name
     )
     plain.randomise(model, np.random.default_rng(2))
+    return model
+
+
+def two_masked_layers(
+    shape: tuple[int, ...], kind: str, n_classes: int, ending: str | None = None
+) -> Any:
+    """A network with masks after layers of 6 and of 5 units.
+
+    Args:
+        kind: "convolutions", or the activation of two dense layers.
+    """
+    x = images = keras.Input(shape)
+    if kind == "convolutions":
+        x = AblationMask(name="first_mask")(L.Conv2D(6, 3, activation="relu", name="first")(x))
+        x = AblationMask(name="second_mask")(L.Conv2D(5, 2, activation="relu", name="second")(x))
+        x = L.GlobalAveragePooling2D()(x)
+    else:
+        x = L.Flatten()(x)
+        x = AblationMask(name="first_mask")(L.Dense(6, kind, name="first")(x))
+        x = AblationMask(name="second_mask")(L.Dense(5, kind, name="second")(x))
+    model = keras.Model(images, L.Dense(n_classes, ending)(x))
+    plain.randomise(model, np.random.default_rng(1))
     return model
 
 

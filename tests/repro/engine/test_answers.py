@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from keras import layers as L
 
 from repro.engine import answers
 from repro.engine.counts import Outcome
 from repro.engine.engine import Engine
 from repro.engine.layout import Layout
 from repro.engine.lesions import NO_UNIT, AnyUnits, Curves, Lesions, SingleUnits
-from repro.models.masking import AblationMask
-from tests.helpers import plain
+from tests.helpers import small
 
 N = 40
-
-
-def network(kind: str) -> Any:
-    """Two hidden layers, of 6 and 5 units."""
-    x = images = keras.Input((6, 5, 2))
-    if kind == "convolutions":
-        x = AblationMask(name="first_mask")(L.Conv2D(6, 3, activation="relu", name="first")(x))
-        x = AblationMask(name="second_mask")(L.Conv2D(5, 2, activation="relu", name="second")(x))
-        x = L.GlobalAveragePooling2D()(x)
-    else:
-        x = L.Flatten()(x)
-        x = AblationMask(name="first_mask")(L.Dense(6, kind, name="first")(x))
-        x = AblationMask(name="second_mask")(L.Dense(5, kind, name="second")(x))
-    model = keras.Model(images, L.Dense(3)(x))
-    plain.randomise(model, np.random.default_rng(1))
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +24,8 @@ def engines() -> dict[str, Engine]:
     images = rng.normal(size=(N, 6, 5, 2)).astype(np.float32)
     labels = rng.integers(0, 3, N)
     return {
-        kind: Engine(network(kind), images, labels) for kind in ("relu", "tanh", "convolutions")
+        kind: Engine(small.two_masked_layers((6, 5, 2), kind, 3), images, labels)
+        for kind in ("relu", "tanh", "convolutions")
     }
 
 

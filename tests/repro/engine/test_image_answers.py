@@ -10,32 +10,13 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from keras import layers as L
 
 from repro.engine import answers, by_rows, image_answers
 from repro.engine.engine import Engine
-from repro.models.masking import AblationMask
-from tests.helpers import plain
+from tests.helpers import plain, small
 
 N, UNITS, CLASSES = 37, 11, 3
 KINDS = ("relu", "tanh", "convolutions", "labels", "numbers", "agreement")
-
-
-def network(kind: str) -> Any:
-    """Two hidden layers, of 6 and 5 units."""
-    x = images = keras.Input((5, 4, 2))
-    if kind == "convolutions":
-        x = AblationMask(name="first_mask")(L.Conv2D(6, 3, activation="relu", name="first")(x))
-        x = AblationMask(name="second_mask")(L.Conv2D(5, 2, activation="relu", name="second")(x))
-        x = L.GlobalAveragePooling2D()(x)
-    else:
-        activation = "tanh" if kind == "tanh" else "relu"
-        x = L.Flatten()(x)
-        x = AblationMask(name="first_mask")(L.Dense(6, activation, name="first")(x))
-        x = AblationMask(name="second_mask")(L.Dense(5, activation, name="second")(x))
-    model = keras.Model(images, L.Dense(CLASSES, "sigmoid" if kind == "labels" else None)(x))
-    plain.randomise(model, np.random.default_rng(1))
-    return model
 
 
 class Stream:
@@ -64,7 +45,9 @@ class Case:
 
     def __init__(self, kind: str, bias: float = 0) -> None:
         rng = np.random.default_rng(2)
-        self.model = network(kind)
+        layers = kind if kind in ("tanh", "convolutions") else "relu"
+        ending = "sigmoid" if kind == "labels" else None
+        self.model = small.two_masked_layers((5, 4, 2), layers, CLASSES, ending)
         last = self.model.layers[-1].bias
         last.assign_add(np.array([bias, *[0] * (CLASSES - 1)]))
         self.images = rng.normal(size=(N, 5, 4, 2)).astype(np.float32)

@@ -128,7 +128,8 @@ def fragile(study: Measured) -> Table | None:
     against = "the label" if study.task.has_classes else "what is right"
     if study.task.kind == "agreement":
         against = "the intact network"
-    heads = ["Image", f"Networks that disagree with {against}", "Margin", study.words.loss]
+    loss = study.words.measured_in(study.words.loss.capitalize())
+    heads = ["Image", f"Networks that disagree with {against}", "Margin", loss]
     if one_class:
         heads[1:1] = ["Label", "Answer"]
     rows = []
